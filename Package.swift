@@ -1,0 +1,109 @@
+// swift-tools-version: 6.2
+// Holdfast: a host health agent and a market-data gateway. The arrows between modules are the
+// design's: mains, then Watchers and Gateway, then the pure decision modules, Messaging and
+// Configuration, then Wire and Reactor, then Linux, then Basics.
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+// gold drops the parts of Foundation that nothing reaches; other linkers keep them.
+let daemonLinking: [LinkerSetting] = [
+    .unsafeFlags(["-use-ld=gold", "-Xlinker", "--gc-sections"])
+]
+
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let toml: Target.Dependency = .product(name: "TOMLKit", package: "TOMLKit")
+let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
+let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+
+func module(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .target(name: name, dependencies: dependencies, exclude: documents(of: name), swiftSettings: strict)
+}
+
+func documents(of name: String) -> [String] {
+    name == "Wire" ? ["README.md", "reader.py"] : []
+}
+
+func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(
+        name: name, dependencies: dependencies, swiftSettings: strict, linkerSettings: daemonLinking)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(
+        name: name + "Tests", dependencies: [.target(name: name)] + dependencies, swiftSettings: strict)
+}
+
+let package = Package(
+    name: "holdfast",
+    products: [
+        .executable(name: "holdfast", targets: ["holdfast"]),
+        .executable(name: "holdfast-agent", targets: ["holdfast-agent"]),
+        .executable(name: "holdfast-gateway", targets: ["holdfast-gateway"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    ],
+    targets: [
+        .target(name: "CLinux"),
+        .systemLibrary(name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
+        .systemLibrary(name: "CZeroMQ", pkgConfig: "libzmq", providers: [.apt(["libzmq3-dev"])]),
+
+        module("Basics", []),
+        module("Wire", ["Basics"]),
+        module("Detection", ["Basics", "Wire"]),
+        module("Arbitration", ["Basics", "Wire", deque]),
+        module("FeedProtocols", ["Basics", "Wire"]),
+        module("Linux", ["Basics", "CLinux", "CSystemd", logging]),
+        module("Reactor", ["Basics", "Linux", "CSystemd"]),
+        module("Messaging", ["Basics", "Wire", "Linux", "Reactor", "CZeroMQ", logging]),
+        module("Configuration", ["Basics", "Wire", toml]),
+        module(
+            "Watchers",
+            ["Basics", "Wire", "Detection", "Linux", "Reactor", "Messaging", "Configuration", logging]),
+        module(
+            "Gateway",
+            [
+                "Basics", "Wire", "Detection", "Arbitration", "FeedProtocols", "Linux", "Reactor",
+                "Messaging", "Configuration", logging,
+            ]),
+
+        program(
+            "holdfast-agent",
+            ["Basics", "Wire", "Linux", "Reactor", "Messaging", "Configuration", "Watchers", logging]),
+        program(
+            "holdfast-gateway",
+            ["Basics", "Wire", "Linux", "Reactor", "Messaging", "Configuration", "Gateway", logging]),
+        program(
+            "holdfast",
+            [
+                "Basics", "Wire", "FeedProtocols", "Linux", "Reactor", "Messaging", "Configuration",
+                logging, arguments,
+            ]),
+
+        tests("Basics", []),
+        tests("Wire", ["Basics"]),
+        tests("Detection", ["Basics", "Wire"]),
+        tests("Arbitration", ["Basics", "Wire"]),
+        tests("FeedProtocols", ["Basics", "Wire"]),
+        tests("Linux", ["Basics"]),
+        tests("Reactor", ["Basics", "Linux"]),
+        tests("Messaging", ["Basics", "Wire", "Linux", "Reactor"]),
+        tests("Configuration", ["Basics", "Wire"]),
+        tests("Watchers", ["Basics", "Wire", "Detection", "Linux", "Reactor", "Configuration"]),
+        tests(
+            "Gateway",
+            ["Basics", "Wire", "Arbitration", "FeedProtocols", "Linux", "Reactor", "Messaging", "Configuration"]),
+        .testTarget(name: "TidyTests", swiftSettings: strict),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,165 @@
+// Time as values: a monotonic instant, a wall-clock stamp, and the conversions that the edges need.
+// Only the event loop reads a clock; everything else is handed an `Instant`.
+
+/// A point on the host's monotonic clock (`CLOCK_MONOTONIC`).
+public struct Instant: Hashable, Comparable, Sendable {
+    /// Nanoseconds since an arbitrary point, commonly the boot.
+    public var nanoseconds: Int64
+
+    public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
+
+    public static let zero = Instant(nanoseconds: 0)
+
+    public static func < (left: Instant, right: Instant) -> Bool { left.nanoseconds < right.nanoseconds }
+
+    public static func + (instant: Instant, duration: Duration) -> Instant {
+        Instant(nanoseconds: instant.nanoseconds &+ duration.nanoseconds)
+    }
+
+    public static func - (instant: Instant, duration: Duration) -> Instant {
+        Instant(nanoseconds: instant.nanoseconds &- duration.nanoseconds)
+    }
+
+    public static func - (later: Instant, earlier: Instant) -> Duration {
+        .nanoseconds(later.nanoseconds &- earlier.nanoseconds)
+    }
+}
+
+/// A wall-clock stamp (`CLOCK_REALTIME`), for messages to people and other hosts; never for decisions
+/// about elapsed time.
+public struct WallTime: Hashable, Comparable, Sendable {
+    /// Nanoseconds since 1970-01-01T00:00:00Z.
+    public var nanoseconds: Int64
+
+    public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
+
+    public static func < (left: WallTime, right: WallTime) -> Bool { left.nanoseconds < right.nanoseconds }
+
+    public static func - (later: WallTime, earlier: WallTime) -> Duration {
+        .nanoseconds(later.nanoseconds &- earlier.nanoseconds)
+    }
+
+    public static func + (time: WallTime, duration: Duration) -> WallTime {
+        WallTime(nanoseconds: time.nanoseconds &+ duration.nanoseconds)
+    }
+
+    /// RFC 3339 in UTC with microseconds: `2026-01-02T03:04:05.678901Z`.
+    public var rfc3339: String {
+        let day = nanoseconds.flooredQuotient(by: 86_400_000_000_000)
+        let inDay = nanoseconds - day * 86_400_000_000_000
+        let date = CivilDate(daysSince1970: day)
+        let seconds = inDay / 1_000_000_000
+        let micros = (inDay % 1_000_000_000) / 1000
+        var text = date.description
+        text += "T" + padded(seconds / 3600, 2) + ":" + padded(seconds / 60 % 60, 2)
+        text += ":" + padded(seconds % 60, 2) + "." + padded(micros, 6) + "Z"
+        return text
+    }
+
+    /// Reads what `rfc3339` writes, with 0 to 9 digits of a fraction; `nil` for anything else.
+    public init?(rfc3339 text: String) {
+        let bytes = Array(text.utf8)
+        guard bytes.count >= 20, bytes.last == UInt8(ascii: "Z"), bytes[10] == UInt8(ascii: "T") else { return nil }
+        func number(_ range: Range<Int>) -> Int64? { Int64(String(decoding: bytes[range], as: UTF8.self)) }
+        guard let year = number(0..<4), let month = number(5..<7), let day = number(8..<10),
+            let hour = number(11..<13), let minute = number(14..<16), let second = number(17..<19)
+        else { return nil }
+        guard (1...12).contains(month), (1...31).contains(day), (0...23).contains(hour),
+            (0...59).contains(minute), (0...60).contains(second)
+        else { return nil }
+        var fraction: Int64 = 0
+        if bytes[19] == UInt8(ascii: ".") {
+            let digits = bytes[20..<(bytes.count - 1)]
+            guard (1...9).contains(digits.count), let value = number(20..<(bytes.count - 1)), value >= 0 else {
+                return nil
+            }
+            fraction = (digits.count..<9).reduce(value) { result, _ in result * 10 }
+        } else if bytes.count != 20 {
+            return nil
+        }
+        let days = CivilDate(year: year, month: month, day: day).daysSince1970
+        nanoseconds = (days * 86400 + hour * 3600 + minute * 60 + second) * 1_000_000_000 + fraction
+    }
+}
+
+/// A date of the proleptic Gregorian calendar. The conversion is Howard Hinnant's `days_from_civil`.
+public struct CivilDate: Hashable, Sendable, CustomStringConvertible {
+    public var year: Int64
+    public var month: Int64
+    public var day: Int64
+
+    public init(year: Int64, month: Int64, day: Int64) {
+        self.year = year
+        self.month = month
+        self.day = day
+    }
+
+    public init(daysSince1970 days: Int64) {
+        let shifted = days + 719_468
+        let era = shifted.flooredQuotient(by: 146_097)
+        let dayOfEra = shifted - era * 146_097
+        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36524 - dayOfEra / 146_096) / 365
+        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+        let shiftedMonth = (5 * dayOfYear + 2) / 153
+        day = dayOfYear - (153 * shiftedMonth + 2) / 5 + 1
+        month = shiftedMonth < 10 ? shiftedMonth + 3 : shiftedMonth - 9
+        year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
+    }
+
+    /// Days since 1970-01-01.
+    public var daysSince1970: Int64 {
+        let shiftedYear = month <= 2 ? year - 1 : year
+        let era = shiftedYear.flooredQuotient(by: 400)
+        let yearOfEra = shiftedYear - era * 400
+        let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
+        let dayOfEra = yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear
+        return era * 146_097 + dayOfEra - 719_468
+    }
+
+    /// ISO 8601: `2026-01-02`.
+    public var description: String { padded(year, 4) + "-" + padded(month, 2) + "-" + padded(day, 2) }
+}
+
+extension Int64 {
+    /// Division rounded towards negative infinity.
+    public func flooredQuotient(by divisor: Int64) -> Int64 {
+        let quotient = self / divisor
+        return self % divisor < 0 ? quotient - 1 : quotient
+    }
+}
+
+extension Duration {
+    /// The whole duration in nanoseconds; clamped at ±292 years.
+    public var nanoseconds: Int64 {
+        let (seconds, attoseconds) = components
+        let (product, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        guard !overflow else { return seconds < 0 ? .min : .max }
+        let (sum, carried) = product.addingReportingOverflow(attoseconds / 1_000_000_000)
+        return carried ? (seconds < 0 ? .min : .max) : sum
+    }
+
+    /// The duration as a floating-point number of seconds, for values that are published.
+    public var inSeconds: Double { Double(nanoseconds) / 1e9 }
+
+    /// The duration in whole microseconds, rounded down.
+    public var microseconds: Int64 { nanoseconds / 1000 }
+
+    /// The duration as a floating-point number of milliseconds.
+    public var inMilliseconds: Double { Double(nanoseconds) / 1e6 }
+
+    /// A duration from a floating-point number of seconds; not finite or beyond ±292 years is clamped.
+    public static func ofSeconds(_ seconds: Double) -> Duration {
+        guard seconds.isFinite else { return .nanoseconds(seconds > 0 ? Int64.max : seconds < 0 ? Int64.min : 0) }
+        let nanoseconds = seconds * 1e9
+        if nanoseconds >= 9.2e18 { return .nanoseconds(Int64.max) }
+        if nanoseconds <= -9.2e18 { return .nanoseconds(Int64.min) }
+        return .nanoseconds(Int64(nanoseconds))
+    }
+}
+
+/// A number in decimal with leading zeros, at least `width` digits.
+public func padded(_ number: Int64, _ width: Int) -> String {
+    let digits = String(number.magnitude)
+    let zeros = String(repeating: "0", count: max(0, width - digits.count))
+    return (number < 0 ? "-" : "") + zeros + digits
+}
