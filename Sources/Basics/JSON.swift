@@ -95,7 +95,8 @@ extension JSON {
         output.append(UInt8(ascii: "\""))
         for byte in text.utf8 {
             switch byte {
-            case UInt8(ascii: "\""), UInt8(ascii: "\\"): output.append(contentsOf: [UInt8(ascii: "\\"), byte])
+            case UInt8(ascii: "\""), UInt8(ascii: "\\"):
+                output.append(contentsOf: [UInt8(ascii: "\\"), byte])
             case 0x0A: output.append(contentsOf: "\\n".utf8)
             case 0x0D: output.append(contentsOf: "\\r".utf8)
             case 0x09: output.append(contentsOf: "\\t".utf8)
@@ -259,7 +260,9 @@ private struct JSONParser {
     mutating func unicodeEscape() throws(JSONError) -> Character {
         let first = try hexQuad()
         if (0xD800..<0xDC00).contains(first) {
-            guard bytes[position...].starts(with: "\\u".utf8) else { throw failure("half of a surrogate pair") }
+            guard bytes[position...].starts(with: "\\u".utf8) else {
+                throw failure("half of a surrogate pair")
+            }
             position += 2
             let second = try hexQuad()
             guard (0xDC00..<0xE000).contains(second),

@@ -59,7 +59,9 @@ public struct WallTime: Hashable, Comparable, Sendable {
     /// Reads what `rfc3339` writes, with 0 to 9 digits of a fraction; `nil` for anything else.
     public init?(rfc3339 text: String) {
         let bytes = Array(text.utf8)
-        guard bytes.count >= 20, bytes.last == UInt8(ascii: "Z"), bytes[10] == UInt8(ascii: "T") else { return nil }
+        guard bytes.count >= 20, bytes.last == UInt8(ascii: "Z"), bytes[10] == UInt8(ascii: "T") else {
+            return nil
+        }
         func number(_ range: Range<Int>) -> Int64? { Int64(String(decoding: bytes[range], as: UTF8.self)) }
         guard let year = number(0..<4), let month = number(5..<7), let day = number(8..<10),
             let hour = number(11..<13), let minute = number(14..<16), let second = number(17..<19)
@@ -70,7 +72,8 @@ public struct WallTime: Hashable, Comparable, Sendable {
         var fraction: Int64 = 0
         if bytes[19] == UInt8(ascii: ".") {
             let digits = bytes[20..<(bytes.count - 1)]
-            guard (1...9).contains(digits.count), let value = number(20..<(bytes.count - 1)), value >= 0 else {
+            guard (1...9).contains(digits.count), let value = number(20..<(bytes.count - 1)), value >= 0
+            else {
                 return nil
             }
             fraction = (digits.count..<9).reduce(value) { result, _ in result * 10 }
@@ -149,7 +152,9 @@ extension Duration {
 
     /// A duration from a floating-point number of seconds; not finite or beyond ±292 years is clamped.
     public static func ofSeconds(_ seconds: Double) -> Duration {
-        guard seconds.isFinite else { return .nanoseconds(seconds > 0 ? Int64.max : seconds < 0 ? Int64.min : 0) }
+        guard seconds.isFinite else {
+            return .nanoseconds(seconds > 0 ? Int64.max : seconds < 0 ? Int64.min : 0)
+        }
         let nanoseconds = seconds * 1e9
         if nanoseconds >= 9.2e18 { return .nanoseconds(Int64.max) }
         if nanoseconds <= -9.2e18 { return .nanoseconds(Int64.min) }

@@ -1,6 +1,5 @@
 // The door to the kernel: headers whose constants Swift needs, and shims for what only a macro gives.
 #pragma once
-#define _GNU_SOURCE 1
 // glibc's net/if.h must come before the kernel's headers.
 #include <arpa/inet.h>
 #include <errno.h>
@@ -18,14 +17,12 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/un.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
@@ -66,3 +63,10 @@ static inline int clinux_ioctl_pointer(int descriptor, unsigned long request, vo
 static inline int clinux_fcntl_int(int descriptor, int command, int argument) {
     return fcntl(descriptor, command, argument);
 }
+
+/// recvmmsg(2) and its header are GNU extensions, hidden from Swift; the layout is the kernel's.
+struct clinux_mmsghdr {
+    struct msghdr msg_hdr;
+    unsigned int msg_len;
+};
+int clinux_recvmmsg(int descriptor, struct clinux_mmsghdr *headers, unsigned int count, int flags);

@@ -1,0 +1,85 @@
+// Small files read whole and within a bound: /proc, /sys, configuration. Paths are passed in, so that tests
+// use recorded trees.
+import CLinux
+import Glibc
+
+/// Reads files and folders.
+public enum Files {
+    /// The contents of a file, at most `limit` bytes.
+    ///
+    /// - Throws: `SystemError` that names the path; EFBIG when the file is larger than `limit`.
+    public static func read(_ path: String, limit: Int = 1 << 20) throws(SystemError) -> [UInt8] {
+        let raw = try check("open \(path)") { unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY) }
+        let descriptor = Descriptor(owning: raw)
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        while true {
+            let count = try check("read \(path)") { unsafe Glibc.read(descriptor.raw, &buffer, buffer.count) }
+            if count == 0 { return bytes }
+            bytes.append(contentsOf: buffer[..<count])
+            if bytes.count > limit { throw SystemError("read \(path)", number: EFBIG) }
+        }
+    }
+
+    /// The contents of a file as text without spaces at its ends; bytes that are not UTF-8 are replaced.
+    public static func text(_ path: String, limit: Int = 1 << 20) throws(SystemError) -> String {
+        var bytes = try read(path, limit: limit)[...]
+        while let last = bytes.last, last <= 0x20 { bytes = bytes.dropLast() }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// The names in a folder, without `.` and `..`, unordered.
+    public static func names(in path: String) throws(SystemError) -> [String] {
+        guard let folder = unsafe opendir(path) else { throw SystemError("opendir \(path)", number: errno) }
+        defer { unsafe closedir(folder) }
+        var names: [String] = []
+        while let entry = unsafe readdir(folder) {
+            let name = unsafe withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+                unsafe pointer.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
+            }
+            if name != "." && name != ".." { names.append(name) }
+        }
+        return names
+    }
+
+    /// What a symbolic link points to.
+    public static func target(ofLink path: String) throws(SystemError) -> String {
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        let count = try check("readlink \(path)") {
+            unsafe buffer.withUnsafeMutableBytes { unsafe readlink(path, $0.baseAddress!, $0.count) }
+        }
+        return String(decoding: buffer[..<count], as: UTF8.self)
+    }
+
+    public static func exists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
+}
+
+/// A small file that is read again and again through one open descriptor, as sysfs counters are.
+public struct PolledFile: ~Copyable {
+    private let descriptor: Descriptor
+    public let path: String
+
+    public init(path: String) throws(SystemError) {
+        let raw = try check("open \(path)") { unsafe open(path, O_RDONLY | O_CLOEXEC) }
+        descriptor = Descriptor(owning: raw)
+        self.path = path
+    }
+
+    /// The decimal number at the start of the file; `nil` when there is none.
+    public func integer() throws(SystemError) -> UInt64? {
+        var buffer: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+        let raw = descriptor.raw
+        var digits: UInt64 = 0
+        var seen = false
+        let count = try check("pread \(path)") { unsafe pread(raw, &buffer, 32, 0) }
+        unsafe withUnsafeBytes(of: &buffer) { bytes in
+            for index in 0..<count {
+                let byte = unsafe bytes[index]
+                guard (48...57).contains(byte) else { break }
+                seen = true
+                digits = digits &* 10 &+ UInt64(byte - 48)
+            }
+        }
+        return seen ? digits : nil
+    }
+}

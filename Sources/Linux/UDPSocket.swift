@@ -1,0 +1,117 @@
+// UDP over IPv4: one socket per multicast group for receiving, one per path for sending.
+public import Basics
+import CLinux
+import Glibc
+
+/// A non-blocking UDP socket.
+public struct UDPSocket: ~Copyable {
+    public let descriptor: Descriptor
+
+    private static func open() throws(SystemError) -> Descriptor {
+        Descriptor(
+            owning: try check("socket UDP") {
+                socket(
+                    AF_INET,
+                    Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue),
+                    0)
+            })
+    }
+
+    /// A socket that receives what is sent to `endpoint`: a multicast group (to be joined with `join`) or an
+    /// address of this host. It takes packets for no other group (`IP_MULTICAST_ALL` = 0), counts what the
+    /// kernel drops for want of buffer, and stamps each packet's arrival.
+    ///
+    /// - Parameter bufferBytes: the receive buffer to ask for; the kernel caps it at `net.core.rmem_max`.
+    public init(receivingAt endpoint: IPv4Endpoint, bufferBytes: Int32) throws(SystemError) {
+        let opened = try UDPSocket.open()
+        let raw = opened.raw
+        try setOption(raw, SOL_SOCKET, SO_REUSEADDR, Int32(1), "SO_REUSEADDR")
+        try setOption(raw, Int32(IPPROTO_IP), IP_MULTICAST_ALL, Int32(0), "IP_MULTICAST_ALL")
+        try setOption(raw, SOL_SOCKET, SO_RXQ_OVFL, Int32(1), "SO_RXQ_OVFL")
+        try setOption(raw, SOL_SOCKET, SO_TIMESTAMPNS, Int32(1), "SO_TIMESTAMPNS")
+        if (try? setOption(raw, SOL_SOCKET, SO_RCVBUFFORCE, bufferBytes, "SO_RCVBUFFORCE")) == nil {
+            try setOption(raw, SOL_SOCKET, SO_RCVBUF, bufferBytes, "SO_RCVBUF")
+        }
+        try UDPSocket.bind(raw, to: endpoint)
+        descriptor = opened
+    }
+
+    /// A socket for sending. With an interface, multicast leaves through it, whatever the routes say.
+    public init(sendingThrough interface: String?) throws(SystemError) {
+        let opened = try UDPSocket.open()
+        let raw = opened.raw
+        try setOption(raw, Int32(IPPROTO_IP), IP_MULTICAST_TTL, Int32(16), "IP_MULTICAST_TTL")
+        try setOption(raw, SOL_SOCKET, SO_SNDBUF, Int32(4 << 20), "SO_SNDBUF")
+        if let interface {
+            guard let index = Interface.index(of: interface) else {
+                throw SystemError("interface \(interface)", number: ENODEV)
+            }
+            var request = ip_mreqn()
+            request.imr_ifindex = index
+            try setOption(raw, Int32(IPPROTO_IP), IP_MULTICAST_IF, request, "IP_MULTICAST_IF \(interface)")
+        }
+        descriptor = opened
+    }
+
+    private static func bind(_ raw: Int32, to endpoint: IPv4Endpoint) throws(SystemError) {
+        var address = endpoint.socketAddress
+        try check("bind \(endpoint)") {
+            unsafe withUnsafePointer(to: &address) { pointer in
+                unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    unsafe Glibc.bind(raw, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                }
+            }
+        }
+    }
+
+    /// The receive buffer that the kernel granted, in bytes of payload and overhead.
+    public var receiveBufferBytes: Int32 { integerOption(descriptor.raw, SOL_SOCKET, SO_RCVBUF) ?? 0 }
+
+    /// Joins a multicast group on an interface, from any sender or from `source` only.
+    public func join(
+        _ group: IPv4Address, interfaceIndex: Int32?, interfaceAddress: IPv4Address?, source: IPv4Address?
+    ) throws(SystemError) {
+        let level = Int32(IPPROTO_IP)
+        if let source {
+            var request = ip_mreq_source()
+            request.imr_multiaddr = group.inAddress
+            request.imr_interface = (interfaceAddress ?? .any).inAddress
+            request.imr_sourceaddr = source.inAddress
+            try setOption(
+                descriptor.raw, level, IP_ADD_SOURCE_MEMBERSHIP, request,
+                "IP_ADD_SOURCE_MEMBERSHIP \(group) from \(source)")
+        } else {
+            var request = ip_mreqn()
+            request.imr_multiaddr = group.inAddress
+            request.imr_ifindex = interfaceIndex ?? 0
+            try setOption(descriptor.raw, level, IP_ADD_MEMBERSHIP, request, "IP_ADD_MEMBERSHIP \(group)")
+        }
+    }
+
+    /// Leaves a group joined without a source; a group that was not joined is no error.
+    public func leave(_ group: IPv4Address, interfaceIndex: Int32) {
+        var request = ip_mreqn()
+        request.imr_multiaddr = group.inAddress
+        request.imr_ifindex = interfaceIndex
+        try? setOption(
+            descriptor.raw, Int32(IPPROTO_IP), IP_DROP_MEMBERSHIP, request, "IP_DROP_MEMBERSHIP")
+    }
+
+    /// Sends one datagram. `false`: the socket's buffer is full now.
+    public func send(_ bytes: [UInt8], to endpoint: IPv4Endpoint) throws(SystemError) -> Bool {
+        var address = endpoint.socketAddress
+        let raw = descriptor.raw
+        let sent = try checkNow("send to \(endpoint)") {
+            unsafe withUnsafePointer(to: &address) { pointer in
+                unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { target in
+                    unsafe bytes.withUnsafeBytes {
+                        unsafe sendto(
+                            raw, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL), target,
+                            socklen_t(MemoryLayout<sockaddr_in>.size))
+                    }
+                }
+            }
+        }
+        return sent != nil
+    }
+}

@@ -1,0 +1,227 @@
+// A ZeroMQ socket as a plain class: options by name, frames as bytes, "not now" as a value. One thread uses
+// it, the loop's.
+import CZeroMQ
+import Glibc
+
+/// A call of libzmq that failed.
+public struct MessagingError: Error, Hashable, Sendable, CustomStringConvertible {
+    /// The call and what it was for: `bind tcp://127.0.0.1:7000`.
+    public var call: String
+    public var number: Int32
+
+    init(_ call: String) {
+        self.call = call
+        number = zmq_errno()
+    }
+
+    public var description: String { "\(call): \(unsafe String(cString: zmq_strerror(number)))" }
+}
+
+/// The process's ZeroMQ context: its I/O thread and its sockets. Keep it until the last socket is gone.
+@safe
+public final class MessagingContext {
+    let context: UnsafeMutableRawPointer
+
+    public init() {
+        guard let created = unsafe zmq_ctx_new() else { preconditionFailure("zmq_ctx_new: out of memory") }
+        unsafe context = created
+        unsafe zmq_ctx_set(context, ZMQ_MAX_SOCKETS, 4096)
+    }
+
+    deinit { unsafe zmq_ctx_term(context) }
+}
+
+/// The socket types that Holdfast uses.
+public enum SocketType: Sendable {
+    case xpub, sub, router, dealer
+
+    var code: Int32 {
+        switch self {
+        case .xpub: ZMQ_XPUB
+        case .sub: ZMQ_SUB
+        case .router: ZMQ_ROUTER
+        case .dealer: ZMQ_DEALER
+        }
+    }
+}
+
+/// The options that Holdfast sets. Durations are in milliseconds, as in libzmq.
+public enum SocketOption: Sendable {
+    case linger(Int32)
+    case sendHighWaterMark(Int32)
+    case receiveHighWaterMark(Int32)
+    case reconnectInterval(Int32)
+    case connectTimeout(Int32)
+    case handshakeInterval(Int32)
+    /// Interval, time to answer, and how long the peer may wait for one.
+    case heartbeat(interval: Int32, timeout: Int32, timeToLive: Int32)
+    case maximumMessageSize(Int64)
+    case bindToDevice(String)
+    case xpubVerboser
+    case xpubManual
+    case routerMandatory
+    case immediate
+}
+
+@safe
+public final class Socket {
+    let socket: UnsafeMutableRawPointer
+    private let context: MessagingContext
+    private let incoming: UnsafeMutablePointer<zmq_msg_t>
+
+    /// Opens a socket that does not wait at its end (`ZMQ_LINGER` = 0).
+    public init(_ context: MessagingContext, _ type: SocketType) throws(MessagingError) {
+        self.context = context
+        guard let opened = unsafe zmq_socket(context.context, type.code) else {
+            throw MessagingError("zmq_socket")
+        }
+        unsafe socket = opened
+        unsafe incoming = .allocate(capacity: 1)
+        unsafe zmq_msg_init(incoming)
+        try set(.linger(0))
+    }
+
+    deinit {
+        unsafe zmq_msg_close(incoming)
+        unsafe incoming.deallocate()
+        unsafe zmq_close(socket)
+    }
+
+    public func bind(_ endpoint: String) throws(MessagingError) {
+        if unsafe zmq_bind(socket, endpoint) != 0 { throw MessagingError("bind \(endpoint)") }
+    }
+
+    public func connect(_ endpoint: String) throws(MessagingError) {
+        if unsafe zmq_connect(socket, endpoint) != 0 { throw MessagingError("connect \(endpoint)") }
+    }
+
+    /// The endpoint last bound, with the port that the kernel chose for `tcp://127.0.0.1:*`.
+    public var lastEndpoint: String {
+        var buffer = [UInt8](repeating: 0, count: 1024)
+        var size = buffer.count
+        guard unsafe zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, &buffer, &size) == 0 else { return "" }
+        return String(decoding: buffer.prefix { $0 != 0 }, as: UTF8.self)
+    }
+
+    // MARK: Options
+
+    public func set(_ option: SocketOption) throws(MessagingError) {
+        switch option {
+        case .linger(let value): try set(ZMQ_LINGER, value, "ZMQ_LINGER")
+        case .sendHighWaterMark(let value): try set(ZMQ_SNDHWM, value, "ZMQ_SNDHWM")
+        case .receiveHighWaterMark(let value): try set(ZMQ_RCVHWM, value, "ZMQ_RCVHWM")
+        case .reconnectInterval(let value): try set(ZMQ_RECONNECT_IVL, value, "ZMQ_RECONNECT_IVL")
+        case .connectTimeout(let value): try set(ZMQ_CONNECT_TIMEOUT, value, "ZMQ_CONNECT_TIMEOUT")
+        case .handshakeInterval(let value): try set(ZMQ_HANDSHAKE_IVL, value, "ZMQ_HANDSHAKE_IVL")
+        case .heartbeat(let interval, let timeout, let timeToLive):
+            try set(ZMQ_HEARTBEAT_IVL, interval, "ZMQ_HEARTBEAT_IVL")
+            try set(ZMQ_HEARTBEAT_TIMEOUT, timeout, "ZMQ_HEARTBEAT_TIMEOUT")
+            try set(ZMQ_HEARTBEAT_TTL, timeToLive, "ZMQ_HEARTBEAT_TTL")
+        case .maximumMessageSize(let value): try set(ZMQ_MAXMSGSIZE, value, "ZMQ_MAXMSGSIZE")
+        case .bindToDevice(let name): try set(ZMQ_BINDTODEVICE, Array(name.utf8), "ZMQ_BINDTODEVICE \(name)")
+        case .xpubVerboser: try set(ZMQ_XPUB_VERBOSER, Int32(1), "ZMQ_XPUB_VERBOSER")
+        case .xpubManual: try set(ZMQ_XPUB_MANUAL, Int32(1), "ZMQ_XPUB_MANUAL")
+        case .routerMandatory: try set(ZMQ_ROUTER_MANDATORY, Int32(1), "ZMQ_ROUTER_MANDATORY")
+        case .immediate: try set(ZMQ_IMMEDIATE, Int32(1), "ZMQ_IMMEDIATE")
+        }
+    }
+
+    /// SUB: asks for a prefix. XPUB in manual mode, directly after receiving a subscription: grants a prefix
+    /// to the peer that asked.
+    public func subscribe(_ prefix: some Collection<UInt8>) throws(MessagingError) {
+        try set(ZMQ_SUBSCRIBE, Array(prefix), "ZMQ_SUBSCRIBE")
+    }
+
+    public func unsubscribe(_ prefix: some Collection<UInt8>) throws(MessagingError) {
+        try set(ZMQ_UNSUBSCRIBE, Array(prefix), "ZMQ_UNSUBSCRIBE")
+    }
+
+    private func set(_ option: Int32, _ value: Int32, _ name: String) throws(MessagingError) {
+        var value = value
+        if unsafe zmq_setsockopt(socket, option, &value, 4) != 0 { throw MessagingError(name) }
+    }
+
+    private func set(_ option: Int32, _ value: Int64, _ name: String) throws(MessagingError) {
+        var value = value
+        if unsafe zmq_setsockopt(socket, option, &value, 8) != 0 { throw MessagingError(name) }
+    }
+
+    private func set(_ option: Int32, _ bytes: [UInt8], _ name: String) throws(MessagingError) {
+        let result = unsafe bytes.withUnsafeBytes {
+            unsafe zmq_setsockopt(socket, option, $0.baseAddress, $0.count)
+        }
+        if result != 0 { throw MessagingError(name) }
+    }
+
+    private func integer(_ option: Int32) -> Int32 {
+        var value: Int32 = 0
+        var size = 4
+        let result = unsafe zmq_getsockopt(socket, option, &value, &size)
+        precondition(result == 0, "zmq_getsockopt \(option) failed")
+        return value
+    }
+
+    /// The descriptor that wakes the loop; edge-triggered, see `SocketSource`.
+    var descriptor: Int32 { integer(ZMQ_FD) }
+
+    /// Whether a message can be received now.
+    var isReadable: Bool { integer(ZMQ_EVENTS) & Int32(ZMQ_POLLIN) != 0 }
+
+    // MARK: Frames
+
+    /// Sends one frame without waiting. `false`: the high-water mark is reached (a DEALER without a peer, a
+    /// ROUTER's peer that does not read); a XPUB drops for the slow peer and answers `true`.
+    @discardableResult
+    public func send(_ frame: [UInt8], more: Bool = false) throws(MessagingError) -> Bool {
+        let flags = ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)
+        let result = unsafe frame.withUnsafeBytes { unsafe zmq_send(socket, $0.baseAddress, $0.count, flags) }
+        if result >= 0 { return true }
+        switch zmq_errno() {
+        case EAGAIN, EHOSTUNREACH: return false
+        default: throw MessagingError("zmq_send")
+        }
+    }
+
+    /// Sends all frames of one message, or none of them.
+    @discardableResult
+    public func send(frames: [[UInt8]]) throws(MessagingError) -> Bool {
+        for (index, frame) in frames.enumerated() {
+            guard try send(frame, more: index + 1 < frames.count) else { return false }
+        }
+        return true
+    }
+
+    /// One received message.
+    public struct Message {
+        public var frames: [[UInt8]]
+        /// The descriptor of the peer's connection (`ZMQ_SRCFD`), -1 where libzmq does not know it.
+        public var connection: Int32
+    }
+
+    /// The frames that one message may have; more are read and dropped.
+    public static let mostFrames = 8
+
+    /// The next message; `nil`: nothing now.
+    public func receive() throws(MessagingError) -> Message? {
+        var message = Message(frames: [], connection: -1)
+        while true {
+            let count = unsafe zmq_msg_recv(incoming, socket, ZMQ_DONTWAIT)
+            if count < 0 {
+                switch zmq_errno() {
+                case EAGAIN: return nil
+                case EINTR: continue
+                default: throw MessagingError("zmq_msg_recv")
+                }
+            }
+            if message.frames.isEmpty { message.connection = unsafe zmq_msg_get(incoming, ZMQ_SRCFD) }
+            if message.frames.count < Socket.mostFrames { message.frames.append(incomingBytes) }
+            if unsafe zmq_msg_more(incoming) == 0 { return message }
+        }
+    }
+
+    private var incomingBytes: [UInt8] {
+        let size = unsafe zmq_msg_size(incoming)
+        guard size > 0, let data = unsafe zmq_msg_data(incoming) else { return [] }
+        return unsafe Array(UnsafeRawBufferPointer(start: data, count: size))
+    }
+}

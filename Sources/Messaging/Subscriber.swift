@@ -1,0 +1,59 @@
+// A SUB socket on the loop, for following a health bus or a feed. Reconnects by itself, and finds a
+// connection that is half open.
+import Linux
+public import Reactor
+
+/// Receives what it subscribed to.
+public final class Subscriber {
+    public let socket: Socket
+    private var source: SocketSource?
+    /// Receives that failed.
+    public private(set) var failed = 0
+
+    /// How a subscriber connects.
+    public struct Options: Sendable {
+        /// The interface through which the connection leaves; needs CAP_NET_RAW.
+        public var interface: String?
+        /// Messages that may wait unread; what comes beyond is dropped by libzmq.
+        public var receiveHighWaterMark: Int32 = 100_000
+        /// A peer that does not answer a ping for this long (milliseconds) is reconnected.
+        public var heartbeatTimeout: Int32 = 1000
+
+        public init() {}
+    }
+
+    /// - Parameter onMessage: called with the frames of each message.
+    public init(
+        _ context: MessagingContext, _ loop: EventLoop, endpoint: String, options: Options = Options(),
+        onMessage: @escaping ([[UInt8]]) -> Void
+    ) throws(BusError) {
+        do throws(MessagingError) {
+            socket = try Socket(context, .sub)
+            // Every subscription must reach the peer: libzmq would drop those beyond its default of 1,000.
+            try socket.set(.sendHighWaterMark(0))
+            try socket.set(.receiveHighWaterMark(options.receiveHighWaterMark))
+            try socket.set(.maximumMessageSize(1 << 20))
+            try socket.set(.reconnectInterval(100))
+            try socket.set(.connectTimeout(1000))
+            try socket.set(.handshakeInterval(1000))
+            try socket.set(
+                .heartbeat(
+                    interval: options.heartbeatTimeout / 3, timeout: options.heartbeatTimeout, timeToLive: 0))
+            if let interface = options.interface { try socket.set(.bindToDevice(interface)) }
+            try socket.connect(endpoint)
+        } catch {
+            throw .messaging(error)
+        }
+        do throws(SystemError) {
+            source = try SocketSource(loop, socket, onError: { [unowned self] _ in failed += 1 }) { message in
+                onMessage(message.frames)
+            }
+        } catch {
+            throw .system(error)
+        }
+    }
+
+    public func subscribe(_ prefix: String) throws(MessagingError) { try socket.subscribe(prefix.utf8) }
+
+    public func unsubscribe(_ prefix: String) throws(MessagingError) { try socket.unsubscribe(prefix.utf8) }
+}

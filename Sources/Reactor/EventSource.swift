@@ -1,0 +1,132 @@
+// What wakes the loop: descriptors, timers, signals and deferred work. Each is a value that its owner keeps;
+// letting go of it removes it from the loop.
+public import Basics
+public import Linux
+import CSystemd
+import Glibc
+
+/// The part that all sources share: an sd-event source and the closure that it calls.
+@safe
+public class EventSource {
+    fileprivate(set) var source: OpaquePointer?
+    fileprivate var handler: () -> Void
+    /// Called before each wait, when set.
+    fileprivate var preparer: (() -> Void)?
+
+    fileprivate init(_ handler: @escaping () -> Void) { self.handler = handler }
+
+    deinit { if let source = unsafe source { unsafe sd_event_source_disable_unref(source) } }
+
+    fileprivate var pointer: UnsafeMutableRawPointer { unsafe Unmanaged.passUnretained(self).toOpaque() }
+
+    /// Orders this source among others that are ready in one iteration: lower numbers go first, 0 is usual.
+    public func setPriority(_ priority: Int64) { unsafe sd_event_source_set_priority(source, priority) }
+
+    /// Switches the source on or off; a source that is off keeps its settings.
+    public func setEnabled(_ enabled: Bool) {
+        unsafe sd_event_source_set_enabled(source, enabled ? Int32(SD_EVENT_ON) : Int32(SD_EVENT_OFF))
+    }
+
+    /// Has `prepare` called before each wait of the loop.
+    public func setPrepare(_ prepare: @escaping () -> Void) throws(SystemError) {
+        preparer = prepare
+        let result = unsafe sd_event_source_set_prepare(source) { _, userdata in
+            unsafe eventSource(userdata).preparer?()
+            return 0
+        }
+        try checked("sd_event_source_set_prepare", result)
+    }
+}
+
+/// The source behind a callback's user data. Kept alive for the length of the call by the caller's use.
+private func eventSource(_ userdata: UnsafeMutableRawPointer?) -> EventSource {
+    unsafe Unmanaged<EventSource>.fromOpaque(userdata!).takeUnretainedValue()
+}
+
+/// Calls back while a descriptor is readable (or has an error).
+public final class IOSource: EventSource {
+    /// - Parameter descriptor: stays with its owner, who must outlive the source.
+    /// - Parameter edgeTriggered: call once per arrival instead of while anything is left.
+    public init(
+        _ loop: EventLoop, descriptor: Int32, edgeTriggered: Bool = false, _ onReadable: @escaping () -> Void
+    ) throws(SystemError) {
+        super.init(onReadable)
+        let events = UInt32(EPOLLIN.rawValue) | (edgeTriggered ? UInt32(EPOLLET.rawValue) : 0)
+        let result = unsafe sd_event_add_io(
+            loop.event, &source, descriptor, events,
+            { _, _, _, userdata in
+                unsafe eventSource(userdata).handler()
+                return 0
+            }, pointer)
+        try checked("sd_event_add_io", result)
+    }
+}
+
+/// Calls back once at an instant of the monotonic clock; armed again by each `arm`.
+public final class Timer: EventSource {
+    private let onTime: () -> Void
+
+    /// - Parameter accuracy: how late it may be, so that wake-ups can be shared.
+    public init(_ loop: EventLoop, accuracy: Duration = .milliseconds(1), _ onTime: @escaping () -> Void)
+        throws(SystemError)
+    {
+        self.onTime = onTime
+        super.init(onTime)
+        let result = unsafe sd_event_add_time(
+            loop.event, &source, CLOCK_MONOTONIC, UInt64.max - 1,
+            UInt64(clamping: max(1, accuracy.microseconds)),
+            { _, _, userdata in
+                unsafe eventSource(userdata).handler()
+                return 0
+            }, pointer)
+        try checked("sd_event_add_time", result)
+        disarm()
+    }
+
+    /// Calls back at `instant`, or at once if it is past; replaces an earlier time. `nil` disarms.
+    public func arm(at instant: Instant?) {
+        guard let instant else { return disarm() }
+        let microseconds = UInt64(clamping: (instant.nanoseconds &+ 999) / 1000)
+        unsafe sd_event_source_set_time(source, microseconds)
+        unsafe sd_event_source_set_enabled(source, Int32(SD_EVENT_ONESHOT))
+    }
+
+    public func disarm() { setEnabled(false) }
+}
+
+/// Calls back once in this or the next iteration of the loop, after others that are ready.
+public final class DeferredSource: EventSource {
+    public init(_ loop: EventLoop, _ work: @escaping () -> Void) throws(SystemError) {
+        super.init(work)
+        let result = unsafe sd_event_add_defer(
+            loop.event, &source,
+            { _, userdata in
+                unsafe eventSource(userdata).handler()
+                return 0
+            }, pointer)
+        try checked("sd_event_add_defer", result)
+        setEnabled(false)
+    }
+
+    public func arm() { unsafe sd_event_source_set_enabled(source, Int32(SD_EVENT_ONESHOT)) }
+}
+
+/// Calls back when the process receives a signal, in place of the signal's own effect.
+public final class SignalSource: EventSource {
+    /// Blocks the signal for the process; create it before any thread.
+    public init(_ loop: EventLoop, signal: Int32, _ onSignal: @escaping () -> Void) throws(SystemError) {
+        super.init(onSignal)
+        var set = sigset_t()
+        unsafe sigemptyset(&set)
+        unsafe sigaddset(&set, signal)
+        let blocked = unsafe pthread_sigmask(SIG_BLOCK, &set, nil)
+        guard blocked == 0 else { throw SystemError("pthread_sigmask", number: blocked) }
+        let result = unsafe sd_event_add_signal(
+            loop.event, &source, signal,
+            { _, _, userdata in
+                unsafe eventSource(userdata).handler()
+                return 0
+            }, pointer)
+        try checked("sd_event_add_signal", result)
+    }
+}

@@ -1,0 +1,137 @@
+// The only crossing between threads: blocking calls go to one worker thread through a bounded queue, and
+// their results come back to the loop through an eventfd.
+public import Linux
+import Basics
+import CLinux
+import Glibc
+import Synchronization
+
+/// One thread for calls that may block.
+public final class Worker {
+    /// What waits for the thread and what it has finished; the only state that two threads see.
+    private final class Exchange: Sendable {
+        struct State {
+            var waiting: [(id: UInt64, work: @Sendable () -> any Sendable)] = []
+            var finished: [(id: UInt64, result: any Sendable)] = []
+            var isStopping = false
+        }
+
+        let state = Mutex(State())
+        let wake: Int32
+        let done: Int32
+
+        init(wake: Int32, done: Int32) {
+            self.wake = wake
+            self.done = done
+        }
+
+        /// The thread's life: wait, take all that waits, perform it in order.
+        func run() {
+            while !state.withLock({ $0.isStopping }) {
+                var count: UInt64 = 0
+                _ = unsafe read(wake, &count, 8)
+                while let job = state.withLock({ $0.waiting.isEmpty ? nil : $0.waiting.removeFirst() }) {
+                    let result = job.work()
+                    state.withLock { $0.finished.append((job.id, result)) }
+                    signal(done)
+                }
+            }
+            close(wake)
+            close(done)
+        }
+
+        func signal(_ descriptor: Int32) {
+            var one: UInt64 = 1
+            _ = unsafe write(descriptor, &one, 8)
+        }
+    }
+
+    private let exchange: Exchange
+    private let done: Int32
+    private var source: IOSource?
+    private var completions: [UInt64: (any Sendable) -> Void] = [:]
+    private var nextID: UInt64 = 0
+    private let capacity: Int
+    /// Jobs refused because the queue was full.
+    public private(set) var refused = 0
+
+    /// Starts the thread. It blocks all signals: the loop takes them.
+    public init(_ loop: EventLoop, capacity: Int = 64) throws(SystemError) {
+        self.capacity = capacity
+        let wake = try Worker.eventDescriptor(flags: Int32(EFD_CLOEXEC))
+        done = try Worker.eventDescriptor(flags: Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
+        exchange = Exchange(wake: wake, done: done)
+        try start()
+        source = try IOSource(loop, descriptor: done) { [unowned self] in collect() }
+    }
+
+    private static func eventDescriptor(flags: Int32) throws(SystemError) -> Int32 {
+        let raw = eventfd(0, flags)
+        guard raw >= 0 else { throw SystemError("eventfd", number: errno) }
+        return raw
+    }
+
+    /// Ends the thread after the job that it is in; results not collected yet are dropped.
+    deinit {
+        source = nil
+        exchange.state.withLock { state in
+            state.isStopping = true
+            state.waiting.removeAll()
+        }
+        exchange.signal(exchange.wake)
+    }
+
+    /// Performs `work` on the thread and then `then` on the loop. `false`: the queue is full, nothing will
+    /// happen; counted in `refused`.
+    @discardableResult
+    public func perform<Result: Sendable>(
+        _ work: @escaping @Sendable () -> Result, then: @escaping (Result) -> Void
+    ) -> Bool {
+        guard completions.count < capacity else {
+            refused += 1
+            return false
+        }
+        nextID += 1
+        let id = nextID
+        completions[id] = { result in
+            guard let result = result as? Result else {
+                preconditionFailure("a job changed its result's type")
+            }
+            then(result)
+        }
+        exchange.state.withLock { $0.waiting.append((id, work)) }
+        exchange.signal(exchange.wake)
+        return true
+    }
+
+    private func collect() {
+        var count: UInt64 = 0
+        _ = unsafe read(done, &count, 8)
+        let finished = exchange.state.withLock { state in
+            defer { state.finished.removeAll() }
+            return state.finished
+        }
+        for (id, result) in finished { completions.removeValue(forKey: id)?(result) }
+    }
+
+    private func start() throws(SystemError) {
+        var all = sigset_t()
+        var previous = sigset_t()
+        unsafe sigfillset(&all)
+        unsafe pthread_sigmask(SIG_SETMASK, &all, &previous)
+        defer { unsafe pthread_sigmask(SIG_SETMASK, &previous, nil) }
+        var thread = pthread_t()
+        let argument = unsafe Unmanaged.passRetained(exchange).toOpaque()
+        let result = unsafe pthread_create(
+            &thread, nil,
+            { argument in
+                unsafe Unmanaged<Exchange>.fromOpaque(argument!).takeRetainedValue().run()
+                return nil
+            }, argument)
+        guard result == 0 else {
+            unsafe Unmanaged<Exchange>.fromOpaque(argument).release()
+            throw SystemError("pthread_create", number: result)
+        }
+        pthread_detach(thread)
+    }
+}
