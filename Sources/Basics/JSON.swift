@@ -212,17 +212,43 @@ private struct JSONParser {
         return .array(items)
     }
 
+    /// RFC 8259, section 6: no plus sign, no leading zeros, digits on both sides of a point.
     mutating func number() throws(JSONError) -> JSON {
         let start = position
-        let numeric = Set("+-0123456789.eE".utf8)
-        while position < bytes.count, numeric.contains(bytes[position]) { position += 1 }
+        if next(is: UInt8(ascii: "-")) { position += 1 }
+        let leading = position
+        let hasZeros = next(is: UInt8(ascii: "0"))
+        var isValid = digits() && !(hasZeros && position > leading + 1)
+        var isWhole = true
+        if next(is: UInt8(ascii: ".")) {
+            position += 1
+            isWhole = false
+            isValid = digits() && isValid
+        }
+        if next(is: UInt8(ascii: "e")) || next(is: UInt8(ascii: "E")) {
+            position += 1
+            isWhole = false
+            if next(is: UInt8(ascii: "+")) || next(is: UInt8(ascii: "-")) { position += 1 }
+            isValid = digits() && isValid
+        }
         let text = String(decoding: bytes[start..<position], as: UTF8.self)
-        if let whole = Int64(text) { return .integer(whole) }
-        guard !text.isEmpty, let value = Double(text) else {
+        if isValid, isWhole, let whole = Int64(text) { return .integer(whole) }
+        guard isValid, let value = Double(text), value.isFinite else {
             position = start
             throw failure("expected a value")
         }
         return .number(value)
+    }
+
+    func next(is byte: UInt8) -> Bool { position < bytes.count && bytes[position] == byte }
+
+    /// Passes over a run of digits; false if there is none.
+    mutating func digits() -> Bool {
+        let start = position
+        while position < bytes.count, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(bytes[position]) {
+            position += 1
+        }
+        return position > start
     }
 
     mutating func string() throws(JSONError) -> String {
@@ -275,7 +301,7 @@ private struct JSONParser {
     }
 
     mutating func hexQuad() throws(JSONError) -> UInt32 {
-        guard position + 4 <= bytes.count,
+        guard position + 4 <= bytes.count, bytes[position] != UInt8(ascii: "+"),
             let value = UInt32(String(decoding: bytes[position..<(position + 4)], as: UTF8.self), radix: 16)
         else { throw failure("expected four hexadecimal digits") }
         position += 4

@@ -46,7 +46,7 @@ public struct WallTime: Hashable, Comparable, Sendable {
     /// RFC 3339 in UTC with microseconds: `2026-01-02T03:04:05.678901Z`.
     public var rfc3339: String {
         let day = nanoseconds.flooredQuotient(by: 86_400_000_000_000)
-        let inDay = nanoseconds - day * 86_400_000_000_000
+        let inDay = nanoseconds &- day &* 86_400_000_000_000
         let date = CivilDate(daysSince1970: day)
         let seconds = inDay / 1_000_000_000
         let micros = (inDay % 1_000_000_000) / 1000
@@ -56,33 +56,51 @@ public struct WallTime: Hashable, Comparable, Sendable {
         return text
     }
 
-    /// Reads what `rfc3339` writes, with 0 to 9 digits of a fraction; `nil` for anything else.
+    /// Reads what `rfc3339` writes, with 0 to 9 digits of a fraction; a leap second, `:60`, is the second
+    /// after. `nil` for anything else, and for years that nanoseconds cannot hold.
     public init?(rfc3339 text: String) {
         let bytes = Array(text.utf8)
-        guard bytes.count >= 20, bytes.last == UInt8(ascii: "Z"), bytes[10] == UInt8(ascii: "T") else {
+        guard bytes.count >= 20, bytes.count <= 30, bytes.last == UInt8(ascii: "Z") else { return nil }
+        for (position, separator) in zip([4, 7, 10, 13, 16], "--T::".utf8) where bytes[position] != separator
+        {
             return nil
         }
-        func number(_ range: Range<Int>) -> Int64? { Int64(String(decoding: bytes[range], as: UTF8.self)) }
-        guard let year = number(0..<4), let month = number(5..<7), let day = number(8..<10),
-            let hour = number(11..<13), let minute = number(14..<16), let second = number(17..<19)
+        guard let year = digits(bytes[0..<4]), let month = digits(bytes[5..<7]),
+            let day = digits(bytes[8..<10]),
+            let hour = digits(bytes[11..<13]), let minute = digits(bytes[14..<16]),
+            let second = digits(bytes[17..<19]), hour < 24, minute < 60, second <= 60,
+            let fraction = WallTime.fraction(bytes[19..<(bytes.count - 1)])
         else { return nil }
-        guard (1...12).contains(month), (1...31).contains(day), (0...23).contains(hour),
-            (0...59).contains(minute), (0...60).contains(second)
-        else { return nil }
-        var fraction: Int64 = 0
-        if bytes[19] == UInt8(ascii: ".") {
-            let digits = bytes[20..<(bytes.count - 1)]
-            guard (1...9).contains(digits.count), let value = number(20..<(bytes.count - 1)), value >= 0
-            else {
-                return nil
-            }
-            fraction = (digits.count..<9).reduce(value) { result, _ in result * 10 }
-        } else if bytes.count != 20 {
+        let date = CivilDate(year: year, month: month, day: day)
+        guard (1...12).contains(month), CivilDate(daysSince1970: date.daysSince1970) == date else {
             return nil
         }
-        let days = CivilDate(year: year, month: month, day: day).daysSince1970
-        nanoseconds = (days * 86400 + hour * 3600 + minute * 60 + second) * 1_000_000_000 + fraction
+        let seconds = date.daysSince1970 * 86400 + hour * 3600 + minute * 60 + second
+        let (whole, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        let (sum, carried) = whole.addingReportingOverflow(fraction)
+        guard !overflow, !carried else { return nil }
+        nanoseconds = sum
     }
+
+    /// The nanoseconds of `.5`; of nothing, 0.
+    private static func fraction(_ bytes: ArraySlice<UInt8>) -> Int64? {
+        guard let point = bytes.first else { return 0 }
+        guard point == UInt8(ascii: "."), bytes.count <= 10, let value = digits(bytes.dropFirst()) else {
+            return nil
+        }
+        return (bytes.count..<10).reduce(value) { result, _ in result * 10 }
+    }
+}
+
+/// At least one decimal digit and nothing else, at most 18 of them.
+private func digits(_ bytes: ArraySlice<UInt8>) -> Int64? {
+    guard (1...18).contains(bytes.count) else { return nil }
+    var value: Int64 = 0
+    for byte in bytes {
+        guard (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) else { return nil }
+        value = value * 10 + Int64(byte - UInt8(ascii: "0"))
+    }
+    return value
 }
 
 /// A date of the proleptic Gregorian calendar. The conversion is Howard Hinnant's `days_from_civil`.
@@ -145,7 +163,7 @@ extension Duration {
     public var inSeconds: Double { Double(nanoseconds) / 1e9 }
 
     /// The duration in whole microseconds, rounded down.
-    public var microseconds: Int64 { nanoseconds / 1000 }
+    public var microseconds: Int64 { nanoseconds.flooredQuotient(by: 1000) }
 
     /// The duration as a floating-point number of milliseconds.
     public var inMilliseconds: Double { Double(nanoseconds) / 1e6 }

@@ -1,0 +1,192 @@
+// The publisher's side of the health bus: the current state of each subject, the count of changes, and what
+// is to be published when. A pure machine; the agent and the gateway each own one.
+public import Basics
+
+/// Everything that one publisher says of its subjects.
+public struct HealthBook: Sendable {
+    /// What is to be done, in this order.
+    public enum Action: Hashable, Sendable {
+        /// Send these two frames.
+        case publish(topic: String, payload: JSON)
+        /// A change of state, for the log.
+        case transition(StateMessage)
+    }
+
+    public let host: String
+    public let incarnation: Incarnation
+    /// The number of the latest change.
+    public private(set) var change: Int64 = 0
+    /// Reports that were refused: beyond the bound on subjects, or a name of no or more than 255 bytes.
+    public private(set) var refused: UInt64 = 0
+
+    /// How long after its dependent a subject may fail, or after its own recovery be named, and still be
+    /// the cause: watchers of one fault do not notice it in the order of cause and effect.
+    public static let causeWindow: Duration = .seconds(2)
+
+    let heartbeatEvery: Duration
+    let expiresAfter: Duration
+    let stateEvery: Duration
+    let mostSubjects: Int
+    var entries: [Subject: Entry] = [:]
+    /// In the order of their first reports.
+    var subjects: [Subject] = []
+    /// Who names whom in `dependsOn`.
+    var dependents: [Subject: [Subject]] = [:]
+    private var nextHeartbeat = Instant.zero
+    private var nextRepeat: Instant?
+
+    public init(
+        host: String, incarnation: Incarnation, heartbeatEvery: Duration = .milliseconds(250),
+        expiresAfter: Duration = .seconds(1), stateEvery: Duration = .seconds(10), mostSubjects: Int = 10_000
+    ) {
+        self.host = host
+        self.incarnation = incarnation
+        self.heartbeatEvery = heartbeatEvery
+        self.expiresAfter = expiresAfter
+        self.stateEvery = stateEvery
+        self.mostSubjects = mostSubjects
+    }
+
+    /// When `tick` is to be called next. A new book wants its first heartbeat at once.
+    public var deadline: Instant { nextRepeat.map { min($0, nextHeartbeat) } ?? nextHeartbeat }
+
+    /// The worst status of all subjects.
+    public var worst: Status { Status.worst(of: entries.values.lazy.map(\.message.status)) }
+
+    /// The state of a subject as it was last changed, with its newest values.
+    public func state(of subject: Subject) -> StateMessage? { entries[subject]?.message }
+}
+
+// MARK: - Events
+
+extension HealthBook {
+    /// A watcher says what a subject is. Another status, reason or cause is a change and is published at
+    /// once; values alone ride along with the next message.
+    public mutating func report(_ report: Report, at now: Instant, wall: WallTime) -> [Action] {
+        let subject = report.subject
+        guard admits(subject) else {
+            refused &+= 1
+            return []
+        }
+        let explained = entries[subject]?.explainsSince != nil
+        let isNews = store(report, at: now, wall: wall)
+        let cause = cause(of: subject, at: now)
+        guard isNews || cause != entries[subject]?.message.cause else { return [] }
+        var actions = announce(subject, cause: cause, at: now, wall: wall)
+        if !explained, entries[subject]?.explainsSince != nil {
+            for late in unexplainedDependents(of: subject, at: now) {
+                actions += announce(late.subject, cause: late.cause, at: now, wall: wall)
+            }
+        }
+        return actions
+    }
+
+    /// A measurement, which changes no state.
+    public func sample(_ sample: Sample, wall: WallTime) -> [Action] {
+        let message = SampleMessage(stamp: stamp(wall), subject: sample.subject, values: sample.values)
+        return [.publish(topic: message.topic.text, payload: message.json)]
+    }
+
+    /// A subject is no longer watched: its last state is a tombstone.
+    public mutating func forget(_ subject: Subject, wall: WallTime) -> [Action] {
+        guard var message = entries.removeValue(forKey: subject)?.retired(wall: wall) else { return [] }
+        subjects.removeAll { $0 == subject }
+        unlink(subject)
+        change &+= 1
+        message.stamp = stamp(wall)
+        return [.publish(topic: message.topic.text, payload: message.json), .transition(message)]
+    }
+
+    /// Someone subscribed to topics that begin with `prefix`: every matching state is repeated under its
+    /// own number, and a `sync/<nonce>/` is echoed.
+    public mutating func subscribed(to prefix: some Collection<UInt8>, wall: WallTime) -> [Action] {
+        if case .sync(let nonce)? = try? Topic(parsing: prefix) {
+            let message = SyncMessage(stamp: stamp(wall), nonce: nonce)
+            return [.publish(topic: message.topic.text, payload: message.json)]
+        }
+        return subjects.compactMap { entries[$0] }.filter { $0.topic.utf8.starts(with: prefix) }.map {
+            $0.publication(wall: wall)
+        }
+    }
+
+    /// The heartbeat and the repeats that are due.
+    public mutating func tick(at now: Instant, wall: WallTime, cost: Cost) -> [Action] {
+        var actions: [Action] = []
+        if let due = nextRepeat, due <= now { actions += repeatStates(at: now, wall: wall) }
+        if nextHeartbeat <= now {
+            let following = nextHeartbeat + heartbeatEvery
+            nextHeartbeat = following > now ? following : now + heartbeatEvery
+            let message = HeartbeatMessage(
+                stamp: stamp(wall), expiresAfter: expiresAfter, subjects: Int64(subjects.count),
+                worst: worst, cost: cost)
+            actions.append(.publish(topic: message.topic.text, payload: message.json))
+        }
+        return actions
+    }
+
+    /// All current states, as the `status` request is answered.
+    public func snapshot(wall: WallTime) -> JSON {
+        let states = subjects.compactMap { entries[$0]?.message(sentAt: wall) }
+        return StatusDocument(stamp: stamp(wall), states: states).json
+    }
+}
+
+// MARK: - Steps
+
+extension HealthBook {
+    private func stamp(_ wall: WallTime) -> Stamp {
+        Stamp(host: host, incarnation: incarnation, change: change, at: wall)
+    }
+
+    private func admits(_ subject: Subject) -> Bool {
+        guard entries[subject] == nil else { return true }
+        return subjects.count < mostSubjects && (1...Topic.longestName).contains(subject.name.utf8.count)
+    }
+
+    /// Takes a report in; true if its status or reason is another one.
+    private mutating func store(_ report: Report, at now: Instant, wall: WallTime) -> Bool {
+        guard var entry = entries[report.subject] else {
+            entries[report.subject] = Entry(first: report, stamp: stamp(wall), at: now)
+            subjects.append(report.subject)
+            link(report.subject, to: report.dependsOn)
+            return true
+        }
+        if entry.dependsOn != report.dependsOn {
+            unlink(report.subject)
+            link(report.subject, to: report.dependsOn)
+        }
+        let isNews = entry.take(report, at: now)
+        entries[report.subject] = entry
+        return isNews
+    }
+
+    /// Gives a state the next number and publishes it.
+    private mutating func announce(
+        _ subject: Subject, cause: Subject?, at now: Instant, wall: WallTime
+    ) -> [Action] {
+        guard var entry = entries[subject] else { return [] }
+        change &+= 1
+        entry.message.cause = cause
+        entry.message.stamp = stamp(wall)
+        entry.repeatAt = now + stateEvery
+        entries[subject] = entry
+        nextRepeat = nextRepeat.map { min($0, entry.repeatAt) } ?? entry.repeatAt
+        return [entry.publication(wall: wall), .transition(entry.message)]
+    }
+
+    /// Repeats what is due, and what will be before the next heartbeat: one wake-up serves many.
+    private mutating func repeatStates(at now: Instant, wall: WallTime) -> [Action] {
+        var actions: [Action] = []
+        nextRepeat = nil
+        for subject in subjects {
+            guard var entry = entries[subject] else { continue }
+            if entry.repeatAt - heartbeatEvery < now {
+                entry.repeatAt = now + stateEvery
+                entries[subject] = entry
+                actions.append(entry.publication(wall: wall))
+            }
+            nextRepeat = nextRepeat.map { min($0, entry.repeatAt) } ?? entry.repeatAt
+        }
+        return actions
+    }
+}
