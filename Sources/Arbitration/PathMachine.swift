@@ -1,0 +1,175 @@
+// Which path of a feed delivers: fails a path by silence, by a broken connection, by falling behind its twin
+// or because an agent says so, and moves a hot-warm feed. It never leaves the last path that delivers.
+// Rules: design, section 8. The moves themselves are in `PathMachineMoves.swift`.
+public import Basics
+public import Wire
+
+/// The paths of one feed.
+public struct PathMachine: Sendable {
+    public let options: PathMachineOptions
+    /// The path that the feed is on; for hot-hot the first that is well, in order of preference.
+    public internal(set) var current = 0
+    /// How often a hot-warm feed moved.
+    public internal(set) var switches = 0
+    /// An operator pinned the feed to `current`.
+    public internal(set) var isHeld = false
+    /// Subjects whose word is ignored, or whose alarms are known, and until when.
+    public internal(set) var mutes: [Subject: Instant] = [:]
+
+    var records: [PathRecord]
+    var failbackNotBefore: Instant
+    private var told: [PathState?]
+    private var toldRedundancy: Redundancy?
+    private var graceUntil: Instant
+    private var graceFor: Instant?
+
+    /// A verdict on silence that comes later than this means that this process was not running: what arrived
+    /// in the meantime is read first.
+    static let lateness: Duration = .milliseconds(100)
+    static let grace: Duration = .milliseconds(50)
+
+    public init(_ options: PathMachineOptions, at now: Instant) {
+        self.options = options
+        records = options.paths.map { _ in PathRecord(openedAt: now) }
+        told = options.paths.map { _ in nil }
+        failbackNotBefore = now
+        graceUntil = now
+    }
+
+    /// How each path is.
+    public func state(of path: Int) -> PathState { records[path].state }
+    public func isWell(_ path: Int) -> Bool { records[path].isWell }
+    /// Whether the path carries data subscriptions.
+    public func isSubscribed(_ path: Int) -> Bool { records[path].isSubscribed }
+    public func lastHeard(_ path: Int) -> Instant? { records[path].lastHeard }
+
+    public var redundancy: Redundancy {
+        let well = records.count { $0.isWell }
+        return well == records.count ? .full : well > 0 ? .reduced : .none
+    }
+
+    /// Subscribes the paths that the policy names.
+    public mutating func start(at now: Instant) -> [PathAction] {
+        var actions: [PathAction] = []
+        for path in records.indices where options.policy == .hotHot || path == current {
+            records[path].isSubscribed = true
+            actions.append(.activate(path))
+        }
+        return actions + evaluate(at: now)
+    }
+
+    // MARK: - What the paths say
+
+    /// Anything came in on a path, data or heartbeat. Called for each packet: it allocates nothing while all
+    /// is well.
+    public mutating func heard(_ path: Int, at now: Instant) -> [PathAction] {
+        let wasWell = records[path].isWell
+        records[path].noteHeard(at: now, provenAfter: min(options.silence, options.silenceBehindTwin))
+        var isBehind = false
+        for other in records.indices where other != path {
+            records[other].noteOther(at: now)
+            if records[other].failure == nil, records[other].isBehind(options.silenceBehindTwin) {
+                isBehind = true
+            }
+        }
+        if wasWell, !isBehind, records[current].failure == nil { return [] }
+        return evaluate(at: now)
+    }
+
+    public mutating func connected(_ path: Int, at now: Instant) -> [PathAction] {
+        records[path].isDisconnected = false
+        return evaluate(at: now)
+    }
+
+    public mutating func disconnected(_ path: Int, at now: Instant) -> [PathAction] {
+        records[path].isDisconnected = true
+        return evaluate(at: now)
+    }
+
+    /// Every subscription that is wanted is active on the path.
+    public mutating func resubscribed(_ path: Int, at now: Instant) -> [PathAction] {
+        guard records[path].isSubscribed else { return [] }
+        records[path].isResubscribed = true
+        return leaveOthers() + evaluate(at: now)
+    }
+
+    /// An agent told how a subject is. `happenedAt`: the fault's own time, if it is known.
+    public mutating func health(
+        _ subject: Subject, _ status: Status, happenedAt: Instant?, at now: Instant
+    ) -> [PathAction] {
+        var isConcerned = false
+        for path in records.indices where options.paths[path].dependsOn.contains(subject) {
+            isConcerned = true
+            switch status {
+            case .critical:
+                records[path].note(subject, at: happenedAt ?? now, margin: options.refutationMargin)
+            case .ok, .warning: records[path].clear(subject)
+            case .unknown: break
+            }
+        }
+        return isConcerned ? evaluate(at: now) : []
+    }
+
+    // MARK: - Time
+
+    /// When `tick` has something to decide.
+    public var deadline: Instant? {
+        var soonest = silenceDeadline.map { max($0, graceUntil) }
+        func consider(_ instant: Instant) { soonest = min(soonest ?? instant, instant) }
+        for until in mutes.values { consider(until) }
+        if let failback = failbackDeadline { consider(failback) }
+        return soonest
+    }
+
+    public mutating func tick(at now: Instant) -> [PathAction] {
+        var actions: [PathAction] = []
+        for (subject, until) in mutes where until <= now {
+            mutes[subject] = nil
+            actions.append(.unmuted(subject))
+        }
+        return actions + evaluate(at: now)
+    }
+
+    private var silenceDeadline: Instant? {
+        records.lazy.filter { $0.failure == nil }.map { $0.silentSince + options.silence }.min()
+    }
+
+    // MARK: - Verdicts
+
+    mutating func evaluate(at now: Instant) -> [PathAction] {
+        if let due = silenceDeadline, now - due > Self.lateness, graceFor != due {
+            graceFor = due
+            graceUntil = now + Self.grace
+        }
+        for path in records.indices {
+            records[path].settle(verdict(on: path, at: now), at: now, flapWindow: options.flapWindow)
+        }
+        return move(at: now) + news()
+    }
+
+    private func verdict(on path: Int, at now: Instant) -> PathFailure? {
+        let record = records[path]
+        if let fault = record.faults.first(where: { !$0.isRefuted && mutes[$0.subject] == nil }) {
+            return .dependency(fault.subject)
+        }
+        if record.isDisconnected { return .disconnected }
+        if now - record.silentSince >= options.silence, now >= graceUntil || record.failure != nil {
+            return record.lastHeard == nil ? .neverHeard(options.silence) : .silent(options.silence)
+        }
+        return record.isBehind(options.silenceBehindTwin) ? .behindTwin(options.silenceBehindTwin) : nil
+    }
+
+    /// What changed since it was last told.
+    private mutating func news() -> [PathAction] {
+        var actions: [PathAction] = []
+        for path in records.indices where told[path] != records[path].state {
+            told[path] = records[path].state
+            actions.append(.state(path, records[path].state))
+        }
+        if toldRedundancy != redundancy, !records.contains(where: { $0.state == .waiting }) {
+            toldRedundancy = redundancy
+            actions.append(.redundancy(redundancy))
+        }
+        return actions
+    }
+}

@@ -1,0 +1,95 @@
+// What the path machine knows about one path: when it was heard, what was said against it, and its record
+// of failures.
+import Basics
+import Wire
+
+struct PathRecord: Sendable {
+    /// What an agent said against the path.
+    struct Fault: Hashable, Sendable {
+        var subject: Subject
+        /// When it happened, as far as it is known.
+        var at: Instant
+        /// Data that came in later proves the path.
+        var isRefuted: Bool
+    }
+
+    /// When the path was opened.
+    let openedAt: Instant
+    var lastHeard: Instant?
+    var isDisconnected = false
+    var faults: [Fault] = []
+    /// How often other paths spoke since this one last did, first and last.
+    var othersHeard = 0
+    var othersFirst = Instant.zero
+    var othersLast = Instant.zero
+
+    /// The verdict of the last evaluation.
+    var failure: PathFailure?
+    var wellSince: Instant?
+    /// Failures in a row, each within the flap window of the one before.
+    var failures = 0
+    var lastFailure: Instant?
+
+    var isSubscribed = false
+    var isResubscribed = false
+
+    init(openedAt: Instant) { self.openedAt = openedAt }
+
+    var isWell: Bool { failure == nil && lastHeard != nil }
+
+    /// The moment from which silence counts.
+    var silentSince: Instant { lastHeard ?? openedAt }
+
+    var state: PathState {
+        if let failure { return .failed(failure) }
+        if lastHeard == nil { return .waiting }
+        if !isSubscribed { return .standby }
+        return isResubscribed ? .active : .recovering
+    }
+
+    /// Others spoke at least this often, so that heartbeats which alternate between two quiet paths do not
+    /// look like one of them falling behind.
+    static let leastOthersHeard = 3
+
+    func isBehind(_ limit: Duration) -> Bool {
+        lastHeard != nil && othersHeard >= Self.leastOthersHeard && othersLast - othersFirst >= limit
+    }
+
+    mutating func noteOther(at now: Instant) {
+        if othersHeard == 0 { othersFirst = now }
+        othersHeard &+= 1
+        othersLast = now
+    }
+
+    mutating func noteHeard(at now: Instant, provenAfter: Duration) {
+        lastHeard = now
+        othersHeard = 0
+        guard !faults.isEmpty else { return }
+        for index in faults.indices where now - faults[index].at >= provenAfter {
+            faults[index].isRefuted = true
+        }
+    }
+
+    /// Records a fault; one that is known already keeps what was decided about it.
+    mutating func note(_ subject: Subject, at: Instant, margin: Duration) {
+        let isRefuted = lastHeard.map { $0 - at >= margin } ?? false
+        let fault = Fault(subject: subject, at: at, isRefuted: isRefuted)
+        guard let index = faults.firstIndex(where: { $0.subject == subject }) else {
+            return faults.append(fault)
+        }
+        if faults[index].at < at { faults[index] = fault }
+    }
+
+    mutating func clear(_ subject: Subject) { faults.removeAll { $0.subject == subject } }
+
+    /// Takes over a verdict and keeps the record of failures.
+    mutating func settle(_ verdict: PathFailure?, at now: Instant, flapWindow: Duration) {
+        if verdict != nil, failure == nil {
+            let isFlapping = lastFailure.map { now - $0 < flapWindow } ?? false
+            failures = isFlapping ? failures &+ 1 : 1
+            lastFailure = now
+        }
+        failure = verdict
+        if !isWell { wellSince = nil } else if wellSince == nil { wellSince = now }
+    }
+}

@@ -1,0 +1,163 @@
+// The words of the path machine: what an operator chose, how a path of a feed can be, why it failed, why a
+// feed moved, and what the shell has to do. The machine itself is in `PathMachine.swift`.
+public import Basics
+public import Wire
+
+/// What decides how a feed uses its paths.
+public struct PathMachineOptions: Hashable, Sendable {
+    public enum Policy: Hashable, Sendable {
+        /// All paths are subscribed, the first arrival wins.
+        case hotHot
+        /// One path is subscribed; the others are connected and subscribed on failover.
+        case hotWarm
+    }
+
+    /// One redundant delivery of the feed.
+    public struct Path: Hashable, Sendable {
+        public var name: String
+        /// Health subjects whose failure fails the path.
+        public var dependsOn: [Subject]
+
+        public init(_ name: String, dependsOn: [Subject] = []) {
+            self.name = name
+            self.dependsOn = dependsOn
+        }
+    }
+
+    public var policy: Policy
+    /// In order of preference.
+    public var paths: [Path]
+    /// A path that says nothing for this long has failed.
+    public var silence: Duration
+    /// A path that says nothing for this long while another one speaks has failed.
+    public var silenceBehindTwin: Duration
+    /// A path must be well for this long before the feed goes back to it; doubled by each further failure
+    /// within `flapWindow`, up to `longestHoldDown`.
+    public var holdDown: Duration
+    public var flapWindow: Duration = .seconds(600)
+    public var longestHoldDown: Duration = .seconds(300)
+    /// Data refutes a fault that an agent told if it was read this long after the fault: what is read just
+    /// after a fault may have arrived before it.
+    public var refutationMargin: Duration = .milliseconds(10)
+    /// How many subjects can be muted at once.
+    public var mostMutes = 64
+
+    /// - Precondition: there is at least one path.
+    public init(
+        policy: Policy, paths: [Path], silence: Duration, silenceBehindTwin: Duration, holdDown: Duration
+    ) {
+        precondition(!paths.isEmpty, "a feed has at least one path")
+        self.policy = policy
+        self.paths = paths
+        self.silence = silence
+        self.silenceBehindTwin = silenceBehindTwin
+        self.holdDown = holdDown
+    }
+}
+
+/// Why a path is not well.
+public enum PathFailure: Hashable, Sendable, CustomStringConvertible {
+    /// Nothing was heard since the path was opened, for this long.
+    case neverHeard(Duration)
+    case silent(Duration)
+    /// Silent for this long while another path spoke.
+    case behindTwin(Duration)
+    case disconnected
+    /// An agent said that this subject is critical.
+    case dependency(Subject)
+
+    /// Silence may be the venue's or the network's: it alone moves a feed only to a path that was heard later.
+    var isSilence: Bool {
+        switch self {
+        case .neverHeard, .silent, .behindTwin: true
+        case .disconnected, .dependency: false
+        }
+    }
+
+    public var description: String {
+        switch self {
+        case .neverHeard(let limit): "never heard in \(inMilliseconds(limit))"
+        case .silent(let limit): "silent for \(inMilliseconds(limit))"
+        case .behindTwin(let limit): "silent for \(inMilliseconds(limit)) while another path speaks"
+        case .disconnected: "not connected"
+        case .dependency(let subject): "\(subject) is critical"
+        }
+    }
+
+    private func inMilliseconds(_ duration: Duration) -> String { "\(duration.nanoseconds / 1_000_000) ms" }
+}
+
+/// How a path of a feed is.
+public enum PathState: Hashable, Sendable {
+    /// Opened, nothing heard yet, and the limit has not passed.
+    case waiting
+    /// Well, and not subscribed.
+    case standby
+    /// Subscribed, but not every subscription is active yet.
+    case recovering
+    case active
+    case failed(PathFailure)
+}
+
+/// Why a hot-warm feed moved.
+public enum SwitchReason: Hashable, Sendable, CustomStringConvertible {
+    case failed(PathFailure)
+    /// A preferred path has been well for its hold-down.
+    case failback
+    case requested
+
+    public var description: String {
+        switch self {
+        case .failed(let failure): failure.description
+        case .failback: "the preferred path is well again"
+        case .requested: "an operator asked for it"
+        }
+    }
+}
+
+/// How many paths are well.
+public enum Redundancy: Hashable, Sendable {
+    /// All of them.
+    case full
+    /// At least one, not all.
+    case reduced
+    /// No path: the feed stays where it is and goes on trying.
+    case none
+}
+
+/// What the shell has to do or tell. Paths are indices in the order of preference.
+public enum PathAction: Hashable, Sendable {
+    /// Subscribe everything that is wanted on this path, then call `resubscribed`.
+    case activate(Int)
+    /// Drop all data subscriptions on this path; stay connected.
+    case deactivate(Int)
+    case state(Int, PathState)
+    case switched(from: Int, to: Int, SwitchReason)
+    case redundancy(Redundancy)
+    /// The feed is pinned to its path, or is free again.
+    case held(Bool)
+    case muted(Subject, until: Instant)
+    case unmuted(Subject)
+}
+
+/// Why an operator's request was refused.
+public enum PathRefusal: Error, Hashable, Sendable, CustomStringConvertible {
+    /// All paths are in use already.
+    case hotHot
+    case notWell(path: String, PathState)
+    case tooManyMutes(limit: Int)
+    case notMuted(Subject)
+
+    public var description: String {
+        switch self {
+        case .hotHot: "a hot-hot feed uses all of its paths at once"
+        case .notWell(let path, .failed(let failure)):
+            "path \(path) is not well: \(failure); use --hold to insist"
+        case .notWell(let path, .waiting), .notWell(let path, .standby), .notWell(let path, .recovering),
+            .notWell(let path, .active):
+            "path \(path) has not been heard yet; use --hold to insist"
+        case .tooManyMutes(let limit): "\(limit) subjects are muted already"
+        case .notMuted(let subject): "\(subject) is not muted"
+        }
+    }
+}

@@ -1,0 +1,161 @@
+// Who holds which topic downstream, and what that means upstream. Serves an XPUB socket in manual mode, where
+// libzmq reports every request with the connection that it came by. When a client goes, libzmq sends an
+// anonymous UNSUB for every prefix that it ever asked for, refused ones included: those are ignored, and the
+// shell tells of the closed connection instead. Rules: design, section 8.
+public import Basics
+
+/// The subscriptions of all clients.
+public struct SubscriptionTable: Sendable {
+    public struct Limits: Hashable, Sendable {
+        public var prefixesPerClient = 100_000
+        public var prefixes = 250_000
+        /// Longest prefix, in bytes.
+        public var prefixLength = 255
+
+        public init() {}
+    }
+
+    /// What was counted since the start.
+    public struct Counters: Hashable, Sendable {
+        public var granted: UInt64 = 0
+        public var refused: [String: UInt64] = [:]
+        /// UNSUBs of what the connection did not hold.
+        public var notHeld: UInt64 = 0
+        /// UNSUBs that libzmq sends for a connection which is gone.
+        public var anonymous: UInt64 = 0
+        /// Upstream subscriptions that were released before their linger to make room.
+        public var releasedEarly: UInt64 = 0
+    }
+
+    public let limits: Limits
+    public private(set) var counters = Counters()
+    /// How many prefixes are held, over all connections.
+    public private(set) var count = 0
+
+    private var holders: [Int32: Set<String>] = [:]
+    private var feeds: [String: UpstreamWants?] = [:]
+
+    public init(limits: Limits = Limits()) { self.limits = limits }
+
+    // MARK: - Feeds
+
+    /// Lets clients subscribe to a feed. `linger`: how long a unicast feed's upstream subscription outlives its
+    /// last holder; `nil` for a feed that needs none.
+    public mutating func addFeed(_ name: String, linger: Duration?) {
+        feeds.updateValue(linger.map { UpstreamWants(linger: $0, limit: limits.prefixes) }, forKey: name)
+        for prefix in holders.values.joined() {
+            guard let (feed, topic) = upstream(request(prefix)), feed == name else { continue }
+            feeds[name]??.add(topic)
+        }
+    }
+
+    /// Forgets a feed. Clients keep what they hold and receive nothing until it is added again.
+    public mutating func removeFeed(_ name: String) { feeds[name] = nil }
+
+    /// How many connections hold something.
+    public var connections: Int { holders.count }
+
+    /// What a feed must be subscribed to upstream, in a stable order: everything first.
+    public func wanted(of feed: String) -> [UpstreamTopic] { feeds[feed]??.wanted ?? [] }
+
+    // MARK: - Requests
+
+    /// A client asked for a prefix. Only bytes that are a valid topic are granted.
+    public mutating func subscribe(
+        _ bytes: ArraySlice<UInt8>, by connection: Int32, at now: Instant
+    ) -> [SubscriptionAction] {
+        do throws(SubscriptionRefusal) {
+            let prefix = try text(bytes)
+            let request = try TopicRequest(parsing: prefix, feeds: feeds.keys)
+            guard try hold(prefix, by: connection) else { return [.grant(prefix: prefix, request)] }
+            counters.granted &+= 1
+            return [.grant(prefix: prefix, request)] + added(request)
+        } catch {
+            counters.refused[error.name, default: 0] &+= 1
+            let told = String(decoding: bytes.prefix(limits.prefixLength), as: UTF8.self)
+            return [.refuse(connection: connection, prefix: told, error)]
+        }
+    }
+
+    /// A client gave a prefix up. `connection` is `nil` for the UNSUBs of a client that is gone.
+    public mutating func unsubscribe(
+        _ bytes: ArraySlice<UInt8>, by connection: Int32?, at now: Instant
+    ) -> [SubscriptionAction] {
+        guard let connection else {
+            counters.anonymous &+= 1
+            return []
+        }
+        let prefix = String(decoding: bytes, as: UTF8.self)
+        guard holders[connection]?.remove(prefix) != nil else {
+            counters.notHeld &+= 1
+            return []
+        }
+        if holders[connection]?.isEmpty ?? false { holders[connection] = nil }
+        return [.revoke(prefix: prefix)] + dropped(prefix, at: now)
+    }
+
+    /// A connection closed: everything that it held is dropped.
+    public mutating func closed(_ connection: Int32, at now: Instant) -> [SubscriptionAction] {
+        guard let prefixes = holders.removeValue(forKey: connection) else { return [] }
+        return prefixes.sorted().flatMap { dropped($0, at: now) }
+    }
+
+    // MARK: - Time
+
+    /// When the next upstream subscription is released.
+    public var deadline: Instant? { feeds.values.lazy.compactMap { $0?.deadline }.min() }
+
+    public mutating func tick(at now: Instant) -> [SubscriptionAction] {
+        feeds.keys.sorted().flatMap { feed in
+            (feeds[feed]??.expire(at: now) ?? []).map { .unsubscribeUpstream(feed: feed, $0) }
+        }
+    }
+
+    // MARK: - Holding
+
+    private func text(_ bytes: ArraySlice<UInt8>) throws(SubscriptionRefusal) -> String {
+        guard bytes.count <= limits.prefixLength else {
+            throw .tooLong(bytes: bytes.count, limit: limits.prefixLength)
+        }
+        guard let text = String(validating: bytes, as: UTF8.self) else { throw .notText }
+        return text
+    }
+
+    /// Enters a prefix; `false` if the connection holds it already.
+    private mutating func hold(_ prefix: String, by connection: Int32) throws(SubscriptionRefusal) -> Bool {
+        let held = holders[connection]
+        if held?.contains(prefix) ?? false { return false }
+        guard (held?.count ?? 0) < limits.prefixesPerClient else {
+            throw .tooManyForClient(limit: limits.prefixesPerClient)
+        }
+        guard count < limits.prefixes else { throw .tooMany(limit: limits.prefixes) }
+        holders[connection, default: []].insert(prefix)
+        count += 1
+        return true
+    }
+
+    private mutating func added(_ request: TopicRequest) -> [SubscriptionAction] {
+        guard let (feed, topic) = upstream(request) else { return [] }
+        return (feeds[feed]??.add(topic) ?? false) ? [.subscribeUpstream(feed: feed, topic)] : []
+    }
+
+    private mutating func dropped(_ prefix: String, at now: Instant) -> [SubscriptionAction] {
+        count -= 1
+        guard let (feed, topic) = upstream(request(prefix)) else { return [] }
+        guard let forced = feeds[feed]??.remove(topic, at: now) else { return [] }
+        counters.releasedEarly &+= 1
+        return [.unsubscribeUpstream(feed: feed, forced)]
+    }
+
+    private func request(_ prefix: String) -> TopicRequest? {
+        try? TopicRequest(parsing: prefix, feeds: feeds.keys)
+    }
+
+    private func upstream(_ request: TopicRequest?) -> (feed: String, UpstreamTopic)? {
+        switch request {
+        case .data(let feed, .all): (feed, .everything)
+        case .data(let feed, .one(let instrument)): (feed, .instrument(instrument))
+        case .data(_, .none), .control, .sync, nil: nil
+        }
+    }
+}

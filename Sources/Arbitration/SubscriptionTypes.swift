@@ -1,0 +1,105 @@
+// The words of the subscription table: what a client asks for, why it is refused, and what the shell has to
+// do. The table itself is in `SubscriptionTable.swift`.
+import Wire
+
+/// What a topic prefix asks for.
+public enum TopicRequest: Hashable, Sendable {
+    /// `md/<feed>/` or `md/<feed>/<instrument>/`.
+    case data(feed: String, InstrumentRequest)
+    /// `control/<feed>/`, all channels, or `control/<feed>/<channel>/`.
+    case control(feed: String, channel: UInt16?)
+    /// `sync/<nonce>/`: to be published once, as a marker.
+    case sync(nonce: String)
+}
+
+/// Which instruments of a feed.
+public enum InstrumentRequest: Hashable, Sendable {
+    case all
+    case one(String)
+    /// `*`: the messages for no instrument.
+    case none
+}
+
+/// Why a subscription is refused.
+public enum SubscriptionRefusal: Error, Hashable, Sendable, CustomStringConvertible {
+    case tooLong(bytes: Int, limit: Int)
+    case notText
+    /// ZeroMQ matches prefixes: without the slash at its end a topic also matches longer names.
+    case noSlashAtEnd
+    case unknownTopic
+    case noSuchFeed(String, known: [String])
+    case tooManyForClient(limit: Int)
+    case tooMany(limit: Int)
+
+    /// The name under which it is counted.
+    public var name: String {
+        switch self {
+        case .tooLong: "too_long"
+        case .notText: "not_text"
+        case .noSlashAtEnd: "no_slash_at_end"
+        case .unknownTopic: "unknown_topic"
+        case .noSuchFeed: "no_such_feed"
+        case .tooManyForClient: "too_many_for_client"
+        case .tooMany: "too_many"
+        }
+    }
+
+    public var description: String {
+        switch self {
+        case .tooLong(let bytes, let limit): "the topic has \(bytes) bytes, at most \(limit) are allowed"
+        case .notText: "the topic is not UTF-8"
+        case .noSlashAtEnd: "the topic does not end in /"
+        case .unknownTopic:
+            "topics are md/<feed>/, md/<feed>/<instrument>/, control/<feed>/, control/<feed>/<channel>/ and sync/<nonce>/"
+        case .noSuchFeed(let feed, let known):
+            "there is no feed \(feed); there is \(known.isEmpty ? "none" : known.joined(separator: ", "))"
+        case .tooManyForClient(let limit): "the client holds \(limit) subscriptions, the most that one may"
+        case .tooMany(let limit): "the gateway holds \(limit) subscriptions, the most that it may"
+        }
+    }
+}
+
+/// A topic of a feed upstream: one instrument, or all of them.
+public enum UpstreamTopic: Hashable, Sendable {
+    case everything
+    case instrument(String)
+}
+
+/// What the shell has to do or tell.
+public enum SubscriptionAction: Hashable, Sendable {
+    /// Let the client have it: `ZMQ_SUBSCRIBE` before anything else is received.
+    case grant(prefix: String, TopicRequest)
+    /// `ZMQ_UNSUBSCRIBE` before anything else is received.
+    case revoke(prefix: String)
+    case refuse(connection: Int32, prefix: String, SubscriptionRefusal)
+    case subscribeUpstream(feed: String, UpstreamTopic)
+    case unsubscribeUpstream(feed: String, UpstreamTopic)
+}
+
+extension TopicRequest {
+    /// Reads what a client asks for. `feeds` are the names that exist.
+    init(parsing prefix: String, feeds: some Collection<String>) throws(SubscriptionRefusal) {
+        guard prefix.utf8.last == UInt8(ascii: "/") else { throw .noSlashAtEnd }
+        let parts = prefix.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
+        let wholeFeed =
+            parts.count == 3 ? PercentEncoding.decode(parts[1]).flatMap { $0.isEmpty ? nil : $0 } : nil
+        switch (String(decoding: parts[0], as: UTF8.self), wholeFeed, try? Topic(parsing: prefix)) {
+        case ("md", let feed?, _): self = .data(feed: feed, .all)
+        case ("control", let feed?, _): self = .control(feed: feed, channel: nil)
+        case (_, _, .marketData(let feed, let instrument?)): self = .data(feed: feed, .one(instrument))
+        case (_, _, .marketData(let feed, nil)): self = .data(feed: feed, .none)
+        case (_, _, .control(let feed, let channel)): self = .control(feed: feed, channel: channel)
+        case (_, _, .sync(let nonce)): self = .sync(nonce: nonce)
+        case (_, _, .state), (_, _, .sample), (_, _, .heartbeat), (_, _, nil): throw .unknownTopic
+        }
+        try require(feeds)
+    }
+
+    private func require(_ feeds: some Collection<String>) throws(SubscriptionRefusal) {
+        switch self {
+        case .data(let feed, _), .control(let feed, _):
+            guard feeds.contains(feed) else { throw .noSuchFeed(feed, known: feeds.sorted()) }
+        case .sync: break
+        }
+    }
+}

@@ -1,0 +1,259 @@
+// The path machine as a dialogue: what was heard or told, and what it does about it.
+import Arbitration
+import Basics
+import Testing
+import Wire
+
+private func ms(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: milliseconds * 1_000_000) }
+
+private let ispA = Subject(.path, "isp-a")
+
+private func options(_ policy: PathMachineOptions.Policy) -> PathMachineOptions {
+    PathMachineOptions(
+        policy: policy,
+        paths: [.init("A", dependsOn: [ispA]), .init("B", dependsOn: [Subject(.path, "isp-b")])],
+        silence: .milliseconds(300), silenceBehindTwin: .milliseconds(300), holdDown: .seconds(5))
+}
+
+/// A hot-warm feed on A, both paths heard at `1000` ms.
+private func settled() -> PathMachine {
+    var machine = PathMachine(options(.hotWarm), at: ms(990))
+    _ = machine.start(at: ms(990))
+    _ = machine.resubscribed(0, at: ms(991))
+    _ = machine.heard(0, at: ms(1000))
+    _ = machine.heard(1, at: ms(1000))
+    return machine
+}
+
+/// Hears a path every 50 ms, the last time at `end`.
+private func hear(_ machine: inout PathMachine, _ path: Int, from start: Int64, to end: Int64) -> [PathAction]
+{
+    stride(from: start, through: end, by: 50).flatMap { machine.heard(path, at: ms($0)) }
+}
+
+@Suite struct PathMachineTests {
+    @Test func `a hot-warm feed subscribes its preferred path alone`() {
+        var machine = PathMachine(options(.hotWarm), at: ms(0))
+        #expect(machine.start(at: ms(0)) == [.activate(0), .state(0, .waiting), .state(1, .waiting)])
+        #expect(machine.heard(1, at: ms(5)) == [.state(1, .standby)])
+        #expect(machine.heard(0, at: ms(6)) == [.state(0, .recovering), .redundancy(.full)])
+        #expect(machine.resubscribed(0, at: ms(7)) == [.state(0, .active)])
+        #expect(machine.heard(0, at: ms(8)) == [])
+    }
+
+    @Test func `a hot-hot feed subscribes all paths and never switches`() {
+        var machine = PathMachine(options(.hotHot), at: ms(0))
+        #expect(machine.start(at: ms(0)).prefix(2) == [.activate(0), .activate(1)])
+        _ = machine.resubscribed(0, at: ms(0))
+        _ = machine.resubscribed(1, at: ms(0))
+        #expect(machine.heard(0, at: ms(10)) == [.state(0, .active)])
+        #expect(machine.heard(1, at: ms(10)) == [.state(1, .active), .redundancy(.full)])
+        _ = hear(&machine, 1, from: 20, to: 270)
+        #expect(
+            machine.tick(at: ms(310)) == [
+                .state(0, .failed(.silent(.milliseconds(300)))), .redundancy(.reduced),
+            ])
+        #expect(machine.current == 1)
+        #expect(machine.heard(0, at: ms(320)) == [.state(0, .active), .redundancy(.full)])
+        #expect(machine.current == 0)
+        #expect(machine.switches == 0)
+    }
+
+    @Test func `silence moves a hot-warm feed to the path that was heard later`() {
+        var machine = settled()
+        _ = hear(&machine, 1, from: 1050, to: 1250)
+        #expect(machine.deadline == ms(1300))
+        #expect(
+            machine.tick(at: ms(1300)) == [
+                .switched(from: 0, to: 1, .failed(.silent(.milliseconds(300)))), .activate(1),
+                .state(0, .failed(.silent(.milliseconds(300)))), .state(1, .recovering),
+                .redundancy(.reduced),
+            ])
+        #expect(machine.resubscribed(1, at: ms(1301)) == [.deactivate(0), .state(1, .active)])
+        #expect(machine.switches == 1)
+    }
+
+    @Test func `a feed stays on its path when all are silent and says so`() {
+        var machine = settled()
+        let silent = PathState.failed(.silent(.milliseconds(300)))
+        #expect(machine.tick(at: ms(1300)) == [.state(0, silent), .state(1, silent), .redundancy(.none)])
+        #expect(machine.current == 0)
+        #expect(machine.deadline == nil)
+        // B comes back first: the feed moves then.
+        #expect(
+            machine.heard(1, at: ms(1400)) == [
+                .switched(from: 0, to: 1, .failed(.silent(.milliseconds(300)))), .activate(1),
+                .state(1, .recovering), .redundancy(.reduced),
+            ])
+    }
+
+    @Test func `an agent's word moves a feed at once`() {
+        var machine = settled()
+        _ = machine.heard(0, at: ms(1099))
+        #expect(
+            machine.health(ispA, .critical, happenedAt: ms(1100), at: ms(1101)) == [
+                .switched(from: 0, to: 1, .failed(.dependency(ispA))), .activate(1),
+                .state(0, .failed(.dependency(ispA))), .state(1, .recovering), .redundancy(.reduced),
+            ])
+        // The repeat of the same state changes nothing.
+        #expect(machine.health(ispA, .critical, happenedAt: ms(1100), at: ms(1200)) == [])
+        #expect(
+            machine.health(ispA, .ok, happenedAt: nil, at: ms(1250)) == [
+                .state(0, .active), .redundancy(.full),
+            ])
+    }
+
+    @Test func `data that came in after the fault refutes the agent`() {
+        var machine = settled()
+        _ = machine.heard(0, at: ms(1150))
+        #expect(machine.health(ispA, .critical, happenedAt: ms(1100), at: ms(1160)) == [])
+        #expect(machine.current == 0)
+    }
+
+    @Test func `unknown triggers nothing and neither does a subject of no path`() {
+        var machine = settled()
+        #expect(machine.health(ispA, .unknown, happenedAt: nil, at: ms(1010)) == [])
+        #expect(machine.health(Subject(.nic, "eth9"), .critical, happenedAt: nil, at: ms(1010)) == [])
+    }
+
+    @Test func `the last path that delivers is never left`() {
+        var machine = settled()
+        _ = hear(&machine, 0, from: 1050, to: 1300)
+        _ = machine.tick(at: ms(1310))
+        #expect(
+            machine.health(ispA, .critical, happenedAt: ms(1305), at: ms(1311)) == [
+                .state(0, .failed(.dependency(ispA))), .redundancy(.none),
+            ])
+        #expect(machine.current == 0)
+        #expect(machine.isSubscribed(0))
+        // Its data flows on: the agent was wrong.
+        #expect(machine.heard(0, at: ms(1700)) == [.state(0, .active), .redundancy(.reduced)])
+    }
+
+    @Test func `failback waits for the hold-down and keeps the old path until the new one is subscribed`() {
+        var machine = settled()
+        _ = machine.disconnected(0, at: ms(1010))
+        _ = machine.resubscribed(1, at: ms(1011))
+        #expect(machine.current == 1)
+        _ = machine.connected(0, at: ms(2000))
+        for time in stride(from: Int64(2000), through: 7000, by: 100) {
+            _ = machine.heard(1, at: ms(time))
+            _ = machine.heard(0, at: ms(time))
+        }
+        #expect(machine.deadline == ms(7000))
+        #expect(
+            machine.tick(at: ms(7000)) == [
+                .switched(from: 1, to: 0, .failback), .activate(0), .state(0, .recovering),
+            ])
+        #expect(machine.isSubscribed(1))
+        #expect(
+            machine.resubscribed(0, at: ms(7001)) == [
+                .deactivate(1), .state(0, .active), .state(1, .standby),
+            ])
+    }
+
+    @Test func `each further failure doubles the hold-down up to a bound`() {
+        var machine = settled()
+        var well: [Int64] = []
+        var time: Int64 = 1000
+        for _ in 0..<9 {
+            _ = machine.disconnected(0, at: ms(time))
+            _ = machine.connected(0, at: ms(time + 1))
+            let start = time + 1
+            while machine.current == 1 {
+                time += 100
+                _ = machine.heard(1, at: ms(time))
+                _ = machine.heard(0, at: ms(time))
+                _ = machine.tick(at: ms(time))
+            }
+            _ = machine.resubscribed(0, at: ms(time))
+            well.append((time - start) / 1000)
+        }
+        #expect(well == [5, 10, 20, 40, 80, 160, 300, 300, 300])
+    }
+
+    @Test func `an operator's hold pins the feed`() throws {
+        var machine = settled()
+        #expect(
+            try machine.switchTo(1, hold: true, at: ms(1010)) == [
+                .held(true), .switched(from: 0, to: 1, .requested), .activate(1), .state(1, .recovering),
+            ])
+        _ = machine.resubscribed(1, at: ms(1011))
+        #expect(machine.disconnected(1, at: ms(1012)).contains(.redundancy(.reduced)))
+        #expect(machine.current == 1)
+        #expect(
+            machine.release(at: ms(1013)).prefix(2) == [
+                .held(false), .switched(from: 1, to: 0, .failed(.disconnected)),
+            ])
+    }
+
+    @Test func `a request for a path that is not well is refused`() {
+        var machine = settled()
+        _ = machine.disconnected(1, at: ms(1010))
+        #expect(throws: PathRefusal.notWell(path: "B", .failed(.disconnected))) {
+            try machine.switchTo(1, hold: false, at: ms(1011))
+        }
+        var hot = PathMachine(options(.hotHot), at: ms(0))
+        #expect(throws: PathRefusal.hotHot) { try hot.switchTo(1, hold: true, at: ms(1)) }
+    }
+
+    @Test func `a muted subject fails no path until the mute ends`() throws {
+        var machine = settled()
+        #expect(try machine.mute(ispA, until: ms(1200), at: ms(1001)) == [.muted(ispA, until: ms(1200))])
+        #expect(machine.health(ispA, .critical, happenedAt: ms(1090), at: ms(1090)) == [])
+        _ = machine.heard(1, at: ms(1150))
+        #expect(machine.deadline == ms(1200))
+        #expect(
+            machine.tick(at: ms(1200)).prefix(2) == [
+                .unmuted(ispA), .switched(from: 0, to: 1, .failed(.dependency(ispA))),
+            ])
+        #expect(throws: PathRefusal.notMuted(ispA)) { try machine.unmute(ispA, at: ms(1201)) }
+    }
+
+    @Test func `the number of mutes is bounded`() throws {
+        var machine = settled()
+        for number in 0..<64 {
+            _ = try machine.mute(Subject(.nic, "n\(number)"), until: ms(9000), at: ms(1001))
+        }
+        #expect(throws: PathRefusal.tooManyMutes(limit: 64)) {
+            try machine.mute(Subject(.nic, "n64"), until: ms(9000), at: ms(1001))
+        }
+    }
+
+    @Test func `a path that falls behind its twin fails before its own limit`() {
+        var slow = options(.hotHot)
+        slow.silence = .seconds(3)
+        var machine = PathMachine(slow, at: ms(0))
+        _ = machine.start(at: ms(0))
+        _ = machine.resubscribed(0, at: ms(0))
+        _ = machine.heard(0, at: ms(1))
+        _ = machine.heard(1, at: ms(1))
+        let actions = hear(&machine, 1, from: 51, to: 351)
+        #expect(actions == [.state(0, .failed(.behindTwin(.milliseconds(300)))), .redundancy(.reduced)])
+    }
+
+    @Test func `heartbeats that alternate between quiet paths fail neither`() {
+        var slow = options(.hotHot)
+        slow.silence = .seconds(3)
+        var machine = PathMachine(slow, at: ms(0))
+        _ = machine.start(at: ms(0))
+        _ = machine.heard(0, at: ms(1))
+        _ = machine.heard(1, at: ms(500))
+        var actions: [PathAction] = []
+        for second in Int64(1)..<20 {
+            actions += machine.heard(0, at: ms(second * 1000 + 45))
+            actions += machine.heard(1, at: ms(second * 1000 + 500))
+        }
+        #expect(actions == [])
+    }
+
+    @Test func `a process that was stopped reads what waits before it calls a path silent`() {
+        var machine = settled()
+        #expect(machine.tick(at: ms(9000)) == [])
+        #expect(machine.deadline == ms(9050))
+        #expect(machine.heard(0, at: ms(9001)) == [])
+        #expect(machine.heard(1, at: ms(9001)) == [])
+        #expect(machine.tick(at: ms(9050)) == [])
+        #expect(machine.redundancy == .full)
+    }
+}

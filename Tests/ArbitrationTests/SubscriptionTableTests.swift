@@ -1,0 +1,217 @@
+// The subscription table and its pacer as dialogues.
+import Arbitration
+import Basics
+import Testing
+
+private func ms(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: milliseconds * 1_000_000) }
+private func bytes(_ text: String) -> ArraySlice<UInt8> { Array(text.utf8)[...] }
+
+/// A multicast feed `itch` and a unicast feed `quotes`.
+private func table(_ limits: SubscriptionTable.Limits = .init()) -> SubscriptionTable {
+    var table = SubscriptionTable(limits: limits)
+    table.addFeed("itch", linger: nil)
+    table.addFeed("quotes", linger: .seconds(5))
+    return table
+}
+
+private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
+
+@Suite struct SubscriptionTableTests {
+    @Test func `the first holder subscribes upstream and the last one releases after a linger`() {
+        var table = table()
+        let upstream = UpstreamTopic.instrument("AAPL")
+        #expect(
+            table.subscribe(bytes("md/quotes/AAPL/"), by: 7, at: ms(0)) == [
+                .grant(prefix: "md/quotes/AAPL/", apple), .subscribeUpstream(feed: "quotes", upstream),
+            ])
+        #expect(
+            table.subscribe(bytes("md/quotes/AAPL/"), by: 8, at: ms(1)) == [
+                .grant(prefix: "md/quotes/AAPL/", apple)
+            ])
+        #expect(
+            table.unsubscribe(bytes("md/quotes/AAPL/"), by: 7, at: ms(2)) == [
+                .revoke(prefix: "md/quotes/AAPL/")
+            ])
+        #expect(table.deadline == nil)
+        #expect(
+            table.unsubscribe(bytes("md/quotes/AAPL/"), by: 8, at: ms(3)) == [
+                .revoke(prefix: "md/quotes/AAPL/")
+            ])
+        #expect(table.deadline == ms(5003))
+        #expect(table.tick(at: ms(5002)) == [])
+        #expect(table.wanted(of: "quotes") == [upstream])
+        #expect(table.tick(at: ms(5003)) == [.unsubscribeUpstream(feed: "quotes", upstream)])
+        #expect(table.wanted(of: "quotes") == [])
+    }
+
+    @Test func `a client that comes back within the linger finds its topic live`() {
+        var table = table()
+        _ = table.subscribe(bytes("md/quotes/AAPL/"), by: 7, at: ms(0))
+        #expect(table.closed(7, at: ms(10)) == [])
+        #expect(
+            table.subscribe(bytes("md/quotes/AAPL/"), by: 9, at: ms(20)) == [
+                .grant(prefix: "md/quotes/AAPL/", apple)
+            ])
+        #expect(table.tick(at: ms(6000)) == [])
+        #expect(table.wanted(of: "quotes") == [.instrument("AAPL")])
+    }
+
+    @Test func `a prefix of a whole feed is an upstream subscription of everything`() {
+        var table = table()
+        #expect(
+            table.subscribe(bytes("md/quotes/"), by: 7, at: ms(0)) == [
+                .grant(prefix: "md/quotes/", .data(feed: "quotes", .all)),
+                .subscribeUpstream(feed: "quotes", .everything),
+            ])
+        _ = table.subscribe(bytes("md/quotes/AAPL/"), by: 8, at: ms(0))
+        #expect(table.wanted(of: "quotes") == [.everything, .instrument("AAPL")])
+    }
+
+    @Test func `names are percent-encoded in topics and raw upstream`() {
+        var table = table()
+        #expect(
+            table.subscribe(bytes("md/quotes/BRK%2FA/"), by: 7, at: ms(0)).last
+                == .subscribeUpstream(feed: "quotes", .instrument("BRK/A")))
+        #expect(
+            table.subscribe(bytes("md/quotes/*/"), by: 7, at: ms(0)) == [
+                .grant(prefix: "md/quotes/*/", .data(feed: "quotes", .none))
+            ])
+    }
+
+    @Test func `a multicast feed needs nothing upstream`() {
+        var table = table()
+        #expect(
+            table.subscribe(bytes("md/itch/AAPL/"), by: 7, at: ms(0)) == [
+                .grant(prefix: "md/itch/AAPL/", .data(feed: "itch", .one("AAPL")))
+            ])
+        #expect(table.wanted(of: "itch") == [])
+    }
+
+    @Test func `an unsubscription of what was not held is ignored and counted`() {
+        var table = table()
+        _ = table.subscribe(bytes("md/quotes/AAPL/"), by: 7, at: ms(0))
+        #expect(table.unsubscribe(bytes("md/quotes/AAPL/"), by: 8, at: ms(1)) == [])
+        #expect(table.unsubscribe(bytes("md/quotes/AAPL/"), by: nil, at: ms(1)) == [])
+        #expect(table.counters.notHeld == 1)
+        #expect(table.counters.anonymous == 1)
+        #expect(table.count == 1)
+    }
+
+    @Test func `a closed connection drops everything that it held`() {
+        var table = table()
+        _ = table.subscribe(bytes("md/quotes/AAPL/"), by: 7, at: ms(0))
+        _ = table.subscribe(bytes("control/quotes/"), by: 7, at: ms(0))
+        _ = table.subscribe(bytes("md/itch/"), by: 7, at: ms(0))
+        #expect(table.count == 3)
+        #expect(table.closed(7, at: ms(1)) == [])
+        #expect(table.count == 0)
+        #expect(table.connections == 0)
+        #expect(table.deadline == ms(5001))
+    }
+
+    @Test(arguments: [
+        ("md/quotes/AAPL", SubscriptionRefusal.noSlashAtEnd), ("", .noSlashAtEnd), ("md/", .unknownTopic),
+        ("md//", .unknownTopic), ("md/quotes/A/B/", .unknownTopic), ("state/x/", .unknownTopic),
+        ("sync/1/2/", .unknownTopic), ("control/", .unknownTopic), ("control/itch/x/", .unknownTopic),
+        ("md/quoes/AAPL/", .noSuchFeed("quoes", known: ["itch", "quotes"])),
+        ("md/quotes/" + String(repeating: "A", count: 250) + "/", .tooLong(bytes: 261, limit: 255)),
+    ])
+    func `a wrong topic is refused with what is wrong about it`(topic: String, refusal: SubscriptionRefusal) {
+        var table = table()
+        #expect(
+            table.subscribe(bytes(topic), by: 7, at: ms(0)) == [
+                .refuse(connection: 7, prefix: String(topic.prefix(255)), refusal)
+            ])
+        #expect(table.counters.refused == [refusal.name: 1])
+        #expect(table.count == 0)
+    }
+
+    @Test func `bytes that are not text are refused`() {
+        var table = table()
+        let actions = table.subscribe([0x6D, 0xFF, 0x2F], by: 7, at: ms(0))
+        guard case .refuse(7, _, .notText)? = actions.first else {
+            Issue.record("\(actions)")
+            return
+        }
+    }
+
+    @Test func `the number of prefixes is bounded per client and in all`() {
+        var limits = SubscriptionTable.Limits()
+        limits.prefixesPerClient = 2
+        limits.prefixes = 3
+        var table = table(limits)
+        for name in ["A", "B"] { _ = table.subscribe(bytes("md/itch/\(name)/"), by: 7, at: ms(0)) }
+        #expect(
+            table.subscribe(bytes("md/itch/C/"), by: 7, at: ms(0)) == [
+                .refuse(connection: 7, prefix: "md/itch/C/", .tooManyForClient(limit: 2))
+            ])
+        _ = table.subscribe(bytes("md/itch/A/"), by: 8, at: ms(0))
+        #expect(
+            table.subscribe(bytes("md/itch/B/"), by: 8, at: ms(0)) == [
+                .refuse(connection: 8, prefix: "md/itch/B/", .tooMany(limit: 3))
+            ])
+        #expect(table.counters.refused == ["too_many_for_client": 1, "too_many": 1])
+    }
+
+    @Test func `too many lingering topics release the oldest early`() {
+        var limits = SubscriptionTable.Limits()
+        limits.prefixes = 1
+        var table = table(limits)
+        _ = table.subscribe(bytes("md/quotes/A/"), by: 7, at: ms(0))
+        _ = table.unsubscribe(bytes("md/quotes/A/"), by: 7, at: ms(1))
+        _ = table.subscribe(bytes("md/quotes/B/"), by: 7, at: ms(2))
+        #expect(
+            table.unsubscribe(bytes("md/quotes/B/"), by: 7, at: ms(3)) == [
+                .revoke(prefix: "md/quotes/B/"), .unsubscribeUpstream(feed: "quotes", .instrument("A")),
+            ])
+        #expect(table.counters.releasedEarly == 1)
+    }
+
+    @Test func `a feed that is added again finds its holders`() {
+        var table = table()
+        _ = table.subscribe(bytes("md/quotes/AAPL/"), by: 7, at: ms(0))
+        table.removeFeed("quotes")
+        #expect(table.wanted(of: "quotes") == [])
+        table.addFeed("quotes", linger: .seconds(1))
+        #expect(table.wanted(of: "quotes") == [.instrument("AAPL")])
+        _ = table.unsubscribe(bytes("md/quotes/AAPL/"), by: 7, at: ms(10))
+        #expect(table.deadline == ms(1010))
+    }
+}
+
+@Suite struct SubscriptionPacerTests {
+    @Test func `a replay goes out in batches under the venue's rate and tells its progress`() {
+        var pacer = SubscriptionPacer(rate: 20)
+        for number in 0..<5 { pacer.add(.instrument("S\(number)")) }
+        #expect(pacer.due(at: ms(1000)) == [.instrument("S0"), .instrument("S1")])
+        #expect(pacer.progress == (2, 5))
+        #expect(pacer.deadline == ms(1100))
+        #expect(pacer.due(at: ms(1050)) == [])
+        #expect(pacer.due(at: ms(1100)) == [.instrument("S2"), .instrument("S3")])
+        #expect(!pacer.isDone)
+        #expect(pacer.due(at: ms(1200)) == [.instrument("S4")])
+        #expect(pacer.isDone)
+        #expect(pacer.deadline == nil)
+    }
+
+    @Test func `a topic that was released while it waited is not subscribed`() {
+        var pacer = SubscriptionPacer(rate: 10)
+        pacer.add(.instrument("A"))
+        pacer.add(.instrument("B"))
+        #expect(pacer.due(at: ms(0)) == [.instrument("A")])
+        #expect(pacer.remove(.instrument("B")) == false)
+        #expect(pacer.remove(.instrument("A")) == true)
+        #expect(pacer.isDone)
+        #expect(pacer.due(at: ms(5000)) == [])
+    }
+
+    @Test func `giving a path up returns what was subscribed`() {
+        var pacer = SubscriptionPacer(rate: 10)
+        pacer.add(.everything)
+        pacer.add(.everything)
+        pacer.add(.instrument("B"))
+        #expect(pacer.due(at: ms(0)) == [.everything])
+        #expect(pacer.removeAll() == [.everything])
+        #expect(pacer.isDone)
+    }
+}
