@@ -1,6 +1,5 @@
 // What an operator can decide, typed and with its defaults. The files are read by `AgentFile` and
 // `GatewayFile`; nothing else in the project knows that they are TOML.
-public import Basics
 public import Wire
 
 /// Where a daemon publishes its health and answers requests.

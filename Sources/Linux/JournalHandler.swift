@@ -84,7 +84,7 @@ public struct JournalHandler: LogHandler {
             unsafe vectors.append(iovec(iov_base: copy, iov_len: buffer.count))
         }
         unsafe sd_journal_sendv(vectors, Int32(vectors.count))
-        for unsafevector in unsafe vectors { unsafe vector.iov_base.deallocate() }
+        for index in unsafe 0..<vectors.count { unsafe vectors[index].iov_base.deallocate() }
     }
 
     /// syslog(3) priorities.

@@ -1,0 +1,133 @@
+// The kernel's edges, tried on the real kernel: loopback, this process, its children.
+import Basics
+import Foundation
+import Testing
+
+@testable import Linux
+
+@Suite struct SocketTests {
+    @Test func `a datagram arrives with its sender and the kernel's stamp`() throws {
+        let endpoint = try #require(IPv4Endpoint("127.0.0.1:40111"))
+        let receiver = try UDPSocket(receivingAt: endpoint, bufferBytes: 1 << 20)
+        let sender = try UDPSocket(sendingThrough: nil)
+        #expect(try sender.send(Array("hello".utf8), to: endpoint))
+        var seen: [String] = []
+        var stamped = false
+        try DatagramBatch(slots: 4, bytesPerSlot: 2048).receive(from: receiver.descriptor) { datagram in
+            seen.append(String(decoding: datagram.payload, as: UTF8.self))
+            stamped = datagram.receivedAt != nil
+            #expect(datagram.sender.address == .loopback)
+            #expect(!datagram.isTruncated)
+        }
+        #expect(seen == ["hello"])
+        #expect(stamped)
+    }
+
+    @Test func `a datagram longer than its slot is marked as cut`() throws {
+        let endpoint = try #require(IPv4Endpoint("127.0.0.1:40112"))
+        let receiver = try UDPSocket(receivingAt: endpoint, bufferBytes: 1 << 20)
+        let sender = try UDPSocket(sendingThrough: nil)
+        _ = try sender.send([UInt8](repeating: 7, count: 100), to: endpoint)
+        var cut: [Bool] = []
+        try DatagramBatch(slots: 2, bytesPerSlot: 64).receive(from: receiver.descriptor) { datagram in
+            cut.append(datagram.isTruncated)
+            #expect(datagram.payload.count == 64)
+        }
+        #expect(cut == [true])
+    }
+
+    @Test func `an interface that does not exist is named in the error`() {
+        #expect(throws: SystemError("interface nowhere0", number: ENODEV)) {
+            _ = try UDPSocket(sendingThrough: "nowhere0")
+        }
+    }
+
+    @Test func `nothing waiting is no error`() throws {
+        let endpoint = try #require(IPv4Endpoint("127.0.0.1:40113"))
+        let receiver = try UDPSocket(receivingAt: endpoint, bufferBytes: 1 << 16)
+        let count = try DatagramBatch(slots: 1, bytesPerSlot: 64).receive(from: receiver.descriptor) { _ in }
+        #expect(count == 0)
+    }
+
+    @Test func `an echo request carries a checksum that verifies`() {
+        let packet = ICMPSocket.echoRequest(identifier: 0x1234, sequence: 7)
+        #expect(packet.count == 24)
+        #expect(internetChecksum(packet) == 0)
+    }
+
+    @Test func `an echo reply is read behind its IP header, anything else is not`() {
+        var packet: [UInt8] = [0x45] + [UInt8](repeating: 0, count: 19)
+        packet += [0, 0, 0, 0, 0x12, 0x34, 0x00, 0x07]
+        let reply = ICMPSocket.echoReply(packet, isRaw: true)
+        #expect(reply?.identifier == 0x1234)
+        #expect(reply?.sequence == 7)
+        #expect(ICMPSocket.echoReply(Array(packet.dropLast(3)), isRaw: true) == nil)
+        #expect(ICMPSocket.echoReply([0x41, 0, 0], isRaw: true) == nil)
+        #expect(ICMPSocket.echoReply([], isRaw: true) == nil)
+    }
+
+    @Test(.enabled(if: getuid() == 0)) func `loopback answers an echo, with kernel stamps`() throws {
+        let socket = try ICMPSocket(access: .raw, interface: "lo")
+        try socket.accept(identifier: 0x4846)
+        #expect(try socket.sendEcho(to: .loopback, identifier: 0x4846, sequence: 1))
+        var receipts: [ICMPReceipt] = []
+        while receipts.count < 8, let receipt = try socket.receive() { receipts.append(receipt) }
+        let replies = receipts.filter {
+            if case .reply(.loopback, 0x4846, 1, .some) = $0 { true } else { false }
+        }
+        #expect(replies.count == 1)
+    }
+}
+
+@Suite struct ProcessTests {
+    @Test func `a pidfd tells that its process ended, and how where the kernel does`() throws {
+        let child = Process()
+        child.executableURL = URL(fileURLWithPath: "/bin/sleep")
+        child.arguments = ["60"]
+        try child.run()
+        let held = try PIDFD(opening: child.processIdentifier)
+        let before = (held.hasEnded, held.exit)
+        #expect(!before.0 && before.1 == nil)
+        kill(child.processIdentifier, SIGKILL)
+        child.waitUntilExit()
+        let ended = held.hasEnded
+        #expect(ended)
+        if let exit = held.exit { #expect(exit == .signal(SIGKILL)) }
+    }
+
+    @Test func `a wait status is an exit status or a signal`() {
+        #expect(ProcessExit(waitStatus: 3 << 8) == .status(3))
+        #expect(ProcessExit(waitStatus: 9) == .signal(9))
+        #expect(ProcessExit(waitStatus: 0x80 | 11) == .signal(11))
+    }
+
+    @Test func `no such process is ESRCH`() {
+        #expect(throws: SystemError.self) { _ = try PIDFD(opening: 4_194_304) }
+    }
+}
+
+@Suite struct FileTests {
+    @Test func `a file beyond its bound is refused with its name`() {
+        #expect(throws: SystemError("read /proc/self/maps", number: EFBIG)) {
+            _ = try Files.read("/proc/self/maps", limit: 16)
+        }
+    }
+
+    @Test func `journal fields are capitals with our prefix, the message id without`() {
+        #expect(JournalHandler.fieldName("subject") == "HOLDFAST_SUBJECT")
+        #expect(JournalHandler.fieldName("message_id") == "MESSAGE_ID")
+        #expect(JournalHandler.fieldName("feed-path") == "HOLDFAST_FEED_PATH")
+    }
+
+    @Test func `a polled file gives its number again and again`() throws {
+        let path = NSTemporaryDirectory() + "holdfast-polled-\(getpid())"
+        try "41\n".write(toFile: path, atomically: false, encoding: .utf8)
+        defer { unlink(path) }
+        let file = try PolledFile(path: path)
+        let number = try file.integer()
+        #expect(number == 41)
+        try "x".write(toFile: path, atomically: false, encoding: .utf8)
+        let none = try file.integer()
+        #expect(none == nil)
+    }
+}

@@ -1,0 +1,81 @@
+// ZeroMQ on the loop, with real sockets on loopback.
+import Basics
+import Linux
+import Reactor
+import Testing
+
+@testable import Messaging
+
+@Suite struct BusTests {
+    let loop: EventLoop
+    let context = MessagingContext()
+
+    init() throws { loop = try EventLoop() }
+
+    /// Steps the loop until `condition` holds; gives up, and fails the test, after many idle steps.
+    func run(until condition: () -> Bool) throws {
+        for _ in 0..<400 where !condition() { try loop.step(atMost: .milliseconds(25)) }
+        #expect(condition())
+    }
+
+    @Test func `a subscription is seen, and what is then published arrives in order`() throws {
+        var prefixes: [String] = []
+        var received: [[String]] = []
+        let publisher = try Publisher(context, loop, endpoints: ["tcp://127.0.0.1:*"]) {
+            prefixes.append(String(decoding: $0, as: UTF8.self))
+        }
+        let subscriber = try Subscriber(context, loop, endpoint: publisher.lastEndpoint) { frames in
+            received.append(frames.map { String(decoding: $0, as: UTF8.self) })
+        }
+        try subscriber.subscribe("state/a/")
+        try run { prefixes == ["state/a/"] }
+        for number in 0..<1000 {
+            publisher.publish(topic: "state/a/\(number)/", payload: Array("\(number)".utf8))
+        }
+        publisher.publish(topic: "state/b/", payload: [])
+        try run { received.count == 1000 }
+        #expect(received == (0..<1000).map { ["state/a/\($0)/", "\($0)"] })
+    }
+
+    @Test func `each request gets its reply`() throws {
+        var replies: [String] = []
+        let server = try RequestServer(context, loop, endpoints: ["tcp://127.0.0.1:*"]) { request in
+            Array("re: ".utf8) + request
+        }
+        let requester = try Requester(context, loop, endpoint: server.lastEndpoint) {
+            replies.append(String(decoding: $0, as: UTF8.self))
+        }
+        #expect(try requester.send(Array("one".utf8)))
+        #expect(try requester.send(Array("two".utf8)))
+        try run { replies.count == 2 }
+        #expect(replies == ["re: one", "re: two"])
+    }
+
+    @Test func `an endpoint in use is named in the error`() throws {
+        let publisher = try Publisher(context, loop, endpoints: ["tcp://127.0.0.1:*"]) { _ in }
+        let taken = publisher.lastEndpoint
+        let error = #expect(throws: BusError.self) {
+            _ = try Publisher(context, loop, endpoints: [taken]) { _ in }
+        }
+        #expect(error?.description == "bind \(taken): Address already in use")
+    }
+
+    @Test func `a manual XPUB knows which connection subscribed`() throws {
+        let xpub = try Socket(context, .xpub)
+        try xpub.set(.xpubVerboser)
+        try xpub.set(.xpubManual)
+        try xpub.bind("tcp://127.0.0.1:*")
+        var heard: [(Int32, [UInt8])] = []
+        let source = try SocketSource(loop, xpub, onError: { _ in }) {
+            heard.append(($0.connection, $0.frames[0]))
+        }
+        let first = try Subscriber(context, loop, endpoint: xpub.lastEndpoint) { _ in }
+        let second = try Subscriber(context, loop, endpoint: xpub.lastEndpoint) { _ in }
+        try first.subscribe("a/")
+        try second.subscribe("a/")
+        try run { heard.count == 2 }
+        #expect(heard.allSatisfy { $0.0 >= 0 && $0.1 == [1] + Array("a/".utf8) })
+        #expect(heard[0].0 != heard[1].0)
+        withExtendedLifetime(source) {}
+    }
+}

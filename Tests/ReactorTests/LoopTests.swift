@@ -1,0 +1,93 @@
+// The loop on the real sd-event: order, counts and content; never how long something took.
+import Basics
+import Foundation
+import Linux
+import Testing
+
+@testable import Reactor
+
+@Suite struct LoopTests {
+    @Test func `timers fire in the order of their times, each once`() throws {
+        let loop = try EventLoop()
+        var fired: [String] = []
+        let late = try Timer(loop, accuracy: .microseconds(1)) {
+            fired.append("late")
+            loop.exit(7)
+        }
+        let early = try Timer(loop, accuracy: .microseconds(1)) { fired.append("early") }
+        let never = try Timer(loop) { fired.append("never") }
+        late.arm(at: loop.now + .milliseconds(20))
+        early.arm(at: loop.now + .milliseconds(5))
+        never.arm(at: loop.now + .milliseconds(10))
+        never.disarm()
+        #expect(try loop.run() == 7)
+        #expect(fired == ["early", "late"])
+    }
+
+    @Test func `a deferred source runs once per arming`() throws {
+        let loop = try EventLoop()
+        var runs = 0
+        let deferred = try DeferredSource(loop) { runs += 1 }
+        deferred.arm()
+        try loop.step(atMost: .zero)
+        try loop.step(atMost: .zero)
+        #expect(runs == 1)
+        deferred.arm()
+        try loop.step(atMost: .zero)
+        #expect(runs == 2)
+    }
+
+    @Test func `a signal becomes a call on the loop`() throws {
+        let loop = try EventLoop()
+        let source = try SignalSource(loop, signal: SIGUSR1) { loop.exit(3) }
+        pthread_kill(pthread_self(), SIGUSR1)
+        #expect(try loop.run() == 3)
+        withExtendedLifetime(source) {}
+    }
+
+    @Test func `the worker answers on the loop, in order`() throws {
+        let loop = try EventLoop()
+        let worker = try Worker(loop)
+        var results: [Int] = []
+        for number in 1...3 {
+            worker.perform({ number * 10 }) { result in
+                results.append(result)
+                if results.count == 3 { loop.exit(0) }
+            }
+        }
+        _ = try loop.run()
+        #expect(results == [10, 20, 30])
+    }
+
+    @Test func `a full worker refuses and counts, and works on`() throws {
+        let loop = try EventLoop()
+        let worker = try Worker(loop, capacity: 2)
+        let gate = DispatchSemaphore(value: 0)
+        var done = 0
+        #expect(worker.perform({ gate.wait() }) { done += 1 })
+        #expect(
+            worker.perform({ 1 }) { _ in
+                done += 1
+                loop.exit(0)
+            })
+        #expect(!worker.perform({ 2 }) { _ in done += 100 })
+        #expect(worker.refused == 1)
+        gate.signal()
+        _ = try loop.run()
+        #expect(done == 2)
+    }
+
+    @Test func `time stands still within one iteration`() throws {
+        let loop = try EventLoop()
+        var stamps: [Instant] = []
+        let deferred = try DeferredSource(loop) {
+            stamps.append(loop.now)
+            _ = Clock.monotonic
+            stamps.append(loop.now)
+        }
+        deferred.arm()
+        try loop.step(atMost: .zero)
+        #expect(stamps.count == 2)
+        #expect(stamps[0] == stamps[1])
+    }
+}
