@@ -1,0 +1,63 @@
+// The bodies of control frames, both ways, and hostile ones.
+import Basics
+import Testing
+import Wire
+
+@Suite struct ControlBodyTests {
+    @Test(
+        arguments: [
+            .heartbeat(published: 1 << 40, gaps: 7, interval: .milliseconds(100)),
+            .gap(SequenceRange(5, 9), .failover, instrument: nil),
+            .gap(SequenceRange(0, .max), .notRecovered, instrument: "ÄPFEL"),
+            .state(path: "A", reason: "3 of 3 targets silent"),
+            .state(path: nil, reason: ""),
+        ] as [ControlBody])
+    func `each body is written and read`(body: ControlBody) throws {
+        #expect(try ControlBody(kind: body.kind, parsing: body.bytes[...]) == body)
+    }
+
+    @Test func `the bodies lie as in the document's table`() {
+        #expect(
+            ControlBody.heartbeat(published: 258, gaps: 1, interval: .milliseconds(100)).bytes
+                == [2, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 100, 0, 0, 0])
+        #expect(
+            ControlBody.gap(SequenceRange(1, 2), .sessionChange, instrument: "AB").bytes
+                == [1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 2, 0x41, 0x42])
+        #expect(ControlBody.state(path: "A", reason: "").bytes == [1, 0x41, 0])
+    }
+
+    @Test func `long texts are cut at a whole character`() throws {
+        let body = ControlBody.state(path: nil, reason: String(repeating: "é", count: 200))
+        let read = try ControlBody(kind: .state, parsing: body.bytes[...])
+        #expect(read == .state(path: nil, reason: String(repeating: "é", count: 127)))
+    }
+
+    @Test func `intervals beyond 32 bits of milliseconds are clamped`() throws {
+        let body = ControlBody.heartbeat(published: 0, gaps: 0, interval: .seconds(Int64.max))
+        #expect(body.bytes.suffix(4) == [255, 255, 255, 255])
+    }
+
+    @Test func `hostile bodies are refused with an offset`() {
+        func problem(_ kind: FrameKind, _ bytes: [UInt8]) -> FrameError.Problem? {
+            do throws(FrameError) {
+                _ = try ControlBody(kind: kind, parsing: bytes[...])
+                return nil
+            } catch {
+                return error.problem
+            }
+        }
+        let gap = ControlBody.gap(SequenceRange(5, 9), .failover, instrument: "A").bytes
+        var descending = gap
+        descending[8] = 4
+        var reason = gap
+        reason[16] = 9
+        #expect(problem(.gap, descending) == .descendingGap)
+        #expect(problem(.gap, reason) == .gapReason(9))
+        #expect(problem(.gap, Array(gap.dropLast())) == .truncated(wanted: 1, left: 0))
+        #expect(problem(.gap, gap + [0]) == .trailing(1))
+        #expect(problem(.state, [1, 0xFF, 0]) == .notUTF8)
+        #expect(problem(.state, [255]) == .truncated(wanted: 255, left: 0))
+        #expect(problem(.heartbeat, []) == .truncated(wanted: 8, left: 0))
+        #expect(problem(.data, []) == .kind(1))
+    }
+}

@@ -1,0 +1,73 @@
+// Requests and replies, both ways, and requests with mistakes.
+import Basics
+import Testing
+import Wire
+
+@Suite struct RequestTests {
+    @Test(
+        arguments: [
+            (.status, #"{"v":1,"request":"status"}"#),
+            (
+                .switch(feed: "itch", path: "B", hold: true),
+                #"{"v":1,"request":"switch","feed":"itch","path":"B","hold":true}"#
+            ),
+            (
+                .mute(Subject(.nic, "eth0"), for: .seconds(1800)),
+                #"{"v":1,"request":"mute","subject":"nic/eth0","for_s":1800.0}"#
+            ),
+            (.unmute(Subject(.nic, "eth0")), #"{"v":1,"request":"unmute","subject":"nic/eth0"}"#),
+        ] as [(Request, String)])
+    func `each request is written and read`(request: Request, text: String) throws {
+        #expect(request.json.text == text)
+        #expect(try Request(parsing: text.utf8) == request)
+    }
+
+    @Test func `a switch without hold does not hold`() throws {
+        let text = #"{"v":1,"request":"switch","feed":"itch","path":"B"}"#
+        #expect(try Request(parsing: text.utf8) == .switch(feed: "itch", path: "B", hold: false))
+    }
+
+    @Test(arguments: [
+        ("{}", #""v" is missing, expected a whole number from 0, below 2^53"#),
+        ("[]", "an array"),
+        ("nonsense", #"not JSON (offset 0: expected null)"#),
+        (
+            #"{"v":1,"request":"reboot"}"#,
+            #""request" is "reboot", expected one of status, switch, mute, unmute"#
+        ),
+        (#"{"v":1}"#, #""request" is missing"#),
+        (
+            #"{"v":1,"request":"switch","feed":"itch"}"#,
+            #""path" is missing, expected a text of 1 to 255 bytes"#
+        ),
+        (
+            #"{"v":1,"request":"switch","feed":"f","path":"B","hold":1}"#,
+            #""hold" is 1, expected true or false"#
+        ),
+        (#"{"v":1,"request":"mute","subject":"eth0","for_s":5}"#, #""subject" is "eth0""#),
+        (#"{"v":1,"request":"mute","subject":"nic/eth0","for_s":-5}"#, #""for_s" is -5, expected a number"#),
+        (#"{"v":1,"request":"mute","subject":"nic/eth0","for_s":1e99}"#, #""for_s" is 1e+99"#),
+    ])
+    func `a mistake is named with what would be right`(text: String, message: String) {
+        #expect {
+            try Request(parsing: text.utf8)
+        } throws: { error in
+            "\(error)".contains(message)
+        }
+    }
+
+    @Test func `replies are written and read`() throws {
+        let done = Reply.done([JSON.Member("moved", .bool(true))])
+        #expect(done.json.text == #"{"v":1,"ok":true,"moved":true}"#)
+        #expect(try Reply(json: done.json) == done)
+        let refused = Reply.refused("no feed \"x\"; there are itch, quotes")
+        #expect(try Reply(json: refused.json) == refused)
+        #expect(throws: WireError.self) { try Reply(json: .object([JSON.Member("v", .integer(1))])) }
+    }
+
+    @Test func `the status document travels as a reply`() throws {
+        let document = StatusDocument(stamp: MessageTests.stamp, states: [MessageTests.state])
+        let reply = Reply.document(document.json)
+        #expect(try StatusDocument(json: reply.json) == document)
+    }
+}
