@@ -1,0 +1,120 @@
+// `[[feed]]` and `[[feed.path]]` of `gateway.toml`, and which protocols, keys, policies and addresses fit together.
+
+extension FeedOptions {
+    /// A feed of which nothing is read yet.
+    static let draft = FeedOptions(name: "", feedProtocol: .moldUDP64, keys: .itch50, policy: .hotHot)
+}
+
+extension Section where Options == FeedOptions {
+    static var feed: Section {
+        Section(
+            keys: [
+                .value("name", \.name, required: true, Rules.name),
+                // Read before what its defaults depend on it for: the keys and the silence limit.
+                Key(name: "protocol", isRequired: true, paths: ["protocol"], read: readProtocol),
+                .value("keys", \.keys, Rules.word(FeedOptions.Keys.self)),
+                .value("policy", \.policy, required: true, Rules.word(FeedOptions.Policy.self)),
+                .value("silence", \.silence, Rules.duration(.milliseconds(10), .seconds(3600))),
+                .value(
+                    "silence_behind_twin", \.silenceBehindTwin,
+                    Rules.duration(.milliseconds(10), .seconds(3600))),
+                .value("freshness", \.freshness, Rules.duration(.milliseconds(10), .seconds(3600))),
+                .value("reorder_time", \.reorderTime, Rules.duration(.milliseconds(1), .seconds(10))),
+                .value("reorder_count", \.reorderCount, Rules.integer(1...1_000_000)),
+                .value("hold_down", \.holdDown, Rules.duration(.milliseconds(100), .seconds(3600))),
+                .value("linger", \.linger, Rules.duration(.zero, .seconds(3600))),
+                .value("subscribe_rate", \.subscribeRate, Rules.integer(1...10_000_000)),
+                .tables("path", \.paths, upTo: 8, .feedPath, empty: FeedPathOptions(name: "")) { path, _ in
+                    path
+                },
+            ],
+            check: checkFeed)
+    }
+
+    private static func readProtocol(_ setting: Setting, at place: Place, into feed: inout FeedOptions) {
+        guard let feedProtocol = Rules.word(FeedOptions.FeedProtocol.self)(setting, place) else { return }
+        let keys: FeedOptions.Keys =
+            switch feedProtocol {
+            case .moldUDP64: .itch50
+            case .zeromq: .topic
+            }
+        feed = FeedOptions(name: feed.name, feedProtocol: feedProtocol, keys: keys, policy: feed.policy)
+    }
+
+    private static func checkFeed(_ feed: FeedOptions, at place: Place) {
+        if feed.paths.isEmpty, place.accepted("path") {
+            place.refuse("has no path; add one [[feed.path]] at least, two for redundancy")
+        }
+        refuseDuplicates(feed.paths.map(\.name), of: "paths", at: place.key("path"))
+        guard place.accepted("protocol") else { return }
+        switch feed.feedProtocol {
+        case .moldUDP64: checkMold(feed, at: place)
+        case .zeromq: checkZeroMQ(feed, at: place)
+        }
+    }
+
+    private static func checkMold(_ feed: FeedOptions, at place: Place) {
+        if feed.keys != .itch50 {
+            place.key("keys").refuse(
+                .text(feed.keys.rawValue), "moldudp64 carries ITCH: must be \"itch-5.0\"")
+        }
+        if feed.policy == .hotWarm {
+            place.key("policy").refuse(
+                .text(feed.policy.rawValue), "moldudp64 lines are always joined: must be \"hot-hot\"")
+        }
+        for (index, path) in feed.paths.enumerated() {
+            let here = place.key("path").item(index)
+            if path.endpoint != nil { here.key("endpoint").refuse("is for zeromq; moldudp64 needs group") }
+            guard let group = path.group else {
+                if here.accepted("group") {
+                    here.key("group").refuse("is missing; moldudp64 needs it, \"239.1.1.1:30001\"")
+                }
+                continue
+            }
+            if path.source != nil, IPv4Address.withPort(group)?.address.isMulticast == false {
+                here.key("source").refuse("needs a multicast group, and \(group) is a host's address")
+            }
+            let twin = feed.paths[..<index].first {
+                $0.group == group && $0.interface == path.interface && $0.source == path.source
+            }
+            if let twin { here.key("group").refuse(.text(group), "is the very line of path \(twin.name)") }
+        }
+    }
+
+    private static func checkZeroMQ(_ feed: FeedOptions, at place: Place) {
+        if feed.keys != .topic {
+            place.key("keys").refuse(
+                .text(feed.keys.rawValue), "zeromq names instruments by topic: must be \"topic\"")
+        }
+        for (index, path) in feed.paths.enumerated() {
+            let here = place.key("path").item(index)
+            if path.group != nil { here.key("group").refuse("is for moldudp64; zeromq needs endpoint") }
+            if path.source != nil { here.key("source").refuse("is for moldudp64; zeromq needs endpoint") }
+            guard let endpoint = path.endpoint else {
+                if here.accepted("endpoint") {
+                    here.key("endpoint").refuse("is missing; zeromq needs it, \"tcp://10.0.0.1:7001\"")
+                }
+                continue
+            }
+            let twin = feed.paths[..<index].first {
+                $0.endpoint == endpoint && $0.interface == path.interface
+            }
+            if let twin {
+                here.key("endpoint").refuse(.text(endpoint), "is the very line of path \(twin.name)")
+            }
+        }
+    }
+}
+
+extension Section where Options == FeedPathOptions {
+    static var feedPath: Section {
+        Section(keys: [
+            .value("name", \.name, required: true, Rules.name),
+            .value("interface", \.interface, Rules.interface),
+            .value("group", \.group, Rules.group),
+            .value("source", \.source, Rules.hostAddress),
+            .value("endpoint", \.endpoint, Rules.upstreamEndpoint),
+            .value("depends_on", \.dependsOn, Rules.list(0...16, of: Rules.subject)),
+        ])
+    }
+}

@@ -1,0 +1,156 @@
+// Rules for what names a place on a network: interfaces, IPv4 addresses, groups with ports, ZeroMQ endpoints,
+// and the health subjects of either end.
+internal import Wire
+
+/// An IPv4 address, for the checks alone.
+struct IPv4Address: Hashable {
+    let bytes: [UInt8]
+
+    /// Reads four decimal numbers without leading zeros, which some resolvers read as octal.
+    init?(_ text: some StringProtocol) {
+        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
+        guard parts.count == 4 else { return nil }
+        var bytes: [UInt8] = []
+        for part in parts {
+            guard part.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let byte = UInt8(part) else {
+                return nil
+            }
+            guard part.utf8.count == 1 || part.utf8.first != UInt8(ascii: "0") else { return nil }
+            bytes.append(byte)
+        }
+        self.bytes = bytes
+    }
+
+    var isLoopback: Bool { bytes[0] == 127 }
+    var isMulticast: Bool { (224...239).contains(bytes[0]) }
+    /// An address that one host has: neither 0/8, nor multicast, nor reserved (RFC 6890).
+    var isHost: Bool { (1...223).contains(bytes[0]) }
+
+    /// Reads `address:port`.
+    static func withPort(_ text: some StringProtocol) -> (address: IPv4Address, port: UInt16)? {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        guard parts.count == 2, let address = IPv4Address(parts[0]), let port = port(parts[1]) else {
+            return nil
+        }
+        return (address, port)
+    }
+
+    static func port(_ text: some StringProtocol) -> UInt16? {
+        guard (1...5).contains(text.utf8.count), text.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else {
+            return nil
+        }
+        return UInt16(text).flatMap { $0 == 0 ? nil : $0 }
+    }
+}
+
+extension Rules {
+    /// What the kernel takes for the name of an interface (dev_valid_name in net/core/dev.c).
+    static func isInterface(_ text: String) -> Bool {
+        (1...15).contains(text.utf8.count) && text != "." && text != ".."
+            && text.unicodeScalars.allSatisfy { isPlain($0) && $0 != "/" && $0 != ":" }
+    }
+
+    static let interface = text(
+        "must be the name of an interface: 1 to 15 bytes without spaces, \"/\" and \":\""
+    ) {
+        isInterface($0) && !$0.contains("*")
+    }
+
+    /// The name of an interface in which `*` stands for any characters.
+    static let interfacePattern = text(
+        "must be the name of an interface, at most 15 bytes, in which * stands for any characters",
+        isInterface)
+
+    static let hostAddress = text("must be the IPv4 address of a host, such as \"192.0.2.1\"") {
+        IPv4Address($0)?.isHost ?? false
+    }
+
+    /// Where datagrams of a feed arrive: a multicast group or an own address, and a port.
+    static let group = text(
+        "must be an IPv4 multicast group (or an own address) and a port, such as \"239.1.1.1:30001\""
+    ) {
+        guard let (address, _) = IPv4Address.withPort($0) else { return false }
+        return address.isMulticast || address.isHost
+    }
+
+    /// An endpoint of this host: ipc, or TCP on the loopback.
+    static let localEndpoint: Rule<String> = { setting, place in
+        guard case .text(let text) = setting, let endpoint = Endpoint(text) else {
+            place.refuse(
+                setting, "must be an endpoint: \"ipc:///run/holdfast/NAME\" or \"tcp://127.0.0.1:PORT\"")
+            return nil
+        }
+        guard endpoint.isLocal else {
+            place.refuse(
+                setting,
+                "addresses beyond loopback need CURVE keys, which this version does not read; "
+                    + "use \"ipc:///run/holdfast/NAME\" or \"tcp://127.0.0.1:PORT\"")
+            return nil
+        }
+        return text
+    }
+
+    /// An endpoint to connect to, anywhere.
+    static let upstreamEndpoint = text("must be an endpoint to connect to, such as \"tcp://10.0.0.1:7001\"") {
+        Endpoint($0) != nil
+    }
+
+    static let subject: Rule<Subject> = { setting, place in
+        guard case .text(let text) = setting else {
+            place.refuse(setting, "must be a subject in quotes, such as \"nic/eth0\" or \"path/isp-a\"")
+            return nil
+        }
+        if let subject = Subject(parsing: text) { return subject }
+        let kinds = Kind.allCases.map(\.rawValue)
+        let kind = String(text.prefix { $0 != "/" })
+        let hint = nearest(to: kind, among: kinds).map { "; did you mean \"\($0)/…\"?" } ?? ""
+        place.refuse(setting, "must be KIND/NAME, the kind one of \(kinds.joined(separator: ", "))\(hint)")
+        return nil
+    }
+}
+
+/// A ZeroMQ endpoint that has an address of a known form.
+enum Endpoint: Hashable {
+    case ipc(path: String)
+    case tcp(host: String, port: UInt16)
+
+    /// The longest path of a Unix socket (`sun_path` is 108 bytes with its NUL: unix(7)).
+    private static let longestPath = 107
+
+    init?(_ text: String) {
+        if text.hasPrefix("ipc://") {
+            let path = String(text.dropFirst(6))
+            guard path.hasPrefix("/") || (path.hasPrefix("@") && path.utf8.count > 1) else { return nil }
+            guard path.utf8.count <= Self.longestPath, path.unicodeScalars.allSatisfy(Rules.isPlain) else {
+                return nil
+            }
+            self = .ipc(path: path)
+        } else if text.hasPrefix("tcp://") {
+            let parts = text.dropFirst(6).split(separator: ":", omittingEmptySubsequences: false)
+            guard parts.count == 2, Self.isHost(parts[0]), let port = IPv4Address.port(parts[1]) else {
+                return nil
+            }
+            self = .tcp(host: String(parts[0]), port: port)
+        } else {
+            return nil
+        }
+    }
+
+    /// A name in letters, digits, dots and hyphens (RFC 1123) or an IPv4 address.
+    private static func isHost(_ text: Substring) -> Bool {
+        if text.utf8.allSatisfy({ (0x30...0x39).contains($0) || $0 == 0x2E }) {
+            return IPv4Address(text)?.isHost ?? false
+        }
+        let isAllowed: (Character) -> Bool = {
+            $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "." || $0 == "-")
+        }
+        return text.utf8.count <= 253 && text.allSatisfy(isAllowed)
+    }
+
+    var isLocal: Bool {
+        switch self {
+        case .ipc: true
+        case .tcp(let host, _): IPv4Address(host)?.isLoopback ?? false
+        }
+    }
+}

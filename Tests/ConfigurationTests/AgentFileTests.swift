@@ -1,0 +1,150 @@
+// What an agent's file may say, and how each mistake is answered.
+import Configuration
+import Testing
+
+@Suite struct AgentFileTests {
+    @Test func `an empty file is the defaults`() throws {
+        #expect(try AgentFile.parse("", name: "agent.toml") == AgentOptions())
+    }
+
+    @Test func `values of every type arrive`() throws {
+        let text = """
+            host = "fra-7"
+            [bus]
+            publish = ["tcp://127.0.0.1:5555", "ipc:///tmp/x.pub"]
+            heartbeat_every = "0.5s"
+            expires_after = "2s"
+            [nic]
+            discover = false
+            include = ["eth*", "bond0"]
+            flap_count = 5
+            [[path.isp]]
+            name = "isp-a"
+            targets = ["192.0.2.1"]
+            loss_raise = 1
+            loss_clear = 0.5
+            [[process.watch]]
+            name = "java"
+            match_command = ["java", "-jar", "x.jar", "-jar"]
+            minimum = 2
+            """
+        let options = try AgentFile.parse(text, name: "agent.toml")
+        #expect(options.host == "fra-7")
+        #expect(options.bus.publish == ["tcp://127.0.0.1:5555", "ipc:///tmp/x.pub"])
+        #expect(options.bus.heartbeatEvery == .milliseconds(500))
+        #expect(options.nic.include == ["eth*", "bond0"])
+        #expect(!options.nic.discover && options.nic.flapCount == 5)
+        #expect(options.path.isps[0].lossRaise == 1 && options.path.isps[0].lossClear == 0.5)
+        #expect(options.process.watched[0].match == .command(["java", "-jar", "x.jar", "-jar"]))
+    }
+
+    @Test func `every problem is told at once, by line`() {
+        let text = """
+            [nic]
+            enabeld = true
+            flap_count = "3"
+            [bus]
+            heartbeat_every = 250
+            [[path.isp]]
+            name = "a"
+            targets = ["192.0.2.1", "192.0.2.999"]
+            """
+        #expect(
+            agentProblems(text) == [
+                "agent.toml:2: nic.enabeld: unknown key; did you mean enabled?",
+                "agent.toml:3: nic.flap_count: \"3\": must be a whole number from 1 to 1000",
+                "agent.toml:5: bus.heartbeat_every: 250: must be a number and its unit in quotes, "
+                    + "such as \"100ms\", \"1.5s\" or \"2m\"",
+                "agent.toml:8: path.isp[0].targets[1]: \"192.0.2.999\": "
+                    + "must be the IPv4 address of a host, such as \"192.0.2.1\"",
+            ])
+    }
+
+    @Test func `a key of another section is sent there`() {
+        #expect(
+            agentProblems("probe_every = \"1s\"") == [
+                "agent.toml:1: probe_every: unknown key here; it belongs in [[path.isp]]"
+            ])
+    }
+
+    @Test func `an unknown section is refused with the nearest one`() {
+        #expect(
+            agentProblems("[proces]\nenabled = true") == [
+                "agent.toml:1: proces: unknown key; did you mean process?"
+            ])
+    }
+
+    @Test func `an error of syntax names its line`() throws {
+        let problems = agentProblems("[nic]\nenabled = \n")
+        #expect(problems.count == 1)
+        #expect(problems[0].hasPrefix("agent.toml:2: syntax: "))
+    }
+
+    @Test func `a duplicate key is an error of syntax`() {
+        #expect(
+            agentProblems("host = \"a\"\nhost = \"b\"").first?.hasPrefix("agent.toml:2: syntax: ") == true)
+    }
+
+    @Test func `addresses beyond loopback are refused with the reason`() {
+        let problems = agentProblems("[bus]\npublish = [\"tcp://0.0.0.0:5555\", \"tcp://10.0.0.1:5555\"]")
+        #expect(problems.count == 2)
+        #expect(
+            problems[1].contains(
+                "publish[1]: \"tcp://10.0.0.1:5555\": addresses beyond loopback need CURVE keys"))
+    }
+
+    @Test(arguments: [
+        (
+            "[bus]\nheartbeat_every = \"1s\"",
+            "bus.expires_after: \"1s\": must be at least twice heartbeat_every"
+        ),
+        ("[bus]\nrequest = [\"ipc:///run/holdfast/agent.pub\"]", "is already the endpoint of publish"),
+        ("[[path.isp]]\nname = \"a\"", "needs targets to probe, or an interface"),
+        ("[[path.isp]]\ninterface = \"eth0\"", "path.isp[0].name: is missing"),
+        ("[[path.isp]]\nname = \"a b\"\ninterface = \"e\"", "1 to 64 bytes without spaces"),
+        ("[[path.isp]]\nname = \"a\"\ninterface = \"much-too-long-name\"", "1 to 15 bytes"),
+        ("[[path.isp]]\nname = \"a\"\ntargets = [\"192.0.2.1\", \"192.0.2.1\"]", "stands here twice"),
+        ("[[path.isp]]\nname = \"a\"\ninterface = \"e\"\nquorum = 2", "more than the 1 targets"),
+        (
+            "[[path.isp]]\nname = \"a\"\ninterface = \"e\"\nloss_clear = 0.1",
+            "must not be above loss_raise (0.02)"
+        ),
+        ("[[path.isp]]\nname = \"a\"\ninterface = \"e\"\nloss_raise = 2", "2 % is 0.02"),
+        ("[[path.isp]]\nname = \"a\"\ninterface = \"e\"\nloss_raise = nan", "a number from 0 to 1"),
+        ("[[path.isp]]\nname = \"a\"\ninterface = \"e\"\nrtt_clear = \"1ms\"", "set rtt_raise too"),
+        (
+            "[[path.isp]]\nname = \"a\"\ninterface = \"e\"\nrtt_clear = \"2ms\"\nrtt_raise = \"1ms\"",
+            "above rtt_raise (\"1ms\")"
+        ),
+        (
+            "[[path.isp]]\nname = \"a\"\ninterface = \"e\"\ndown_after = \"200ms\"",
+            "must not be shorter than loss_after"
+        ),
+        (
+            "[[path.isp]]\nname=\"a\"\ninterface=\"e\"\n[[path.isp]]\nname=\"a\"\ninterface=\"f\"",
+            "two paths are called \"a\""
+        ),
+        ("[[process.watch]]\nname = \"a\"", "needs one of match_name"),
+        ("[[process.watch]]\nname = \"a\"\nmatch_name = \"a\"\npidfile = \"/a\"", "takes one of match_name"),
+        (
+            "[[process.watch]]\nname = \"a\"\nmatch_name = \"longer-than-15-bytes\"",
+            "for longer names use match_executable"
+        ),
+        ("[[process.watch]]\nname = \"a\"\nmatch_name = \"a\"\nmaximum = 0", "must not be below minimum (1)"),
+        ("[[process.watch]]\nname = \"a\"\npidfile = \"a.pid\"", "must be an absolute path"),
+        ("[path.isp]\nname = \"a\"", "write a section [[path.isp]]"),
+        ("nic = true", "write a section [nic] with its keys below"),
+        ("[nic]\ninclude = \"eth0\"", "must be a list, such as [\"eth0\"]"),
+    ])
+    func `what does not fit is refused`(text: String, advice: String) {
+        let problems = agentProblems(text)
+        #expect(problems.count == 1 && problems[0].contains(advice), "\(problems)")
+    }
+
+    @Test func `more problems than a person reads are counted`() {
+        let text = (0..<50).map { "nonsense_\($0) = 1\n" }.joined()
+        let problems = agentProblems(text)
+        #expect(problems.count == 21)
+        #expect(problems.last == "agent.toml: and 30 more")
+    }
+}

@@ -1,0 +1,55 @@
+// Files that nobody means to write: the reader refuses them and never stops.
+import Testing
+
+@testable import Configuration
+
+@Suite struct HostileTextTests {
+    @Test(arguments: [
+        "host = 9223372036854775808", "host = -9223372036854775809", "host = 0xFFFFFFFFFFFFFFFFF",
+        "[nic]\nflap_count = 9223372036854775807", "[nic]\nflap_count = -9223372036854775808",
+        "[nic]\nflap_count = 1e300", "[nic]\nflap_count = inf",
+        "[bus]\nstate_every = \"99999999999999999999s\"",
+        "host = 1979-05-27", "host = 07:32:00.999999999", "host = 1979-05-27T07:32:00Z", "host = 0000-00-00",
+        "host = [[[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]]]", "host = {a = {b = {c = 1}}}", "[[host]]\na = 1",
+        "\"a\\u0000b\" = 1", "host = \"a\\u0000b\"", "\"\" = 1", "[\"\"]\na = 1", "\"[0]\" = 1",
+        "a.b.c.d.e.f = 1",
+        "= 1", "[", "[[", "]]", "\"", "'''", "host = \"\\ud800\"", "host = \"\u{1}\"",
+        "[bus.publish.x]\na = 1",
+        "[[path.isp]]\n[[path.isp.name]]\na = 1", "path.isp = [1, \"a\", [2], {name = 3}]", "path = []",
+    ])
+    func `is refused`(text: String) {
+        #expect(!agentProblems(text).isEmpty)
+    }
+
+    @Test func `deep nesting ends in an error`() {
+        let deep = String(repeating: "[", count: 300) + String(repeating: "]", count: 300)
+        #expect(!agentProblems("host = " + deep).isEmpty)
+        #expect(!agentProblems(String(repeating: "a.", count: 2000) + "a = 1").isEmpty)
+    }
+
+    @Test func `sizes are bounded`() {
+        #expect(
+            agentProblems("# " + String(repeating: "x", count: 5000))[0].contains(
+                "agent.toml:1: longer than 4096 bytes"))
+        let long = String(repeating: "# comment\n", count: 200_000)
+        #expect(agentProblems(long) == ["agent.toml: longer than 1048576 bytes, which is the limit"])
+        #expect(agentProblems("a\0b") == ["agent.toml:1: a NUL byte, which no text has"])
+    }
+
+    @Test func `a long or unprintable value is cut in the message`() {
+        let problems = agentProblems("host = \"" + String(repeating: "x", count: 500) + "\"")
+        #expect(problems[0].utf8.count < 250)
+        #expect(agentProblems("host = \"\\u001b[31m\"")[0].contains("\"?[31m\""))
+    }
+
+    @Test func `a cut anywhere in a good file does not stop the reader`() throws {
+        let text = try FileText.read(path: ShippedFilesTests.packaging + "/gateway.toml")
+            .split(separator: "\n").filter { !$0.hasPrefix("# ") }.map {
+                $0.hasPrefix("#") ? $0.dropFirst() : $0
+            }
+            .joined(separator: "\n")
+        for length in stride(from: 0, to: text.utf8.count, by: 7) {
+            _ = gatewayProblems(String(decoding: text.utf8.prefix(length), as: UTF8.self))
+        }
+    }
+}

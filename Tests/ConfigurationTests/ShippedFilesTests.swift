@@ -1,0 +1,99 @@
+// The default files that are shipped: they document every key, and they tell the truth about the defaults.
+import Testing
+import Wire
+
+@testable import Configuration
+
+@Suite struct ShippedFilesTests {
+    static let packaging =
+        String(#filePath.split(separator: "/").dropLast(3).reduce("") { $0 + "/" + $1 }) + "/packaging"
+    let agent: String
+    let gateway: String
+
+    init() throws {
+        agent = try FileText.read(path: Self.packaging + "/agent.toml")
+        gateway = try FileText.read(path: Self.packaging + "/gateway.toml")
+    }
+
+    /// The file with its keys taken out of their comments: `#key`; prose starts with `# `.
+    private func uncommented(_ text: String) -> String {
+        text.split(separator: "\n", omittingEmptySubsequences: false)
+            .map { $0.hasPrefix("#") && !$0.hasPrefix("# ") ? $0.dropFirst() : $0 }
+            .joined(separator: "\n")
+    }
+
+    @Test func `as shipped, the agent's file changes nothing`() throws {
+        #expect(try AgentFile.parse(agent, name: "agent.toml") == AgentOptions())
+    }
+
+    @Test func `as shipped, the gateway's file changes nothing`() throws {
+        #expect(try GatewayFile.parse(gateway, name: "gateway.toml") == GatewayOptions())
+    }
+
+    @Test func `the agent's file documents every key`() {
+        var documented = KeyLines(of: uncommented(agent)).keys
+        for way in ["match_command", "match_executable", "pidfile"] where agent.contains("\n#     \(way) = ")
+        {
+            documented.insert("process.watch[].\(way)")
+        }
+        #expect(documented == Set(AgentFile.keyPaths))
+    }
+
+    @Test func `the gateway's file documents every key`() {
+        #expect(KeyLines(of: uncommented(gateway)).keys == Set(GatewayFile.keyPaths))
+    }
+
+    @Test func `uncommented, the agent's file is its defaults and its examples`() throws {
+        let options = try AgentFile.parse(uncommented(agent), name: "agent.toml")
+        var expected = AgentOptions()
+        expected.host = "fra-1"
+        var isp = ISPOptions(
+            name: "isp-a", interface: "eth0", targets: ["192.0.2.1", "198.51.100.1", "203.0.113.1"])
+        isp.quorum = 2
+        isp.rttRaise = .milliseconds(50)
+        isp.rttClear = .milliseconds(40)
+        expected.path.isps = [isp]
+        var matcher = ProcessWatchOptions(name: "matcher", match: .name("matcher"))
+        matcher.maximum = 1
+        expected.process.watched = [matcher]
+        #expect(options == expected)
+    }
+
+    @Test func `uncommented, the gateway's file is its defaults and its examples`() throws {
+        let options = try GatewayFile.parse(uncommented(gateway), name: "gateway.toml")
+        var expected = GatewayOptions()
+        expected.host = "fra-1"
+        expected.agents = [
+            AgentEndpoint(publish: "ipc:///run/holdfast/agent.pub", request: "ipc:///run/holdfast/agent.req")
+        ]
+        var itch = FeedOptions(name: "itch", feedProtocol: .moldUDP64, keys: .itch50, policy: .hotHot)
+        itch.paths = [
+            path(
+                "A", interface: "eth0", group: "239.1.1.1:30001", source: "192.0.2.10", "nic/eth0",
+                "path/isp-a"),
+            path(
+                "B", interface: "eth1", group: "239.1.2.1:30001", source: "192.0.2.20", "nic/eth1",
+                "path/isp-b"),
+        ]
+        var quotes = FeedOptions(name: "quotes", feedProtocol: .zeromq, keys: .topic, policy: .hotWarm)
+        quotes.paths = [
+            path("A", endpoint: "tcp://192.0.2.10:7001", "path/isp-a"),
+            path("B", endpoint: "tcp://192.0.2.20:7001", "path/isp-b"),
+        ]
+        expected.feeds = [itch, quotes]
+        #expect(options == expected)
+    }
+
+    private func path(
+        _ name: String, interface: String? = nil, group: String? = nil, source: String? = nil,
+        endpoint: String? = nil, _ subjects: String...
+    ) -> FeedPathOptions {
+        var path = FeedPathOptions(name: name)
+        path.interface = interface
+        path.group = group
+        path.source = source
+        path.endpoint = endpoint
+        path.dependsOn = subjects.compactMap { .init(parsing: $0) }
+        return path
+    }
+}
