@@ -32,6 +32,9 @@ enum Syntax {
         guard text.utf8.count <= longestText else {
             throw .init(.init(advice: "longer than \(longestText) bytes, which is the limit"))
         }
+        if text.contains("\\u0000") || text.contains("\\U00000000") {
+            throw .init(.init(advice: "an escaped NUL (\\u0000), which no value has"))
+        }
         var line = 1
         var length = 0
         for byte in text.utf8 {
