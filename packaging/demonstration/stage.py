@@ -1,0 +1,127 @@
+"""The stages that the demo plays on: network namespaces with two ISPs, or loopback without root."""
+
+import ctypes
+import fcntl
+import os
+import socket
+import struct
+import subprocess
+
+SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
+CLONE_NEWNET = 0x40000000
+
+
+def run(*words, **options):
+    subprocess.run(words, check=True, **options)
+
+
+class Loopback:
+    """Two addresses of 127.0.0.0/8 in place of two ISPs: no link can be cut here."""
+
+    mode = "loopback"
+    faults = ["process-kill", "venue-freeze"]
+    namespaces = []
+    interfaces = {"A": None, "B": None}
+    venue = {"A": "127.81.1.2", "B": "127.81.2.2"}
+    mold = {"A": "127.81.1.1:30001", "B": "127.81.2.1:30001"}
+
+    def create(self):
+        pass
+
+    def on_desk(self, words):
+        return words
+
+    on_venue = on_desk
+
+    def play_mold(self, path):
+        return self.mold[path]
+
+
+class Namespaces:
+    """A trading host (`desk`) and a venue, joined by two veth pairs, one per ISP."""
+
+    mode = "namespaces"
+    faults = ["carrier-loss", "black-hole", "random-loss", "process-kill", "venue-freeze"]
+    interfaces = {"A": "isp-a", "B": "isp-b"}
+    venue = {"A": "10.81.1.2", "B": "10.81.2.2"}
+    mold = {"A": "239.81.1.1:30001", "B": "239.81.1.2:30001"}
+
+    def __init__(self, owner):
+        self.desk, self.market = f"hfdemo-{owner}-desk", f"hfdemo-{owner}-venue"
+        self.namespaces = [self.desk, self.market]
+
+    def create(self):
+        for name in self.namespaces:
+            run("ip", "netns", "add", name)
+            run("ip", "-n", name, "link", "set", "lo", "up")
+        for number, path in enumerate("AB", 1):
+            desk, venue = self.interfaces[path], f"to-{self.interfaces[path]}"
+            run("ip", "link", "add", desk, "netns", self.desk, "type", "veth",
+                "peer", "name", venue, "netns", self.market)
+            run("ip", "-n", self.desk, "addr", "add", f"10.81.{number}.1/24", "dev", desk)
+            run("ip", "-n", self.market, "addr", "add", f"10.81.{number}.2/24", "dev", venue)
+            run("ip", "-n", self.desk, "link", "set", desk, "up")
+            run("ip", "-n", self.market, "link", "set", venue, "up")
+
+    def on_desk(self, words):
+        return ["ip", "netns", "exec", self.desk, *words]
+
+    def on_venue(self, words):
+        return ["ip", "netns", "exec", self.market, *words]
+
+    def play_mold(self, path):
+        return f"{self.mold[path]}@to-{self.interfaces[path]}"
+
+    def prepare(self, fault):
+        """Everything slow, before the clock starts: returns (inject, undo)."""
+        if fault == "carrier-loss":
+            return self.carrier(False), self.carrier(True)
+        if fault == "black-hole":
+            return self.rules(["isp-a"], "drop"), self.clear_rules
+        return self.rules(["isp-a", "isp-b"], "numgen random mod 100 < 5 drop"), self.clear_rules
+
+    def carrier(self, up):
+        """The venue's end of isp-a goes down by one ioctl, so isp-a loses its carrier and stays up."""
+        control = in_namespace(self.market, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+
+        def act():
+            name = b"to-isp-a".ljust(16, b"\0")
+            flags = struct.unpack_from("H", fcntl.ioctl(control, SIOCGIFFLAGS, name + bytes(24)), 16)[0]
+            flags = flags | IFF_UP if up else flags & ~IFF_UP
+            fcntl.ioctl(control, SIOCSIFFLAGS, name + struct.pack("H", flags) + bytes(22))
+        return act
+
+    def rules(self, interfaces, verdict):
+        """Drops what arrives at the desk from these ISPs, and for a black hole what arrives at the venue too:
+        the link stays up and no sender gets an error."""
+        def table(devices):
+            chains = "".join(
+                f'chain {device} {{\n type filter hook ingress device "{device}" priority 0; policy accept;\n'
+                f" {verdict}\n}}\n" for device in devices)
+            return "table netdev holdfast {\n" + chains + "}\n"
+
+        def act():
+            nft = ["nft", "-f", "-"]
+            run(*self.on_desk(nft), input=table(interfaces), text=True)
+            if verdict == "drop":
+                run(*self.on_venue(nft), input=table([f"to-{name}" for name in interfaces]), text=True)
+        return act
+
+    def clear_rules(self):
+        for enter in (self.on_desk, self.on_venue):
+            subprocess.run(enter(["nft", "delete", "table", "netdev", "holdfast"]), stderr=subprocess.DEVNULL)
+
+
+def in_namespace(name, work):
+    """Performs `work` with this thread in a namespace; what it opens stays there."""
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def enter(descriptor):
+        if libc.setns(descriptor, CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), f"setns {name}")
+    with open("/proc/self/ns/net") as home, open(f"/run/netns/{name}") as there:
+        enter(there.fileno())
+        try:
+            return work()
+        finally:
+            enter(home.fileno())

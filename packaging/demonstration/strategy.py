@@ -1,0 +1,130 @@
+"""The strategy: subscribes like any client, keeps a ledger, and says what it sees, one JSON object a line.
+
+Commands come on standard input: `window` closes the accounting window, prints it and opens the next;
+`end` prints the last one and ends. It knows the daemons by their documented formats only.
+"""
+
+import json
+import os
+import struct
+import sys
+import time
+
+import zmq
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../Sources/Wire"))
+import reader  # noqa: E402  the decoder of the wire document
+from ledger import FeedLedger  # noqa: E402
+
+STATES = {1: "live", 2: "recovering", 3: "stale", 4: "closed"}
+COUNT_MASK = (1 << 40) - 1
+
+
+def say(**event):
+    sys.stdout.write(json.dumps(event) + "\n")
+    sys.stdout.flush()
+
+
+def itch_count(body):
+    """The instrument's own count, which `holdfast play` writes into the order reference."""
+    if len(body) >= 19 and body[:1] in b"AEXDP":
+        return struct.unpack_from(">Q", body, 11)[0] & COUNT_MASK
+    return None
+
+
+def quote_count(body):
+    return json.loads(body)["count"]
+
+
+class Strategy:
+    def __init__(self, settings):
+        self.context = zmq.Context()
+        self.poller = zmq.Poller()
+        self.counts = {"itch": itch_count, "quotes": quote_count}
+        self.ledgers = {
+            feed["name"]: FeedLedger(feed["name"], feed["policy"], feed["per_topic"], feed["freshness_s"])
+            for feed in settings["feeds"]
+        }
+        self.market = self.subscriber(settings["market_data"])
+        for feed in settings["feeds"]:
+            self.market.subscribe(f"control/{feed['name']}/".encode())
+            for symbol in feed["symbols"]:
+                self.market.subscribe(f"md/{feed['name']}/{symbol}/".encode())
+        self.health = {}
+        self.statuses = {}
+        for name, endpoint in settings["health"].items():
+            socket = self.subscriber(endpoint)
+            socket.subscribe(b"state/")
+            self.health[socket] = name
+        self.poller.register(sys.stdin.fileno(), zmq.POLLIN)
+
+    def subscriber(self, endpoint):
+        socket = self.context.socket(zmq.SUB)
+        socket.setsockopt(zmq.SNDHWM, 0)
+        socket.setsockopt(zmq.RCVHWM, 0)
+        socket.connect(endpoint)
+        self.poller.register(socket, zmq.POLLIN)
+        return socket
+
+    def run(self):
+        while True:
+            for ready, _ in self.poller.poll():
+                if ready == self.market:
+                    self.drain(ready, self.market_data)
+                elif ready in self.health:
+                    self.drain(ready, lambda frames, at, r=ready: self.state(self.health[r], frames, at))
+                elif self.command():
+                    return
+
+    def drain(self, socket, handle):
+        for _ in range(500):
+            try:
+                frames = socket.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            handle(frames, time.monotonic())
+
+    def market_data(self, frames, at):
+        topic, header, body = reader.read(frames[0])
+        parts = topic.split("/")
+        ledger = self.ledgers[parts[1]]
+        kind = header["kind"]
+        if kind == reader.DATA:
+            ledger.data(parts[2], self.counts[parts[1]](body), header, at, time.time_ns())
+        elif kind == reader.GAP:
+            first, last, _, instrument = reader.gap(body)
+            ledger.gap(first, last, instrument)
+            say(event="gap", feed=parts[1], at=at, first=first, last=last, instrument=instrument)
+        elif kind in (reader.HEARTBEAT, reader.STATE):
+            ledger.control(header["state"], at)
+            if kind == reader.STATE:
+                path, reason = reader.state(body)
+                if ledger.channel_state(header["state"], path, at):
+                    say(event="channel", feed=parts[1], at=at, state=STATES[header["state"]], path=path, reason=reason)
+
+    def state(self, publisher, frames, at):
+        message = json.loads(frames[1])
+        if message.get("gone"):
+            return
+        key = (publisher, message["kind"], message["name"])
+        said = (message["status"], message["reason"], message.get("cause"))
+        if self.statuses.get(key) == said:
+            return
+        self.statuses[key] = said
+        say(event="health", publisher=publisher, at=at, subject=f"{message['kind']}/{message['name']}",
+            status=message["status"], reason=message["reason"], cause=message.get("cause"))
+
+    def command(self):
+        word = sys.stdin.readline().strip()
+        at = time.monotonic()
+        say(event="window", at=at, feeds={name: ledger.summary(at) for name, ledger in self.ledgers.items()})
+        for ledger in self.ledgers.values():
+            ledger.open_window(at)
+        return word in ("end", "")
+
+
+if __name__ == "__main__":
+    try:
+        Strategy(json.loads(sys.argv[1])).run()
+    except KeyboardInterrupt:
+        sys.exit(130)
