@@ -28,7 +28,11 @@ func module(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 }
 
 func documents(of name: String) -> [String] {
-    name == "Wire" ? ["README.md", "reader.py"] : []
+    switch name {
+    case "Wire": ["README.md", "reader.py"]
+    case "FeedProtocols": ["SequencedZeroMQ/README.md"]
+    default: []
+    }
 }
 
 func program(_ name: String, _ dependencies: [Target.Dependency]) -> Target {

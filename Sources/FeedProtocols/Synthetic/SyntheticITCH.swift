@@ -1,0 +1,125 @@
+// A generated ITCH 5.0 day: a system event, a stock directory, then orders without end. Message n is a pure
+// function of the seed and n, so two servers send the same, and a reader can tell what it should have seen.
+public import Basics
+
+/// Generates an ITCH 5.0 stream.
+///
+/// - Message 1 is `S` with code `O`; messages 2 to N + 1 are `R`, one for each of the N symbols `HF0001` …
+///   with locates from 1.
+/// - Then every message concerns one instrument. The first 16 are busy: every second message goes to them
+///   in turn, the others to the rest in turn.
+/// - The order reference (offset 11) is the locate << 40 | the instrument's own count from 1: an independent
+///   reader finds each instrument's losses by it.
+/// - With `directoryEvery`, `R` messages are woven into the stream evenly, so that any stretch of that many
+///   messages repeats the whole directory.
+public struct SyntheticITCH: Sendable {
+    /// How many instruments are busy.
+    public static let busy: UInt64 = 16
+    /// The most symbols: locates have 16 bits.
+    public static let mostSymbols = 65_535
+
+    public let symbols: Int
+    public let seed: UInt64
+    public let schedule: StreamSchedule
+    /// Messages in which the directory is repeated once; 0: never.
+    public let directoryEvery: UInt64
+    /// Nanoseconds from midnight (UTC) to the start.
+    private let startOfDay: UInt64
+
+    /// - Parameters:
+    ///   - start: when message 1 is due.
+    ///   - directoryEvery: 0, or at least twice `symbols`, in messages.
+    /// - Precondition: `symbols` is from 1 to 65,535.
+    public init(symbols: Int, seed: UInt64, rate: UInt64, start: WallTime, directoryEvery: UInt64 = 0) {
+        precondition((1...SyntheticITCH.mostSymbols).contains(symbols), "locates have 16 bits")
+        precondition(directoryEvery == 0 || directoryEvery >= 2 * UInt64(symbols), "room for orders")
+        self.symbols = symbols
+        self.seed = seed
+        self.directoryEvery = directoryEvery
+        schedule = StreamSchedule(rate: rate)
+        let day = start.nanoseconds.flooredQuotient(by: 86_400_000_000_000)
+        startOfDay = UInt64(start.nanoseconds - day * 86_400_000_000_000)
+    }
+
+    /// The symbol of a locate: `HF0001` for 1.
+    public static func symbol(ofLocate locate: UInt16) -> ITCHSymbol {
+        ITCHSymbol("HF" + padded(Int64(locate), 4))
+    }
+
+    /// What message `number` is about.
+    private enum Content {
+        case start
+        case directory(locate: UInt16)
+        /// An instrument's message with its own count.
+        case order(locate: UInt16, count: UInt64)
+    }
+
+    private func content(of number: UInt64) -> Content {
+        let directory = UInt64(symbols)
+        guard number > 1 else { return .start }
+        guard number > directory + 1 else { return .directory(locate: UInt16(number - 1)) }
+        let slot = number - directory - 2
+        let repeats = directoryMessages(before: slot)
+        if directoryMessages(before: slot + 1) > repeats {
+            return .directory(locate: UInt16(repeats % directory + 1))
+        }
+        return order(slot - repeats)
+    }
+
+    /// How many of the first `slots` messages behind the directory repeat it.
+    private func directoryMessages(before slots: UInt64) -> UInt64 {
+        guard directoryEvery > 0 else { return 0 }
+        let symbols = UInt64(self.symbols)
+        return slots / directoryEvery * symbols + slots % directoryEvery * symbols / directoryEvery
+    }
+
+    private func order(_ index: UInt64) -> Content {
+        let all = UInt64(symbols)
+        guard all > SyntheticITCH.busy else {
+            return .order(locate: UInt16(index % all + 1), count: index / all + 1)
+        }
+        let (turn, first, many) =
+            index % 2 == 1
+            ? (index / 2, 1, SyntheticITCH.busy)
+            : (index / 2, SyntheticITCH.busy + 1, all - SyntheticITCH.busy)
+        return .order(locate: UInt16(turn % many + first), count: turn / many + 1)
+    }
+
+    /// Appends message `number`, from 1, to `writer`.
+    public func write(_ number: UInt64, into writer: inout ByteWriter) {
+        let time = startOfDay + UInt64(schedule.due(number).nanoseconds)
+        var stamp = ITCH50Stamp(locate: 0, timestamp: time % 86_400_000_000_000)
+        switch content(of: number) {
+        case .start: ITCH50Body.systemEvent(code: UInt8(ascii: "O")).write(stamp, into: &writer)
+        case .directory(let locate):
+            stamp.locate = locate
+            ITCH50Body.stockDirectory(symbol: SyntheticITCH.symbol(ofLocate: locate)).write(
+                stamp, into: &writer)
+        case .order(let locate, let count):
+            stamp.locate = locate
+            body(locate, count).write(stamp, into: &writer)
+        }
+    }
+
+    /// Three in four are new orders.
+    private func body(_ locate: UInt16, _ count: UInt64) -> ITCH50Body {
+        let reference = UInt64(locate) << 40 | count & 0xFF_FFFF_FFFF
+        let random = scrambled(seed, reference)
+        let side = random & 0x100 == 0 ? ITCHSide.buy : .sell
+        let shares = 100 * UInt32(random >> 16 & 0x0F) + 100
+        let price = 10_000 * (20 + UInt32(locate % 480)) + 100 * UInt32(random >> 24 & 0x7F)
+        switch random & 0x0F {
+        case 0: return .orderExecuted(reference: reference, shares: shares, match: count)
+        case 1: return .orderCancel(reference: reference, shares: shares)
+        case 2: return .orderDelete(reference: reference)
+        case 3:
+            return .trade(
+                reference: reference, side: side, shares: shares,
+                symbol: SyntheticITCH.symbol(ofLocate: locate), price: price, match: count)
+        default:
+            return .addOrder(
+                reference: reference, side: side, shares: shares,
+                symbol: SyntheticITCH.symbol(ofLocate: locate), price: price)
+        }
+    }
+}
