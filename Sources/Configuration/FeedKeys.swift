@@ -1,4 +1,5 @@
 // `[[feed]]` and `[[feed.path]]` of `gateway.toml`, and which protocols, keys, policies and addresses fit together.
+internal import Basics
 
 extension FeedOptions {
     /// A feed of which nothing is read yet.
@@ -71,7 +72,7 @@ extension Section where Options == FeedOptions {
                 }
                 continue
             }
-            if path.source != nil, IPv4Address.withPort(group)?.address.isMulticast == false {
+            if path.source != nil, IPv4Endpoint(group)?.address.isMulticast == false {
                 here.key("source").refuse("needs a multicast group, and \(group) is a host's address")
             }
             let twin = feed.paths[..<index].first {

@@ -1,45 +1,16 @@
 // Rules for what names a place on a network: interfaces, IPv4 addresses, groups with ports, ZeroMQ endpoints,
 // and the health subjects of either end.
+internal import Basics
 internal import Wire
 
-/// An IPv4 address, for the checks alone.
-struct IPv4Address: Hashable {
-    let bytes: [UInt8]
-
-    /// Reads four decimal numbers without leading zeros, which some resolvers read as octal.
-    init?(_ text: some StringProtocol) {
-        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
-        guard parts.count == 4 else { return nil }
-        var bytes: [UInt8] = []
-        for part in parts {
-            guard part.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let byte = UInt8(part) else {
-                return nil
-            }
-            guard part.utf8.count == 1 || part.utf8.first != UInt8(ascii: "0") else { return nil }
-            bytes.append(byte)
-        }
-        self.bytes = bytes
-    }
-
-    var isLoopback: Bool { bytes[0] == 127 }
-    var isMulticast: Bool { (224...239).contains(bytes[0]) }
+extension IPv4Address {
     /// An address that one host has: neither 0/8, nor multicast, nor reserved (RFC 6890).
-    var isHost: Bool { (1...223).contains(bytes[0]) }
+    var isHost: Bool { (1...223).contains(number >> 24) }
 
-    /// Reads `address:port`.
-    static func withPort(_ text: some StringProtocol) -> (address: IPv4Address, port: UInt16)? {
-        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
-        guard parts.count == 2, let address = IPv4Address(parts[0]), let port = port(parts[1]) else {
-            return nil
-        }
-        return (address, port)
-    }
-
-    static func port(_ text: some StringProtocol) -> UInt16? {
-        guard (1...5).contains(text.utf8.count), text.utf8.allSatisfy({ (0x30...0x39).contains($0) }) else {
-            return nil
-        }
-        return UInt16(text).flatMap { $0 == 0 ? nil : $0 }
+    /// Reads the address of a host without leading zeros, which resolvers read as octal.
+    static func host(_ text: some StringProtocol) -> IPv4Address? {
+        guard let address = IPv4Address(text), address.isHost, address.description == text else { return nil }
+        return address
     }
 }
 
@@ -62,15 +33,15 @@ extension Rules {
         isInterface)
 
     static let hostAddress = text("must be the IPv4 address of a host, such as \"192.0.2.1\"") {
-        IPv4Address($0)?.isHost ?? false
+        IPv4Address.host($0) != nil
     }
 
     /// Where datagrams of a feed arrive: a multicast group or an own address, and a port.
     static let group = text(
         "must be an IPv4 multicast group (or an own address) and a port, such as \"239.1.1.1:30001\""
     ) {
-        guard let (address, _) = IPv4Address.withPort($0) else { return false }
-        return address.isMulticast || address.isHost
+        guard let endpoint = IPv4Endpoint($0) else { return false }
+        return endpoint.address.isMulticast || endpoint.address.isHost
     }
 
     /// An endpoint of this host: ipc, or TCP on the loopback.
@@ -127,7 +98,7 @@ enum Endpoint: Hashable {
             self = .ipc(path: path)
         } else if text.hasPrefix("tcp://") {
             let parts = text.dropFirst(6).split(separator: ":", omittingEmptySubsequences: false)
-            guard parts.count == 2, Self.isHost(parts[0]), let port = IPv4Address.port(parts[1]) else {
+            guard parts.count == 2, Self.isHost(parts[0]), let port = Self.port(parts[1]) else {
                 return nil
             }
             self = .tcp(host: String(parts[0]), port: port)
@@ -139,12 +110,19 @@ enum Endpoint: Hashable {
     /// A name in letters, digits, dots and hyphens (RFC 1123) or an IPv4 address.
     private static func isHost(_ text: Substring) -> Bool {
         if text.utf8.allSatisfy({ (0x30...0x39).contains($0) || $0 == 0x2E }) {
-            return IPv4Address(text)?.isHost ?? false
+            return IPv4Address.host(text) != nil
         }
         let isAllowed: (Character) -> Bool = {
             $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "." || $0 == "-")
         }
         return text.utf8.count <= 253 && text.allSatisfy(isAllowed)
+    }
+
+    private static func port(_ text: Substring) -> UInt16? {
+        guard text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let port = UInt16(text) else {
+            return nil
+        }
+        return port == 0 ? nil : port
     }
 
     var isLocal: Bool {

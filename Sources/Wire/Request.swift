@@ -5,8 +5,10 @@ public import Basics
 public enum Request: Hashable, Sendable {
     /// All current states, and the change to continue from.
     case status
-    /// Move a feed to a path; with `hold`, no failback until another `switch` without it.
+    /// Move a feed to a path; with `hold`, no failback until `release` or another `switch` without it.
     case `switch`(feed: String, path: String, hold: Bool)
+    /// End a feed's hold.
+    case release(feed: String)
     /// Let a subject's failure trigger nothing for this long.
     case mute(Subject, for: Duration)
     case unmute(Subject)
@@ -22,6 +24,7 @@ public enum Request: Hashable, Sendable {
             members.append(JSON.Member("feed", .string(feed)))
             members.append(JSON.Member("path", .string(path)))
             members.append(JSON.Member("hold", .bool(hold)))
+        case .release(let feed): members.append(JSON.Member("feed", .string(feed)))
         case .mute(let subject, let duration):
             members.append(JSON.Member("subject", .string(subject.description)))
             members.append(JSON.Member("for_s", .number(duration.inSeconds)))
@@ -35,6 +38,7 @@ public enum Request: Hashable, Sendable {
         switch self {
         case .status: "status"
         case .switch: "switch"
+        case .release: "release"
         case .mute: "mute"
         case .unmute: "unmute"
         }
@@ -48,11 +52,12 @@ public enum Request: Hashable, Sendable {
             let hold = json["hold"] ?? .bool(false)
             guard let hold = hold.bool else { throw fields.failure("hold", "true or false") }
             self = .switch(feed: try fields.name("feed"), path: try fields.name("path"), hold: hold)
+        case "release": self = .release(feed: try fields.name("feed"))
         case "mute":
             let seconds = try fields.number("for_s", 0.001...Request.longestMute.inSeconds)
             self = .mute(try fields.subject("subject"), for: .ofSeconds(seconds))
         case "unmute": self = .unmute(try fields.subject("subject"))
-        case _: throw fields.failure("request", "one of status, switch, mute, unmute")
+        case _: throw fields.failure("request", "one of status, switch, release, mute, unmute")
         }
     }
 

@@ -15,6 +15,7 @@ import Wire
                 .mute(Subject(.nic, "eth0"), for: .seconds(1800)),
                 #"{"v":1,"request":"mute","subject":"nic/eth0","for_s":1800.0}"#
             ),
+            (.release(feed: "itch"), #"{"v":1,"request":"release","feed":"itch"}"#),
             (.unmute(Subject(.nic, "eth0")), #"{"v":1,"request":"unmute","subject":"nic/eth0"}"#),
         ] as [(Request, String)])
     func `each request is written and read`(request: Request, text: String) throws {
@@ -33,7 +34,7 @@ import Wire
         ("nonsense", #"not JSON (offset 0: expected null)"#),
         (
             #"{"v":1,"request":"reboot"}"#,
-            #""request" is "reboot", expected one of status, switch, mute, unmute"#
+            #""request" is "reboot", expected one of status, switch, release, mute, unmute"#
         ),
         (#"{"v":1}"#, #""request" is missing"#),
         (
