@@ -1,0 +1,76 @@
+// What an operator or a protocol decides about arbitration, and what an arbiter counts.
+import Basics
+
+/// The limits of one arbiter.
+public struct ArbiterOptions: Hashable, Sendable {
+    /// How many paths deliver the channel: 1 to 8.
+    public var paths: Int
+    /// A gap is told this long after it was first seen.
+    public var reorderTime: Duration = .milliseconds(20)
+    /// A gap is told when this many messages wait behind it.
+    public var reorderCount = 4096
+    /// A gap is told when more than this many bytes wait behind it.
+    public var reorderBytes = 16 << 20
+    /// A gap is told as soon as each active path has gone past it. Only for paths that keep their order.
+    public var tellsWhenPassed = false
+    /// How many of the last messages are remembered, to compare copies and to count each path's losses.
+    public var historyCount = 8192
+    /// A jump ahead by more than this needs a second packet that agrees.
+    public var maximumJump: UInt64 = 10_000_000
+    /// The first number of a session that begins while the arbiter runs; `nil`: whatever comes first.
+    public var sessionStart: UInt64? = 1
+    /// How long one lonely packet of another session waits for a second one, how long a session must be
+    /// silent before one that was left is resumed, and how long no new number may have come before an
+    /// ascending run of old ones means that the numbering began again.
+    public var epochQuiet: Duration = .milliseconds(500)
+    /// How long that run must be.
+    public var restartCount = 16
+    /// At most one divergence per path is reported in this time.
+    public var divergenceEvery: Duration = .seconds(10)
+
+    public init(paths: Int) { self.paths = paths }
+}
+
+/// What an arbiter has done since it began; each a count of messages unless it says otherwise.
+public struct ArbiterCounters: Hashable, Sendable {
+    public var delivered: UInt64 = 0
+    public var duplicates: UInt64 = 0
+    /// Copies that differ from the one that was delivered; among the duplicates too.
+    public var divergent: UInt64 = 0
+    /// Messages that had to wait.
+    public var held: UInt64 = 0
+    /// Messages told as gaps.
+    public var gapsTold: UInt64 = 0
+    /// Gaps told, as ranges.
+    public var gapRanges: UInt64 = 0
+    /// Messages that came after they had been told as a gap.
+    public var late: UInt64 = 0
+    /// Numbers that cannot be right: 0, the last 64-bit number, unconfirmed jumps, refuted sessions.
+    public var implausible: UInt64 = 0
+    /// Messages and heartbeats of sessions that had been left.
+    public var oldEpoch: UInt64 = 0
+    /// Messages for which there was no room.
+    public var overflow: UInt64 = 0
+    /// Epochs entered after the first.
+    public var epochs: UInt64 = 0
+    /// Those among them that were inferred from the numbers.
+    public var inferredEpochs: UInt64 = 0
+
+    public init() {}
+}
+
+/// What one path has contributed to a channel; each a count of messages.
+public struct PathCounters: Hashable, Sendable {
+    public var received: UInt64 = 0
+    /// Messages that this path brought first.
+    public var first: UInt64 = 0
+    /// Messages that another path had brought before.
+    public var duplicates: UInt64 = 0
+    /// Messages that came after they had been told as a gap.
+    public var late: UInt64 = 0
+    public var divergent: UInt64 = 0
+    /// Messages that this path never brought while it was active, counted as they leave the history.
+    public var missed: UInt64 = 0
+
+    public init() {}
+}

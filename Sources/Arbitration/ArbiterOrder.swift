@@ -1,0 +1,191 @@
+// Where a message of the current session belongs: next, ahead of a hole, or behind what was delivered.
+import Basics
+
+/// Up to where holes are given up, and why.
+struct Surrender {
+    private(set) var through: UInt64 = 0
+    private(set) var cause = GapCause.timeout
+
+    mutating func extend(through sequence: UInt64, cause: GapCause) {
+        guard sequence > through else { return }
+        through = sequence
+        self.cause = cause
+    }
+}
+
+/// A jump ahead that nothing has confirmed yet.
+struct Jump {
+    var sequence: UInt64
+    var path: UInt8
+    var receivedAt: WallTime
+}
+
+/// An ascending run of numbers below the expected one.
+struct RestartRun {
+    var first: UInt64 = 0
+    var last: UInt64 = 0
+    var count = 0
+    var since = Instant.zero
+}
+
+extension Arbiter {
+    /// The slow path of `offer`.
+    @inline(never)
+    mutating func weigh(_ arrival: Arrival, _ payload: ArraySlice<UInt8>, at now: Instant) -> Offer {
+        guard arrival.sequence != 0, arrival.sequence != .max else {
+            counters.implausible += 1
+            return .refused
+        }
+        defer { settleDown() }
+        if !hasBegun { begin(arrival, at: now) }
+        guard arrival.session == session, !isChanging else { return meet(arrival, payload, at: now) }
+        keep(arrival, at: now)
+        expire(at: now)
+        return sort(arrival, payload, at: now)
+    }
+
+    /// The first word of the channel: it begins here.
+    mutating func begin(_ arrival: Arrival, at now: Instant) {
+        session = arrival.session
+        epoch = arrival.session
+        start(at: arrival.sequence, at: now)
+    }
+
+    mutating func start(at sequence: UInt64, at now: Instant) {
+        expected = sequence
+        highest = sequence &- 1
+        history.restart(at: sequence)
+        paths.restart()
+        givenUp = Surrender()
+        jump = nil
+        run = RestartRun()
+        (lastAdvance, lastWord) = (now, now)
+    }
+
+    /// A word of the current session.
+    mutating func keep(_ arrival: Arrival, at now: Instant) {
+        lastWord = now
+        strayed &= ~arrival.pathBit
+        pathReturned(arrival)
+    }
+
+    mutating func sort(_ arrival: Arrival, _ payload: ArraySlice<UInt8>, at now: Instant) -> Offer {
+        if arrival.sequence < expected { return past(arrival, payload, at: now) }
+        let print = fingerprint(payload)
+        if let held = window.fingerprint(of: arrival.sequence) {
+            paths.received(arrival, isFirst: false)
+            return duplicate(arrival, print == held.fingerprint, deliveredBy: held.path, at: now)
+        }
+        guard arrival.sequence != expected else {
+            deliver(arrival, print, at: now)
+            highest = max(highest, arrival.sequence)
+            holes.close(below: expected)
+            return .deliver
+        }
+        return hold(arrival, payload, print, at: now)
+    }
+
+    @inline(__always)
+    mutating func deliver(_ arrival: Arrival, _ print: UInt32, at now: Instant) {
+        paths.received(arrival, isFirst: true)
+        record(DeliveryHistory.Entry(fingerprint: print, paths: arrival.pathBit, first: arrival.path))
+        expected = arrival.sequence &+ 1
+        lastAdvance = now
+        counters.delivered &+= 1
+    }
+
+    @inline(__always)
+    mutating func record(_ entry: DeliveryHistory.Entry) {
+        if let settled = history.append(entry) { paths.settle(settled) }
+    }
+
+    private mutating func hold(
+        _ arrival: Arrival, _ payload: ArraySlice<UInt8>, _ print: UInt32, at now: Instant
+    ) -> Offer {
+        guard isPlausible(arrival, arrival.sequence) else { return .refused }
+        guard makeRoom(for: arrival.sequence) else {
+            counters.overflow += 1
+            return .refused
+        }
+        paths.received(arrival, isFirst: false)
+        if arrival.sequence > highest + 1 { holes.open(through: arrival.sequence - 1, at: now) }
+        highest = max(highest, arrival.sequence)
+        window.hold(HeldMessage(arrival: arrival, epoch: epoch, payload: Array(payload)), fingerprint: print)
+        lastAdvance = now
+        counters.held += 1
+        return .held
+    }
+
+    /// A slot is free, or taken by a later message: that one gives way, since its turn comes later.
+    private mutating func makeRoom(for sequence: UInt64) -> Bool {
+        guard window.count < options.reorderCount else { return false }
+        guard let occupant = window.occupant(for: sequence) else { return true }
+        if occupant > sequence { counters.overflow += 1 }
+        return occupant > sequence
+    }
+
+    /// A jump ahead is believed if it is small, or if another packet agrees with it.
+    mutating func isPlausible(_ arrival: Arrival, _ sequence: UInt64) -> Bool {
+        guard sequence > highest, sequence - highest > options.maximumJump else { return true }
+        if let jump, jump.path != arrival.path || jump.receivedAt != arrival.receivedAt {
+            let distance = max(jump.sequence, sequence) - min(jump.sequence, sequence)
+            if distance <= UInt64(options.reorderCount) { return true }
+        }
+        jump = Jump(sequence: sequence, path: arrival.path, receivedAt: arrival.receivedAt)
+        counters.implausible += 1
+        return false
+    }
+
+    /// A number that was delivered or told before: a copy, a latecomer, or the numbering begins again.
+    private mutating func past(
+        _ arrival: Arrival, _ payload: ArraySlice<UInt8>, at now: Instant
+    ) -> Offer {
+        let entry = history.entry(of: arrival.sequence)
+        let isCopy = entry.map { !$0.isGap && $0.fingerprint == fingerprint(payload) } ?? false
+        if isCopy { run.count = 0 } else if beginsAgain(arrival, payload, at: now) { return .held }
+        paths.received(arrival, isFirst: false)
+        history.seen(arrival.sequence, by: arrival.pathBit)
+        guard let entry, entry.isGap else {
+            return duplicate(
+                arrival, isCopy || entry == nil, deliveredBy: entry?.first ?? arrival.path, at: now)
+        }
+        counters.late += 1
+        paths.late(by: arrival.path)
+        return .late
+    }
+
+    private mutating func duplicate(
+        _ arrival: Arrival, _ isCopy: Bool, deliveredBy first: UInt8, at now: Instant
+    ) -> Offer {
+        counters.duplicates += 1
+        paths.duplicate(by: arrival.path)
+        guard !isCopy else { return .duplicate }
+        counters.divergent += 1
+        if paths.diverged(arrival.path, at: now, every: options.divergenceEvery) {
+            divergences.append(
+                Divergence(path: arrival.path, deliveredBy: first, sequence: arrival.sequence))
+        }
+        return .duplicate
+    }
+
+    /// A consistent run of old numbers while no new one came for a while: the numbering began again. What
+    /// the run's earlier messages were is not known any more: the new epoch begins with a hole.
+    private mutating func beginsAgain(
+        _ arrival: Arrival, _ payload: ArraySlice<UInt8>, at now: Instant
+    ) -> Bool {
+        let continues =
+            run.count > 0 && run.since > lastAdvance && arrival.sequence > run.last
+            && arrival.sequence - run.last <= UInt64(options.reorderCount)
+        if continues {
+            run.last = arrival.sequence
+            run.count += 1
+        } else if run.count == 0 || run.since <= lastAdvance || arrival.sequence < run.first {
+            run = RestartRun(first: arrival.sequence, last: arrival.sequence, count: 1, since: now)
+        }
+        guard run.count >= options.restartCount, now - lastAdvance >= options.epochQuiet else { return false }
+        leave(
+            Departure(
+                session: session, epoch: epoch &+ 1, cause: .inferred, start: run.first, decidedAt: now))
+        return queue(arrival, payload)
+    }
+}

@@ -1,0 +1,115 @@
+// Numbers that cannot be right, copies that differ, and numbering that begins again.
+import Arbitration
+import Basics
+import Testing
+
+@Suite struct ArbiterNumberTests {
+    @Test func `zero and the last number are refused`() {
+        var dialogue = Dialogue()
+        #expect(dialogue.offer(0) == [.refused(.refused)])
+        #expect(dialogue.heard(next: 0) == [])
+        #expect(!dialogue.arbiter.hasBegun)
+        #expect(dialogue.offer(.max - 1) == [.message(.max - 1)])
+        #expect(dialogue.offer(.max) == [.refused(.refused)])
+        #expect(dialogue.heard(next: .max) == [])
+        #expect(dialogue.arbiter.counters.implausible == 4)
+    }
+
+    @Test func `a damaged number far ahead changes nothing`() {
+        var dialogue = Dialogue()
+        _ = dialogue.offer(1)
+        #expect(dialogue.offer(1 << 40) == [.refused(.refused)])
+        #expect(dialogue.offer(1 << 40 + 1, samePacket: true) == [.refused(.refused)])
+        #expect(dialogue.tick(after: 100) == [])
+        #expect(dialogue.offer(2) == [.message(2)])
+        #expect(dialogue.arbiter.counters.implausible == 2)
+    }
+
+    @Test func `a jump that a second packet confirms is a gap`() {
+        var dialogue = Dialogue()
+        _ = dialogue.offer(1)
+        #expect(dialogue.offer(50_000_000) == [.refused(.refused)])
+        #expect(dialogue.offer(50_000_001) == [.refused(.held)])
+        #expect(dialogue.tick(after: 20) == [.gap(2, 50_000_000, .timeout), .message(50_000_001)])
+        #expect(dialogue.offer(50_000_000, path: 1) == [.refused(.late)])
+    }
+
+    @Test func `a jump that a heartbeat of the other path confirms is a gap`() {
+        var dialogue = Dialogue()
+        _ = dialogue.offer(1)
+        #expect(dialogue.heard(next: 50_000_000) == [])
+        #expect(dialogue.arbiter.deadline == nil)
+        #expect(dialogue.heard(next: 50_000_000, path: 1) == [])
+        #expect(dialogue.tick(after: 20) == [.gap(2, 49_999_999, .timeout)])
+    }
+
+    @Test func `a path whose copies differ is named, once for a while`() {
+        var dialogue = Dialogue()
+        _ = dialogue.offer(1...3)
+        #expect(dialogue.offer(1, path: 1, payload: [1]) == [.refused(.duplicate), .divergent(path: 1)])
+        #expect(dialogue.offer(2, path: 1, payload: [1]) == [.refused(.duplicate)])
+        #expect(dialogue.arbiter.counters.divergent == 2)
+        #expect(dialogue.arbiter.counters(of: 1).divergent == 2)
+        dialogue.pass(10_000)
+        #expect(dialogue.offer(3, path: 1, payload: [1]) == [.refused(.duplicate), .divergent(path: 1)])
+    }
+
+    @Test func `a differing copy of a held message is named`() {
+        var dialogue = Dialogue()
+        _ = dialogue.offer(1)
+        _ = dialogue.offer(3)
+        #expect(dialogue.offer(3, path: 1, payload: [9]) == [.refused(.duplicate), .divergent(path: 1)])
+    }
+
+    @Test func `a straggler below the window is a duplicate`() {
+        var dialogue = Dialogue { $0.historyCount = 16 }
+        _ = dialogue.offer(1000...1100)
+        dialogue.pass(10_000)
+        #expect(dialogue.offer(3) == [.refused(.duplicate)])
+        #expect(dialogue.offer(1101) == [.message(1101)])
+        #expect(dialogue.arbiter.counters.epochs == 0)
+    }
+
+    @Test func `a long run of old numbers after silence opens an inferred epoch`() {
+        var dialogue = Dialogue { $0.restartCount = 4 }
+        _ = dialogue.offer(1000...1100)
+        _ = dialogue.offer(1103)
+        dialogue.pass(600)
+        #expect(dialogue.tick(after: 0) == [.gap(1101, 1102, .timeout), .message(1103)])
+        #expect(dialogue.offer(1...3) == Array(repeating: .refused(.duplicate), count: 3))
+        #expect(dialogue.offer(4) == [.refused(.held), .epoch(8, .inferred)])
+        #expect(dialogue.offer(5) == [.refused(.held)])
+        #expect(dialogue.tick(after: 20) == [.gap(1, 3, .timeout), .message(4), .message(5)])
+        #expect(dialogue.offer(6) == [.message(6)])
+        #expect(dialogue.arbiter.epoch == 8)
+        #expect(dialogue.arbiter.counters.inferredEpochs == 1)
+    }
+
+    @Test func `a line that lags far behind does not begin the numbering again`() {
+        var dialogue = Dialogue {
+            $0.historyCount = 16
+            $0.restartCount = 4
+        }
+        _ = dialogue.offer(1...1000)
+        for step: UInt64 in 1...100 {
+            dialogue.pass(100)
+            #expect(dialogue.offer(step, path: 1) == [.refused(.duplicate)])
+            #expect(dialogue.offer(1000 + step) == [.message(1000 + step)])
+        }
+        #expect(dialogue.arbiter.counters.epochs == 0)
+    }
+
+    @Test func `a path's losses are known when its messages have left the history`() {
+        var dialogue = Dialogue { $0.historyCount = 16 }
+        for sequence: UInt64 in 1...1016 {
+            _ = dialogue.offer(sequence)
+            if sequence % 4 != 0 { _ = dialogue.offer(sequence, path: 1) }
+        }
+        #expect(dialogue.arbiter.lossRatio(of: 0) == 0)
+        #expect(dialogue.arbiter.lossRatio(of: 1) == 0.25)
+        #expect(dialogue.arbiter.counters(of: 1).missed == 250)
+        #expect(dialogue.arbiter.counters(of: 0).first == 1016)
+        dialogue.arbiter.set(1, isActive: false)
+        #expect(dialogue.arbiter.lossRatio(of: 1) == nil)
+    }
+}
