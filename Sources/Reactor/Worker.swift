@@ -3,6 +3,7 @@
 public import Linux
 import Basics
 import CLinux
+import CSystemd
 import Glibc
 import Synchronization
 
