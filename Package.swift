@@ -107,7 +107,10 @@ let package = Package(
         tests("Watchers", ["Basics", "Wire", "Detection", "Linux", "Reactor", "Configuration"]),
         tests(
             "Gateway",
-            ["Basics", "Wire", "Arbitration", "FeedProtocols", "Linux", "Reactor", "Messaging", "Configuration"]),
+            [
+                "Basics", "Wire", "Arbitration", "FeedProtocols", "Linux", "Reactor", "Messaging",
+                "Configuration",
+            ]),
         .testTarget(name: "TidyTests", swiftSettings: careful),
     ],
     swiftLanguageModes: [.v6]
