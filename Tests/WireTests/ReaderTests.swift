@@ -1,0 +1,144 @@
+// The Python reader that is shipped beside the document decodes what the Swift encoder writes: two
+// implementations of one table.
+import Basics
+import Foundation
+import Testing
+import Wire
+
+/// Runs the reader as a program.
+enum PythonReader {
+    static var isAvailable: Bool { (try? run(["python3", "--version"])) != nil }
+
+    static var path: String {
+        URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent().appending(path: "Sources/Wire/reader.py").path
+    }
+
+    struct Failure: Error { var output: String }
+
+    static func run(_ arguments: [String]) throws -> String {
+        let process = Process()
+        process.executableURL = URL(filePath: "/usr/bin/env")
+        process.arguments = arguments
+        var environment = ProcessInfo.processInfo.environment
+        environment["PYTHONIOENCODING"] = "utf-8"
+        process.environment = environment
+        let pipe = Pipe()
+        process.standardOutput = pipe
+        process.standardError = pipe
+        try process.run()
+        let output = try pipe.fileHandleForReading.readToEnd() ?? Data()
+        process.waitUntilExit()
+        let text = String(decoding: output, as: UTF8.self)
+        guard process.terminationStatus == 0 else { throw Failure(output: text) }
+        return text
+    }
+
+    /// What the reader prints for these frames, a line each.
+    static func read(_ frames: [[UInt8]]) throws -> [String] {
+        var writer = ByteWriter()
+        for frame in frames {
+            writer.littleEndian(UInt32(frame.count))
+            writer.append(frame)
+        }
+        let file = FileManager.default.temporaryDirectory.appending(path: "frames-\(UUID().uuidString)")
+        try Data(writer.bytes).write(to: file)
+        defer { try? FileManager.default.removeItem(at: file) }
+        return try run(["python3", path, file.path]).split(separator: "\n").map(String.init)
+    }
+}
+
+@Suite(.enabled(if: PythonReader.isAvailable, "no python3 on this machine"))
+struct ReaderTests {
+    static func frame(_ topic: Topic, _ header: FrameHeader, _ body: [UInt8] = []) -> [UInt8] {
+        var bytes: [UInt8] = []
+        header.encode(topic: topic.bytes, body: body[...], into: &bytes)
+        return bytes
+    }
+
+    @Test func `a data frame with all its fields at work`() throws {
+        let header = FrameHeader(
+            kind: .data, flags: [.recovering, .stale, .late, .epochInferred, .numberedPerTopic, .unresolved],
+            feed: .max, channel: .max, epoch: .max, sequence: .max - 1, previous: .max - 2, path: 254,
+            state: .closed, sourceTime: WallTime(nanoseconds: .min), receiveTime: WallTime(nanoseconds: .max))
+        let topic = Topic.marketData(feed: "e/u", instrument: "Ä *")
+        let lines = try PythonReader.read([ReaderTests.frame(topic, header, [0, 255])])
+        #expect(
+            lines == [
+                #"{"topic":"md/e%2Fu/%C3%84%20%2A/","names":["md","e/u","Ä *"],"version":1,"kind":"data","#
+                    + #""flags":["recovering","stale","late","epoch_inferred","numbered_per_topic","#
+                    + #""unresolved"],"feed":65535,"channel":65535,"epoch":18446744073709551615,"#
+                    + #""sequence":18446744073709551614,"previous":18446744073709551613,"path":254,"#
+                    + #""state":"closed","source_time":-9223372036854775808,"#
+                    + #""receive_time":9223372036854775807,"body":"00ff"}"#
+            ])
+    }
+
+    /// Frames of each kind, and what the reader must say of their bodies.
+    static let bodies: [(Topic, FrameKind, [UInt8], String)] = {
+        let topic = Topic.control(feed: "itch", channel: 3)
+        let heartbeat = ControlBody.heartbeat(published: 1 << 60, gaps: 7, interval: .milliseconds(100))
+        let gap = ControlBody.gap(SequenceRange(5, .max), .sessionChange, instrument: "ÄPFEL")
+        let wholeGap = ControlBody.gap(SequenceRange(5, 5), .upstream, instrument: nil)
+        let state = ControlBody.state(path: "A", reason: "silent for 300 ms")
+        return [
+            (
+                topic, .heartbeat, heartbeat.bytes,
+                #"{"published":1152921504606846976,"gaps":7,"interval_ms":100}"#
+            ),
+            (
+                topic, .gap, gap.bytes,
+                #"{"first":5,"last":18446744073709551615,"reason":"session_change","instrument":"ÄPFEL"}"#
+            ),
+            (topic, .gap, wholeGap.bytes, #"{"first":5,"last":5,"reason":"upstream","instrument":null}"#),
+            (topic, .state, state.bytes, #"{"path":"A","reason":"silent for 300 ms"}"#),
+            (.sync(nonce: "n1"), .sync, [], "null"),
+            (.marketData(feed: "itch", instrument: nil), .idle, [], "null"),
+        ]
+    }()
+
+    @Test func `each kind of frame and its body`() throws {
+        let frames = ReaderTests.bodies.map { topic, kind, body, _ in
+            ReaderTests.frame(
+                topic,
+                FrameHeader(
+                    kind: kind, feed: 1, channel: 3, epoch: 9, sequence: 12, previous: 12, state: .live,
+                    receiveTime: WallTime(nanoseconds: 5)), body)
+        }
+        let lines = try PythonReader.read(frames)
+        try #require(lines.count == frames.count)
+        for (line, (topic, kind, _, control)) in zip(lines, ReaderTests.bodies) {
+            let names =
+                switch topic {
+                case .sync: #"["sync","n1"]"#
+                case .marketData: #"["md","itch",null]"#
+                case .control, .state, .sample, .heartbeat: #"["control","itch","3"]"#
+                }
+            let end = control == "null" ? #""body":"""# : #""control":"# + control
+            #expect(
+                line == #"{"topic":"\#(topic)","names":\#(names),"version":1,"kind":"\#(kind)","flags":[],"#
+                    + #""feed":1,"channel":3,"epoch":9,"sequence":12,"previous":12,"path":null,"#
+                    + #""state":"live","source_time":null,"receive_time":5,\#(end)}"#)
+        }
+    }
+
+    @Test func `hostile frames are errors of the reader too, not crashes`() throws {
+        let whole = FrameTests.frame()
+        var frames = (0..<whole.count).map { Array(whole[..<$0]) }
+        for (offset, byte) in [(0, 2), (1, 7), (33, 0)] as [(Int, UInt8)] {
+            var damaged = whole
+            damaged[FrameTests.topic.bytes.count + 1 + offset] = byte
+            frames.append(damaged)
+        }
+        for (kind, body) in [(.heartbeat, [1]), (.gap, [1, 2]), (.state, [9, 1]), (.state, [1, 0xFF, 0])]
+            as [(FrameKind, [UInt8])]
+        {
+            var header = FrameTests.header
+            header.kind = kind
+            frames.append(FrameTests.frame(header, body: body))
+        }
+        let lines = try PythonReader.read(frames)
+        #expect(lines.count == frames.count)
+        #expect(lines.allSatisfy { $0.hasPrefix(#"{"error":"#) })
+    }
+}
