@@ -4,8 +4,8 @@ It follows each instrument by the count that the generated messages carry in the
 gateway's own numbers, and compares the two. Pure: frames and times go in, figures come out.
 """
 
-LIVE = 1
-RECOVERING, STALE, LATE = 1, 2, 4
+LIVE = "live"
+OLD = {"recovering", "stale", "late"}  # flags of data that claims no freshness
 
 
 class Topic:
@@ -50,7 +50,7 @@ class FeedLedger:
         if self.last_data_at is not None:
             self.longest_silence = max(self.longest_silence, at - max(self.last_data_at, self.opened_at))
         self.last_data_at = at
-        if header["source_time"] and not header["flags"] & (RECOVERING | STALE | LATE):
+        if header["source_time"] and not OLD.intersection(header["flags"]):
             if (wall_ns - header["source_time"]) / 1e9 > self.freshness_s and header["state"] == LIVE:
                 self.false_live += 1
         if count is None:

@@ -16,7 +16,6 @@ sys.path.insert(0, os.path.join(os.path.dirname(__file__), "../../Sources/Wire")
 import reader  # noqa: E402  the decoder of the wire document
 from ledger import FeedLedger  # noqa: E402
 
-STATES = {1: "live", 2: "recovering", 3: "stale", 4: "closed"}
 COUNT_MASK = (1 << 40) - 1
 
 
@@ -86,21 +85,22 @@ class Strategy:
 
     def market_data(self, frames, at):
         topic, header, body = reader.read(frames[0])
-        parts = topic.split("/")
+        parts = reader.names(topic)
         ledger = self.ledgers[parts[1]]
         kind = header["kind"]
-        if kind == reader.DATA:
+        if kind == "data":
             ledger.data(parts[2], self.counts[parts[1]](body), header, at, time.time_ns())
-        elif kind == reader.GAP:
-            first, last, _, instrument = reader.gap(body)
+        elif kind == "gap":
+            gap = reader.control(header, body)
+            first, last, instrument = gap["first"], gap["last"], gap["instrument"] or ""
             ledger.gap(first, last, instrument)
             say(event="gap", feed=parts[1], at=at, first=first, last=last, instrument=instrument)
-        elif kind in (reader.HEARTBEAT, reader.STATE):
+        elif kind in ("heartbeat", "state"):
             ledger.control(header["state"], at)
-            if kind == reader.STATE:
-                path, reason = reader.state(body)
-                if ledger.channel_state(header["state"], path, at):
-                    say(event="channel", feed=parts[1], at=at, state=STATES[header["state"]], path=path, reason=reason)
+            if kind == "state":
+                state, told = header["state"], reader.control(header, body)
+                if ledger.channel_state(state, told["path"], at):
+                    say(event="channel", feed=parts[1], at=at, state=state, path=told["path"], reason=told["reason"])
 
     def state(self, publisher, frames, at):
         message = json.loads(frames[1])
