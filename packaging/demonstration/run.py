@@ -207,7 +207,8 @@ class Demo:
             print(f"  {after}  {event['publisher']:8} {event['subject']} {event['status']}: {event['reason']}{cause}")
         elif event["event"] == "channel":
             path = f" on {event['path']}" if event["path"] else ""
-            print(f"  {after}  strategy {event['feed']} is told: {event['state']}{path}, {event['reason']}")
+            reason = f", {event['reason']}" if event["reason"] else ""
+            print(f"  {after}  strategy {event['feed']} is told: {event['state']}{path}{reason}")
         elif event["event"] == "gap" and self.gap_lines < 5:
             self.gap_lines += 1
             instrument = f" of {event['instrument']}" if event["instrument"] else ""

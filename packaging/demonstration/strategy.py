@@ -86,21 +86,19 @@ class Strategy:
     def market_data(self, frames, at):
         topic, header, body = reader.read(frames[0])
         parts = reader.names(topic)
-        ledger = self.ledgers[parts[1]]
-        kind = header["kind"]
+        ledger, kind = self.ledgers[parts[1]], header["kind"]
+        told = reader.control(header, body)
         if kind == "data":
             ledger.data(parts[2], self.counts[parts[1]](body), header, at, time.time_ns())
         elif kind == "gap":
-            gap = reader.control(header, body)
-            first, last, instrument = gap["first"], gap["last"], gap["instrument"] or ""
-            ledger.gap(first, last, instrument)
-            say(event="gap", feed=parts[1], at=at, first=first, last=last, instrument=instrument)
-        elif kind in ("heartbeat", "state"):
+            ledger.gap(told["first"], told["last"], told["instrument"] or "")
+            say(event="gap", feed=parts[1], at=at, **told)
+        elif kind == "heartbeat":
             ledger.control(header["state"], at)
-            if kind == "state":
-                state, told = header["state"], reader.control(header, body)
-                if ledger.channel_state(state, told["path"], at):
-                    say(event="channel", feed=parts[1], at=at, state=state, path=told["path"], reason=told["reason"])
+        elif kind == "state":
+            ledger.control(header["state"], at)
+            if ledger.channel_state(header["state"], told["path"], at):
+                say(event="channel", feed=parts[1], at=at, state=header["state"], **told)
 
     def state(self, publisher, frames, at):
         message = json.loads(frames[1])
