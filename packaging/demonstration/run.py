@@ -78,7 +78,7 @@ request = "ipc://{folder}/agent.req"
         ("itch", "moldudp64", "itch-5.0", "hot-hot"), ("quotes", "zeromq", "topic", "hot-warm"),
     ):
         text += f'[[feed]]\nname = "{name}"\nprotocol = "{protocol}"\nkeys = "{keys}"\npolicy = "{policy}"\n'
-        text += 'hold_down = "2s"\n'
+        text += 'hold_down = "1s"\n'
         for path, interface in stage.interfaces.items():
             text += f'[[feed.path]]\nname = "{path}"\n'
             if protocol == "moldudp64":
