@@ -1,0 +1,52 @@
+// A threshold with two edges and a dwell: what is raised at one level is cleared only at a lower one, and
+// only a level that holds for a while changes anything. So a value that dances on a limit raises one alarm.
+public import Basics
+
+/// A raised or cleared alarm over a measured value.
+public struct Hysteresis: Hashable, Sendable {
+    /// At or above this, for `dwell`, the alarm is raised.
+    public let raise: Double
+    /// At or below this, for `dwell`, it is cleared.
+    public let clear: Double
+    /// How long a value must stay beyond its edge.
+    public let dwell: Duration
+    /// Whether the alarm stands.
+    public private(set) var isRaised = false
+    private var beyondSince: Instant?
+
+    /// - Precondition: `clear` is not above `raise`.
+    public init(raise: Double, clear: Double, dwell: Duration = .zero) {
+        precondition(clear <= raise, "an alarm is cleared at or below the level that raises it")
+        self.raise = raise
+        self.clear = clear
+        self.dwell = dwell
+    }
+
+    /// When the standing value will have held for the dwell; `nil`: it is not beyond its edge.
+    public var deadline: Instant? { beyondSince.map { $0 + dwell } }
+
+    /// Takes a measurement. Returns whether the alarm changed; a value that is not a number changes nothing.
+    public mutating func observed(_ value: Double, at now: Instant) -> Bool {
+        guard !value.isNaN else { return false }
+        guard isRaised ? value <= clear : value >= raise else {
+            beyondSince = nil
+            return false
+        }
+        beyondSince = beyondSince ?? now
+        return passed(now)
+    }
+
+    /// Time passed without a new measurement: the last one still holds. Returns whether the alarm changed.
+    public mutating func passed(_ now: Instant) -> Bool {
+        guard let since = beyondSince, now - since >= dwell else { return false }
+        isRaised.toggle()
+        beyondSince = nil
+        return true
+    }
+
+    /// Forgets everything measured, as after an outage that was told otherwise.
+    public mutating func reset() {
+        isRaised = false
+        beyondSince = nil
+    }
+}
