@@ -1,0 +1,228 @@
+// Decodes rtnetlink messages. Sources: linux/rtnetlink.h, linux/if_link.h, rtnetlink(7).
+import Basics
+
+extension RouteNetlinkMessage {
+    /// Decodes one message; one that is malformed says nothing of its neighbours in the datagram.
+    public init(_ frame: NetlinkFrame) throws(NetlinkDefect) {
+        switch frame.type {
+        case 1: self = .other(1)
+        case 2: self = .failed(try Self.code(frame))
+        case 3: self = .done(frame.payload.count >= 4 ? try Self.code(frame) : 0)
+        case 4: self = .overrun
+        case 16: self = .link(try LinkMessage(frame.payload))
+        case 17: self = .linkRemoved(try LinkMessage(frame.payload))
+        case 20: self = try AddressMessage.read(frame.payload).map { .address($0) } ?? .other(20)
+        case 21: self = try AddressMessage.read(frame.payload).map { .addressRemoved($0) } ?? .other(21)
+        case 24: self = try RouteMessage.read(frame.payload).map { .route($0) } ?? .other(24)
+        case 25: self = try RouteMessage.read(frame.payload).map { .routeRemoved($0) } ?? .other(25)
+        default: self = .other(frame.type)
+        }
+    }
+
+    private static func code(_ frame: NetlinkFrame) throws(NetlinkDefect) -> Int32 {
+        var fixed = FixedPart("error code", frame.payload)
+        return try fixed.next(Int32.self)
+    }
+}
+
+/// Reads the fixed part of a message in the host's byte order.
+struct FixedPart {
+    private let name: String
+    private var reader: ByteReader
+
+    init(_ name: String, _ bytes: ArraySlice<UInt8>) {
+        self.name = name
+        reader = ByteReader(bytes)
+    }
+
+    var attributes: NetlinkAttributeReader { NetlinkAttributeReader(reader.rest) }
+    var rest: ArraySlice<UInt8> { reader.rest }
+
+    mutating func next<T: FixedWidthInteger>(_ type: T.Type) throws(NetlinkDefect) -> T {
+        let left = reader.count
+        do {
+            return try reader.hostEndian(T.self)
+        } catch {
+            throw .truncated(name, left: left)
+        }
+    }
+}
+
+extension LinkMessage {
+    /// `struct ifinfomsg` and its attributes.
+    init(_ payload: ArraySlice<UInt8>) throws(NetlinkDefect) {
+        var fixed = FixedPart("ifinfomsg", payload)
+        _ = try fixed.next(UInt16.self)  // family and padding
+        let hardwareType = try fixed.next(UInt16.self)
+        self.init(index: try fixed.next(Int32.self))
+        self.hardwareType = hardwareType
+        flags = try fixed.next(UInt32.self)
+        _ = try fixed.next(UInt32.self)  // change mask
+        var attributes = fixed.attributes
+        var up: UInt32?
+        var down: UInt32?
+        while let attribute = try attributes.next() {
+            switch attribute.type {
+            case 47: up = try attribute.integer(UInt32.self)
+            case 48: down = try attribute.integer(UInt32.self)
+            default: try take(attribute)
+            }
+        }
+        if let up, let down { carrierCounts = CarrierCounts(up: up, down: down) }
+    }
+
+    private mutating func take(_ attribute: NetlinkAttribute) throws(NetlinkDefect) {
+        switch attribute.type {
+        case 1: address = hardwareAddress(attribute.bytes)
+        case 3: name = attribute.text
+        case 4: mtu = try attribute.integer(UInt32.self)
+        case 5: lower = try attribute.integer(Int32.self)
+        case 16: operationalState = OperationalState(rawValue: try attribute.integer(UInt8.self))
+        case 18: kind = try Self.kind(attribute)
+        case 23: statistics = try LinkStatistics(attribute)
+        case 54: permanentAddress = hardwareAddress(attribute.bytes)
+        default: break
+        }
+    }
+
+    /// IFLA_INFO_KIND within IFLA_LINKINFO.
+    private static func kind(_ attribute: NetlinkAttribute) throws(NetlinkDefect) -> String? {
+        var nested = NetlinkAttributeReader(attribute.bytes)
+        while let inner = try nested.next() {
+            if inner.type == 1 { return inner.text }
+        }
+        return nil
+    }
+}
+
+extension LinkStatistics {
+    /// The first eight of `struct rtnl_link_stats64`; later kernels append fields.
+    init(_ attribute: NetlinkAttribute) throws(NetlinkDefect) {
+        guard attribute.bytes.count >= 64 else {
+            throw .shortAttribute(type: attribute.type, wanted: 64, got: attribute.bytes.count)
+        }
+        var fixed = FixedPart("statistics", attribute.bytes)
+        receivedPackets = try fixed.next(UInt64.self)
+        sentPackets = try fixed.next(UInt64.self)
+        receivedBytes = try fixed.next(UInt64.self)
+        sentBytes = try fixed.next(UInt64.self)
+        receiveErrors = try fixed.next(UInt64.self)
+        sendErrors = try fixed.next(UInt64.self)
+        receiveDrops = try fixed.next(UInt64.self)
+        sendDrops = try fixed.next(UInt64.self)
+    }
+}
+
+extension IPv4Address {
+    fileprivate init(_ attribute: NetlinkAttribute) throws(NetlinkDefect) {
+        guard attribute.bytes.count == 4 else {
+            throw .shortAttribute(type: attribute.type, wanted: 4, got: attribute.bytes.count)
+        }
+        self.init(number: attribute.bytes.reduce(0) { $0 << 8 | UInt32($1) })
+    }
+}
+
+extension AddressMessage {
+    /// `struct ifaddrmsg` and its attributes; `nil` for a family other than IPv4.
+    static func read(_ payload: ArraySlice<UInt8>) throws(NetlinkDefect) -> AddressMessage? {
+        var fixed = FixedPart("ifaddrmsg", payload)
+        let family = try fixed.next(UInt8.self)
+        let prefixLength = try fixed.next(UInt8.self)
+        _ = try fixed.next(UInt16.self)  // flags and scope
+        let index = try fixed.next(Int32.self)
+        guard family == 2 else { return nil }
+        var attributes = fixed.attributes
+        var address: IPv4Address?
+        var local: IPv4Address?
+        while let attribute = try attributes.next() {
+            switch attribute.type {
+            case 1: address = try IPv4Address(attribute)
+            case 2: local = try IPv4Address(attribute)
+            default: break
+            }
+        }
+        guard let own = local ?? address else { return nil }
+        return AddressMessage(index: index, prefixLength: prefixLength, local: own)
+    }
+}
+
+extension RouteMessage {
+    private struct Parts {
+        var destination = IPv4Address(number: 0)
+        var metric: UInt32 = 0
+        var index: Int32?
+        var gateway: IPv4Address?
+        var table: UInt32
+        var hops: [Hop] = []
+
+        mutating func take(_ attribute: NetlinkAttribute) throws(NetlinkDefect) {
+            switch attribute.type {
+            case 1: destination = try IPv4Address(attribute)
+            case 4: index = try attribute.integer(Int32.self)
+            case 5: gateway = try IPv4Address(attribute)
+            case 6: metric = try attribute.integer(UInt32.self)
+            case 9: hops = try RouteMessage.hops(attribute.bytes)
+            case 15: table = try attribute.integer(UInt32.self)
+            default: break
+            }
+        }
+    }
+
+    /// `struct rtmsg` and its attributes; `nil` for what is not an IPv4 unicast route of the main table over
+    /// a next hop.
+    static func read(_ payload: ArraySlice<UInt8>) throws(NetlinkDefect) -> RouteMessage? {
+        var fixed = FixedPart("rtmsg", payload)
+        let family = try fixed.next(UInt8.self)
+        let prefixLength = try fixed.next(UInt8.self)
+        _ = try fixed.next(UInt16.self)  // source length and type of service
+        var parts = Parts(table: UInt32(try fixed.next(UInt8.self)))
+        _ = try fixed.next(UInt16.self)  // protocol and scope
+        let type = try fixed.next(UInt8.self)
+        _ = try fixed.next(UInt32.self)  // flags
+        guard family == 2, type == 1 else { return nil }
+        var attributes = fixed.attributes
+        while let attribute = try attributes.next() { try parts.take(attribute) }
+        if let index = parts.index, let gateway = parts.gateway {
+            parts.hops.append(Hop(index: index, gateway: gateway))
+        }
+        guard parts.table == 254, !parts.hops.isEmpty else { return nil }
+        return RouteMessage(
+            destination: parts.destination, prefixLength: prefixLength, metric: parts.metric, hops: parts.hops
+        )
+    }
+
+    /// RTA_MULTIPATH: a run of `struct rtnexthop`, each with attributes.
+    private static func hops(_ bytes: ArraySlice<UInt8>) throws(NetlinkDefect) -> [Hop] {
+        var rest = bytes
+        var hops: [Hop] = []
+        while rest.count >= 8 {
+            var fixed = FixedPart("rtnexthop", rest)
+            let length = Int(try fixed.next(UInt16.self))
+            _ = try fixed.next(UInt16.self)  // flags and hops
+            let index = try fixed.next(Int32.self)
+            guard length >= 8, length <= rest.count else {
+                throw .attributeLength(UInt16(truncatingIfNeeded: length), left: rest.count)
+            }
+            var attributes = NetlinkAttributeReader(rest.prefix(length).dropFirst(8))
+            while let attribute = try attributes.next() {
+                guard attribute.type == 5 else { continue }
+                hops.append(Hop(index: index, gateway: try IPv4Address(attribute)))
+            }
+            rest = rest.dropFirst((length + 3) & ~3)
+        }
+        return hops
+    }
+}
+
+/// Octets in hexadecimal with colons; `nil` for none or all zero.
+private func hardwareAddress(_ bytes: ArraySlice<UInt8>) -> String? {
+    guard bytes.count <= 32, bytes.contains(where: { $0 != 0 }) else { return nil }
+    let digits = Array("0123456789abcdef".utf8)
+    var text: [UInt8] = []
+    for byte in bytes {
+        if !text.isEmpty { text.append(UInt8(ascii: ":")) }
+        text.append(digits[Int(byte >> 4)])
+        text.append(digits[Int(byte & 15)])
+    }
+    return String(decoding: text, as: UTF8.self)
+}

@@ -1,0 +1,124 @@
+// What rtnetlink says of links, addresses and routes, as values. Only what Holdfast uses is kept.
+public import Basics
+
+/// RFC 2863 operational states, as `IFLA_OPERSTATE` numbers them.
+public enum OperationalState: UInt8, Hashable, Sendable {
+    case unknown, notPresent, down, lowerLayerDown, testing, dormant, up
+}
+
+/// A link's traffic counters, from `IFLA_STATS64`.
+public struct LinkStatistics: Hashable, Sendable {
+    public var receivedPackets: UInt64 = 0
+    public var sentPackets: UInt64 = 0
+    public var receivedBytes: UInt64 = 0
+    public var sentBytes: UInt64 = 0
+    public var receiveErrors: UInt64 = 0
+    public var sendErrors: UInt64 = 0
+    public var receiveDrops: UInt64 = 0
+    public var sendDrops: UInt64 = 0
+
+    public init() {}
+}
+
+/// How often a link's carrier came and went; the kernel counts since the device was made.
+public struct CarrierCounts: Hashable, Sendable {
+    public var up: UInt32
+    public var down: UInt32
+
+    public init(up: UInt32, down: UInt32) {
+        self.up = up
+        self.down = down
+    }
+}
+
+/// RTM_NEWLINK or RTM_DELLINK.
+public struct LinkMessage: Hashable, Sendable {
+    public var index: Int32
+    public var name = ""
+    /// ARPHRD_*: 1 is Ethernet, 32 InfiniBand, 772 loopback.
+    public var hardwareType: UInt16 = 1
+    /// IFF_*.
+    public var flags: UInt32 = 0
+    public var operationalState: OperationalState?
+    public var carrierCounts: CarrierCounts?
+    /// The device's address now, `02:00:00:00:00:01`.
+    public var address: String?
+    /// The address burnt into the device.
+    public var permanentAddress: String?
+    /// Octets.
+    public var mtu: UInt32?
+    /// The index of the lower or peer link.
+    public var lower: Int32?
+    /// `veth`, `bond`, `tun`; `nil` for a device that is not virtual.
+    public var kind: String?
+    public var statistics: LinkStatistics?
+
+    public init(index: Int32) { self.index = index }
+
+    public var isAdministrativelyUp: Bool { flags & 0x1 != 0 }
+    public var isLoopback: Bool { flags & 0x8 != 0 }
+    /// IFF_LOWER_UP: the carrier.
+    public var hasCarrier: Bool { flags & 0x1_0000 != 0 }
+    /// A device that stands for hardware: of no virtual kind, Ethernet or InfiniBand.
+    public var isPhysical: Bool { kind == nil && !isLoopback && (hardwareType == 1 || hardwareType == 32) }
+}
+
+/// RTM_NEWADDR or RTM_DELADDR of an IPv4 address.
+public struct AddressMessage: Hashable, Sendable {
+    public var index: Int32
+    public var prefixLength: UInt8
+    /// The host's own address on the link.
+    public var local: IPv4Address
+
+    public init(index: Int32, prefixLength: UInt8, local: IPv4Address) {
+        self.index = index
+        self.prefixLength = prefixLength
+        self.local = local
+    }
+}
+
+/// RTM_NEWROUTE or RTM_DELROUTE of an IPv4 unicast route in the main table that goes over a next hop.
+public struct RouteMessage: Hashable, Sendable {
+    public struct Hop: Hashable, Sendable {
+        public var index: Int32
+        public var gateway: IPv4Address
+
+        public init(index: Int32, gateway: IPv4Address) {
+            self.index = index
+            self.gateway = gateway
+        }
+    }
+
+    public var destination: IPv4Address
+    public var prefixLength: UInt8
+    /// Lower is preferred.
+    public var metric: UInt32
+    public var hops: [Hop]
+
+    public init(destination: IPv4Address, prefixLength: UInt8, metric: UInt32, hops: [Hop]) {
+        self.destination = destination
+        self.prefixLength = prefixLength
+        self.metric = metric
+        self.hops = hops
+    }
+
+    public var isDefault: Bool { prefixLength == 0 }
+}
+
+/// One decoded rtnetlink message.
+public enum RouteNetlinkMessage: Hashable, Sendable {
+    case link(LinkMessage)
+    case linkRemoved(LinkMessage)
+    case address(AddressMessage)
+    case addressRemoved(AddressMessage)
+    case route(RouteMessage)
+    case routeRemoved(RouteMessage)
+    /// NLMSG_DONE: a dump is complete; the code is 0 or a negative errno.
+    case done(Int32)
+    /// NLMSG_ERROR with a negative errno; 0 acknowledges.
+    case failed(Int32)
+    /// NLMSG_OVERRUN: data was lost.
+    case overrun
+    /// Well-formed, and of no interest here.
+    case other(UInt16)
+}

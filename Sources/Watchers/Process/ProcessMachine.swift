@@ -1,0 +1,192 @@
+// One watched set of processes: which of them run, and whether that is enough. A value: scans of /proc and
+// ends of processes in; findings and what to hold on to out.
+import Basics
+public import Configuration
+public import Wire
+
+/// A process of the host, told apart from a later one of the same number by when it started.
+public struct ProcessIdentity: Hashable, Sendable {
+    public var pid: Int32
+    /// Clock ticks from the boot to its start: field 22 of /proc/PID/stat.
+    public var startTicks: UInt64
+
+    public init(pid: Int32, startTicks: UInt64) {
+        self.pid = pid
+        self.startTicks = startTicks
+    }
+}
+
+/// How a process ended, as far as anyone tells.
+public enum ProcessEnd: Hashable, Sendable {
+    case exited(Int32)
+    case killed(signal: Int32)
+    /// Neither the kernel nor anyone else told.
+    case unknown
+}
+
+/// What a scan of /proc found for one watched set.
+public struct ProcessScanResult: Hashable, Sendable {
+    public var found: [ProcessIdentity]
+    /// Processes that might belong, but may not be looked at.
+    public var unreadable: Int
+    /// Why nothing could be looked for, such as a pidfile that cannot be read.
+    public var trouble: String?
+
+    public init(found: [ProcessIdentity], unreadable: Int = 0, trouble: String? = nil) {
+        self.found = found
+        self.unreadable = unreadable
+        self.trouble = trouble
+    }
+}
+
+/// What the shell is to do for a watched set.
+public enum ProcessAction: Hashable, Sendable {
+    /// Hold the process by descriptor and tell when it ends.
+    case hold(ProcessIdentity)
+    case release(ProcessIdentity)
+    case report(Finding)
+    /// Look for a successor now, and again soon.
+    case rescan
+}
+
+/// The state of one watched set of processes.
+public struct ProcessMachine: Sendable {
+    /// Processes of one set beyond this many are counted, not held.
+    public static let mostHeld = 512
+
+    public let options: ProcessWatchOptions
+    public let subject: Subject
+    public private(set) var running: [ProcessIdentity] = []
+    /// Ends that were seen.
+    public private(set) var ends: UInt64 = 0
+    /// Processes that appeared after the first scan.
+    public private(set) var starts: UInt64 = 0
+    private var surplus = 0
+    private var lastEnd: (pid: Int32, end: ProcessEnd)?
+    private var unreadable = 0
+    private var trouble: String?
+    private var isScanned = false
+    private var told: (status: Status, reason: String, running: [ProcessIdentity])?
+
+    public init(_ options: ProcessWatchOptions) {
+        self.options = options
+        subject = Subject(.process, options.name)
+    }
+
+    /// How many run.
+    public var count: Int { running.count + surplus }
+
+    /// Before the first scan: nobody has looked yet.
+    public mutating func started() -> [ProcessAction] { tell() }
+
+    /// All processes that match, as of now.
+    public mutating func scanned(_ result: ProcessScanResult) -> [ProcessAction] {
+        let known = Set(running)
+        let found = Set(result.found)
+        var actions: [ProcessAction] = []
+        for process in running where !found.contains(process) {
+            // Gone without a word: the descriptor was not held, or it no longer matches.
+            actions.append(.release(process))
+            noteEnd(of: process, .unknown)
+        }
+        running.removeAll { !found.contains($0) }
+        for process in result.found where !known.contains(process) {
+            guard running.count < ProcessMachine.mostHeld else { break }
+            if isScanned { starts &+= 1 }
+            running.append(process)
+            actions.append(.hold(process))
+        }
+        surplus = result.found.count - running.count
+        unreadable = result.unreadable
+        trouble = result.trouble
+        isScanned = true
+        return actions + tell()
+    }
+
+    /// A held process ended, or could not be held because it was gone.
+    public mutating func ended(_ process: ProcessIdentity, _ end: ProcessEnd) -> [ProcessAction] {
+        guard let index = running.firstIndex(of: process) else { return [] }
+        running.remove(at: index)
+        noteEnd(of: process, end)
+        return [.release(process)] + tell() + [.rescan]
+    }
+
+    private mutating func noteEnd(of process: ProcessIdentity, _ end: ProcessEnd) {
+        ends &+= 1
+        lastEnd = (process.pid, end)
+    }
+}
+
+// MARK: - The verdict
+
+extension ProcessMachine {
+    private mutating func tell() -> [ProcessAction] {
+        let (status, reason) = verdict
+        if let told, told.status == status, told.reason == reason, told.running == running { return [] }
+        told = (status, reason, running)
+        return [.report(Finding(subject, status, reason, values: values))]
+    }
+
+    private var verdict: (Status, String) {
+        guard isScanned else { return (.unknown, "not looked for yet") }
+        if count < options.minimum { return tooFew }
+        if let maximum = options.maximum, count > maximum {
+            return (.warning, "\(count) running, at most \(maximum) expected")
+        }
+        return (.ok, runningWords)
+    }
+
+    /// One process is named, so that a restart is another reason and thereby a change of its own.
+    private var runningWords: String {
+        guard count == 1, let only = running.first else { return "\(count) running" }
+        return "running as pid \(only.pid)"
+    }
+
+    private var tooFew: (Status, String) {
+        let need = options.minimum == 1 ? "" : "; \(count) of \(options.minimum) running"
+        if let lastEnd { return (.critical, words(lastEnd.end) + " (pid \(lastEnd.pid))" + need) }
+        if let trouble { return (.critical, "not running: \(trouble)" + need) }
+        if unreadable > 0 {
+            let which = counted(unreadable, "process", "processes")
+            return (.unknown, "not found, but \(which) may not be looked at" + need)
+        }
+        return (.critical, "not running" + need)
+    }
+
+    private func words(_ end: ProcessEnd) -> String {
+        switch end {
+        case .exited(let code): "exited with status \(code)"
+        case .killed(let signal): "killed by \(signalName(signal))"
+        case .unknown: "ended, exit: unknown"
+        }
+    }
+
+    private var values: [NamedValue] {
+        var values = [
+            NamedValue("processes", .integer(Int64(count))),
+            NamedValue("pids", .text(running.prefix(16).map { "\($0.pid)" }.joined(separator: " "))),
+            NamedValue("ends", .integer(Int64(clamping: ends))),
+            NamedValue("starts", .integer(Int64(clamping: starts))),
+        ]
+        if let lastEnd, count < options.minimum {
+            switch lastEnd.end {
+            case .exited(let code): values.append(NamedValue("exit_status", .integer(Int64(code))))
+            case .killed(let signal): values.append(NamedValue("exit_signal", .text(signalName(signal))))
+            case .unknown: values.append(NamedValue("exit", .text("unknown")))
+            }
+        }
+        return values
+    }
+}
+
+/// The name of a signal on Linux (x86 and ARM number them alike).
+func signalName(_ number: Int32) -> String {
+    let names = [
+        "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL",
+        "SIGUSR1",
+        "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM", "SIGSTKFLT", "SIGCHLD", "SIGCONT", "SIGSTOP",
+        "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGURG", "SIGXCPU", "SIGXFSZ", "SIGVTALRM", "SIGPROF", "SIGWINCH",
+        "SIGIO", "SIGPWR", "SIGSYS",
+    ]
+    return number >= 1 && Int(number) <= names.count ? names[Int(number) - 1] : "signal \(number)"
+}

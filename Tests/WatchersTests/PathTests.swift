@@ -1,0 +1,241 @@
+// Paths as dialogues, and a day of random loss without a false alarm.
+import Basics
+import Configuration
+import Testing
+import Watchers
+import Wire
+
+struct PathTests {
+    private static let first = IPv4Address(number: 0xC000_0201)
+    private static let addresses = (1...3).map { IPv4Address(number: 0xC000_0200 + UInt32($0)) }
+
+    private func options(interface: String? = "isp-a") -> ISPOptions {
+        ISPOptions(name: "isp-a", interface: interface)
+    }
+
+    private func machine(targets: Int = 1, _ options: ISPOptions? = nil) -> PathMachine {
+        PathMachine(
+            options ?? self.options(), targets: Array(PathTests.addresses.prefix(targets)), identifier: 7,
+            at: at(0))
+    }
+
+    private func said(_ actions: [PathAction]) -> [String] {
+        actions.compactMap {
+            if case .report(let finding) = $0 { "\(finding.status): \(finding.reason)" } else { nil }
+        }
+    }
+
+    private func probes(_ actions: [PathAction]) -> [(target: IPv4Address, sequence: UInt16)] {
+        actions.compactMap {
+            if case .probe(let target, _, let sequence) = $0 { (target, sequence) } else { nil }
+        }
+    }
+
+    /// Ticks from one time to another, answering the targets for which `answers` is true after 10 ms.
+    private func run(
+        _ machine: inout PathMachine, from: Int64, to: Int64, answers: (IPv4Address) -> Bool = { _ in true }
+    ) -> [String] {
+        var words: [String] = []
+        for time in stride(from: from, to: to, by: 100) {
+            let actions = machine.tick(at: at(time))
+            words += said(actions)
+            for probe in probes(actions) where answers(probe.target) {
+                let id = machine.identifier
+                words += said(
+                    machine.received(
+                        from: probe.target, identifier: id, sequence: probe.sequence,
+                        roundTrip: .milliseconds(10),
+                        at: at(time + 10)))
+            }
+        }
+        return words
+    }
+
+    @Test func `the first reply makes it up, after unknown`() {
+        var machine = machine()
+        #expect(run(&machine, from: 0, to: 300) == ["unknown: no verdict yet", "ok: 192.0.2.1 answers"])
+    }
+
+    @Test func `silence turns it down once, within a second`() {
+        var machine = machine()
+        _ = run(&machine, from: 0, to: 1000)
+        #expect(run(&machine, from: 1000, to: 1700, answers: { _ in false }) == [])
+        #expect(
+            run(&machine, from: 1700, to: 1800, answers: { _ in false }) == [
+                "critical: 192.0.2.1 silent for 0.7 s"
+            ])
+        #expect(run(&machine, from: 1800, to: 9000, answers: { _ in false }) == [])
+    }
+
+    @Test func `it comes back after three replies in a row, with a new count of losses`() {
+        var machine = machine()
+        _ = run(&machine, from: 0, to: 1000)
+        _ = run(&machine, from: 1000, to: 5000, answers: { _ in false })
+        #expect(run(&machine, from: 5000, to: 5200) == [])
+        #expect(run(&machine, from: 5200, to: 7000) == ["ok: 192.0.2.1 answers"])
+    }
+
+    @Test func `before its first reply a silent target is unknown, then critical`() {
+        var machine = machine()
+        let words = run(&machine, from: 0, to: 2000, answers: { _ in false })
+        #expect(words == ["unknown: no verdict yet", "critical: 192.0.2.1 silent for 0.7 s"])
+    }
+
+    @Test func `one of three targets silent is a warning, two are the end of the quorum`() {
+        var machine = machine(targets: 3)
+        #expect(run(&machine, from: 0, to: 1000).last == "ok: 3 of 3 targets answer")
+        let one = run(&machine, from: 1000, to: 3000, answers: { $0 != PathTests.addresses[2] })
+        #expect(one == ["warning: 2 of 3 targets answer"])
+        let two = run(&machine, from: 3000, to: 5000, answers: { $0 == PathTests.first })
+        #expect(two == ["critical: 2 of 3 targets silent for 2.7 s"])
+    }
+
+    @Test func `a lost carrier is critical at once, and only replies make it up again`() {
+        var machine = machine()
+        _ = machine.linkChanged(to: .up, at: at(0))
+        _ = run(&machine, from: 0, to: 1000)
+        #expect(
+            said(machine.linkChanged(to: .noCarrier, at: at(1001))) == [
+                "critical: its NIC isp-a has no carrier"
+            ])
+        #expect(said(machine.linkChanged(to: .noCarrier, at: at(1002))) == [])
+        #expect(
+            said(machine.linkChanged(to: .up, at: at(1100))) == [
+                "critical: its link is back, awaiting replies"
+            ])
+        #expect(run(&machine, from: 1200, to: 1400) == [])
+        #expect(run(&machine, from: 1400, to: 1500) == ["ok: 192.0.2.1 answers"])
+    }
+
+    @Test func `a link that is back over a dead line is told as silence`() {
+        var machine = machine()
+        _ = run(&machine, from: 0, to: 1000)
+        _ = machine.linkChanged(to: .noCarrier, at: at(1000))
+        _ = machine.linkChanged(to: .up, at: at(1100))
+        #expect(
+            run(&machine, from: 1200, to: 6000, answers: { _ in false }) == [
+                "critical: 192.0.2.1 silent for 2.1 s"
+            ])
+    }
+
+    @Test func `probes that cannot be sent are unknown and not loss`() {
+        var machine = machine()
+        _ = run(&machine, from: 0, to: 1000)
+        var words: [String] = []
+        for time in stride(from: Int64(1000), to: 3000, by: 100) {
+            let actions = machine.tick(at: at(time))
+            words += said(actions)
+            for probe in probes(actions) {
+                machine.sendFailed(
+                    to: probe.target, sequence: probe.sequence, reason: "Operation not permitted",
+                    at: at(time))
+            }
+        }
+        #expect(words == ["unknown: probes cannot be sent: Operation not permitted"])
+        machine.sent(to: PathTests.first)
+        #expect(run(&machine, from: 3000, to: 3200).last == "ok: 192.0.2.1 answers")
+        #expect(machine.targets[0].lost == 0)
+    }
+
+    @Test func `replies of strangers, of another identifier and doubles are counted and prove nothing`() {
+        var machine = machine()
+        let sequence = probes(machine.tick(at: at(0)))[0].sequence
+        let stranger = IPv4Address(number: 1)
+        func reply(_ source: IPv4Address, _ id: UInt16, _ sequence: UInt16) -> [String] {
+            said(
+                machine.received(from: source, identifier: id, sequence: sequence, roundTrip: nil, at: at(5)))
+        }
+        #expect(reply(stranger, 7, sequence) == [])
+        #expect(reply(PathTests.first, 8, sequence) == [])
+        #expect(reply(PathTests.first, 7, sequence &+ 9) == [])
+        #expect(machine.foreign == 3)
+        #expect(reply(PathTests.first, 7, sequence) == ["ok: 192.0.2.1 answers"])
+        #expect(reply(PathTests.first, 7, sequence) == [])
+        #expect(machine.targets[0].duplicates == 1)
+    }
+
+    @Test func `the identifier is changed after ten seconds of silence`() {
+        var machine = machine()
+        _ = run(&machine, from: 0, to: 1000)
+        _ = run(&machine, from: 1000, to: 10_900, answers: { _ in false })
+        #expect(machine.identifier == 7)
+        #expect(machine.tick(at: at(10_920)).contains(.rotate(identifier: 8)))
+    }
+
+    @Test func `loss is a warning with an edge to raise it and one to clear it`() {
+        var machine = machine()
+        _ = run(&machine, from: 0, to: 20_000)
+        var random = SplitMix(state: 5)
+        let lossy = run(&machine, from: 20_000, to: 40_000, answers: { _ in !random.chance(0.1) })
+        #expect(lossy == ["warning: 2.0 % of the last 100 probes lost (limit 2.0 %)"])
+        #expect(run(&machine, from: 40_000, to: 60_000) == ["ok: 192.0.2.1 answers"])
+    }
+
+    @Test func `a slow round trip is a warning once it lasts`() {
+        var options = options()
+        options.rttRaise = .milliseconds(5)
+        options.rttClear = .milliseconds(4)
+        var machine = machine(options)
+        let words = run(&machine, from: 0, to: 3000)
+        #expect(words.last == "warning: round trip 10.0 ms (limit 5.0 ms)")
+    }
+
+    private func machine(_ options: ISPOptions) -> PathMachine { machine(targets: 1, options) }
+
+    @Test func `without a next hop it is unknown, and with one it is probed`() {
+        var machine = PathMachine(options(), targets: [], identifier: 7, at: at(0))
+        #expect(run(&machine, from: 0, to: 1000) == ["unknown: no next hop is known on isp-a"])
+        #expect(said(machine.retarget([PathTests.first], at: at(1000))) == ["unknown: no verdict yet"])
+        #expect(run(&machine, from: 1000, to: 1200) == ["ok: 192.0.2.1 answers"])
+    }
+
+    @Test func `a refused probe counts as lost at once, and silence still has to last`() {
+        var machine = machine()
+        _ = run(&machine, from: 0, to: 1000)
+        var words: [String] = []
+        for time in stride(from: Int64(1000), to: 2000, by: 100) {
+            let actions = machine.tick(at: at(time))
+            words += said(actions)
+            for probe in probes(actions) {
+                words += said(machine.refused(to: probe.target, sequence: probe.sequence, at: at(time + 1)))
+            }
+        }
+        #expect(words == ["critical: 192.0.2.1 silent for 0.7 s"])
+    }
+
+    /// 24 hours of a single target: 864,000 probes, each lost with this probability (there or back).
+    @Test(arguments: [(0.05, UInt64(1)), (0.1, 3)])
+    func `a day of random loss raises no false alarm`(loss: Double, seed: UInt64) {
+        var machine = machine()
+        var random = SplitMix(state: seed)
+        var criticals = 0
+        for tick in Int64(0)..<864_000 {
+            for action in machine.tick(at: at(tick * 100)) {
+                switch action {
+                case .probe(let target, let identifier, let sequence):
+                    guard !random.chance(loss) else { continue }
+                    _ = machine.received(
+                        from: target, identifier: identifier, sequence: sequence,
+                        roundTrip: .milliseconds(10),
+                        at: at(tick * 100 + 10))
+                case .report(let finding): if finding.status == .critical { criticals += 1 }
+                case .rotate: break
+                }
+            }
+        }
+        #expect(criticals == 0)
+        #expect(machine.targets[0].isUp)
+    }
+
+    /// Black holes at random moments under random loss: each is told within a second.
+    @Test func `under loss a black hole is told within a second`() {
+        var random = SplitMix(state: 9)
+        for _ in 0..<200 {
+            var machine = machine()
+            _ = run(&machine, from: 0, to: 20_000, answers: { _ in !random.chance(0.05) })
+            #expect(machine.targets[0].isUp)
+            let words = run(&machine, from: 20_000, to: 21_000, answers: { _ in false })
+            #expect(words.contains { $0.hasPrefix("critical") })
+        }
+    }
+}

@@ -1,0 +1,121 @@
+// Watched processes as dialogues, and the decoding of /proc.
+import Configuration
+import Linux
+import Testing
+import Watchers
+import Wire
+
+struct ProcessTests {
+    private func machine(minimum: Int = 1, maximum: Int? = nil) -> ProcessMachine {
+        var options = ProcessWatchOptions(name: "feed", match: .name("feed"))
+        options.minimum = minimum
+        options.maximum = maximum
+        return ProcessMachine(options)
+    }
+
+    private func process(_ pid: Int32, _ start: UInt64 = 100) -> ProcessIdentity {
+        ProcessIdentity(pid: pid, startTicks: start)
+    }
+
+    private func said(_ actions: [ProcessAction]) -> [String] {
+        actions.compactMap {
+            if case .report(let finding) = $0 { "\(finding.status): \(finding.reason)" } else { nil }
+        }
+    }
+
+    @Test func `before the first scan nobody knows, after it the process is held`() {
+        var machine = machine()
+        #expect(said(machine.started()) == ["unknown: not looked for yet"])
+        let actions = machine.scanned(.init(found: [process(7)]))
+        #expect(actions.first == .hold(process(7)))
+        #expect(said(actions) == ["ok: running as pid 7"])
+        #expect(machine.scanned(.init(found: [process(7)])) == [])
+    }
+
+    @Test func `a killed process is critical at once, with its signal, and is looked for again`() {
+        var machine = machine()
+        _ = machine.scanned(.init(found: [process(7)]))
+        let actions = machine.ended(process(7), .killed(signal: 9))
+        #expect(said(actions) == ["critical: killed by SIGKILL (pid 7)"])
+        #expect(actions.contains(.release(process(7))))
+        #expect(actions.last == .rescan)
+        #expect(machine.scanned(.init(found: [])) == [])
+        #expect(said(machine.scanned(.init(found: [process(8)]))) == ["ok: running as pid 8"])
+    }
+
+    @Test(arguments: [
+        (ProcessEnd.exited(3), "critical: exited with status 3 (pid 7)"),
+        (.unknown, "critical: ended, exit: unknown (pid 7)"),
+        (.killed(signal: 64), "critical: killed by signal 64 (pid 7)"),
+    ])
+    func `the end is told as far as the kernel tells it`(end: ProcessEnd, words: String) {
+        var machine = machine()
+        _ = machine.scanned(.init(found: [process(7)]))
+        #expect(said(machine.ended(process(7), end)) == [words])
+    }
+
+    @Test func `a pid used again is another process`() {
+        var machine = machine()
+        _ = machine.scanned(.init(found: [process(7, 100)]))
+        let actions = machine.scanned(.init(found: [process(7, 900)]))
+        #expect(actions.prefix(2) == [.release(process(7, 100)), .hold(process(7, 900))])
+        #expect(machine.ended(process(7, 100), .exited(0)) == [])
+        #expect(machine.count == 1)
+    }
+
+    @Test func `a restart that only a scan sees is a change`() {
+        var machine = machine()
+        _ = machine.scanned(.init(found: [process(7)]))
+        #expect(said(machine.scanned(.init(found: [process(9, 500)]))) == ["ok: running as pid 9"])
+        #expect(machine.ends == 1 && machine.starts == 1)
+    }
+
+    @Test func `too few and too many are told with their numbers`() {
+        var machine = machine(minimum: 2, maximum: 2)
+        #expect(
+            said(machine.scanned(.init(found: [process(1)]))) == ["critical: not running; 1 of 2 running"])
+        #expect(said(machine.scanned(.init(found: [process(1), process(2)]))) == ["ok: 2 running"])
+        let three = [process(1), process(2), process(3)]
+        #expect(said(machine.scanned(.init(found: three))) == ["warning: 3 running, at most 2 expected"])
+        _ = machine.ended(process(3), .exited(0))
+        let words = "critical: killed by SIGSEGV (pid 2); 1 of 2 running"
+        #expect(said(machine.ended(process(2), .killed(signal: 11))) == [words])
+    }
+
+    @Test func `what may not be looked at is unknown and not missing`() {
+        var machine = machine()
+        let words = "unknown: not found, but 2 processes may not be looked at"
+        #expect(said(machine.scanned(.init(found: [], unreadable: 2))) == [words])
+        let trouble = ProcessScanResult(found: [], trouble: "open /run/x.pid: No such file or directory")
+        let missing = "critical: not running: open /run/x.pid: No such file or directory"
+        #expect(said(machine.scanned(trouble)) == [missing])
+    }
+
+    @Test func `processes beyond the bound are counted and not held`() {
+        var machine = machine()
+        let many = (1...Int32(ProcessMachine.mostHeld + 10)).map { process($0) }
+        let actions = machine.scanned(.init(found: many))
+        #expect(actions.count { if case .hold = $0 { true } else { false } } == ProcessMachine.mostHeld)
+        #expect(machine.count == many.count)
+    }
+
+    @Test func `stat is read past any name`() throws {
+        let line =
+            "42 (a) b (c)) S 1 42 42 0 -1 4194560 10 0 0 0 5 6 0 0 20 0 3 0 98765 1048576 321 18446744073709551615"
+        let stat = try #require(ProcStat(Array(line.utf8)))
+        #expect(stat.name == "a) b (c)")
+        #expect(stat.startTicks == 98765)
+        #expect(stat.residentPages == 321)
+        #expect(!stat.hasEnded)
+        for cut in 0..<(line.utf8.count - 24) { #expect(ProcStat(Array(line.utf8.prefix(cut))) == nil) }
+    }
+
+    @Test func `words of a command line are found in a row`() {
+        let words = commandWords(Array("/usr/bin/java\0-jar\0feed.jar\0".utf8))
+        #expect(words == ["/usr/bin/java", "-jar", "feed.jar"])
+        #expect(contains(words, inARow: ["-jar", "feed.jar"]))
+        #expect(!contains(words, inARow: ["feed.jar", "-jar"]))
+        #expect(!contains(words, inARow: []))
+        #expect(!contains([], inARow: ["x"]))
+    }
+}
