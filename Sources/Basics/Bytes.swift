@@ -10,6 +10,7 @@ public struct EndOfBytes: Error, Hashable, Sendable, CustomStringConvertible {
     /// How many were left.
     public var left: Int
 
+    @inlinable
     public init(offset: Int, wanted: Int, left: Int) {
         self.offset = offset
         self.wanted = wanted
@@ -21,40 +22,50 @@ public struct EndOfBytes: Error, Hashable, Sendable, CustomStringConvertible {
 
 /// Reads a run of bytes from front to back.
 public struct ByteReader {
-    /// What has not been read yet.
-    public private(set) var rest: ArraySlice<UInt8>
-    private let start: Int
+    @usableFromInline var unread: ArraySlice<UInt8>
+    @usableFromInline let start: Int
 
+    @inlinable
     public init(_ bytes: ArraySlice<UInt8>) {
-        rest = bytes
+        unread = bytes
         start = bytes.startIndex
     }
 
+    @inlinable
     public init(_ bytes: [UInt8]) { self.init(bytes[...]) }
 
+    /// What has not been read yet.
+    @inlinable
+    public var rest: ArraySlice<UInt8> { unread }
     /// Bytes read so far.
-    public var offset: Int { rest.startIndex - start }
-    public var isAtEnd: Bool { rest.isEmpty }
+    @inlinable
+    public var offset: Int { unread.startIndex - start }
+    @inlinable
+    public var isAtEnd: Bool { unread.isEmpty }
     /// How many bytes are left.
-    public var count: Int { rest.count }
+    @inlinable
+    public var count: Int { unread.count }
 
     /// The next `count` bytes.
+    @inlinable
     public mutating func take(_ count: Int) throws(EndOfBytes) -> ArraySlice<UInt8> {
-        guard count >= 0, count <= rest.count else {
-            throw EndOfBytes(offset: offset, wanted: count, left: rest.count)
+        guard count >= 0, count <= unread.count else {
+            throw EndOfBytes(offset: offset, wanted: count, left: unread.count)
         }
-        let end = rest.startIndex + count
-        let taken = rest[rest.startIndex..<end]
-        rest = rest[end...]
+        let end = unread.startIndex + count
+        let taken = unread[unread.startIndex..<end]
+        unread = unread[end...]
         return taken
     }
 
     /// An integer in network byte order (big-endian).
+    @inlinable
     public mutating func integer<T: FixedWidthInteger>(_ type: T.Type) throws(EndOfBytes) -> T {
         try bigEndian(bytes: T.bitWidth / 8)
     }
 
     /// A big-endian unsigned integer of `bytes` bytes, as ITCH's 48-bit timestamp needs.
+    @inlinable
     public mutating func bigEndian<T: FixedWidthInteger>(bytes: Int) throws(EndOfBytes) -> T {
         var value: T = 0
         for byte in try take(bytes) { value = (value << 8) | T(truncatingIfNeeded: byte) }
@@ -62,6 +73,7 @@ public struct ByteReader {
     }
 
     /// An integer in little-endian byte order.
+    @inlinable
     public mutating func littleEndian<T: FixedWidthInteger>(_ type: T.Type) throws(EndOfBytes) -> T {
         var value: T = 0
         var shift = 0
@@ -73,6 +85,7 @@ public struct ByteReader {
     }
 
     /// An integer in the host's own byte order, as netlink uses.
+    @inlinable
     public mutating func hostEndian<T: FixedWidthInteger>(_ type: T.Type) throws(EndOfBytes) -> T {
         #if _endian(little)
             try littleEndian(type)
@@ -86,8 +99,10 @@ public struct ByteReader {
 public struct ByteWriter {
     public var bytes: [UInt8] = []
 
+    @inlinable
     public init(capacity: Int = 0) { bytes.reserveCapacity(capacity) }
 
+    @inlinable
     public mutating func bigEndian<T: FixedWidthInteger>(_ value: T) {
         var shift = T.bitWidth
         while shift > 0 {
@@ -97,6 +112,7 @@ public struct ByteWriter {
     }
 
     /// The low `count` bytes of `value`, big-endian.
+    @inlinable
     public mutating func bigEndian(_ value: UInt64, bytes count: Int) {
         var shift = count * 8
         while shift > 0 {
@@ -105,6 +121,7 @@ public struct ByteWriter {
         }
     }
 
+    @inlinable
     public mutating func littleEndian<T: FixedWidthInteger>(_ value: T) {
         var shift = 0
         while shift < T.bitWidth {
@@ -113,9 +130,11 @@ public struct ByteWriter {
         }
     }
 
+    @inlinable
     public mutating func append(_ more: some Sequence<UInt8>) { bytes.append(contentsOf: more) }
 
     /// ASCII text, cut or right-padded with spaces to `width` bytes.
+    @inlinable
     public mutating func padded(_ text: String, to width: Int) {
         let utf8 = Array(text.utf8.prefix(width))
         bytes.append(contentsOf: utf8)
@@ -137,6 +156,7 @@ extension ArraySlice<UInt8> {
 
 /// FNV-1a, 64 bits: a fast hash that is the same in each run and on each host, so that two gateways give a
 /// venue's session the same number. Not for adversarial input. Source: draft-eastlake-fnv, section 2.
+@inlinable
 public func fnv1a(_ bytes: some Sequence<UInt8>) -> UInt64 {
     var hash: UInt64 = 0xcbf2_9ce4_8422_2325
     for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }

@@ -1,5 +1,5 @@
 // Reading a frame of the gateway's, from a stranger: bounded, and each refusal says where.
-public import Basics
+import Basics
 
 /// Why bytes are no frame.
 public struct FrameError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -70,7 +70,7 @@ public struct Frame: Hashable, Sendable {
 
     /// Reads one frame. Unknown flags are kept and reserved bytes ignored: later versions may use them.
     public init(parsing bytes: ArraySlice<UInt8>) throws(FrameError) {
-        guard let end = bytes.prefix(Topic.longest + 1).firstIndex(of: 0) else {
+        guard let end = Frame.endOfTopic(bytes) else {
             throw FrameError(.noEndOfTopic, at: min(bytes.count, Topic.longest))
         }
         topicBytes = bytes[..<end]
@@ -78,13 +78,13 @@ public struct Frame: Hashable, Sendable {
             throw FrameError(.topicWithoutSlash, at: topicBytes.count)
         }
         let start = topicBytes.count + 1
-        var reader = ByteReader(bytes[(end + 1)...])
-        do {
-            header = try FrameHeader(reading: &reader)
+        let rest = bytes[(end + 1)...]
+        do throws(FrameError) {
+            header = try FrameHeader(parsing: rest)
         } catch {
             throw FrameError(error.problem, at: start + error.offset)
         }
-        body = reader.rest
+        body = rest.dropFirst(FrameHeader.size)
         if header.kind == .idle || header.kind == .sync, !body.isEmpty {
             throw FrameError(.trailing(body.count), at: start + FrameHeader.size)
         }
@@ -92,43 +92,47 @@ public struct Frame: Hashable, Sendable {
 
     public init(parsing bytes: [UInt8]) throws(FrameError) { try self.init(parsing: bytes[...]) }
 
+    /// The index of the NUL, which stands within the longest topic; a scan of raw bytes, because each
+    /// message passes here.
+    private static func endOfTopic(_ bytes: ArraySlice<UInt8>) -> Int? {
+        let length = unsafe bytes.withUnsafeBytes { raw in
+            unsafe raw.prefix(Topic.longest + 1).firstIndex(of: 0)
+        }
+        return length.map { bytes.startIndex + $0 }
+    }
+
     /// The topic, taken apart.
     public func topic() throws(TopicError) -> Topic { try Topic(parsing: topicBytes) }
 }
 
 extension FrameHeader {
-    /// Reads the 56 bytes; offsets in errors count from the header's first byte.
-    public init(reading reader: inout ByteReader) throws(FrameError) {
-        var words: (UInt64, UInt64, UInt64, UInt64, UInt64, Int64, Int64)
-        guard reader.count >= FrameHeader.size else {
-            throw FrameError(.truncated(wanted: FrameHeader.size, left: reader.count), at: 0)
+    /// Reads the first 56 bytes; offsets in errors count from the first of them.
+    public init(parsing bytes: ArraySlice<UInt8>) throws(FrameError) {
+        guard bytes.count >= FrameHeader.size else {
+            throw FrameError(.truncated(wanted: FrameHeader.size, left: bytes.count), at: 0)
         }
-        do throws(EndOfBytes) {
-            words.0 = try reader.littleEndian(UInt64.self)
-            words.1 = try reader.littleEndian(UInt64.self)
-            words.2 = try reader.littleEndian(UInt64.self)
-            words.3 = try reader.littleEndian(UInt64.self)
-            words.4 = try reader.littleEndian(UInt64.self)
-            words.5 = try reader.littleEndian(Int64.self)
-            words.6 = try reader.littleEndian(Int64.self)
-        } catch {
-            throw FrameError(error)
+        // The count was checked above: seven words lie within the bytes.
+        let words: InlineArray<7, UInt64> = unsafe bytes.withUnsafeBytes { raw in
+            InlineArray<7, UInt64> {
+                unsafe UInt64(littleEndian: raw.loadUnaligned(fromByteOffset: $0 * 8, as: UInt64.self))
+            }
         }
-        let version = UInt8(truncatingIfNeeded: words.0)
+        let version = UInt8(truncatingIfNeeded: words[0])
         guard version == FrameHeader.version else { throw FrameError(.version(version), at: 0) }
-        let kindByte = UInt8(truncatingIfNeeded: words.0 >> 8)
+        let kindByte = UInt8(truncatingIfNeeded: words[0] >> 8)
         guard let kind = FrameKind(rawValue: kindByte) else { throw FrameError(.kind(kindByte), at: 1) }
-        let stateByte = UInt8(truncatingIfNeeded: words.4 >> 8)
+        let stateByte = UInt8(truncatingIfNeeded: words[4] >> 8)
         guard let state = ChannelState(rawValue: stateByte) else {
             throw FrameError(.state(stateByte), at: 33)
         }
-        let path = UInt8(truncatingIfNeeded: words.4)
+        let path = UInt8(truncatingIfNeeded: words[4])
+        let source = Int64(bitPattern: words[5])
         self.init(
-            kind: kind, flags: FrameFlags(rawValue: UInt16(truncatingIfNeeded: words.0 >> 16)),
-            feed: UInt16(truncatingIfNeeded: words.0 >> 32),
-            channel: UInt16(truncatingIfNeeded: words.0 >> 48),
-            epoch: words.1, sequence: words.2, previous: words.3, path: path == .max ? nil : path,
-            state: state, sourceTime: words.5 == 0 ? nil : WallTime(nanoseconds: words.5),
-            receiveTime: WallTime(nanoseconds: words.6))
+            kind: kind, flags: FrameFlags(rawValue: UInt16(truncatingIfNeeded: words[0] >> 16)),
+            feed: UInt16(truncatingIfNeeded: words[0] >> 32),
+            channel: UInt16(truncatingIfNeeded: words[0] >> 48), epoch: words[1], sequence: words[2],
+            previous: words[3], path: path == .max ? nil : path, state: state,
+            sourceTime: source == 0 ? nil : WallTime(nanoseconds: source),
+            receiveTime: WallTime(nanoseconds: Int64(bitPattern: words[6])))
     }
 }
