@@ -72,6 +72,7 @@ let package = Package(
         module("Reactor", ["Basics", "Linux", "CSystemd"]),
         module("Messaging", ["Basics", "Wire", "Linux", "Reactor", "CZeroMQ", logging]),
         module("Configuration", ["Basics", "Wire", toml]),
+        module("Terminal", ["Basics", "Wire"]),
         module(
             "Watchers",
             ["Basics", "Wire", "Detection", "Linux", "Reactor", "Messaging", "Configuration", logging]),
@@ -92,7 +93,7 @@ let package = Package(
             "holdfast",
             [
                 "Basics", "Wire", "FeedProtocols", "Linux", "Reactor", "Messaging", "Configuration",
-                logging, arguments,
+                "Terminal", logging, arguments,
             ]),
 
         tests("Basics", []),
@@ -104,6 +105,7 @@ let package = Package(
         tests("Reactor", ["Basics", "Linux"]),
         tests("Messaging", ["Basics", "Wire", "Linux", "Reactor"]),
         tests("Configuration", ["Basics", "Wire"]),
+        tests("Terminal", ["Basics", "Wire"]),
         tests("Watchers", ["Basics", "Wire", "Detection", "Linux", "Reactor", "Configuration"]),
         tests(
             "Gateway",

@@ -7,31 +7,45 @@ public enum FileText {
     /// - Throws: `unreadable` if it is missing, forbidden or not a file; `invalid` if it is longer than 1 MiB or
     ///   not UTF-8.
     public static func read(path: String) throws(ConfigurationError) -> String {
-        func failure(_ cause: ConfigurationError.Cause, _ advice: String) -> ConfigurationError {
-            ConfigurationError(file: path, cause: cause, problems: [.init(advice: advice)])
-        }
         // Not blocking: a FIFO without a writer would hold the daemon for ever.
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { throw failure(.unreadable, reason(of: errno)) }
+        guard descriptor >= 0 else { throw failure(path, .unreadable, reason(of: errno)) }
         defer { close(descriptor) }
         var status = stat()
-        guard unsafe fstat(descriptor, &status) == 0 else { throw failure(.unreadable, reason(of: errno)) }
-        guard status.st_mode & S_IFMT == S_IFREG else {
-            throw failure(
-                .unreadable,
-                status.st_mode & S_IFMT == S_IFDIR ? "is a directory, not a file" : "is not a regular file")
+        guard unsafe fstat(descriptor, &status) == 0 else {
+            throw failure(path, .unreadable, reason(of: errno))
         }
+        guard status.st_mode & S_IFMT == S_IFREG else {
+            let isFolder = status.st_mode & S_IFMT == S_IFDIR
+            throw failure(
+                path, .unreadable, isFolder ? "is a directory, not a file" : "is not a regular file")
+        }
+        return try text(of: descriptor, name: path)
+    }
+
+    /// The text on standard input, to its end, with the same bounds.
+    public static func readStandardInput() throws(ConfigurationError) -> String {
+        try text(of: STDIN_FILENO, name: "standard input")
+    }
+
+    private static func text(of descriptor: Int32, name: String) throws(ConfigurationError) -> String {
         guard let bytes = bytes(of: descriptor, upTo: Syntax.longestText) else {
-            throw failure(.unreadable, reason(of: errno))
+            throw failure(name, .unreadable, reason(of: errno))
         }
         guard bytes.count <= Syntax.longestText else {
-            throw failure(.invalid, "longer than \(Syntax.longestText) bytes, which is the limit")
+            throw failure(name, .invalid, "longer than \(Syntax.longestText) bytes, which is the limit")
         }
         guard let text = String(validating: bytes, as: UTF8.self) else {
-            throw failure(
-                .invalid, "is not UTF-8 text; the first wrong byte is on line \(firstWrongLine(bytes))")
+            let line = firstWrongLine(bytes)
+            throw failure(name, .invalid, "is not UTF-8 text; the first wrong byte is on line \(line)")
         }
         return text
+    }
+
+    private static func failure(
+        _ name: String, _ cause: ConfigurationError.Cause, _ advice: String
+    ) -> ConfigurationError {
+        ConfigurationError(file: name, cause: cause, problems: [.init(advice: advice)])
     }
 
     /// Up to one byte more than `limit`; `nil` with errno set after a failure.

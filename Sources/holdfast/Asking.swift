@@ -1,0 +1,56 @@
+// One request to one or several daemons, with a time limit for all of them together.
+import Basics
+import Linux
+import Messaging
+import Reactor
+import Wire
+
+/// What became of a request.
+enum Outcome {
+    case answered(Reply)
+    /// Nothing within the time limit.
+    case silent
+    /// An answer that this version cannot read, and why.
+    case unreadable(String)
+}
+
+enum Asking {
+    /// Asks each endpoint and waits for all answers, `limit` at most. Outcomes come in the endpoints' order.
+    static func ask(
+        _ request: Request, of endpoints: [String], within limit: Duration
+    ) throws -> [(endpoint: String, outcome: Outcome)] {
+        let loop = try EventLoop()
+        let context = MessagingContext()
+        var outcomes = [Outcome](repeating: .silent, count: endpoints.count)
+        var waiting = endpoints.count
+        var requesters: [Requester] = []
+        for (index, endpoint) in endpoints.enumerated() {
+            let requester = try Requester(context, loop, endpoint: endpoint) { bytes in
+                guard case .silent = outcomes[index] else { return }
+                outcomes[index] = read(bytes)
+                waiting -= 1
+                if waiting == 0 { loop.exit(0) }
+            }
+            _ = try requester.send(request.json.bytes)
+            requesters.append(requester)
+        }
+        let timer = try Timer(loop) { loop.exit(0) }
+        timer.arm(at: Clock.monotonic + limit)
+        if waiting > 0 { _ = try loop.run() }
+        withExtendedLifetime((timer, requesters)) {}
+        return Array(zip(endpoints, outcomes)).map { (endpoint: $0.0, outcome: $0.1) }
+    }
+
+    private static func read(_ bytes: [UInt8]) -> Outcome {
+        do throws(JSONError) {
+            let json = try JSON(parsing: bytes)
+            do throws(WireError) {
+                return .answered(try Reply(json: json))
+            } catch {
+                return .unreadable("\(error)")
+            }
+        } catch {
+            return .unreadable("not JSON: \(error)")
+        }
+    }
+}

@@ -1,0 +1,118 @@
+// `holdfast status`: how everything is, now.
+import ArgumentParser
+import Basics
+import Configuration
+import Linux
+import Terminal
+import Wire
+
+struct StatusCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "status",
+        abstract: "Show how everything is that the daemons of this host watch.",
+        discussion: """
+            Asks the agent and, if there is one, the gateway. The exit status is that of the worst state, as \
+            monitoring plugins have it: 0 ok, 1 warning, 2 critical, 3 unknown or no answer.
+
+            EXAMPLES
+              holdfast status
+              holdfast status --json | jq '.daemons[].states[] | select(.status != "ok")'
+              holdfast status --endpoint tcp://127.0.0.1:5556
+            """)
+
+    @Flag(help: "Print one JSON document instead of a table.")
+    var json = false
+    @Flag(help: "Ask the agent of this host only.")
+    var agent = false
+    @Flag(help: "Ask the gateway of this host only.")
+    var gateway = false
+    @Option(
+        name: .customLong("endpoint"),
+        help: ArgumentHelp(
+            "Ask the daemon whose requests are answered here; may be repeated.", valueName: "endpoint"))
+    var endpoints: [String] = []
+    @OptionGroup var limit: TimeLimit
+
+    func run() throws {
+        let asked = targets()
+        let outcomes = try Asking.ask(.status, of: asked, within: limit.timeLimit.duration)
+        let answers = outcomes.map { DaemonAnswer(endpoint: $0.endpoint, $0.outcome) }
+        if json {
+            write(DaemonAnswer.json(of: answers).text + "\n")
+        } else {
+            show(answers)
+        }
+        let worst = DaemonAnswer.worst(of: answers)
+        if worst != .ok { throw ExitCode(worst.exitStatus) }
+    }
+
+    /// Who is asked. A gateway that this host does not have is not missed, unless it was asked for.
+    private func targets() -> [String] {
+        var daemons: [Daemon] = []
+        if agent { daemons.append(.agent) }
+        if gateway { daemons.append(.gateway) }
+        if daemons.isEmpty && endpoints.isEmpty {
+            let present = Daemon.allCases.filter { Advice.mightExist($0.bus.request[0]) }
+            daemons = present.isEmpty ? [.agent] : present
+        }
+        return daemons.map { $0.bus.request[0] } + endpoints
+    }
+
+    private func show(_ answers: [DaemonAnswer]) {
+        let states = answers.flatMap { $0.document?.states ?? [] }
+        if answers.contains(where: { $0.document != nil }) {
+            let lines = StatusTable.lines(
+                for: states, at: Clock.wall, width: Screen.outputWidth, palette: Screen.outputPalette)
+            write(lines.joined(separator: "\n") + "\n")
+        }
+        for answer in answers {
+            if let failure = answer.failure { complain("\(answer.endpoint): \(failure)") }
+        }
+    }
+}
+
+/// What one daemon answered to `status`.
+struct DaemonAnswer {
+    var endpoint: String
+    var document: StatusDocument?
+    /// Why there is no document.
+    var failure: String?
+
+    init(endpoint: String, _ outcome: Outcome) {
+        self.endpoint = endpoint
+        switch outcome {
+        case .answered(.done(let members)):
+            do throws(WireError) {
+                let version = JSON.Member("v", .integer(1))
+                document = try StatusDocument(json: .object([version] + members))
+            } catch {
+                failure = "an answer that this version cannot read: \(error)"
+            }
+        case .answered(.refused(let reason)): failure = "refused: \(reason.printable)"
+        case .silent: failure = "no answer; " + Advice.forSilence(of: endpoint)
+        case .unreadable(let reason): failure = "an answer that this version cannot read: \(reason)"
+        }
+    }
+
+    /// The worst state of all; a daemon without an answer is unknown.
+    static func worst(of answers: [DaemonAnswer]) -> Status {
+        let states = answers.flatMap { $0.document?.states.map(\.status) ?? [.unknown] }
+        return Status.worst(of: states)
+    }
+
+    /// `{"worst":…,"daemons":[{"endpoint":…,"answered":true, the status document …}]}`.
+    static func json(of answers: [DaemonAnswer]) -> JSON {
+        let daemons = answers.map { answer -> JSON in
+            let head = [
+                JSON.Member("endpoint", .string(answer.endpoint)),
+                JSON.Member("answered", .bool(answer.document != nil)),
+            ]
+            let error = answer.failure.map { [JSON.Member("error", .string($0))] } ?? []
+            return .object(head + error + (answer.document?.json.members ?? []))
+        }
+        return .object([
+            JSON.Member("worst", .string(worst(of: answers).rawValue)),
+            JSON.Member("daemons", .array(daemons)),
+        ])
+    }
+}
