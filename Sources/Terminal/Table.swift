@@ -62,6 +62,10 @@ public struct Table {
             guard let widest, widths[widest] > Table.narrowest else { break }
             widths[widest] -= 1
         }
+        // Still too wide: columns go from the right, but for the status and what stands before it.
+        for column in widths.indices.reversed() where column > statusColumn && total() > width {
+            widths[column] = 0
+        }
         return widths
     }
 }

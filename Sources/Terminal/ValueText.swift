@@ -1,4 +1,5 @@
 // Measured values for people: the unit is read from the end of the value's name, as the bus spells it.
+import Basics
 public import Wire
 
 public enum ValueText {
@@ -50,10 +51,11 @@ public enum ValueText {
     /// Seconds in the unit that leaves one to three digits before the point.
     public static func seconds(_ value: Double) -> String {
         let magnitude = value.magnitude
+        guard value.isFinite else { return "\(value)" }
         if magnitude == 0 { return "0s" }
         if magnitude < 1e-3 { return fixed(value * 1e6, 1) + "us" }
         if magnitude < 1 { return fixed(value * 1e3, 1) + "ms" }
-        return magnitude < 120 ? fixed(value, 1) + "s" : age(.seconds(min(magnitude, 1e12)))
+        return magnitude < 120 ? fixed(value, 1) + "s" : age(.ofSeconds(magnitude))
     }
 
     private static func scaled(_ value: Double, _ prefixes: [String]) -> String {
