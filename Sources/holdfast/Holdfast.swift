@@ -15,7 +15,6 @@ struct Holdfast: ParsableCommand {
         version: "holdfast 0.1.0",
         subcommands: [
             StatusCommand.self, WatchCommand.self, CheckConfigCommand.self, SwitchCommand.self,
-            MuteCommand.self,
-            UnmuteCommand.self,
+            MuteCommand.self, UnmuteCommand.self, Play.self,
         ])
 }

@@ -50,7 +50,7 @@ func frames(of bytes: [UInt8], piece: Int = 4096) -> (frames: [CapturedFrame], e
             let datagram = try #require(try found.first.flatMap { try UDPDatagram($0) })
             #expect(datagram.source.description == "10.0.0.1")
             #expect(datagram.sourcePort == 1000)
-            #expect(datagram.destination == .v4(0xEF01_0101))
+            #expect(datagram.destination == .v4(IPv4Address(number: 0xEF01_0101)))
             #expect(datagram.destinationPort == 2000)
             #expect(datagram.payload.elementsEqual([0xAA, 0xBB]))
         }

@@ -1,16 +1,15 @@
 // From a captured frame to the UDP datagram in it, over IPv4 and IPv6.
-import Basics
+public import Basics
 
 /// An IP address.
 public enum IPAddress: Hashable, Sendable, CustomStringConvertible {
-    case v4(UInt32)
+    case v4(IPv4Address)
     case v6(UInt64, UInt64)
 
     /// Dotted decimal, or eight groups of hexadecimal digits.
     public var description: String {
         switch self {
-        case .v4(let value):
-            [24, 16, 8, 0].map { String(value >> UInt32($0) & 0xFF) }.joined(separator: ".")
+        case .v4(let address): address.description
         case .v6(let high, let low):
             [high, low].flatMap { half in
                 [48, 32, 16, 0].map { String(half >> UInt64($0) & 0xFFFF, radix: 16) }
@@ -72,8 +71,8 @@ public struct UDPDatagram {
         _ = try reader.take(1)
         let transport = try reader.integer(UInt8.self)
         _ = try reader.take(2)
-        let source = IPAddress.v4(try reader.integer(UInt32.self))
-        let destination = IPAddress.v4(try reader.integer(UInt32.self))
+        let source = IPAddress.v4(IPv4Address(number: try reader.integer(UInt32.self)))
+        let destination = IPAddress.v4(IPv4Address(number: try reader.integer(UInt32.self)))
         guard headerLength >= 20, transport == 17, fragment & 0x3FFF == 0 else { return nil }
         _ = try reader.take(headerLength - 20)
         // Total length 0 is what captures of segmentation offload show: then all of the frame counts.

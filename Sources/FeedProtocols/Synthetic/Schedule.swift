@@ -35,7 +35,7 @@ public struct StreamSchedule: Hashable, Sendable {
 
 /// A number that looks random and is a pure function of its two parts (the finaliser of SplitMix64, by
 /// Sebastiano Vigna).
-func scrambled(_ seed: UInt64, _ number: UInt64) -> UInt64 {
+public func scrambled(_ seed: UInt64, _ number: UInt64) -> UInt64 {
     var value = seed &+ (number &+ 1) &* 0x9E37_79B9_7F4A_7C15
     value = (value ^ value >> 30) &* 0xBF58_476D_1CE4_E5B9
     value = (value ^ value >> 27) &* 0x94D0_49BB_1331_11EB

@@ -85,24 +85,49 @@ public struct SyntheticITCH: Sendable {
         return .order(locate: UInt16(turn % many + first), count: turn / many + 1)
     }
 
+    /// How many of the first `number` messages concern a locate, 0 being those that concern none.
+    public func messages(ofLocate locate: UInt16, through number: UInt64) -> UInt64 {
+        let all = UInt64(symbols)
+        guard locate > 0, UInt64(locate) <= all else { return locate == 0 ? min(number, 1) : 0 }
+        guard number > all + 1 else { return number > UInt64(locate) ? 1 : 0 }
+        let slots = number - all - 1
+        let repeats = directoryMessages(before: slots)
+        return 1 + (repeats + all - UInt64(locate)) / all
+            + orders(ofLocate: UInt64(locate), before: slots - repeats)
+    }
+
+    /// How many of the first `count` orders are for a locate.
+    private func orders(ofLocate locate: UInt64, before count: UInt64) -> UInt64 {
+        let all = UInt64(symbols)
+        guard all > SyntheticITCH.busy else { return (count + all - locate) / all }
+        guard locate > SyntheticITCH.busy else {
+            return (count / 2 + SyntheticITCH.busy - locate) / SyntheticITCH.busy
+        }
+        return ((count + 1) / 2 + all - locate) / (all - SyntheticITCH.busy)
+    }
+
     /// Appends message `number`, from 1, to `writer`.
-    public func write(_ number: UInt64, into writer: inout ByteWriter) {
+    /// - Returns: the locate that it concerns; 0: none.
+    @discardableResult
+    public func write(_ number: UInt64, into writer: inout ByteWriter) -> UInt16 {
         let time = startOfDay + UInt64(schedule.due(number).nanoseconds)
         var stamp = ITCH50Stamp(locate: 0, timestamp: time % 86_400_000_000_000)
+        let body: ITCH50Body
         switch content(of: number) {
-        case .start: ITCH50Body.systemEvent(code: UInt8(ascii: "O")).write(stamp, into: &writer)
+        case .start: body = .systemEvent(code: UInt8(ascii: "O"))
         case .directory(let locate):
             stamp.locate = locate
-            ITCH50Body.stockDirectory(symbol: SyntheticITCH.symbol(ofLocate: locate)).write(
-                stamp, into: &writer)
+            body = .stockDirectory(symbol: SyntheticITCH.symbol(ofLocate: locate))
         case .order(let locate, let count):
             stamp.locate = locate
-            body(locate, count).write(stamp, into: &writer)
+            body = order(locate, count)
         }
+        body.write(stamp, into: &writer)
+        return stamp.locate
     }
 
     /// Three in four are new orders.
-    private func body(_ locate: UInt16, _ count: UInt64) -> ITCH50Body {
+    private func order(_ locate: UInt16, _ count: UInt64) -> ITCH50Body {
         let reference = UInt64(locate) << 40 | count & 0xFF_FFFF_FFFF
         let random = scrambled(seed, reference)
         let side = random & 0x100 == 0 ? ITCHSide.buy : .sell
