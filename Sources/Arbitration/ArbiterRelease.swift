@@ -3,6 +3,9 @@
 import Basics
 
 extension Arbiter {
+    /// Whether `nextReleased` may have something; cheaper than asking it.
+    public var mayRelease: Bool { !isCalm }
+
     /// The next item that is to be published; `nil`: nothing more for now.
     public mutating func nextReleased() -> Released? {
         guard !isCalm else { return nil }
@@ -67,7 +70,7 @@ extension Arbiter {
 
     /// Gives up on what has been missing for the reorder time.
     mutating func expire(at now: Instant) {
-        guard let last = holes.expired(openSince: now - options.reorderTime) else { return }
+        guard !holes.isEmpty, let last = holes.expired(openSince: now - options.reorderTime) else { return }
         givenUp.extend(through: last, cause: .timeout)
     }
 

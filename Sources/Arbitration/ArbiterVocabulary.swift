@@ -25,7 +25,7 @@ public struct Arrival: Hashable, Sendable {
         self.receivedAt = receivedAt
     }
 
-    var pathBit: UInt8 { 1 << (path & 7) }
+    @inline(__always) var pathBit: UInt8 { 1 << (path & 7) }
 }
 
 /// What to do with a message that was offered.

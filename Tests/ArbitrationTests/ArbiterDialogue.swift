@@ -11,6 +11,15 @@ enum Published: Equatable, CustomStringConvertible {
     /// An offer that published nothing by itself.
     case refused(Offer)
 
+    init(_ released: Released) {
+        switch released {
+        case .message(let held): self = .message(held.arrival.sequence)
+        case .gap(let gap): self = .gap(gap.range.first, gap.range.last, gap.cause)
+        case .epoch(let change): self = .epoch(change.epoch, change.cause)
+        case .divergence(let divergence): self = .divergent(path: divergence.path)
+        }
+    }
+
     var description: String {
         switch self {
         case .message(let sequence): "\(sequence)"
@@ -82,12 +91,7 @@ struct Dialogue {
     mutating func drain() -> [Published] {
         var published: [Published] = []
         while let released = arbiter.nextReleased() {
-            switch released {
-            case .message(let held): published.append(.message(held.arrival.sequence))
-            case .gap(let gap): published.append(.gap(gap.range.first, gap.range.last, gap.cause))
-            case .epoch(let change): published.append(.epoch(change.epoch, change.cause))
-            case .divergence(let divergence): published.append(.divergent(path: divergence.path))
-            }
+            published.append(Published(released))
         }
         return published
     }

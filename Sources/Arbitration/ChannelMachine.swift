@@ -1,0 +1,184 @@
+// How far a channel can be trusted: live, recovering, stale or closed. A word from an active path, data or
+// heartbeat, keeps a channel alive: a quiet market is not a dead feed. Without a word it is stale at the
+// end of its freshness limit, by its own deadline and not by someone's next tick.
+//
+// The state is part of the stream: perform the actions in order, before publishing whatever comes next.
+public import Basics
+public import Wire
+
+/// The freshness of one channel.
+public struct ChannelMachine: Sendable {
+    public let options: ChannelOptions
+    public private(set) var state = ChannelState.recovering
+    public private(set) var reason = ChannelReason.joining
+    /// The last number published or told as missing; 0: none.
+    public private(set) var last: UInt64 = 0
+    /// Messages published, and numbers told as missing, since the start.
+    public private(set) var messages: UInt64 = 0
+    public private(set) var missing: UInt64 = 0
+
+    private let startedAt: Instant
+    private let freshnessNanoseconds: Int64
+    /// When any path that was in use then was heard last.
+    private var lastWord: Instant?
+    /// When each path was heard last.
+    private var heard: [Instant?] = Array(repeating: nil, count: 8)
+    /// The paths that the feed uses, a bit each.
+    private var active: UInt8
+    private var failover: String?
+    private var holeSince: Instant?
+    private var hasDirectory = true
+    /// The number that would have come next when the session ended.
+    private var ended: UInt64?
+    private var nextHeartbeat: Instant
+
+    /// - Parameter active: the indices of the paths that the feed uses at first, below 8.
+    public init(options: ChannelOptions, active: [UInt8], at now: Instant) {
+        self.options = options
+        startedAt = now
+        freshnessNanoseconds = options.freshness.nanoseconds
+        self.active = mask(of: active)
+        nextHeartbeat = now
+    }
+
+    /// When `tick` must be called.
+    public var deadline: Instant {
+        var deadline = nextHeartbeat
+        if state != .stale, state != .closed { deadline = min(deadline, freshUntil) }
+        if let holeSince, state == .live { deadline = min(deadline, holeSince + options.gapDwell) }
+        return deadline
+    }
+
+    /// The flags of a data frame that is published now. `wall` is the time on the clock that `sourceTime`
+    /// was read from.
+    public func flags(sourceTime: WallTime?, wall: WallTime) -> FrameFlags {
+        var flags: FrameFlags = []
+        if state == .recovering { flags.insert(.recovering) }
+        if state == .stale { flags.insert(.stale) }
+        if let sourceTime, wall.nanoseconds &- sourceTime.nanoseconds > freshnessNanoseconds {
+            flags.insert(.late)
+        }
+        return flags
+    }
+
+    /// A path said something, data or heartbeat; before what it said is published.
+    public mutating func heard(_ path: UInt8, at now: Instant) -> [ChannelAction] {
+        heard[Int(path & 7)] = now
+        if active & (1 << (path & 7)) != 0 { lastWord = now }
+        return state == .live ? [] : judge(at: now)
+    }
+
+    /// A message is published; before the next one is.
+    public mutating func published(sequence: UInt64, at now: Instant) -> [ChannelAction] {
+        last = sequence
+        messages &+= 1
+        guard let ended, sequence >= ended else { return [] }
+        self.ended = nil
+        return judge(at: now)
+    }
+
+    /// A gap became certain.
+    public mutating func told(_ gap: Gap, at now: Instant) -> [ChannelAction] {
+        last = max(last, gap.range.last)
+        missing &+= gap.range.count
+        return judge(at: now) + [.gap(gap)]
+    }
+
+    /// Numbers are missing and may still come, or none are any more.
+    public mutating func hole(isOpen: Bool, at now: Instant) -> [ChannelAction] {
+        guard isOpen != (holeSince != nil) else { return [] }
+        holeSince = isOpen ? now : nil
+        return judge(at: now)
+    }
+
+    /// The feed uses these paths from now on, by index.
+    public mutating func use(_ paths: [UInt8], at now: Instant) -> [ChannelAction] {
+        let changed = mask(of: paths)
+        guard changed != active else { return [] }
+        active = changed
+        return judge(at: now)
+    }
+
+    /// The feed begins to move to other paths; it is complete again when `resubscribed`.
+    public mutating func failoverBegan(
+        to paths: [UInt8], because why: String, at now: Instant
+    ) -> [ChannelAction] {
+        active = mask(of: paths)
+        failover = why
+        return judge(at: now)
+    }
+
+    /// Every subscription is active on the paths in use.
+    public mutating func resubscribed(at now: Instant) -> [ChannelAction] {
+        failover = nil
+        return judge(at: now)
+    }
+
+    /// Whether instruments can be named.
+    public mutating func directory(isKnown: Bool, at now: Instant) -> [ChannelAction] {
+        hasDirectory = isKnown
+        return judge(at: now)
+    }
+
+    /// The venue ended the session; `next` is the number that would have come.
+    public mutating func sessionEnded(next: UInt64, at now: Instant) -> [ChannelAction] {
+        ended = next
+        return judge(at: now)
+    }
+
+    /// The numbering began anew.
+    public mutating func epochChanged(at now: Instant) -> [ChannelAction] {
+        ended = nil
+        last = 0
+        return judge(at: now)
+    }
+
+    /// Time has passed: first the state, then the heartbeat that carries it.
+    public mutating func tick(at now: Instant) -> [ChannelAction] {
+        var actions = judge(at: now)
+        if now >= nextHeartbeat {
+            actions.append(.heartbeat(last: last, messages: messages, missing: missing))
+            let next = nextHeartbeat + options.controlEvery
+            nextHeartbeat = next > now ? next : now + options.controlEvery
+        }
+        return actions
+    }
+
+    /// The state as of now, told if it or its reason changed.
+    private mutating func judge(at now: Instant) -> [ChannelAction] {
+        let (next, why) = verdict(at: now)
+        guard next != state || why != reason else { return [] }
+        (state, reason) = (next, why)
+        return [.state(next, why, path: onlyPath)]
+    }
+
+    private func verdict(at now: Instant) -> (ChannelState, ChannelReason) {
+        if ended != nil { return (.closed, .sessionEnded) }
+        if freshUntil <= now { return (.stale, .silent(options.freshness)) }
+        if let failover { return (.recovering, .failover(failover)) }
+        if lastHeard == nil { return (.recovering, .joining) }
+        if let holeSince, holeSince + options.gapDwell <= now { return (.recovering, .gap) }
+        return hasDirectory ? (.live, .complete) : (.recovering, .noDirectory)
+    }
+
+    /// When the freshness limit ends unless something is heard. Until a path that has just come into use is
+    /// heard for the first time, the last word of the one before it counts.
+    private var freshUntil: Instant { (lastHeard ?? lastWord ?? startedAt) + options.freshness }
+
+    /// The last word from any path in use.
+    private var lastHeard: Instant? {
+        var latest: Instant?
+        for path in heard.indices where active & (1 << path) != 0 {
+            guard let time = heard[path] else { continue }
+            latest = max(latest ?? time, time)
+        }
+        return latest
+    }
+
+    private var onlyPath: UInt8? {
+        active.nonzeroBitCount == 1 ? UInt8(truncatingIfNeeded: active.trailingZeroBitCount) : nil
+    }
+}
+
+/// Paths as bits; indices beyond 7 are none of a channel's.
+private func mask(of paths: [UInt8]) -> UInt8 { paths.reduce(0) { $1 < 8 ? $0 | 1 << $1 : $0 } }

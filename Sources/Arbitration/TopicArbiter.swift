@@ -1,0 +1,140 @@
+// The arbiter of a feed whose topics are numbered each by itself, over paths that keep their order (TCP).
+// What an active path has gone past is lost: it is told at once and exactly. Only where several paths are
+// active does a topic wait a little for the other path. Topics are handles of a `TopicIndex`.
+//
+// It is used like `Arbiter`: offer, publish if told so, drain `nextReleased`. Within one session of the
+// upstream a topic's numbers never begin again; numbers that were passed are duplicates.
+public import Basics
+import DequeModule
+
+/// The limits of one topic arbiter.
+public struct TopicArbiterOptions: Hashable, Sendable {
+    /// How many paths deliver the feed: 1 to 8.
+    public var paths: Int
+    /// Handles at or above it are refused and counted.
+    public var maximumTopics = 200_000
+    /// How long a topic waits for the other paths, if several are active.
+    public var reorderTime: Duration = .milliseconds(20)
+    /// How many messages of one topic, and of all together, may wait.
+    public var heldPerTopic = 64
+    public var heldInAll = 4096
+    /// The first number of a topic in a session that begins while the arbiter runs; `nil`: whatever comes
+    /// first.
+    public var sessionStart: UInt64? = 1
+    /// How long a session must be silent before a path that spoke of it is followed back to one that was left.
+    public var epochQuiet: Duration = .milliseconds(500)
+
+    public init(paths: Int) { self.paths = paths }
+}
+
+/// What a topic arbiter lets go.
+public struct TopicRelease: Hashable, Sendable {
+    public var topic: Int
+    public var released: Released
+
+    public init(topic: Int, _ released: Released) {
+        self.topic = topic
+        self.released = released
+    }
+}
+
+/// Merges the copies of many topics' messages into one ordered stream per topic, with exact gaps.
+public struct TopicArbiter: Sendable {
+    public let options: TopicArbiterOptions
+    public internal(set) var counters = ArbiterCounters()
+    /// The upstream's session; topics enter it one by one as they are heard of.
+    public internal(set) var session: UInt64?
+    /// The paths that are subscribed, a bit each.
+    public private(set) var active: UInt8 = 0
+
+    var topics: [TopicRecord] = []
+    var holds: [Int: TopicHold] = [:]
+    /// Topics in the order in which they began to wait; one that has ceased to wait is passed over.
+    var waiting: Deque<(topic: Int, since: Instant)> = []
+    var heldCount = 0
+    var released: Deque<TopicRelease> = []
+    /// Active paths whose last word was not of the current session, a bit each.
+    var strayed: UInt8 = 0
+    /// Paths that have spoken of the current session, a bit each, and when that was last.
+    var spoke: UInt8 = 0
+    var lastWord = Instant.zero
+    var left: [UInt64] = []
+
+    /// - Precondition: 1 to 8 paths.
+    public init(options: TopicArbiterOptions) {
+        precondition((1...8).contains(options.paths), "a topic arbiter has 1 to 8 paths")
+        self.options = options
+    }
+
+    /// A path is subscribed, or not any more. At first none is.
+    public mutating func set(_ path: UInt8, isActive: Bool) {
+        let bit: UInt8 = 1 << (path & 7)
+        active = isActive ? active | bit : active & ~bit
+        strayed &= active
+    }
+
+    /// The last number of a topic that was delivered or told; 0: none.
+    public func last(of topic: Int) -> UInt64 { topics.indices.contains(topic) ? topics[topic].last : 0 }
+
+    /// The epoch of a topic's last message; `nil`: nothing of it was heard.
+    public func epoch(of topic: Int) -> UInt64? {
+        topics.indices.contains(topic) && topics[topic].isKnown ? topics[topic].session : nil
+    }
+
+    /// Judges one message of a topic. Besides the active paths' messages those that a path sent before it
+    /// was left are welcome, if they belong to the current session.
+    public mutating func offer(
+        topic: Int, _ arrival: Arrival, payload: ArraySlice<UInt8>, at now: Instant
+    ) -> Offer {
+        guard arrival.sequence != 0, arrival.sequence != .max else {
+            counters.implausible += 1
+            return .refused
+        }
+        guard admit(topic) else { return .refused }
+        guard follows(arrival, at: now) else {
+            counters.oldEpoch += 1
+            return .oldEpoch
+        }
+        guard topics[topic].goesStraightThrough(arrival) else {
+            return weigh(topic, arrival, payload, at: now)
+        }
+        topics[topic].last = arrival.sequence
+        counters.delivered &+= 1
+        return .deliver
+    }
+
+    /// An upstream's idle frame: `arrival.sequence` is the last number of the topic that its path has sent,
+    /// 0 if there is none. What is missing up to there is a gap. Only active paths are believed.
+    public mutating func caughtUp(topic: Int, _ arrival: Arrival, at now: Instant) {
+        guard active & arrival.pathBit != 0, arrival.sequence != .max, admit(topic) else { return }
+        guard follows(arrival, at: now) else { return counters.oldEpoch += 1 }
+        if !topics[topic].isKnown {
+            topics[topic].begin(session: arrival.session, after: arrival.sequence)
+        }
+        enter(arrival.session, topic, first: arrival.sequence)
+        guard arrival.sequence > topics[topic].last else { return }
+        hold(topic, through: arrival.sequence, at: now)
+        if !mayWait { settle(topic, cause: .passed) }
+        makeRoom()
+    }
+
+    /// The next item that is to be published; `nil`: nothing more for now.
+    public mutating func nextReleased() -> TopicRelease? { released.popFirst() }
+
+    /// Whether `nextReleased` has something.
+    public var mayRelease: Bool { !released.isEmpty }
+
+    /// When `tick` must be called; `nil`: nothing waits.
+    public var deadline: Instant? { waiting.first.map { $0.since + options.reorderTime } }
+
+    /// Time has passed: what waited long enough is let go, with its gaps.
+    public mutating func tick(at now: Instant) {
+        while let first = waiting.first, first.since + options.reorderTime <= now {
+            waiting.removeFirst()
+            if holds[first.topic]?.since == first.since { settle(first.topic, cause: .timeout) }
+        }
+    }
+
+    /// More than one path is active: the others may have what is missing.
+    var mayWait: Bool { active.nonzeroBitCount > 1 }
+}

@@ -1,0 +1,223 @@
+// One topic's numbers, its changes of session, and what waits for the other path.
+import Basics
+import DequeModule
+
+/// Where a topic stands.
+struct TopicRecord {
+    var session: UInt64 = 0
+    /// The last number that was delivered or told.
+    var last: UInt64 = 0
+    /// Where it stood in the session before this one, in case that is resumed.
+    var formerSession: UInt64 = 0
+    var formerLast: UInt64 = 0
+    var isKnown = false
+    var hasFormer = false
+    var isHolding = false
+
+    @inline(__always)
+    func goesStraightThrough(_ arrival: Arrival) -> Bool {
+        isKnown && !isHolding && session == arrival.session && arrival.sequence == last &+ 1
+    }
+
+    mutating func begin(session: UInt64, after last: UInt64) {
+        (self.session, self.last, isKnown) = (session, last, true)
+    }
+
+    /// Enters another session and returns whether it is the one before.
+    mutating func enter(_ next: UInt64, after start: UInt64) -> Bool {
+        let resumes = hasFormer && formerSession == next
+        let former = (session, last)
+        (session, last) = (next, resumes ? formerLast : start)
+        (formerSession, formerLast) = former
+        hasFormer = true
+        return resumes
+    }
+}
+
+/// The messages of one topic that wait, and up to where its numbers are known to exist.
+struct TopicHold {
+    var since: Instant
+    var through: UInt64
+    /// In ascending order.
+    var messages: [HeldMessage] = []
+
+    /// Puts a message in its place; false: it is there already.
+    mutating func insert(_ message: HeldMessage) -> Bool {
+        let sequence = message.arrival.sequence
+        let place = messages.firstIndex { $0.arrival.sequence >= sequence } ?? messages.count
+        guard place == messages.count || messages[place].arrival.sequence != sequence else { return false }
+        messages.insert(message, at: place)
+        return true
+    }
+}
+
+extension TopicArbiter {
+    /// How many left sessions are remembered.
+    private static let leftCapacity = 8
+
+    mutating func admit(_ topic: Int) -> Bool {
+        guard topic >= topics.count else { return topic >= 0 }
+        guard topic < options.maximumTopics else {
+            counters.overflow += 1
+            return false
+        }
+        topics.append(contentsOf: repeatElement(TopicRecord(), count: topic + 1 - topics.count))
+        return true
+    }
+
+    /// Whether the arrival belongs to the current session, which it may be the one to begin. Only active
+    /// paths begin one, and one that was left only when no active path is on the current one any more.
+    @inline(__always)
+    mutating func follows(_ arrival: Arrival, at now: Instant) -> Bool {
+        guard session == arrival.session || changesSession(arrival, at: now) else { return false }
+        lastWord = now
+        let bit = arrival.pathBit
+        if spoke & ~strayed & bit == 0 { (spoke, strayed) = (spoke | bit, strayed & ~bit) }
+        return true
+    }
+
+    private mutating func changesSession(_ arrival: Arrival, at now: Instant) -> Bool {
+        guard let current = session else {
+            session = arrival.session
+            return true
+        }
+        guard active & arrival.pathBit != 0 else { return false }
+        if left.contains(arrival.session) {
+            strayed |= arrival.pathBit
+            guard active & ~strayed == 0, mayResume(arrival, at: now) else { return false }
+            left.removeAll { $0 == arrival.session }
+        }
+        if left.count == Self.leftCapacity { left.removeFirst() }
+        left.append(current)
+        session = arrival.session
+        (spoke, strayed) = (0, 0)
+        counters.epochs += 1
+        return true
+    }
+
+    /// A path that has spoken of the current session itself must have ceased to, before it is believed that
+    /// it went back: an upstream that mixes two sessions does not make every topic jump to and fro.
+    private func mayResume(_ arrival: Arrival, at now: Instant) -> Bool {
+        spoke & arrival.pathBit == 0 || now - lastWord >= options.epochQuiet
+    }
+
+    /// The slow path of `offer`.
+    mutating func weigh(
+        _ topic: Int, _ arrival: Arrival, _ payload: ArraySlice<UInt8>, at now: Instant
+    ) -> Offer {
+        if !topics[topic].isKnown {
+            topics[topic].begin(session: arrival.session, after: arrival.sequence - 1)
+        }
+        let hasEntered = enter(arrival.session, topic, first: arrival.sequence - 1)
+        guard arrival.sequence > topics[topic].last else {
+            counters.duplicates += 1
+            return .duplicate
+        }
+        if arrival.sequence == topics[topic].last + 1, !hasEntered {
+            topics[topic].last = arrival.sequence
+            counters.delivered += 1
+            settle(topic, cause: nil)
+            return .deliver
+        }
+        return wait(topic, arrival, payload, at: now)
+    }
+
+    private mutating func wait(
+        _ topic: Int, _ arrival: Arrival, _ payload: ArraySlice<UInt8>, at now: Instant
+    ) -> Offer {
+        hold(topic, through: arrival.sequence, at: now)
+        let message = HeldMessage(arrival: arrival, epoch: arrival.session, payload: Array(payload))
+        guard holds[topic]?.insert(message) == true else {
+            counters.duplicates += 1
+            return .duplicate
+        }
+        heldCount += 1
+        counters.held += 1
+        if !mayWait {
+            settle(topic, cause: .passed)
+        } else if holds[topic].map({ $0.messages.count >= options.heldPerTopic }) == true {
+            settle(topic, cause: .windowFull)
+        } else {
+            settle(topic, cause: nil)
+        }
+        makeRoom()
+        return .held
+    }
+
+    /// Moves a topic to the current session if it is not there yet, and tells what it was waiting for.
+    @discardableResult
+    mutating func enter(_ session: UInt64, _ topic: Int, first: UInt64) -> Bool {
+        guard topics[topic].session != session else { return false }
+        settle(topic, cause: .epochLeft)
+        let from = topics[topic].session
+        let start = options.sessionStart.map { max($0, 1) - 1 } ?? first
+        let resumes = topics[topic].enter(session, after: min(start, first))
+        let change = EpochChange(from: from, epoch: session, cause: resumes ? .resumed : .session)
+        released.append(TopicRelease(topic: topic, .epoch(change)))
+        return true
+    }
+
+    /// The topic's numbers are known up to `sequence`; it begins to wait if it does not wait already.
+    mutating func hold(_ topic: Int, through sequence: UInt64, at now: Instant) {
+        if let through = holds[topic]?.through {
+            holds[topic]?.through = max(through, sequence)
+        } else {
+            holds[topic] = TopicHold(since: now, through: sequence)
+            topics[topic].isHolding = true
+            waiting.append((topic, now))
+        }
+    }
+
+    /// Lets go what a topic holds: what is next, and, given a cause, everything with the gaps between.
+    mutating func settle(_ topic: Int, cause: GapCause?) {
+        guard topics[topic].isHolding, let hold = holds.removeValue(forKey: topic) else { return }
+        var rest = hold.messages[...]
+        while let first = rest.first {
+            let sequence = first.arrival.sequence
+            if sequence > topics[topic].last + 1 {
+                guard let cause else { break }
+                tell(topic, through: sequence - 1, cause)
+            }
+            rest.removeFirst()
+            heldCount -= 1
+            if sequence > topics[topic].last { release(topic, first) }
+        }
+        if let cause, hold.through > topics[topic].last { tell(topic, through: hold.through, cause) }
+        topics[topic].isHolding = hold.through > topics[topic].last
+        if topics[topic].isHolding {
+            holds[topic] = TopicHold(since: hold.since, through: hold.through, messages: Array(rest))
+        } else {
+            forgetWaiting()
+        }
+    }
+
+    private mutating func release(_ topic: Int, _ message: HeldMessage) {
+        topics[topic].last = message.arrival.sequence
+        counters.delivered += 1
+        released.append(TopicRelease(topic: topic, .message(message)))
+    }
+
+    private mutating func tell(_ topic: Int, through last: UInt64, _ cause: GapCause) {
+        let range = SequenceRange(topics[topic].last + 1, last)
+        topics[topic].last = last
+        counters.gapsTold &+= range.count
+        counters.gapRanges += 1
+        let gap = Gap(epoch: topics[topic].session, range: range, cause: cause)
+        released.append(TopicRelease(topic: topic, .gap(gap)))
+    }
+
+    /// Too many wait in all: those that have waited longest wait no more.
+    mutating func makeRoom() {
+        while heldCount > options.heldInAll || waiting.count > 2 * options.heldInAll,
+            let oldest = waiting.popFirst()
+        {
+            if holds[oldest.topic]?.since == oldest.since { settle(oldest.topic, cause: .windowFull) }
+        }
+    }
+
+    /// Drops the places of topics that wait no more from the front of the queue, so that it stays as short
+    /// as what really waits.
+    private mutating func forgetWaiting() {
+        while let first = waiting.first, holds[first.topic]?.since != first.since { waiting.removeFirst() }
+    }
+}

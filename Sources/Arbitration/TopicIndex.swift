@@ -1,0 +1,35 @@
+// Topics as small numbers: each topic that is met gets the next handle, so that everything that is known of
+// topics lies in arrays.
+
+/// A bounded dictionary from topics to handles, 0, 1, 2 …; handles are never given up.
+public struct TopicIndex: Sendable {
+    private var handles: [ArraySlice<UInt8>: Int] = [:]
+    private var topics: [ArraySlice<UInt8>] = []
+    public let capacity: Int
+    /// How often a topic was refused because there were too many.
+    public private(set) var refused: UInt64 = 0
+
+    public init(capacity: Int) { self.capacity = capacity }
+
+    public var count: Int { topics.count }
+
+    /// The bytes that a handle stands for.
+    public subscript(handle: Int) -> ArraySlice<UInt8> { topics[handle] }
+
+    /// The handle of a topic that is known; `nil`: it is not.
+    public func find(_ topic: ArraySlice<UInt8>) -> Int? { handles[topic] }
+
+    /// The handle of a topic, a new one if need be; `nil`: there are too many, counted.
+    public mutating func intern(_ topic: ArraySlice<UInt8>) -> Int? {
+        if let handle = handles[topic] { return handle }
+        guard topics.count < capacity else {
+            refused += 1
+            return nil
+        }
+        // A copy: a slice would keep the whole buffer that it was read into.
+        let own = ArraySlice(Array(topic))
+        topics.append(own)
+        handles[own] = topics.count - 1
+        return topics.count - 1
+    }
+}

@@ -1,0 +1,151 @@
+// When a channel is called live, recovering, stale or closed.
+import Arbitration
+import Basics
+import Testing
+import Wire
+
+@Suite struct ChannelMachineTests {
+    private var channel: ChannelMachine
+
+    init() {
+        let options = ChannelOptions(freshness: .seconds(1), controlEvery: .milliseconds(100))
+        channel = ChannelMachine(options: options, active: [0], at: milliseconds(0))
+    }
+
+    /// Ticks at each deadline until `end`, and returns the states with their times.
+    private func states(_ channel: inout ChannelMachine, until end: Int64) -> [String] {
+        var states: [String] = []
+        while channel.deadline <= milliseconds(end) {
+            let now = channel.deadline
+            for case .state(let state, let reason, _) in channel.tick(at: now) {
+                states.append("\(now.nanoseconds / 1_000_000) \(state): \(reason)")
+            }
+        }
+        return states
+    }
+
+    @Test mutating func `a channel is recovering until it is heard, and stale if it never is`() {
+        #expect(channel.state == .recovering)
+        #expect(states(&channel, until: 2000) == ["1000 stale: no word from upstream for 1000 ms"])
+        #expect(channel.heard(0, at: milliseconds(2000)) == [.state(.live, .complete, path: 0)])
+    }
+
+    @Test mutating func `a heartbeat keeps a quiet channel live`() {
+        #expect(channel.heard(0, at: milliseconds(0)) == [.state(.live, .complete, path: 0)])
+        for second: Int64 in 1...10 {
+            #expect(states(&channel, until: second * 900).isEmpty)
+            #expect(channel.heard(0, at: milliseconds(second * 900)).isEmpty)
+        }
+        #expect(channel.state == .live)
+    }
+
+    @Test mutating func `silence is told at the very end of the freshness limit`() {
+        _ = channel.heard(0, at: milliseconds(0))
+        _ = channel.heard(0, at: milliseconds(333))
+        #expect(states(&channel, until: 3000) == ["1333 stale: no word from upstream for 1000 ms"])
+        #expect(channel.flags(sourceTime: nil, wall: WallTime(nanoseconds: 0)) == .stale)
+    }
+
+    @Test mutating func `a path that is not in use keeps nothing alive`() {
+        _ = channel.heard(0, at: milliseconds(0))
+        for time: Int64 in stride(from: 0, through: 2000, by: 100) {
+            _ = channel.heard(1, at: milliseconds(time))
+            _ = channel.tick(at: milliseconds(time))
+        }
+        #expect(channel.state == .stale)
+    }
+
+    @Test mutating func `a failover is recovering until everything is subscribed again`() {
+        _ = channel.heard(0, at: milliseconds(0))
+        _ = channel.heard(1, at: milliseconds(0))
+        #expect(
+            channel.failoverBegan(to: [1], because: "nic/eth0 is critical", at: milliseconds(300))
+                == [.state(.recovering, .failover("nic/eth0 is critical"), path: 1)])
+        #expect(channel.flags(sourceTime: nil, wall: WallTime(nanoseconds: 0)) == .recovering)
+        #expect(channel.heard(1, at: milliseconds(310)).isEmpty)
+        #expect(channel.resubscribed(at: milliseconds(320)) == [.state(.live, .complete, path: 1)])
+    }
+
+    @Test mutating func `a failover to a path that says nothing is not live and then stale`() {
+        _ = channel.heard(0, at: milliseconds(0))
+        _ = channel.failoverBegan(to: [1], because: "silent", at: milliseconds(300))
+        #expect(channel.resubscribed(at: milliseconds(310)) == [.state(.recovering, .joining, path: 1)])
+        #expect(states(&channel, until: 2000) == ["1000 stale: no word from upstream for 1000 ms"])
+    }
+
+    @Test mutating func `a hole makes a channel recovering only if it stays`() {
+        _ = channel.heard(0, at: milliseconds(0))
+        _ = channel.hole(isOpen: true, at: milliseconds(10))
+        #expect(states(&channel, until: 100).isEmpty)
+        _ = channel.hole(isOpen: false, at: milliseconds(100))
+        _ = channel.hole(isOpen: true, at: milliseconds(150))
+        #expect(states(&channel, until: 300) == ["250 recovering: a gap is open"])
+        #expect(
+            channel.hole(isOpen: false, at: milliseconds(300)) == [.state(.live, .complete, path: 0)])
+    }
+
+    @Test mutating func `the end of the session closes the channel until something new comes`() {
+        _ = channel.heard(0, at: milliseconds(0))
+        _ = channel.published(sequence: 9, at: milliseconds(0))
+        #expect(
+            channel.sessionEnded(next: 10, at: milliseconds(5)) == [.state(.closed, .sessionEnded, path: 0)])
+        #expect(states(&channel, until: 5000).isEmpty)
+        _ = channel.heard(0, at: milliseconds(5000))
+        #expect(channel.published(sequence: 9, at: milliseconds(5000)).isEmpty)
+        #expect(channel.state == .closed)
+        #expect(channel.epochChanged(at: milliseconds(5000)) == [.state(.live, .complete, path: 0)])
+    }
+
+    @Test mutating func `a message past the end opens the channel again`() {
+        _ = channel.heard(0, at: milliseconds(0))
+        _ = channel.sessionEnded(next: 10, at: milliseconds(5))
+        #expect(
+            channel.published(sequence: 10, at: milliseconds(6)) == [.state(.live, .complete, path: 0)])
+    }
+
+    @Test mutating func `without a directory a channel is recovering`() {
+        _ = channel.heard(0, at: milliseconds(0))
+        #expect(
+            channel.directory(isKnown: false, at: milliseconds(1))
+                == [.state(.recovering, .noDirectory, path: 0)])
+        #expect(channel.directory(isKnown: true, at: milliseconds(2)) == [.state(.live, .complete, path: 0)])
+    }
+
+    @Test mutating func `heartbeats count what was published and what is missing`() {
+        #expect(channel.tick(at: milliseconds(0)) == [.heartbeat(last: 0, messages: 0, missing: 0)])
+        _ = channel.heard(0, at: milliseconds(10))
+        _ = channel.published(sequence: 1, at: milliseconds(10))
+        let gap = Gap(epoch: 7, range: SequenceRange(2, 4), cause: .timeout)
+        #expect(channel.told(gap, at: milliseconds(30)) == [.gap(gap)])
+        #expect(channel.deadline == milliseconds(100))
+        #expect(channel.tick(at: milliseconds(99)).isEmpty)
+        #expect(channel.tick(at: milliseconds(101)) == [.heartbeat(last: 4, messages: 1, missing: 3)])
+        #expect(channel.deadline == milliseconds(200))
+        _ = channel.tick(at: milliseconds(950))
+        #expect(channel.deadline == milliseconds(1010))
+    }
+
+    @Test mutating func `a heartbeat after the limit says stale first`() {
+        _ = channel.heard(0, at: milliseconds(0))
+        #expect(
+            channel.tick(at: milliseconds(1500)) == [
+                .state(.stale, .silent(.seconds(1)), path: 0), .heartbeat(last: 0, messages: 0, missing: 0),
+            ])
+    }
+
+    @Test mutating func `data older than the freshness limit is late`() {
+        _ = channel.heard(0, at: milliseconds(0))
+        let sent = WallTime(nanoseconds: 5_000_000_000)
+        #expect(channel.flags(sourceTime: sent, wall: sent + .seconds(1)) == [])
+        #expect(channel.flags(sourceTime: sent, wall: sent + .milliseconds(1001)) == .late)
+        #expect(channel.flags(sourceTime: nil, wall: sent) == [])
+    }
+
+    @Test mutating func `two paths in use have no single active one`() {
+        _ = channel.heard(0, at: milliseconds(0))
+        #expect(channel.use([0, 1], at: milliseconds(1)).isEmpty)
+        #expect(
+            channel.failoverBegan(to: [0, 1], because: "test", at: milliseconds(2))
+                == [.state(.recovering, .failover("test"), path: nil)])
+    }
+}

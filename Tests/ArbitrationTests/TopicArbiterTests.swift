@@ -1,0 +1,242 @@
+// Topics that are numbered each by itself, on one path at a time and on two at once.
+import Arbitration
+import Basics
+import Testing
+
+/// A dialogue with a topic arbiter, in milliseconds.
+private struct TopicDialogue {
+    var arbiter: TopicArbiter
+    var now = milliseconds(1000)
+
+    init(active: [UInt8] = [0], _ change: (inout TopicArbiterOptions) -> Void = { _ in }) {
+        var options = TopicArbiterOptions(paths: 2)
+        change(&options)
+        arbiter = TopicArbiter(options: options)
+        for path in active { arbiter.set(path, isActive: true) }
+    }
+
+    private func arrival(_ sequence: UInt64, _ path: UInt8, _ session: UInt64) -> Arrival {
+        Arrival(path: path, session: session, sequence: sequence, receivedAt: WallTime(nanoseconds: 0))
+    }
+
+    mutating func offer(
+        _ sequence: UInt64, topic: Int = 0, path: UInt8 = 0, session: UInt64 = 7
+    ) -> [Published] {
+        let verdict = arbiter.offer(
+            topic: topic, arrival(sequence, path, session), payload: [1, 2, 3][...], at: now)
+        let drained = drain()
+        return (verdict == .deliver ? [.message(sequence)] : [.refused(verdict)]) + drained
+    }
+
+    mutating func caughtUp(
+        _ last: UInt64, topic: Int = 0, path: UInt8 = 0, session: UInt64 = 7
+    ) -> [Published] {
+        arbiter.caughtUp(topic: topic, arrival(last, path, session), at: now)
+        return drain()
+    }
+
+    mutating func tick(after count: Int64) -> [Published] {
+        now = now + .milliseconds(count)
+        arbiter.tick(at: now)
+        return drain()
+    }
+
+    mutating func move(from old: UInt8, to new: UInt8) {
+        arbiter.set(old, isActive: false)
+        arbiter.set(new, isActive: true)
+    }
+
+    private mutating func drain() -> [Published] {
+        var published: [Published] = []
+        while let next = arbiter.nextReleased() { published.append(Published(next.released)) }
+        return published
+    }
+}
+
+@Suite struct TopicArbiterTests {
+    @Test func `each topic has its own numbers`() {
+        var dialogue = TopicDialogue()
+        #expect(dialogue.offer(10, topic: 0) == [.message(10)])
+        #expect(dialogue.offer(3, topic: 5) == [.message(3)])
+        #expect(dialogue.offer(11, topic: 0) == [.message(11)])
+        #expect(dialogue.arbiter.last(of: 0) == 11)
+        #expect(dialogue.arbiter.last(of: 5) == 3)
+        #expect(dialogue.arbiter.epoch(of: 5) == 7)
+        #expect(dialogue.arbiter.epoch(of: 4) == nil)
+    }
+
+    @Test func `on one path what was passed is told at once`() {
+        var dialogue = TopicDialogue()
+        _ = dialogue.offer(1)
+        #expect(dialogue.offer(4) == [.refused(.held), .gap(2, 3, .passed), .message(4)])
+        #expect(dialogue.offer(3) == [.refused(.duplicate)])
+        #expect(dialogue.arbiter.counters.gapsTold == 2)
+        #expect(dialogue.arbiter.deadline == nil)
+    }
+
+    @Test func `what the old path still brings after a move is welcome or a duplicate`() {
+        var dialogue = TopicDialogue()
+        _ = dialogue.offer(1)
+        dialogue.move(from: 0, to: 1)
+        #expect(dialogue.offer(2, path: 0) == [.message(2)])
+        #expect(dialogue.offer(2, path: 1) == [.refused(.duplicate)])
+        #expect(dialogue.offer(3, path: 1) == [.message(3)])
+    }
+
+    @Test func `the idle frame that answers a subscription shows a missing tail`() {
+        var dialogue = TopicDialogue()
+        _ = dialogue.offer(1)
+        dialogue.move(from: 0, to: 1)
+        #expect(dialogue.caughtUp(4, path: 0) == [])
+        #expect(dialogue.caughtUp(4, path: 1) == [.gap(2, 4, .passed)])
+        #expect(dialogue.caughtUp(4, path: 1) == [])
+        #expect(dialogue.offer(5, path: 1) == [.message(5)])
+    }
+
+    @Test func `an idle frame of a topic that is new is its start and no gap`() {
+        var dialogue = TopicDialogue()
+        #expect(dialogue.caughtUp(40) == [])
+        #expect(dialogue.offer(42) == [.refused(.held), .gap(41, 41, .passed), .message(42)])
+    }
+
+    @Test func `another session resets each topic as it comes`() {
+        var dialogue = TopicDialogue()
+        _ = dialogue.offer(100, topic: 0)
+        _ = dialogue.offer(200, topic: 1)
+        #expect(
+            dialogue.offer(1, topic: 0, session: 9) == [.refused(.held), .epoch(9, .session), .message(1)])
+        #expect(dialogue.offer(201, topic: 1) == [.refused(.oldEpoch)])
+        #expect(dialogue.caughtUp(2, topic: 1, session: 9) == [.epoch(9, .session), .gap(1, 2, .passed)])
+        #expect(dialogue.offer(2, topic: 0, session: 9) == [.message(2)])
+        #expect(dialogue.arbiter.counters.epochs == 1)
+        #expect(dialogue.arbiter.counters.oldEpoch == 1)
+    }
+
+    @Test func `going back to a session resumes its numbers`() {
+        var dialogue = TopicDialogue()
+        _ = dialogue.offer(100)
+        dialogue.move(from: 0, to: 1)
+        #expect(
+            dialogue.offer(1, path: 1, session: 9) == [.refused(.held), .epoch(9, .session), .message(1)])
+        #expect(dialogue.offer(101, path: 0) == [.refused(.oldEpoch)])
+        dialogue.move(from: 1, to: 0)
+        #expect(
+            dialogue.offer(103, path: 0) == [
+                .refused(.held), .epoch(7, .resumed), .gap(101, 102, .passed), .message(103),
+            ])
+    }
+
+    @Test func `a path goes back to a session that it left only after some silence`() {
+        var dialogue = TopicDialogue()
+        _ = dialogue.offer(100)
+        _ = dialogue.offer(1, session: 9)
+        #expect(dialogue.offer(101) == [.refused(.oldEpoch)])
+        #expect(dialogue.tick(after: 500) == [])
+        #expect(
+            dialogue.offer(102) == [
+                .refused(.held), .epoch(7, .resumed), .gap(101, 101, .passed), .message(102),
+            ])
+    }
+
+    @Test func `with two paths active a hole waits for the other one`() {
+        var dialogue = TopicDialogue(active: [0, 1])
+        _ = dialogue.offer(1)
+        #expect(dialogue.offer(3, path: 0) == [.refused(.held)])
+        #expect(dialogue.arbiter.deadline == dialogue.now + .milliseconds(20))
+        #expect(dialogue.offer(3, path: 1) == [.refused(.duplicate)])
+        #expect(dialogue.offer(2, path: 1) == [.message(2), .message(3)])
+        #expect(dialogue.arbiter.deadline == nil)
+        #expect(dialogue.offer(4, path: 1) == [.message(4)])
+    }
+
+    @Test func `with two paths active a hole is told in the end`() {
+        var dialogue = TopicDialogue(active: [0, 1])
+        _ = dialogue.offer(1)
+        _ = dialogue.offer(3)
+        #expect(dialogue.caughtUp(6, path: 1) == [])
+        #expect(dialogue.tick(after: 19) == [])
+        #expect(
+            dialogue.tick(after: 1) == [.gap(2, 2, .timeout), .message(3), .gap(4, 6, .timeout)])
+    }
+
+    @Test func `what waits is bounded for each topic and in all`() {
+        var dialogue = TopicDialogue(active: [0, 1]) {
+            $0.heldPerTopic = 2
+            $0.heldInAll = 2
+        }
+        _ = dialogue.offer(1, topic: 0)
+        _ = dialogue.offer(3, topic: 0)
+        #expect(
+            dialogue.offer(4, topic: 0) == [
+                .refused(.held), .gap(2, 2, .windowFull), .message(3), .message(4),
+            ])
+        for topic in 1...3 { _ = dialogue.offer(1, topic: topic) }
+        #expect(dialogue.offer(3, topic: 1) == [.refused(.held)])
+        #expect(dialogue.offer(3, topic: 2) == [.refused(.held)])
+        #expect(
+            dialogue.offer(3, topic: 3) == [.refused(.held), .gap(2, 2, .windowFull), .message(3)])
+        #expect(dialogue.arbiter.last(of: 1) == 3)
+        #expect(dialogue.arbiter.last(of: 3) == 1)
+    }
+
+    @Test func `topics beyond the bound and impossible numbers are refused`() {
+        var dialogue = TopicDialogue { $0.maximumTopics = 2 }
+        #expect(dialogue.offer(1, topic: 2) == [.refused(.refused)])
+        #expect(dialogue.offer(0, topic: 1) == [.refused(.refused)])
+        #expect(dialogue.offer(.max, topic: 1) == [.refused(.refused)])
+        #expect(dialogue.offer(.max - 1, topic: 1) == [.message(.max - 1)])
+        #expect(dialogue.caughtUp(.max, topic: 1) == [])
+        #expect(dialogue.arbiter.counters.overflow == 1)
+        #expect(dialogue.arbiter.counters.implausible == 2)
+    }
+
+    @Test func `handles are dense and bounded`() {
+        var index = TopicIndex(capacity: 2)
+        #expect(index.intern(Array("a/".utf8)[...]) == 0)
+        #expect(index.intern(Array("xb/".utf8)[1...]) == 1)
+        #expect(index.intern(Array("b/".utf8)[...]) == 1)
+        #expect(index.intern(Array("c/".utf8)[...]) == nil)
+        #expect(index.find(Array("c/".utf8)[...]) == nil)
+        #expect(index.refused == 1)
+        #expect(index[1].elementsEqual("b/".utf8))
+    }
+
+    @Test(arguments: 0..<20) func `each topic's numbers come once, in order, or as a gap`(seed: UInt64) {
+        var random = SeededGenerator(state: seed)
+        var dialogue = TopicDialogue(active: seed % 2 == 0 ? [0] : [0, 1])
+        var next: [UInt64] = Array(repeating: 1, count: 20)
+        var due: [UInt64] = Array(repeating: 0, count: 20)
+        let loss = Int.random(in: 0...30, using: &random)
+        func judge(_ topic: Int, _ first: UInt64, _ last: UInt64) {
+            if due[topic] != 0 { #expect(first == due[topic], "seed \(seed), topic \(topic)") }
+            due[topic] = last + 1
+        }
+        func drain() {
+            while let item = dialogue.arbiter.nextReleased() {
+                switch item.released {
+                case .message(let held): judge(item.topic, held.arrival.sequence, held.arrival.sequence)
+                case .gap(let gap): judge(item.topic, gap.range.first, gap.range.last)
+                case .epoch, .divergence: Issue.record("seed \(seed): \(item)")
+                }
+            }
+        }
+        for _ in 0..<2000 {
+            let topic = Int.random(in: 0..<20, using: &random)
+            for path: UInt8 in 0...1 where !random.chance(loss) {
+                let arrival = Arrival(
+                    path: path, session: 7, sequence: next[topic], receivedAt: WallTime(nanoseconds: 0))
+                let verdict = dialogue.arbiter.offer(
+                    topic: topic, arrival, payload: [1][...], at: dialogue.now)
+                if verdict == .deliver { judge(topic, next[topic], next[topic]) }
+                drain()
+            }
+            next[topic] += 1
+            dialogue.now = dialogue.now + .microseconds(500)
+            dialogue.arbiter.tick(at: dialogue.now)
+            drain()
+        }
+        dialogue.arbiter.tick(at: dialogue.now + .seconds(1))
+        drain()
+        #expect(dialogue.arbiter.deadline == nil)
+    }
+}
