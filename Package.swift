@@ -69,7 +69,7 @@ let package = Package(
         module("Arbitration", ["Basics", "Wire", deque]),
         module("FeedProtocols", ["Basics", "Wire"]),
         module("Linux", ["Basics", "CLinux", "CSystemd", logging]),
-        module("Reactor", ["Basics", "Linux", "CSystemd"]),
+        module("Reactor", ["Basics", "Linux", "CLinux", "CSystemd"]),
         module("Messaging", ["Basics", "Wire", "Linux", "Reactor", "CZeroMQ", logging]),
         module("Configuration", ["Basics", "Wire", toml]),
         module("Terminal", ["Basics", "Wire"]),
@@ -93,7 +93,7 @@ let package = Package(
             "holdfast",
             [
                 "Basics", "Wire", "FeedProtocols", "Linux", "Reactor", "Messaging", "Configuration",
-                "Terminal", logging, arguments,
+                "Terminal", "CLinux", logging, arguments,
             ]),
 
         tests("Basics", []),

@@ -1,0 +1,34 @@
+// What Package.swift says of the targets, read as text: SwiftPM itself does not refuse an import that nobody
+// declared.
+
+struct Manifest {
+    /// The dependencies of each module and program, by target; products by the name of their module.
+    var dependencies: [String: [String]] = [:]
+
+    /// The constants by which Package.swift names the products of other packages.
+    private static let products = [
+        "logging": "Logging", "toml": "TOMLKit", "deque": "DequeModule", "arguments": "ArgumentParser",
+    ]
+
+    init() throws {
+        let text = try Repository.text("Package.swift").replacing(/\s+/, with: " ")
+        for match in text.matches(of: /\b(?:module|program)\( ?"([\w-]+)", \[([^\]]*)\] ?\)/) {
+            let words = match.2.split(separator: ",").map { $0.filter { $0 != " " } }.filter { !$0.isEmpty }
+            dependencies[String(match.1)] = words.map { word in
+                word.hasPrefix("\"") ? word.filter { $0 != "\"" } : Self.products[word] ?? word
+            }
+        }
+    }
+
+    /// The layers of the design, lowest first; an arrow goes from a layer to a lower one.
+    static let layers: [[String]] = [
+        ["Basics", "CLinux", "CSystemd", "CZeroMQ", "Logging", "TOMLKit", "DequeModule", "ArgumentParser"],
+        ["Linux", "Wire"],
+        ["Reactor"],
+        ["Detection", "Arbitration", "FeedProtocols", "Messaging", "Configuration", "Terminal"],
+        ["Watchers", "Gateway"],
+        ["holdfast", "holdfast-agent", "holdfast-gateway"],
+    ]
+
+    static func layer(of module: String) -> Int? { layers.firstIndex { $0.contains(module) } }
+}
