@@ -111,7 +111,7 @@ let package = Package(
             "Gateway",
             [
                 "Basics", "Wire", "Arbitration", "FeedProtocols", "Linux", "Reactor", "Messaging",
-                "Configuration",
+                "Configuration", logging,
             ]),
         .testTarget(name: "TidyTests", swiftSettings: careful),
     ],

@@ -42,6 +42,10 @@ public struct PathMachine: Sendable {
     /// Whether the path carries data subscriptions.
     public func isSubscribed(_ path: Int) -> Bool { records[path].isSubscribed }
     public func lastHeard(_ path: Int) -> Instant? { records[path].lastHeard }
+    /// Whether any path was ever heard.
+    public var hasHeard: Bool { records.contains { $0.lastHeard != nil } }
+    /// Whether the feed's path has every subscription that is wanted.
+    public var isSettled: Bool { records[current].isResubscribed }
 
     public var redundancy: Redundancy {
         let well = records.count { $0.isWell }

@@ -34,6 +34,8 @@ public final class MessagingContext {
 /// The socket types that Holdfast uses.
 public enum SocketType: Sendable {
     case xpub, sub, router, dealer
+    /// For the events of a `SocketMonitor`.
+    case pair
 
     var code: Int32 {
         switch self {
@@ -41,6 +43,7 @@ public enum SocketType: Sendable {
         case .sub: ZMQ_SUB
         case .router: ZMQ_ROUTER
         case .dealer: ZMQ_DEALER
+        case .pair: ZMQ_PAIR
         }
     }
 }
@@ -102,6 +105,13 @@ public final class Socket {
         guard unsafe zmq_getsockopt(socket, ZMQ_LAST_ENDPOINT, &buffer, &size) == 0 else { return "" }
         return String(decoding: buffer.prefix { $0 != 0 }, as: UTF8.self)
     }
+
+    /// Has libzmq tell about connections on an `inproc` endpoint; see `SocketMonitor`.
+    func startMonitor(_ endpoint: String, events: Int32) throws(MessagingError) {
+        if unsafe zmq_socket_monitor(socket, endpoint, events) != 0 { throw MessagingError("zmq_socket_monitor") }
+    }
+
+    func stopMonitor() { unsafe zmq_socket_monitor(socket, nil, 0) }
 
     // MARK: Options
 

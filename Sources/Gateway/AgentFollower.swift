@@ -1,0 +1,143 @@
+// Follows one agent's health bus without a gap: subscribes, waits for its marker, asks for all states, and
+// asks again whenever it missed something. What changes goes to the feeds' path machines.
+import Basics
+import Configuration
+import Linux
+import Logging
+import Messaging
+import Reactor
+import Wire
+
+/// One agent, as the gateway hears it.
+final class AgentFollower {
+    /// Called with each change: the subject, its status, and when it happened, as far as that is known.
+    typealias OnChange = (Subject, Status, WallTime?) -> Void
+
+    /// How long an answer may take before it is asked for again.
+    static let patience: Duration = .seconds(1)
+
+    let endpoint: AgentEndpoint
+    private let loop: EventLoop
+    private let logger: Logger
+    private let onChange: OnChange
+    private var view = HealthView()
+    private var subscriber: Subscriber?
+    private var monitor: SocketMonitor?
+    private var requester: Requester?
+    private var timer: Timer?
+    private var askAgain: Instant?
+    private var nonces: UInt64 = 0
+    private var marker: String?
+
+    init(
+        _ context: MessagingContext, _ loop: EventLoop, _ endpoint: AgentEndpoint, logger: Logger,
+        onChange: @escaping OnChange
+    ) throws(BusError) {
+        self.endpoint = endpoint
+        self.loop = loop
+        self.logger = logger
+        self.onChange = onChange
+        requester = try Requester(context, loop, endpoint: endpoint.request) { [unowned self] in answered($0)
+        }
+        let subscriber = try Subscriber(context, loop, endpoint: endpoint.publish) { [unowned self] in
+            heard($0)
+        }
+        self.subscriber = subscriber
+        monitor = try SocketMonitor(context, loop, of: subscriber.socket) { [unowned self] event in
+            if case .handshakeSucceeded = event { join() }
+        }
+        do throws(SystemError) {
+            timer = try Timer(loop, accuracy: .milliseconds(5)) { [unowned self] in tick() }
+        } catch {
+            throw .system(error)
+        }
+        do throws(MessagingError) {
+            try subscriber.subscribe("state/")
+            try subscriber.subscribe("heartbeat/")
+        } catch {
+            throw .messaging(error)
+        }
+    }
+
+    /// The states that are known now.
+    var states: [StateMessage] { view.currentStates }
+    var host: String? { view.host }
+    var liveness: HealthView.Liveness { view.liveness }
+    /// Messages that made no sense.
+    var malformed: UInt64 { view.malformed }
+
+    // MARK: - Joining
+
+    /// After each connect: a marker behind the subscriptions, so that "now ask" is known exactly.
+    private func join() {
+        if let marker {
+            attempt { () throws(MessagingError) in try subscriber?.unsubscribe("sync/\(marker)/") }
+        }
+        nonces &+= 1
+        let nonce = "gateway-\(loop.now.nanoseconds)-\(nonces)"
+        marker = nonce
+        attempt { () throws(MessagingError) in try subscriber?.subscribe("sync/\(nonce)/") }
+        askAgain = loop.now + AgentFollower.patience
+        arm()
+    }
+
+    private func ask() {
+        attempt { () throws(MessagingError) in _ = try requester?.send(Request.status.json.bytes) }
+        askAgain = loop.now + AgentFollower.patience
+    }
+
+    private func attempt(_ call: () throws(MessagingError) -> Void) {
+        do throws(MessagingError) {
+            try call()
+        } catch {
+            logger.warning("agent \(endpoint.publish): \(error), trying again")
+        }
+    }
+
+    // MARK: - What the agent says
+
+    private func heard(_ frames: [[UInt8]]) {
+        guard frames.count == 2 else { return apply([.malformed("\(frames.count) frames, expected 2")]) }
+        apply(view.received(topic: frames[0], payload: frames[1], at: loop.now))
+    }
+
+    private func answered(_ bytes: [UInt8]) {
+        do throws(JSONError) {
+            let json = try JSON(parsing: bytes)
+            askAgain = nil
+            apply(view.statusReply(json, at: loop.now))
+        } catch {
+            apply([.malformed("status: \(error)")])
+        }
+    }
+
+    private func tick() {
+        if let again = askAgain, again <= loop.now { ask() }
+        apply(view.tick(at: loop.now))
+    }
+
+    private func arm() {
+        let soonest = [askAgain, view.deadline].compactMap(\.self).min()
+        timer?.arm(at: soonest)
+    }
+
+    private func apply(_ events: [HealthView.Event]) {
+        for event in events { apply(event) }
+        arm()
+    }
+
+    private func apply(_ event: HealthView.Event) {
+        switch event {
+        case .changed(let message, _):
+            onChange(message.subject, message.status, message.happenedAt ?? message.detectedAt)
+        case .gone(let subject): onChange(subject, .unknown, nil)
+        case .synced, .missed, .newIncarnation: ask()
+        case .hostExpired:
+            logger.warning("agent \(endpoint.publish) is not heard: its word counts as unknown")
+        case .hostBack: logger.notice("agent \(endpoint.publish) is heard again")
+        case .malformed(let reason):
+            if view.malformed <= 10 { logger.warning("agent \(endpoint.publish): \(reason), ignoring") }
+        case .sampled, .heartbeat: break
+        }
+    }
+}

@@ -1,0 +1,99 @@
+// The control topic of one channel: publishes what the channel machine decides, in order with the data.
+import Arbitration
+import Basics
+import Configuration
+import Wire
+
+final class ControlChannel {
+    let publisher: FramePublisher
+    private(set) var machine: ChannelMachine
+    /// What goes into the headers.
+    var epoch: UInt64 = 0
+    /// On every frame of the channel.
+    var flags: FrameFlags = []
+    /// Worth saying even when all is well; for people.
+    var remark = ""
+
+    private let topic: [UInt8]
+    private let paths: [String]
+    private let every: Duration
+    private let isNumberedPerTopic: Bool
+    /// The path that a state frame names; kept for repeats.
+    private var path: UInt8?
+
+    init(_ plan: EnginePlan, numberedPerTopic: Bool, publisher: FramePublisher) {
+        topic = Topic.control(feed: plan.options.name, channel: 0).bytes
+        paths = plan.options.paths.map(\.name)
+        every = plan.controlEvery
+        isNumberedPerTopic = numberedPerTopic
+        self.publisher = publisher
+        if numberedPerTopic { flags.insert(.numberedPerTopic) }
+        let limits = ChannelOptions(freshness: plan.options.freshness, controlEvery: plan.controlEvery)
+        machine = ChannelMachine(options: limits, active: [0], at: plan.now)
+    }
+
+    var deadline: Instant { machine.deadline }
+    var state: ChannelState { machine.state }
+
+    /// What a state frame gives as the reason.
+    var reason: String { machine.reason == .complete ? remark : machine.reason.description }
+
+    /// The flags of a data frame that is published now.
+    func dataFlags(sourceTime: WallTime?, wall: WallTime) -> FrameFlags {
+        machine.flags(sourceTime: sourceTime, wall: wall).union(flags)
+    }
+
+    /// Lets the machine decide and publishes what it says. `isFailover`: gaps are the failover's.
+    func step(
+        wall: WallTime, isFailover: Bool = false, instrument: String? = nil,
+        _ decide: (inout ChannelMachine) -> [ChannelAction]
+    ) {
+        for action in decide(&machine) {
+            switch action {
+            case .state(_, _, let path):
+                self.path = path
+                sendState(wall: wall)
+            case .heartbeat(_, let messages, let missing):
+                send(.heartbeat(published: messages, gaps: missing, interval: every), wall: wall)
+            case .gap(let gap):
+                send(.gap(gap.range, reason(of: gap, isFailover), instrument: instrument), wall: wall)
+            }
+        }
+    }
+
+    /// Passes on how the paths are.
+    func follow(_ condition: PathCondition, wasFailover: Bool, at now: Instant, wall: WallTime) {
+        step(wall: wall) { machine in
+            if let why = condition.failover {
+                return wasFailover
+                    ? machine.use(condition.used, at: now)
+                    : machine.failoverBegan(to: condition.used, because: why, at: now)
+            }
+            let moved = machine.use(condition.used, at: now)
+            return wasFailover ? moved + machine.resubscribed(at: now) : moved
+        }
+    }
+
+    /// The state again: for a client that has just come, or because the remark is another one.
+    func sendState(wall: WallTime) {
+        send(
+            .state(
+                path: path.flatMap { paths.indices.contains(Int($0)) ? paths[Int($0)] : nil }, reason: reason),
+            wall: wall)
+    }
+
+    private func reason(of gap: Gap, _ isFailover: Bool) -> GapReason {
+        switch gap.cause {
+        case .timeout, .windowFull, .passed, .givenUp: isFailover ? .failover : .notRecovered
+        case .epochLeft: .sessionChange
+        }
+    }
+
+    private func send(_ body: ControlBody, wall: WallTime) {
+        let header = FrameHeader(
+            kind: body.kind, flags: dataFlags(sourceTime: nil, wall: wall), feed: 0, channel: 0, epoch: epoch,
+            sequence: isNumberedPerTopic ? 0 : machine.last, path: path, state: machine.state,
+            receiveTime: wall)
+        publisher.publish(header, topic: topic, body: body.bytes[...])
+    }
+}

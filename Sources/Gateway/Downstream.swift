@@ -1,0 +1,162 @@
+// The XPUB socket that clients subscribe to: each subscription is judged by the table and granted or refused
+// while libzmq still knows whose it is. A client that does not keep up loses messages, which its `previous`
+// numbers show.
+import Arbitration
+import Basics
+import Linux
+import Logging
+import Messaging
+import Reactor
+import Wire
+
+/// What the downstream socket asks of the rest of the gateway.
+protocol DownstreamOwner: AnyObject {
+    /// A client was granted a topic: show it where it stands.
+    func granted(_ request: TopicRequest, prefix: String)
+    /// A feed's upstream subscriptions changed.
+    func upstream(_ action: SubscriptionAction)
+}
+
+/// Publishes market data and the control topics.
+final class Downstream: FrameSink {
+    /// Frames that may wait for one client before it loses some.
+    static let sendHighWaterMark: Int32 = 50_000
+    /// Refused subscriptions that are remembered for the `status` request.
+    static let rememberedRefusals = 64
+
+    struct Refused {
+        var prefix: String
+        var reason: String
+        var at: WallTime
+    }
+
+    private(set) var table = SubscriptionTable()
+    private(set) var refusals = Ring<Refused>(capacity: Downstream.rememberedRefusals)
+    /// Frames that libzmq did not take.
+    private(set) var failedSends: UInt64 = 0
+    /// Messages from clients that are no subscriptions.
+    private(set) var malformed: UInt64 = 0
+
+    weak var owner: (any DownstreamOwner)?
+    private let loop: EventLoop
+    private let socket: Socket
+    private var source: SocketSource?
+    private var monitor: SocketMonitor?
+    private var lingering: Timer?
+    private var connections: Set<Int32> = []
+    private var log: LimitedLog
+
+    init(_ context: MessagingContext, _ loop: EventLoop, endpoints: [String], logger: Logger) throws(BusError)
+    {
+        self.loop = loop
+        log = LimitedLog(logger)
+        do throws(MessagingError) {
+            socket = try Socket(context, .xpub)
+            try socket.set(.xpubManual)
+            try socket.set(.maximumMessageSize(4096))
+            try socket.set(.sendHighWaterMark(Downstream.sendHighWaterMark))
+        } catch {
+            throw .messaging(error)
+        }
+        monitor = try SocketMonitor(context, loop, of: socket) { [unowned self] in connectionEvent($0) }
+        do throws(MessagingError) {
+            for endpoint in endpoints { try socket.bind(endpoint) }
+        } catch {
+            throw .messaging(error)
+        }
+        do throws(SystemError) {
+            source = try SocketSource(loop, socket, onError: { [unowned self] _ in malformed &+= 1 }) {
+                [unowned self] in heard($0)
+            }
+            lingering = try Timer(loop, accuracy: .milliseconds(50)) { [unowned self] in expire() }
+        } catch {
+            throw .system(error)
+        }
+    }
+
+    /// The endpoint bound last.
+    var lastEndpoint: String { socket.lastEndpoint }
+    /// How many clients are connected.
+    var clients: Int { connections.count }
+
+    /// Sends one frame to everybody who holds its topic.
+    func publish(_ frame: [UInt8]) {
+        do throws(MessagingError) {
+            try socket.send(frame)
+        } catch {
+            failedSends &+= 1
+        }
+    }
+
+    // MARK: - Feeds
+
+    func addFeed(_ name: String, linger: Duration?) {
+        table.addFeed(name, linger: linger)
+        lingering?.arm(at: table.deadline)
+    }
+
+    func removeFeed(_ name: String) { table.removeFeed(name) }
+
+    // MARK: - Clients
+
+    private func connectionEvent(_ event: SocketMonitor.Event) {
+        switch event {
+        case .accepted(let connection): connections.insert(connection)
+        case .disconnected(let connection):
+            connections.remove(connection)
+            perform(table.closed(connection, at: loop.now))
+        case .connected, .handshakeSucceeded, .handshakeFailed, .connectRetried: break
+        }
+    }
+
+    /// libzmq tells of a closed descriptor before the kernel can give its number to another client, so the
+    /// monitor is read before a subscription is booked on it.
+    private func heard(_ message: Socket.Message) {
+        guard message.frames.count == 1, let frame = message.frames.first, let first = frame.first, first <= 1
+        else {
+            malformed &+= 1
+            return
+        }
+        monitor?.drain()
+        let connection = message.connection
+        let prefix = frame.dropFirst()
+        if first == 0 {
+            perform(table.unsubscribe(prefix, by: connection < 0 ? nil : connection, at: loop.now))
+        } else if connections.contains(connection) {
+            perform(table.subscribe(prefix, by: connection, at: loop.now))
+        }
+    }
+
+    private func expire() { perform(table.tick(at: loop.now)) }
+
+    private func perform(_ actions: [SubscriptionAction]) {
+        for action in actions {
+            switch action {
+            case .grant(let prefix, let request):
+                apply { () throws(MessagingError) in try socket.subscribe(prefix.utf8) }
+                owner?.granted(request, prefix: prefix)
+            case .revoke(let prefix):
+                apply { () throws(MessagingError) in try socket.unsubscribe(prefix.utf8) }
+            case .refuse(let connection, let prefix, let refusal): refuse(connection, prefix, refusal)
+            case .subscribeUpstream, .unsubscribeUpstream: owner?.upstream(action)
+            }
+        }
+        lingering?.arm(at: table.deadline)
+    }
+
+    private func apply(_ change: () throws(MessagingError) -> Void) {
+        do throws(MessagingError) {
+            try change()
+        } catch {
+            failedSends &+= 1
+            log.warning("a subscription could not be applied: \(error)", at: loop.now)
+        }
+    }
+
+    private func refuse(_ connection: Int32, _ prefix: String, _ refusal: SubscriptionRefusal) {
+        refusals.append(Refused(prefix: prefix, reason: refusal.description, at: loop.wall))
+        log.warning(
+            "refused the subscription \"\(prefix)\": \(refusal)", ["connection": "\(connection)"],
+            at: loop.now)
+    }
+}

@@ -1,0 +1,322 @@
+// One feed: its sources, its path machine and its engine, joined on the loop. Decisions are the machines';
+// this shell carries them out and tells the health bus.
+import Arbitration
+import Basics
+import Configuration
+import Linux
+import Logging
+import Messaging
+import Reactor
+import Wire
+
+/// What a feed uses of the gateway.
+struct FeedSurroundings {
+    let context: MessagingContext
+    let loop: EventLoop
+    let batch: DatagramBatch
+    let downstream: Downstream
+    let health: HealthBus
+    let logger: Logger
+    let controlEvery: Duration
+}
+
+final class Feed {
+    /// How often figures are published.
+    static let reportEvery: Duration = .seconds(1)
+
+    let options: FeedOptions
+    let engine: any FeedEngine
+    private(set) var machine: PathMachine
+    private let surroundings: FeedSurroundings
+    private var sources: [any FeedSource] = []
+    private var alarms: [LossAlarm]
+    private var timer: Timer?
+    private var armedAt: Instant?
+    private var nextReport: Instant
+    private var lastSwitch = ""
+    private var log: LimitedLog
+
+    init(_ options: FeedOptions, index: UInt16, _ surroundings: FeedSurroundings) throws(BusError) {
+        self.options = options
+        self.surroundings = surroundings
+        log = LimitedLog(surroundings.logger)
+        let now = surroundings.loop.now
+        machine = PathMachine(PathMachineOptions(options), at: now)
+        alarms = options.paths.map { _ in LossAlarm() }
+        nextReport = now
+        engine = EnginePlan(
+            options: options, index: index, controlEvery: surroundings.controlEvery,
+            sink: surroundings.downstream,
+            logger: surroundings.logger, now: now
+        ).engine()
+        do throws(SystemError) {
+            // Behind the sources: what has arrived is read before anybody calls a path silent.
+            timer = try Timer(surroundings.loop, accuracy: .microseconds(500)) { [unowned self] in tick() }
+        } catch {
+            throw .system(error)
+        }
+        timer?.setPriority(10)
+        for path in options.paths.indices { sources.append(try openSource(path)) }
+        surroundings.downstream.addFeed(options.name, linger: options.upstreamLinger)
+        perform(machine.start(at: now))
+        tick()
+    }
+
+    /// Says goodbye on the bus; the sources close with the feed.
+    func close() {
+        surroundings.downstream.removeFeed(options.name)
+        for path in options.paths.indices { surroundings.health.forget(options.subject(ofPath: path)) }
+        surroundings.health.forget(options.subject)
+    }
+
+    private var now: Instant { surroundings.loop.now }
+
+    // MARK: - Sources
+
+    private func openSource(_ path: Int) throws(BusError) -> any FeedSource {
+        let wanted = options.paths[path]
+        var logger = surroundings.logger
+        logger[metadataKey: "subject"] = "\(options.subject(ofPath: path))"
+        switch options.feedProtocol {
+        case .moldUDP64:
+            let address = MulticastSource.Address(
+                endpoint: wanted.group.flatMap { IPv4Endpoint($0) } ?? IPv4Endpoint(.any, 0),
+                interface: wanted.interface, source: wanted.source.flatMap { IPv4Address($0) })
+            do throws(SystemError) {
+                return try MulticastSource(
+                    surroundings.loop, path: path, address: address, batch: surroundings.batch,
+                    logger: logger,
+                    owner: self)
+            } catch {
+                throw .system(error)
+            }
+        case .zeromq:
+            return try ZeroMQSource(
+                surroundings.context, surroundings.loop, path: path, endpoint: wanted.endpoint ?? "",
+                interface: wanted.interface, rate: options.subscribeRate, logger: logger, owner: self)
+        }
+    }
+
+    // MARK: - Time
+
+    private func tick() {
+        perform(machine.tick(at: now))
+        engine.tick(at: now, wall: surroundings.loop.wall)
+        if nextReport <= now {
+            nextReport = now + Feed.reportEvery
+            measure()
+        }
+        armedAt = nil
+        arm()
+    }
+
+    /// Arms the timer only when something is due earlier than it is set: deadlines that move away are found
+    /// when it fires.
+    private func arm() {
+        let due = min(engine.deadline, nextReport, machine.deadline ?? nextReport)
+        if let armedAt, armedAt <= due { return }
+        armedAt = due
+        timer?.arm(at: due)
+    }
+
+    // MARK: - What others say
+
+    /// An agent's word on a subject that a path may depend on.
+    func health(_ subject: Subject, _ status: Status, happenedAt: Instant?) {
+        perform(machine.health(subject, status, happenedAt: happenedAt, at: now))
+    }
+
+    func granted(_ request: TopicRequest) { engine.granted(request, at: now, wall: surroundings.loop.wall) }
+
+    func upstream(_ topic: UpstreamTopic, isWanted: Bool) {
+        for (path, source) in sources.enumerated() where machine.isSubscribed(path) {
+            isWanted ? source.subscribe(topic) : source.unsubscribe(topic)
+        }
+    }
+
+    func linkChanged(_ news: LinkNews?) {
+        for source in sources { source.linkChanged(news) }
+    }
+
+    // MARK: - Requests
+
+    func path(named name: String) -> Int? { options.paths.firstIndex { $0.name == name } }
+
+    func switchTo(_ path: Int, hold: Bool) throws(PathRefusal) {
+        perform(try machine.switchTo(path, hold: hold, at: now))
+    }
+
+    /// Ends a hold; `false`: there is none.
+    func release() -> Bool {
+        guard machine.isHeld else { return false }
+        perform(machine.release(at: now))
+        return true
+    }
+
+    /// Whether muting the subject means anything to this feed.
+    func concerns(_ subject: Subject) -> Bool {
+        subject == options.subject
+            || options.paths.indices.contains { options.subject(ofPath: $0) == subject }
+            || options.paths.contains { $0.dependsOn.contains(subject) }
+    }
+
+    func mute(_ subject: Subject, until: Instant) throws(PathRefusal) {
+        perform(try machine.mute(subject, until: until, at: now))
+    }
+
+    func unmute(_ subject: Subject) throws(PathRefusal) { perform(try machine.unmute(subject, at: now)) }
+
+    // MARK: - Acting
+
+    private func perform(_ actions: [PathAction]) {
+        guard !actions.isEmpty else { return }
+        for action in actions { perform(action) }
+        engine.pathsChanged(condition, at: now, wall: surroundings.loop.wall)
+        reportAll()
+        arm()
+    }
+
+    private func perform(_ action: PathAction) {
+        switch action {
+        case .activate(let path):
+            sources[path].activate(surroundings.downstream.table.wanted(of: options.name))
+        case .deactivate(let path): sources[path].deactivate()
+        case .switched(let from, let to, let reason): tellSwitch(from, to, reason)
+        case .held(let isHeld):
+            surroundings.logger.notice(
+                "\(isHeld ? "held on" : "no longer held on") path \(options.paths[machine.current].name)",
+                metadata: ["subject": "\(options.subject)"])
+        case .muted(let subject, _):
+            surroundings.logger.notice("\(subject) is muted", metadata: ["subject": "\(options.subject)"])
+        case .unmuted(let subject):
+            surroundings.logger.notice(
+                "\(subject) is no longer muted", metadata: ["subject": "\(options.subject)"])
+        case .state, .redundancy: break
+        }
+    }
+
+    private func tellSwitch(_ from: Int, _ to: Int, _ reason: SwitchReason) {
+        lastSwitch = "moved from \(options.paths[from].name) to \(options.paths[to].name): \(reason)"
+        surroundings.logger.warning(
+            "feed \(options.name) \(lastSwitch)",
+            metadata: ["subject": "\(options.subject)", "message_id": "\(MessageID.switched)"])
+    }
+
+    private var condition: PathCondition {
+        let paths = options.paths.indices
+        let isHotHot = machine.options.policy == .hotHot
+        return PathCondition(
+            used: isHotHot ? paths.map { UInt8($0) } : [UInt8(machine.current)],
+            active: paths.map { machine.isSubscribed($0) && machine.isWell($0) },
+            failover: isHotHot || machine.isSettled || machine.switches == 0 ? nil : lastSwitch)
+    }
+}
+
+// MARK: - What the sources say
+
+extension Feed: FeedSourceOwner {
+    func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime) {
+        let now = now
+        guard engine.received(bytes, on: path, receivedAt: receivedAt, at: now) else { return }
+        let actions = machine.heard(path, at: now)
+        if !actions.isEmpty { perform(actions) }
+        if let armedAt, engine.deadline < armedAt { arm() }
+    }
+
+    func connected(_ path: Int) { perform(machine.connected(path, at: now)) }
+
+    func disconnected(_ path: Int, because reason: String) {
+        guard !sources.isEmpty else { return }
+        perform(machine.disconnected(path, at: now))
+    }
+
+    func resubscribed(_ path: Int) { perform(machine.resubscribed(path, at: now)) }
+}
+
+// MARK: - What the health bus is told
+
+extension Feed {
+    private func measure() {
+        for path in sources.indices {
+            let figures = figures(of: path)
+            alarms[path].update(received: figures.messages, missed: figures.missed)
+            let loss = NamedValue("loss_ratio", .number(alarms[path].ratio))
+            surroundings.health.sample(Sample(options.subject(ofPath: path), figures.values + [loss]))
+        }
+        reportAll()
+    }
+
+    private func figures(of path: Int) -> PathFigures {
+        var figures = engine.figures(of: path)
+        figures.source = sources[path].counters
+        return figures
+    }
+
+    private func reportAll() {
+        guard sources.count == options.paths.count else { return }
+        for path in sources.indices { report(path) }
+        reportFeed()
+    }
+
+    private func report(_ path: Int) {
+        let subject = options.subject(ofPath: path)
+        var (status, reason) = machine.state(of: path).verdict(
+            isLossy: alarms[path].isRaised, loss: alarms[path].ratio)
+        // After the session's end silence is what to expect.
+        if status == .critical, engine.channel.state == .closed { (status, reason) = (.ok, "closed") }
+        if let note = sources[path].note, status != .ok { reason += " (\(note))" }
+        if machine.mutes[subject] != nil { reason += ", muted" }
+        let values = [
+            NamedValue("state", .text(machine.state(of: path).word)),
+            NamedValue("muted", .flag(machine.mutes[subject] != nil)),
+            NamedValue("loss_ratio", .number(alarms[path].ratio)),
+        ]
+        surroundings.health.report(
+            Report(
+                subject, status, reason: reason, values: values + figures(of: path).values,
+                dependsOn: options.paths[path].dependsOn, detectedAt: surroundings.loop.wall))
+    }
+
+    private func reportFeed() {
+        let channel = engine.channel
+        let (status, verdict) = feedVerdict(channel)
+        var reason = verdict
+        if machine.isHeld { reason += ", held" }
+        let muted = machine.mutes.keys.map(\.description).sorted().joined(separator: ", ")
+        if !muted.isEmpty { reason += ", muted: \(muted)" }
+        surroundings.health.report(
+            Report(
+                options.subject, status, reason: reason, values: values(channel, muted: muted),
+                dependsOn: options.paths.indices.map { options.subject(ofPath: $0) },
+                detectedAt: surroundings.loop.wall))
+    }
+
+    private func feedVerdict(_ channel: ChannelFigures) -> (Status, String) {
+        switch (channel.state, machine.redundancy) {
+        case (.closed, _): (.ok, "closed: \(channel.reason)")
+        case (_, .none): (machine.hasHeard ? .critical : .unknown, "no path is well")
+        case (.stale, _): (.critical, "stale: \(channel.reason)")
+        case (.recovering, _): (.warning, "recovering: \(channel.reason)")
+        case (.live, .reduced): (.warning, "live, without redundancy")
+        case (.live, .full): (.ok, channel.reason.isEmpty ? "live" : "live, \(channel.reason)")
+        }
+    }
+
+    private func values(_ channel: ChannelFigures, muted: String) -> [NamedValue] {
+        [
+            NamedValue("path", .text(options.paths[machine.current].name)),
+            NamedValue("policy", .text(options.policy.rawValue)),
+            NamedValue("held", .flag(machine.isHeld)),
+            NamedValue("muted", .text(muted)),
+            NamedValue("switches", .integer(Int64(machine.switches))),
+            NamedValue("messages", .integer(Int64(clamping: channel.published))),
+            NamedValue("gaps", .integer(Int64(clamping: channel.gaps))),
+            NamedValue("topics", .integer(Int64(channel.topics))),
+            NamedValue("unresolved", .integer(Int64(clamping: channel.unresolved))),
+            NamedValue("epochs", .integer(Int64(clamping: channel.epochs))),
+        ]
+            + channel.refused.sorted { $0.key < $1.key }.map {
+                NamedValue("refused_\($0.key)", .integer(Int64(clamping: $0.value)))
+            }
+    }
+}

@@ -1,0 +1,49 @@
+// What every source of a feed's path tells its feed, and what the feed asks of it. A source carries bytes and
+// connection states; it decides nothing about the feed.
+import Arbitration
+import Basics
+import Wire
+
+/// What a path's source tells its feed.
+protocol FeedSourceOwner: AnyObject {
+    /// A packet or frame came in on a path. `dropped`: packets that the kernel dropped on this socket since it
+    /// was opened.
+    func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime)
+    func connected(_ path: Int)
+    func disconnected(_ path: Int, because reason: String)
+    /// All that is wanted is subscribed on the path, as far as it can be known.
+    func resubscribed(_ path: Int)
+}
+
+/// One path's way in.
+protocol FeedSource: AnyObject {
+    func activate(_ topics: [UpstreamTopic])
+    func deactivate()
+    func subscribe(_ topic: UpstreamTopic)
+    func unsubscribe(_ topic: UpstreamTopic)
+    /// An interface changed; `nil`: any of them may have.
+    func linkChanged(_ news: LinkNews?)
+    var counters: SourceCounters { get }
+    /// What is special about the source now, for a person; `nil`: nothing.
+    var note: String? { get }
+}
+
+/// What a source counted since it was opened.
+struct SourceCounters: Hashable, Sendable {
+    /// Packets or frames.
+    var packets: UInt64 = 0
+    var bytes: UInt64 = 0
+    /// Packets that the kernel dropped for want of buffer.
+    var droppedByKernel: UInt64 = 0
+    /// Packets longer than a receive slot.
+    var truncated: UInt64 = 0
+    /// Connections made, or groups joined.
+    var connects: UInt64 = 0
+    /// Receives that failed.
+    var failures: UInt64 = 0
+    /// Subscriptions made and to be made in the replay that runs or ran last.
+    var subscribed = 0
+    var toSubscribe = 0
+    /// Subscriptions that the venue did not confirm in time.
+    var unconfirmed: UInt64 = 0
+}

@@ -1,0 +1,27 @@
+// What a feed's engine needs from the configuration and tells the feed's shell.
+import Arbitration
+import Basics
+import Configuration
+import Wire
+
+extension PathMachineOptions {
+    init(_ feed: FeedOptions) {
+        self.init(
+            policy: feed.policy == .hotHot ? .hotHot : .hotWarm,
+            paths: feed.paths.map { Path($0.name, dependsOn: $0.dependsOn) }, silence: feed.silence,
+            silenceBehindTwin: feed.silenceBehindTwin, holdDown: feed.holdDown)
+    }
+}
+
+extension FeedOptions {
+    var subject: Subject { Subject(.feed, name) }
+    func subject(ofPath path: Int) -> Subject { Subject(.feedPath, "\(name).\(paths[path].name)") }
+
+    /// How long an upstream subscription outlives its last holder; `nil` where none is needed.
+    var upstreamLinger: Duration? {
+        switch feedProtocol {
+        case .moldUDP64: nil
+        case .zeromq: linger
+        }
+    }
+}

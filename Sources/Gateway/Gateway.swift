@@ -1,0 +1,274 @@
+// The gateway on its loop: feeds, the socket that clients subscribe to, the health bus, and the agents that it
+// follows. A reload keeps every feed whose options did not change.
+import Arbitration
+import Basics
+public import Configuration
+public import Logging
+public import Messaging
+public import Reactor
+import Linux
+import Wire
+
+/// The whole gateway.
+public final class Gateway {
+    private let context: MessagingContext
+    private let loop: EventLoop
+    private let logger: Logger
+    private var options: GatewayOptions
+    private let downstream: Downstream
+    private var health: HealthBus?
+    private var links: LinkWatch?
+    private let batch = DatagramBatch(slots: MulticastSource.slots)
+    private var feeds: [String: Feed] = [:]
+    private var agents: [AgentFollower] = []
+
+    /// Opens everything and begins to work as soon as the loop runs.
+    ///
+    /// - Throws: `BusError` when an endpoint cannot be bound; feeds that cannot be reached yet are no error.
+    public init(
+        _ options: GatewayOptions, context: MessagingContext, loop: EventLoop, logger: Logger
+    ) throws(BusError) {
+        self.options = options
+        self.context = context
+        self.loop = loop
+        self.logger = logger
+        downstream = try Downstream(context, loop, endpoints: options.publish, logger: logger)
+        downstream.owner = self
+        let book = HealthBook(
+            host: options.host ?? hostName(), incarnation: Incarnation(startedAt: loop.wall),
+            heartbeatEvery: options.bus.heartbeatEvery, expiresAfter: options.bus.expiresAfter,
+            stateEvery: options.bus.stateEvery)
+        health = try HealthBus(
+            context, loop, book: book, publish: options.bus.publish, request: options.bus.request,
+            logger: logger
+        ) { [unowned self] in answer($0) }
+        do throws(SystemError) {
+            links = try LinkWatch(loop) { [unowned self] event in
+                switch event {
+                case .link(let news): for feed in feeds.values { feed.linkChanged(news) }
+                case .unknown: for feed in feeds.values { feed.linkChanged(nil) }
+                }
+            }
+        } catch {
+            throw .system(error)
+        }
+        try openFeeds()
+        try followAgents()
+    }
+
+    /// One line for `systemctl status`.
+    public var summary: String {
+        "\(feeds.count) feed\(feeds.count == 1 ? "" : "s"), \(downstream.clients) clients, worst status \(health?.worst.rawValue ?? "unknown")"
+    }
+
+    /// Where the sockets are bound, with the ports that the kernel chose: market data, health, requests.
+    public var endpoints: (data: String, health: String, requests: String) {
+        (downstream.lastEndpoint, health?.publishEndpoint ?? "", health?.requestEndpoint ?? "")
+    }
+
+    // MARK: - Feeds
+
+    private func openFeeds() throws(BusError) {
+        guard let health else { return }
+        for (index, feed) in options.feeds.enumerated() {
+            let number = UInt16(clamping: index)
+            if let kept = feeds[feed.name] {
+                kept.engine.index = number
+                continue
+            }
+            var logger = logger
+            logger[metadataKey: "feed"] = "\(feed.name)"
+            let surroundings = FeedSurroundings(
+                context: context, loop: loop, batch: batch, downstream: downstream, health: health,
+                logger: logger,
+                controlEvery: options.controlEvery)
+            let opened = try Feed(feed, index: number, surroundings)
+            feeds[feed.name] = opened
+            replayHealth(to: opened)
+        }
+    }
+
+    private func followAgents() throws(BusError) {
+        agents.removeAll { !options.agents.contains($0.endpoint) }
+        for endpoint in options.agents where !agents.contains(where: { $0.endpoint == endpoint }) {
+            agents.append(
+                try AgentFollower(context, loop, endpoint, logger: logger) { [unowned self] in
+                    heard($0, $1, happenedAt: $2)
+                })
+        }
+    }
+
+    // MARK: - Agents
+
+    private func heard(_ subject: Subject, _ status: Status, happenedAt: WallTime?) {
+        let at = happenedAt.map { loop.now - (loop.wall - $0) }
+        for feed in feeds.values { feed.health(subject, status, happenedAt: at) }
+    }
+
+    /// A feed that was opened after its agents were heard.
+    private func replayHealth(to feed: Feed) {
+        for state in agents.flatMap(\.states) {
+            let at = state.happenedAt ?? state.detectedAt
+            feed.health(state.subject, state.status, happenedAt: loop.now - (loop.wall - at))
+        }
+    }
+
+    // MARK: - Reload
+
+    /// Takes over new options. Feeds and agents that are the same stay as they are.
+    ///
+    /// - Throws: `ReloadRefusal` when something changed that needs a restart; then nothing is changed.
+    public func reload(_ new: GatewayOptions) throws(ReloadRefusal) {
+        guard new.bus == options.bus, new.publish == options.publish, new.host == options.host,
+            new.controlEvery == options.controlEvery
+        else { throw .needsRestart }
+        let old = options
+        options = new
+        let kept = Set(new.feeds.filter { old.feeds.contains($0) }.map(\.name))
+        for (name, feed) in feeds where !kept.contains(name) {
+            feed.close()
+            feeds[name] = nil
+        }
+        do throws(BusError) {
+            try openFeeds()
+            try followAgents()
+        } catch {
+            throw .failed(error)
+        }
+    }
+}
+
+/// Why a reload did not happen.
+public enum ReloadRefusal: Error, Hashable, Sendable, CustomStringConvertible {
+    case needsRestart
+    case failed(BusError)
+
+    public var description: String {
+        switch self {
+        case .needsRestart:
+            "host, [bus] and [downstream] cannot change while the gateway runs: restart it for those"
+        case .failed(let error): "\(error)"
+        }
+    }
+}
+
+// MARK: - Clients
+
+extension Gateway: DownstreamOwner {
+    func granted(_ request: TopicRequest, prefix: String) {
+        switch request {
+        case .data(let feed, _), .control(let feed, _): feeds[feed]?.granted(request)
+        case .sync(let nonce): downstream.publish(syncFrame(nonce))
+        }
+    }
+
+    func upstream(_ action: SubscriptionAction) {
+        switch action {
+        case .subscribeUpstream(let feed, let topic): feeds[feed]?.upstream(topic, isWanted: true)
+        case .unsubscribeUpstream(let feed, let topic): feeds[feed]?.upstream(topic, isWanted: false)
+        case .grant, .revoke, .refuse: break
+        }
+    }
+
+    private func syncFrame(_ nonce: String) -> [UInt8] {
+        let header = FrameHeader(
+            kind: .sync, feed: 0, channel: 0, epoch: 0, sequence: 0, state: .live, receiveTime: loop.wall)
+        var frame: [UInt8] = []
+        header.encode(topic: Topic.sync(nonce: nonce).bytes, body: [], into: &frame)
+        return frame
+    }
+}
+
+// MARK: - Requests
+
+extension Gateway {
+    private func answer(_ request: Request) -> Reply {
+        do throws(PathRefusal) {
+            switch request {
+            case .status: return .done(statusMembers)
+            case .switch(let feed, let path, let hold): return try switchFeed(feed, to: path, hold: hold)
+            case .release(let feed): return release(feed)
+            case .mute(let subject, let duration): return try mute(subject, for: duration)
+            case .unmute(let subject): return try unmute(subject)
+            }
+        } catch {
+            return .refused("\(error)")
+        }
+    }
+
+    private func switchFeed(_ name: String, to path: String, hold: Bool) throws(PathRefusal) -> Reply {
+        guard let feed = feeds[name] else {
+            return .refused("there is no feed \(name); there is \(list(options.feeds.map(\.name)))")
+        }
+        guard let index = feed.path(named: path) else {
+            return .refused(
+                "feed \(name) has no path \(path); it has \(list(feed.options.paths.map(\.name)))")
+        }
+        try feed.switchTo(index, hold: hold)
+        return .done([JSON.Member("feed", .string(name)), JSON.Member("path", .string(path))])
+    }
+
+    private func release(_ name: String) -> Reply {
+        guard let feed = feeds[name] else {
+            return .refused("there is no feed \(name); there is \(list(options.feeds.map(\.name)))")
+        }
+        guard feed.release() else { return .refused("feed \(name) is not held") }
+        return .done([JSON.Member("feed", .string(name))])
+    }
+
+    private func mute(_ subject: Subject, for duration: Duration) throws(PathRefusal) -> Reply {
+        let concerned = feeds.values.filter { $0.concerns(subject) }
+        guard !concerned.isEmpty else { return .refused("no feed and no path depends on \(subject)") }
+        for feed in concerned { try feed.mute(subject, until: loop.now + duration) }
+        let until = loop.wall + duration
+        return .done([JSON.Member("until", .string(until.rfc3339))])
+    }
+
+    private func unmute(_ subject: Subject) throws(PathRefusal) -> Reply {
+        let concerned = feeds.values.filter { $0.machine.mutes[subject] != nil }
+        guard !concerned.isEmpty else { throw .notMuted(subject) }
+        for feed in concerned { try feed.unmute(subject) }
+        return .done([])
+    }
+
+    private func list(_ names: [String]) -> String { names.isEmpty ? "none" : names.joined(separator: ", ") }
+
+    /// What `status` adds to the states: clients, what they were refused, and the agents that are followed.
+    private var statusMembers: [JSON.Member] {
+        let counters = downstream.table.counters
+        let refused = downstream.refusals.elements.map { refusal in
+            JSON.object([
+                JSON.Member("prefix", .string(refusal.prefix)), JSON.Member("error", .string(refusal.reason)),
+                JSON.Member("at", .string(refusal.at.rfc3339)),
+            ])
+        }
+        return [
+            JSON.Member("clients", .integer(Int64(downstream.clients))),
+            JSON.Member("subscriptions", .integer(Int64(downstream.table.count))),
+            JSON.Member("subscriptions_granted", count(counters.granted)),
+            JSON.Member("subscriptions_refused", count(counters.refused.values.reduce(0, &+))),
+            JSON.Member("unsubscriptions_ignored", count(counters.notHeld &+ counters.anonymous)),
+            JSON.Member("malformed_client_messages", count(downstream.malformed)),
+            JSON.Member("refused_requests", count(health?.refusedRequests ?? 0)),
+            JSON.Member("refused", .array(refused)),
+            JSON.Member("agents", .array(agents.map(agentMember))),
+        ]
+    }
+
+    private func count(_ value: UInt64) -> JSON { .integer(Int64(clamping: value)) }
+
+    private func agentMember(_ agent: AgentFollower) -> JSON {
+        let liveness =
+            switch agent.liveness {
+            case .neverHeard: "never heard"
+            case .alive: "alive"
+            case .expired: "expired"
+            }
+        return .object([
+            JSON.Member("publish", .string(agent.endpoint.publish)),
+            JSON.Member("host", agent.host.map { .string($0) } ?? .null),
+            JSON.Member("liveness", .string(liveness)),
+            JSON.Member("malformed", count(agent.malformed)),
+        ])
+    }
+}

@@ -1,0 +1,198 @@
+// One path of a UDP feed: a socket bound to its group, joined on its interface, joined again when the link or
+// the interface comes back. It tries until it succeeds and says meanwhile what is missing.
+import Arbitration
+import Basics
+import Linux
+import Logging
+import Reactor
+import Wire
+
+final class MulticastSource: FeedSource {
+    /// Where the packets come in.
+    struct Address: Hashable, Sendable {
+        /// A multicast group, or an address of this host.
+        var endpoint: IPv4Endpoint
+        var interface: String?
+        var source: IPv4Address?
+    }
+
+    static let bufferBytes: Int32 = 16 << 20
+    /// Packets in a batch, and batches taken before others get their turn.
+    static let slots = 64
+    static let batches = 4
+    private static let firstRetry: Duration = .milliseconds(100)
+    private static let longestRetry: Duration = .seconds(5)
+
+    private(set) var counters = SourceCounters()
+    private let path: Int
+    private let address: Address
+    private let loop: EventLoop
+    private let logger: Logger
+    private let batch: DatagramBatch
+    private unowned let owner: any FeedSourceOwner
+    private var retry: Timer?
+    private var retryAfter = MulticastSource.firstRetry
+    private var state = State.closed(reason: "not opened yet")
+    private var droppedBefore: UInt64 = 0
+
+    private enum State {
+        case open(Opening)
+        case closed(reason: String)
+    }
+
+    /// An open socket; letting go of it leaves the group.
+    private final class Opening {
+        let socket: UDPSocket
+        let interfaceIndex: Int32?
+        var source: IOSource?
+        var hasCarrier = true
+
+        init(_ socket: consuming UDPSocket, interfaceIndex: Int32?) {
+            self.socket = socket
+            self.interfaceIndex = interfaceIndex
+        }
+    }
+
+    /// - Parameter batch: shared by all sources of the loop.
+    init(
+        _ loop: EventLoop, path: Int, address: Address, batch: DatagramBatch, logger: Logger,
+        owner: any FeedSourceOwner
+    ) throws(SystemError) {
+        self.loop = loop
+        self.path = path
+        self.address = address
+        self.batch = batch
+        self.logger = logger
+        self.owner = owner
+        retry = try Timer(loop, accuracy: .milliseconds(10)) { [unowned self] in open() }
+    }
+
+    var note: String? {
+        switch state {
+        case .open(let opening): opening.hasCarrier ? nil : "the link is down"
+        case .closed(let reason): reason
+        }
+    }
+
+    // MARK: - Subscriptions: a group is joined at the start and stays joined
+
+    func activate(_ topics: [UpstreamTopic]) {
+        if case .closed = state { open() }
+        owner.resubscribed(path)
+    }
+
+    func deactivate() {}
+    func subscribe(_ topic: UpstreamTopic) {}
+    func unsubscribe(_ topic: UpstreamTopic) {}
+
+    // MARK: - Opening
+
+    private func open() {
+        // A second socket of the same group would make the kernel send no new report: the old one goes first.
+        if case .open = state { state = .closed(reason: "joining again") }
+        do throws(SystemError) {
+            let opening = try join()
+            opening.source = try IOSource(loop, descriptor: opening.socket.descriptor.raw) {
+                [unowned self, unowned opening] in receive(opening.socket)
+            }
+            succeed(opening)
+        } catch {
+            fail(error)
+        }
+    }
+
+    private func join() throws(SystemError) -> Opening {
+        var index: Int32?
+        if let name = address.interface {
+            guard let found = Interface.index(of: name) else {
+                throw SystemError("interface \(name)", number: noSuchDevice)
+            }
+            index = found
+        }
+        let socket = try UDPSocket(receivingAt: address.endpoint, bufferBytes: MulticastSource.bufferBytes)
+        if address.endpoint.address.isMulticast {
+            try socket.join(
+                address.endpoint.address, interfaceIndex: index,
+                interfaceAddress: address.interface.flatMap(Interface.address), source: address.source)
+        }
+        return Opening(socket, interfaceIndex: index)
+    }
+
+    private func succeed(_ opening: Opening) {
+        if case .closed = state, counters.connects > 0 {
+            logger.notice("receiving on \(address.endpoint) again")
+        }
+        if counters.connects == 0 { warnOfBuffer(opening.socket.receiveBufferBytes) }
+        state = .open(opening)
+        counters.connects &+= 1
+        droppedBefore = counters.droppedByKernel
+        retryAfter = MulticastSource.firstRetry
+        owner.connected(path)
+    }
+
+    /// The kernel reports twice what it grants for payload.
+    private func warnOfBuffer(_ granted: Int32) {
+        guard granted < MulticastSource.bufferBytes else { return }
+        logger.warning(
+            "the receive buffer of \(address.endpoint) is \(granted / 2048) KiB, not \(MulticastSource.bufferBytes / 1024): raise net.core.rmem_max or bursts may be dropped"
+        )
+    }
+
+    private func fail(_ error: SystemError) {
+        let reason = error.description
+        if note != reason { logger.warning("cannot receive on \(address.endpoint): \(reason), trying again") }
+        close(because: reason)
+        retry?.arm(at: loop.now + retryAfter)
+        retryAfter = min(retryAfter * 2, MulticastSource.longestRetry)
+    }
+
+    private func close(because reason: String) {
+        state = .closed(reason: reason)
+        owner.disconnected(path, because: reason)
+    }
+
+    // MARK: - Links
+
+    func linkChanged(_ news: LinkNews?) {
+        guard let name = address.interface else { return }
+        guard case .open(let opening) = state else {
+            // The interface may be back before the next try.
+            if Interface.index(of: name) != nil { open() }
+            return
+        }
+        let index = Interface.index(of: name)
+        if index != opening.interfaceIndex || news == nil {
+            index == nil ? fail(SystemError("interface \(name)", number: noSuchDevice)) : open()
+        } else if let news, news.index == opening.interfaceIndex, news.isRunning != opening.hasCarrier {
+            opening.hasCarrier = news.isRunning
+            news.isRunning ? open() : owner.disconnected(path, because: "the link of \(name) is down")
+        }
+    }
+
+    // MARK: - Packets
+
+    private func receive(_ socket: borrowing UDPSocket) {
+        do throws(SystemError) {
+            for _ in 0..<MulticastSource.batches {
+                let count = try batch.receive(from: socket.descriptor) { take($0) }
+                if count < MulticastSource.slots { return }
+            }
+        } catch {
+            counters.failures &+= 1
+        }
+    }
+
+    private func take(_ datagram: Datagram) {
+        counters.packets &+= 1
+        counters.bytes &+= UInt64(datagram.payload.count)
+        if let dropped = datagram.dropped { counters.droppedByKernel = droppedBefore &+ UInt64(dropped) }
+        guard !datagram.isTruncated else {
+            counters.truncated &+= 1
+            return
+        }
+        owner.received(datagram.payload, on: path, receivedAt: datagram.receivedAt ?? loop.wall)
+    }
+}
+
+/// ENODEV.
+private let noSuchDevice: Int32 = 19

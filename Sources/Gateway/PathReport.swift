@@ -1,0 +1,96 @@
+// What the health bus says of a path of a feed and of the feed: status, reason and figures, from the path
+// machine's state and a loss ratio with hysteresis.
+import Arbitration
+import Basics
+import Configuration
+import Wire
+
+/// Raises at 1 % loss over the last second and clears below 0.5 %.
+struct LossAlarm: Hashable, Sendable {
+    static let raise = 0.01
+    static let clear = 0.005
+    /// Fewer messages than this prove nothing.
+    static let leastMessages: UInt64 = 100
+
+    private(set) var isRaised = false
+    private(set) var ratio = 0.0
+    private var received: UInt64 = 0
+    private var missed: UInt64 = 0
+
+    /// The counts since the start; called once a second.
+    mutating func update(received: UInt64, missed: UInt64) {
+        let got = received &- self.received
+        let lost = missed &- self.missed
+        guard got &+ lost >= LossAlarm.leastMessages else { return }
+        self.received = received
+        self.missed = missed
+        ratio = Double(lost) / Double(got &+ lost)
+        if ratio >= LossAlarm.raise { isRaised = true }
+        if ratio < LossAlarm.clear { isRaised = false }
+    }
+}
+
+/// One path's figures, for the bus.
+struct PathFigures: Hashable, Sendable {
+    var source = SourceCounters()
+    var messages: UInt64 = 0
+    var first: UInt64 = 0
+    var duplicates: UInt64 = 0
+    var missed: UInt64 = 0
+    var divergent: UInt64 = 0
+    /// Packets that were no packets of the protocol, by name.
+    var decodeErrors: [String: UInt64] = [:]
+
+    var values: [NamedValue] {
+        var values = [
+            NamedValue("messages", .integer(Int64(clamping: messages))),
+            NamedValue("messages_first", .integer(Int64(clamping: first))),
+            NamedValue("duplicates", .integer(Int64(clamping: duplicates))),
+            NamedValue("missed", .integer(Int64(clamping: missed))),
+            NamedValue("divergent", .integer(Int64(clamping: divergent))),
+            NamedValue("packets", .integer(Int64(clamping: source.packets))),
+            NamedValue("received_bytes", .integer(Int64(clamping: source.bytes))),
+            NamedValue("packets_dropped_by_kernel", .integer(Int64(clamping: source.droppedByKernel))),
+            NamedValue("packets_truncated", .integer(Int64(clamping: source.truncated))),
+            NamedValue("connects", .integer(Int64(clamping: source.connects))),
+            NamedValue("receive_failures", .integer(Int64(clamping: source.failures))),
+        ]
+        if source.toSubscribe > 0 {
+            values.append(NamedValue("subscribed", .integer(Int64(source.subscribed))))
+            values.append(NamedValue("to_subscribe", .integer(Int64(source.toSubscribe))))
+            values.append(NamedValue("unconfirmed", .integer(Int64(clamping: source.unconfirmed))))
+        }
+        for (name, count) in decodeErrors.sorted(by: { $0.key < $1.key }) {
+            values.append(NamedValue("decode_errors_\(name)", .integer(Int64(clamping: count))))
+        }
+        return values
+    }
+}
+
+extension PathState {
+    /// How a path in this state is reported, without what its source says.
+    func verdict(isLossy: Bool, loss: Double) -> (status: Status, reason: String) {
+        switch self {
+        case .waiting: (.unknown, "nothing heard yet")
+        case .failed(let failure): (.critical, failure.description)
+        case .standby, .recovering, .active:
+            isLossy ? (.warning, "\(word), \(percent(loss)) of messages lost") : (.ok, word)
+        }
+    }
+
+    /// The state in one word.
+    var word: String {
+        switch self {
+        case .waiting: "waiting"
+        case .standby: "standby"
+        case .recovering: "recovering"
+        case .active: "active"
+        case .failed: "failed"
+        }
+    }
+
+    private func percent(_ ratio: Double) -> String {
+        let tenths = Int64((ratio * 1000).rounded())
+        return "\(tenths / 10).\(tenths % 10) %"
+    }
+}

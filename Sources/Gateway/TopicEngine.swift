@@ -1,0 +1,209 @@
+// The engine of a sequenced ZeroMQ feed: every topic has its own numbers, and the venue's idle frames say where
+// each stands, so that a failover's losses are known exactly.
+import Arbitration
+import Basics
+import Configuration
+import FeedProtocols
+import Linux
+import Logging
+import Wire
+
+final class TopicEngine: FeedEngine {
+    private let control: ControlChannel
+    private let publisher: FramePublisher
+    private let log: Logger
+    private var arbiter: TopicArbiter
+    private var topics: FeedTopics
+    private var decodeErrors: [[String: UInt64]]
+    private var figures: [PathFigures]
+    private var isFailover = false
+
+    init(_ plan: EnginePlan) {
+        publisher = FramePublisher(feed: plan.index, sink: plan.sink)
+        control = ControlChannel(plan, numberedPerTopic: true, publisher: publisher)
+        log = plan.logger
+        var limits = TopicArbiterOptions(paths: plan.options.paths.count)
+        limits.reorderTime = plan.options.reorderTime
+        arbiter = TopicArbiter(options: limits)
+        topics = FeedTopics(feed: plan.options.name, at: plan.now)
+        decodeErrors = plan.options.paths.map { _ in [:] }
+        figures = plan.options.paths.map { _ in PathFigures() }
+    }
+
+    var index: UInt16 {
+        get { publisher.feed }
+        set { publisher.feed = newValue }
+    }
+
+    var deadline: Instant {
+        let own = min(control.deadline, topics.deadline ?? control.deadline)
+        return arbiter.deadline.map { min($0, own) } ?? own
+    }
+
+    // MARK: - Frames
+
+    func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant) -> Bool {
+        do throws(MalformedInput) {
+            let frame = try SequencedFrame(decoding: bytes)
+            let arrival = Arrival(
+                path: UInt8(truncatingIfNeeded: path), session: frame.session, sequence: frame.sequence,
+                sourceTime: frame.sourceTime.nanoseconds == 0 ? nil : frame.sourceTime, receivedAt: receivedAt
+            )
+            control.step(wall: receivedAt) { $0.heard(arrival.path, at: now) }
+            switch frame.kind {
+            case .heartbeat: break
+            case .data: return data(frame, arrival, at: now)
+            case .idle: return idle(frame, arrival, at: now)
+            }
+            return true
+        } catch {
+            decodeErrors[path][error.reason.rawValue, default: 0] &+= 1
+            return false
+        }
+    }
+
+    private func handle(_ topic: ArraySlice<UInt8>, _ path: UInt8, at now: Instant) -> Int? {
+        if let known = topics.find(topic) { return known }
+        guard let name = UpstreamName.name(of: topic) else {
+            decodeErrors[Int(path)]["bad-name", default: 0] &+= 1
+            return nil
+        }
+        return topics.intern(topic, at: now) { name }
+    }
+
+    private func data(_ frame: SequencedFrame, _ arrival: Arrival, at now: Instant) -> Bool {
+        guard let topic = handle(frame.topic, arrival.path, at: now) else { return false }
+        let path = Int(arrival.path)
+        figures[path].messages &+= 1
+        switch arbiter.offer(topic: topic, arrival, payload: frame.payload, at: now) {
+        case .deliver:
+            figures[path].first &+= 1
+            // A change of session is told before its first message.
+            release(at: now, wall: arrival.receivedAt)
+            publish(topic, frame.payload, arrival, epoch: arrival.session, at: now)
+        case .duplicate: figures[path].duplicates &+= 1
+        case .held, .late, .oldEpoch, .refused: break
+        }
+        release(at: now, wall: arrival.receivedAt)
+        return true
+    }
+
+    private func idle(_ frame: SequencedFrame, _ arrival: Arrival, at now: Instant) -> Bool {
+        guard let topic = handle(frame.topic, arrival.path, at: now) else { return false }
+        arbiter.caughtUp(topic: topic, arrival, at: now)
+        release(at: now, wall: arrival.receivedAt)
+        if arbiter.last(of: topic) == frame.sequence { topics.caughtUp(topic, last: frame.sequence, at: now) }
+        return true
+    }
+
+    // MARK: - Releasing
+
+    private func release(at now: Instant, wall: WallTime) {
+        while let item = arbiter.nextReleased() {
+            switch item.released {
+            case .message(let held):
+                publish(item.topic, held.payload[...], held.arrival, epoch: held.epoch, at: now)
+            case .gap(let gap):
+                topics.gapTold(of: item.topic)
+                control.step(wall: wall, isFailover: isFailover, instrument: instrument(item.topic)) {
+                    $0.told(gap, at: now)
+                }
+            case .epoch(let change): enter(item.topic, change, at: now, wall: wall)
+            case .divergence(let found):
+                figures[Int(found.path)].divergent &+= 1
+                log.error(
+                    "message \(found.sequence) of \(instrument(item.topic) ?? "") differs between two paths")
+            }
+        }
+    }
+
+    private func instrument(_ topic: Int) -> String? { UpstreamName.name(of: topics.key(topic)) }
+
+    private func enter(_ topic: Int, _ change: EpochChange, at now: Instant, wall: WallTime) {
+        topics.epochChanged(of: topic)
+        guard control.epoch != change.epoch else { return }
+        control.epoch = change.epoch
+        log.notice(
+            "another session: sequences begin anew (\(change.cause.rawValue))",
+            metadata: ["message_id": "\(MessageID.epoch)"])
+        control.step(wall: wall) { $0.epochChanged(at: now) }
+        control.sendState(wall: wall)
+    }
+
+    private func publish(
+        _ topic: Int, _ payload: ArraySlice<UInt8>, _ arrival: Arrival, epoch: UInt64, at now: Instant
+    ) {
+        if control.epoch == 0 { control.epoch = epoch }
+        control.step(wall: arrival.receivedAt) { $0.published(sequence: arrival.sequence, at: now) }
+        let flags = control.dataFlags(sourceTime: arrival.sourceTime, wall: arrival.receivedAt)
+        let header = FrameHeader(
+            kind: .data, flags: flags, feed: 0, channel: 0, epoch: epoch, sequence: arrival.sequence,
+            previous: topics.published(topic, sequence: arrival.sequence, at: now), path: arrival.path,
+            state: control.state, sourceTime: arrival.sourceTime, receiveTime: arrival.receivedAt)
+        publisher.publish(header, topic: topics.wireTopic(topic), body: payload)
+    }
+
+    // MARK: - Time and paths
+
+    func tick(at now: Instant, wall: WallTime) {
+        if let deadline = arbiter.deadline, deadline <= now {
+            arbiter.tick(at: now)
+            release(at: now, wall: wall)
+        }
+        control.step(wall: wall) { $0.tick(at: now) }
+        if let deadline = topics.deadline, deadline <= now {
+            for frame in topics.idle(at: now) { publishIdle(frame.topic, frame.sequence, wall: wall) }
+        }
+    }
+
+    private func publishIdle(_ topic: Int, _ sequence: UInt64, wall: WallTime) {
+        let header = FrameHeader(
+            kind: .idle, flags: control.dataFlags(sourceTime: nil, wall: wall), feed: 0, channel: 0,
+            epoch: arbiter.epoch(of: topic) ?? 0, sequence: sequence, previous: sequence,
+            state: control.state,
+            receiveTime: wall)
+        publisher.publish(header, topic: topics.wireTopic(topic))
+    }
+
+    func pathsChanged(_ condition: PathCondition, at now: Instant, wall: WallTime) {
+        for (path, isActive) in condition.active.enumerated() {
+            arbiter.set(UInt8(truncatingIfNeeded: path), isActive: isActive)
+        }
+        release(at: now, wall: wall)
+        control.follow(condition, wasFailover: isFailover, at: now, wall: wall)
+        isFailover = condition.failover != nil
+    }
+
+    /// A new client is shown where it stands.
+    func granted(_ request: TopicRequest, at now: Instant, wall: WallTime) {
+        switch request {
+        case .control: control.sendState(wall: wall)
+        case .data(_, .one(let name)):
+            guard let topic = topics.find(UpstreamName.topic(of: name)[...]), topics.last(of: topic) > 0
+            else { return }
+            publishIdle(topic, topics.last(of: topic), wall: wall)
+        case .data(_, .all), .data(_, .none), .sync: break
+        }
+    }
+
+    // MARK: - Figures
+
+    func figures(of path: Int) -> PathFigures {
+        var figures = figures[path]
+        figures.decodeErrors = decodeErrors[path]
+        return figures
+    }
+
+    var channel: ChannelFigures {
+        let counters = arbiter.counters
+        let refused = [
+            "implausible": counters.implausible, "old_epoch": counters.oldEpoch,
+            "overflow": counters.overflow,
+            "late": counters.late, "topics": topics.refused,
+        ]
+        return ChannelFigures(
+            state: control.state, reason: control.reason, published: control.machine.messages,
+            gaps: control.machine.missing, topics: topics.count, unresolved: 0, epochs: counters.epochs,
+            refused: refused.filter { $0.value > 0 })
+    }
+}

@@ -1,0 +1,156 @@
+// What the engine tests share: a sink that reads frames back and writes them as short lines, and a way to
+// drive an engine with packets and time.
+import Arbitration
+import Basics
+import Configuration
+import FeedProtocols
+import Logging
+import Wire
+
+@testable import Gateway
+
+func ms(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: milliseconds * 1_000_000) }
+
+/// 2026-01-02T12:00:00Z and so many milliseconds.
+func wall(_ milliseconds: Int64) -> WallTime {
+    WallTime(nanoseconds: noon + milliseconds * 1_000_000)
+}
+
+private let noon: Int64 = 1_767_355_200_000_000_000
+private let noonInDay: UInt64 = 43_200_000_000_000
+
+final class Recorder: FrameSink {
+    private(set) var lines: [String] = []
+    private(set) var frames: [Frame] = []
+
+    func publish(_ frame: [UInt8]) {
+        guard let frame = try? Frame(parsing: frame) else { return lines.append("no frame") }
+        frames.append(frame)
+        lines.append(Recorder.line(frame))
+    }
+
+    /// What was published since the last call.
+    func take() -> [String] {
+        defer { lines = [] }
+        return lines
+    }
+
+    private static func line(_ frame: Frame) -> String {
+        let topic = String(decoding: frame.topicBytes, as: UTF8.self)
+        let header = frame.header
+        let marks = marks(header.flags)
+        switch header.kind {
+        case .data: return "\(topic) \(header.sequence) after \(header.previous)\(marks)"
+        case .idle: return "\(topic) idle \(header.sequence)\(marks)"
+        case .sync: return "\(topic) sync"
+        case .heartbeat, .gap, .state:
+            guard let body = try? ControlBody(kind: header.kind, parsing: frame.body) else {
+                return "bad body"
+            }
+            return control(body, header)
+        }
+    }
+
+    private static func control(_ body: ControlBody, _ header: FrameHeader) -> String {
+        switch body {
+        case .heartbeat(let published, let gaps, _): "heartbeat \(published) \(gaps) \(header.state)"
+        case .gap(let range, let reason, let instrument):
+            "gap \(range.first)-\(range.last) \(reason)\(instrument.map { " of \($0)" } ?? "")"
+        case .state(let path, let reason): "state \(header.state) \(path ?? "-"): \(reason)"
+        }
+    }
+
+    private static func marks(_ flags: FrameFlags) -> String {
+        var text = ""
+        if flags.contains(.recovering) { text += " recovering" }
+        if flags.contains(.stale) { text += " stale" }
+        if flags.contains(.late) { text += " late" }
+        if flags.contains(.epochInferred) { text += " inferred" }
+        if flags.contains(.unresolved) { text += " unresolved" }
+        return text
+    }
+}
+
+/// ITCH messages in MoldUDP64 packets.
+struct MoldVenue {
+    var session = MoldSession("S1")
+
+    func message(_ body: ITCH50Body, locate: UInt16, at milliseconds: Int64 = 0) -> [UInt8] {
+        var writer = ByteWriter()
+        let time = noonInDay &+ UInt64(bitPattern: milliseconds * 1_000_000)
+        body.write(ITCH50Stamp(locate: locate, timestamp: time), into: &writer)
+        return writer.bytes
+    }
+
+    func directory(_ locate: UInt16, _ symbol: String) -> [UInt8] {
+        message(.stockDirectory(symbol: ITCHSymbol(symbol)), locate: locate)
+    }
+
+    func delete(_ locate: UInt16, at milliseconds: Int64 = 0) -> [UInt8] {
+        message(.orderDelete(reference: 1), locate: locate, at: milliseconds)
+    }
+
+    func packet(_ first: UInt64, _ messages: [[UInt8]]) -> [UInt8] {
+        var builder = MoldUDP64PacketBuilder(session: session)
+        builder.begin(at: first)
+        for message in messages { _ = builder.append(message) }
+        return builder.bytes
+    }
+}
+
+/// Frames of a sequenced ZeroMQ venue.
+struct QuotesVenue {
+    var session: UInt64 = 7
+
+    func frame(
+        _ kind: SequencedFrame.Kind, _ topic: String, _ sequence: UInt64, at milliseconds: Int64 = 0
+    ) -> [UInt8] {
+        var writer = ByteWriter()
+        SequencedFrameEncoder(session: session).write(
+            kind, topic: Array("\(topic)/".utf8), sequence: sequence, sourceTime: wall(milliseconds),
+            payload: Array((kind == .data ? "x" : "").utf8), into: &writer)
+        return writer.bytes
+    }
+
+    func heartbeat() -> [UInt8] { frame(.heartbeat(every: .milliseconds(100)), "heartbeat", 0) }
+}
+
+/// An engine, its output, and its clock.
+final class Bench {
+    let recorder = Recorder()
+    let engine: any FeedEngine
+
+    init(_ feedProtocol: FeedOptions.FeedProtocol, _ policy: FeedOptions.Policy) {
+        var options = FeedOptions(
+            name: feedProtocol == .moldUDP64 ? "itch" : "quotes", feedProtocol: feedProtocol,
+            keys: feedProtocol == .moldUDP64 ? .itch50 : .topic, policy: policy)
+        options.paths = [FeedPathOptions(name: "A"), FeedPathOptions(name: "B")]
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        engine = EnginePlan(
+            options: options, index: 3, controlEvery: .seconds(100), sink: recorder, logger: logger,
+            now: ms(0)
+        ).engine()
+        let isHotHot = policy == .hotHot
+        engine.pathsChanged(
+            PathCondition(used: isHotHot ? [0, 1] : [0], active: [true, isHotHot], failover: nil), at: ms(0),
+            wall: wall(0))
+        engine.tick(at: ms(0), wall: wall(0))
+        _ = recorder.take()
+    }
+
+    /// Gives a packet to the engine and returns what it published.
+    func receive(_ bytes: [UInt8], on path: Int, at time: Int64) -> [String] {
+        _ = engine.received(bytes[...], on: path, receivedAt: wall(time), at: ms(time))
+        return recorder.take()
+    }
+
+    func tick(_ time: Int64) -> [String] {
+        engine.tick(at: ms(time), wall: wall(time))
+        return recorder.take()
+    }
+
+    func paths(_ condition: PathCondition, at time: Int64) -> [String] {
+        engine.pathsChanged(condition, at: ms(time), wall: wall(time))
+        return recorder.take()
+    }
+}

@@ -1,0 +1,170 @@
+// The engine of a MoldUDP64 feed as a dialogue: packets in, frames out.
+import Arbitration
+import Basics
+import Configuration
+import FeedProtocols
+import Testing
+import Wire
+
+@testable import Gateway
+
+@Suite struct MoldEngineTests {
+    private let venue = MoldVenue()
+
+    @Test func `a directory message names the instrument of what follows`() {
+        let bench = Bench(.moldUDP64, .hotHot)
+        #expect(
+            bench.receive(venue.packet(1, [venue.directory(5, "AAPL"), venue.delete(5)]), on: 0, at: 1) == [
+                "state live -: no directory yet", "md/itch/AAPL/ 1 after 0", "md/itch/AAPL/ 2 after 1",
+            ])
+    }
+
+    @Test func `without a directory the instrument is its number and flagged`() {
+        let bench = Bench(.moldUDP64, .hotHot)
+        #expect(
+            bench.receive(venue.packet(100, [venue.delete(117), venue.delete(0)]), on: 0, at: 1).dropFirst()
+                == [
+                    "md/itch/%23117/ 100 after 0 unresolved", "md/itch/*/ 101 after 0",
+                ])
+        #expect(bench.engine.channel.unresolved == 1)
+        #expect(bench.engine.channel.reason == "no directory yet")
+    }
+
+    @Test func `what one path loses the other one fills`() {
+        let bench = Bench(.moldUDP64, .hotHot)
+        _ = bench.receive(venue.packet(1, [venue.directory(1, "X")]), on: 0, at: 1)
+        #expect(bench.receive(venue.packet(1, [venue.directory(1, "X")]), on: 1, at: 1) == [])
+        // A loses 2; B is later with its own cut of packets.
+        #expect(bench.receive(venue.packet(3, [venue.delete(1)]), on: 0, at: 2) == [])
+        #expect(
+            bench.receive(venue.packet(2, [venue.delete(1), venue.delete(1)]), on: 1, at: 3) == [
+                "md/itch/X/ 2 after 1", "md/itch/X/ 3 after 2",
+            ])
+        #expect(bench.tick(200) == [])
+        #expect(bench.engine.channel.gaps == 0)
+        #expect(bench.engine.figures(of: 1).first == 1)
+    }
+
+    @Test func `what both paths lose is told as an exact gap and the next previous is unknown`() {
+        let bench = Bench(.moldUDP64, .hotHot)
+        _ = bench.receive(venue.packet(1, [venue.directory(1, "X")]), on: 0, at: 1)
+        #expect(bench.receive(venue.packet(4, [venue.delete(1)]), on: 0, at: 2) == [])
+        #expect(bench.engine.deadline <= ms(22))
+        #expect(bench.tick(22) == ["gap 2-3 notRecovered", "md/itch/X/ 4 after 0"])
+        #expect(bench.receive(venue.packet(2, [venue.delete(1)]), on: 1, at: 23) == [])
+        #expect(bench.engine.channel.gaps == 2)
+    }
+
+    @Test func `silence makes the channel stale and a word makes it live again`() {
+        let bench = Bench(.moldUDP64, .hotHot)
+        _ = bench.receive(venue.packet(1, [venue.directory(1, "X")]), on: 0, at: 0)
+        #expect(bench.engine.deadline <= ms(1000))
+        #expect(bench.tick(999) == [])
+        #expect(
+            bench.tick(1000).first { $0.hasPrefix("state") }
+                == "state stale -: no word from upstream for 1000 ms")
+        #expect(
+            bench.receive(venue.packet(2, [venue.delete(1, at: 1500)]), on: 1, at: 1500).filter {
+                !$0.contains("idle")
+            } == [
+                "state live -: ", "md/itch/X/ 2 after 1",
+            ])
+    }
+
+    @Test func `old data is flagged as late`() {
+        let bench = Bench(.moldUDP64, .hotHot)
+        _ = bench.receive(venue.packet(1, [venue.directory(1, "X")]), on: 0, at: 0)
+        #expect(
+            bench.receive(venue.packet(2, [venue.delete(1, at: 100)]), on: 0, at: 1500).last
+                == "md/itch/X/ 2 after 1 late")
+    }
+
+    @Test func `another session is another epoch and its locates are unknown`() {
+        let bench = Bench(.moldUDP64, .hotHot)
+        _ = bench.receive(venue.packet(1, [venue.directory(1, "X"), venue.delete(1)]), on: 0, at: 0)
+        let next = MoldVenue(session: MoldSession("S2"))
+        var lines: [String] = []
+        for (time, sequence) in zip(Int64(10)..., UInt64(1)...3) {
+            lines += bench.receive(next.packet(sequence, [next.delete(1)]), on: 0, at: time)
+            lines += bench.receive(next.packet(sequence, [next.delete(1)]), on: 1, at: time)
+        }
+        #expect(lines.filter { $0.hasPrefix("md/") }.first == "md/itch/%231/ 1 after 0 unresolved")
+        #expect(bench.recorder.frames.last?.header.epoch == FrameHeader.epoch(ofSession: "S2".utf8))
+        #expect(bench.engine.channel.epochs == 1)
+    }
+
+    @Test func `the end of the session closes the channel`() {
+        let bench = Bench(.moldUDP64, .hotHot)
+        _ = bench.receive(venue.packet(1, [venue.directory(1, "X")]), on: 0, at: 0)
+        let end = MoldUDP64PacketBuilder.endOfSession(session: venue.session, next: 2)
+        #expect(bench.receive(end, on: 0, at: 5) == ["state closed -: the session ended"])
+        #expect(bench.tick(5000).allSatisfy { !$0.hasPrefix("state") })
+    }
+
+    @Test func `a quiet topic is repeated as idle`() {
+        let bench = Bench(.moldUDP64, .hotHot)
+        _ = bench.receive(venue.packet(1, [venue.directory(1, "X")]), on: 0, at: 0)
+        let beat = MoldUDP64PacketBuilder.heartbeat(session: venue.session, next: 2)
+        var lines: [String] = []
+        for time in stride(from: Int64(100), through: 1500, by: 100) {
+            lines += bench.receive(beat, on: 0, at: time) + bench.tick(time)
+        }
+        #expect(lines == ["md/itch/X/ idle 1"])
+    }
+
+    @Test func `a new client of a topic or of the control topic is shown where it stands`() {
+        let bench = Bench(.moldUDP64, .hotHot)
+        _ = bench.receive(venue.packet(1, [venue.directory(1, "X")]), on: 0, at: 0)
+        bench.engine.granted(.data(feed: "itch", .one("X")), at: ms(1), wall: wall(1))
+        bench.engine.granted(.data(feed: "itch", .one("Y")), at: ms(1), wall: wall(1))
+        bench.engine.granted(.control(feed: "itch", channel: nil), at: ms(1), wall: wall(1))
+        #expect(bench.recorder.take() == ["md/itch/X/ idle 1", "state live -: "])
+    }
+
+    @Test func `packets that are none are counted by name and prove nothing`() {
+        let bench = Bench(.moldUDP64, .hotHot)
+        for bytes in [[], [1, 2, 3], Array(repeating: UInt8(0xFF), count: 19)] as [[UInt8]] {
+            #expect(!bench.engine.received(bytes[...], on: 1, receivedAt: wall(1), at: ms(1)))
+        }
+        var cut = venue.packet(1, [venue.delete(1)])
+        cut.removeLast(3)
+        #expect(!bench.engine.received(cut[...], on: 1, receivedAt: wall(1), at: ms(1)))
+        #expect(bench.engine.figures(of: 1).decodeErrors == ["truncated": 4])
+        #expect(bench.recorder.take() == [])
+    }
+
+    @Test func `a message that is no ITCH reaches the topic of no instrument and is counted`() {
+        let bench = Bench(.moldUDP64, .hotHot)
+        #expect(bench.receive(venue.packet(1, [[0x52, 0, 1]]), on: 0, at: 1).last == "md/itch/*/ 1 after 0")
+        #expect(bench.engine.channel.refused == ["message_truncated": 1])
+    }
+
+    @Test func `each message of a lossy stream arrives once and in order or is told`() {
+        let bench = Bench(.moldUDP64, .hotHot)
+        var random = SystemRandomNumberGenerator()
+        var delivered: [UInt64] = []
+        var told: UInt64 = 0
+        func note(_ lines: [String]) {
+            for line in lines {
+                let words = line.split(separator: " ")
+                if line.hasPrefix("md/"), words[1] != "idle" { delivered.append(UInt64(words[1]) ?? 0) }
+                if line.hasPrefix("gap") {
+                    let ends = words[1].split(separator: "-").compactMap { UInt64($0) }
+                    told += ends[1] - ends[0] + 1
+                }
+            }
+        }
+        for sequence in UInt64(1)...2000 {
+            let time = Int64(sequence)
+            for path in 0...1
+            where sequence == 1 || sequence == 2000 || Int.random(in: 0..<100, using: &random) >= 10 {
+                note(bench.receive(venue.packet(sequence, [venue.delete(1, at: time)]), on: path, at: time))
+            }
+            note(bench.tick(time))
+        }
+        note(bench.tick(2100))
+        #expect(delivered == delivered.sorted())
+        #expect(Set(delivered).count == delivered.count)
+        #expect(UInt64(delivered.count) + told == 2000)
+    }
+}

@@ -1,0 +1,84 @@
+// The gateway's small parts: names, the venue's clock, link messages, the loss alarm.
+import Arbitration
+import Basics
+import Testing
+
+@testable import Gateway
+
+@Suite struct GatewayPartsTests {
+    @Test(arguments: ["AAPL", "BRK/A", "50%", "A B", "\u{1}", "Ünï"])
+    func `an instrument's name survives the feed's spelling`(name: String) {
+        #expect(UpstreamName.name(of: UpstreamName.topic(of: name)[...]) == name)
+    }
+
+    @Test(arguments: ["", "/", "A", "A%/", "A%2/", "A%2g/", "A%2f/", "A/B/"])
+    func `what is no topic of the feed has no name`(topic: String) {
+        #expect(UpstreamName.name(of: Array(topic.utf8)[...]) == nil)
+    }
+
+    @Test func `the venue's zone is found from the first message and kept`() {
+        var clock = SourceClock()
+        let noon: UInt64 = 12 * 3_600_000_000_000
+        // 5 hours behind, 20 ms on the way.
+        let early = noon - 5 * 3_600_000_000_000 - 20_000_000
+        #expect(clock.time(ofDay: early, receivedAt: wall(0)) == wall(-20))
+        // A quarter of an hour late is late and not another zone.
+        #expect(clock.time(ofDay: early, receivedAt: wall(900_000)) == wall(-20))
+    }
+
+    @Test func `a clock that fits no zone is not believed`() {
+        var clock = SourceClock()
+        #expect(clock.time(ofDay: 12 * 3_600_000_000_000 + 300_000_000_000, receivedAt: wall(0)) == nil)
+        #expect(clock.time(ofDay: 12 * 3_600_000_000_000, receivedAt: wall(0)) == nil)
+        clock.restart()
+        #expect(clock.time(ofDay: 12 * 3_600_000_000_000, receivedAt: wall(0)) == wall(0))
+    }
+
+    @Test func `the venue's midnight is crossed`() {
+        var clock = SourceClock()
+        let midnight = wall(12 * 3_600_000)
+        #expect(clock.time(ofDay: 86_399_990_000_000, receivedAt: midnight) == wall(12 * 3_600_000 - 10))
+        #expect(clock.time(ofDay: 0, receivedAt: midnight) == midnight)
+    }
+
+    /// One RTM_NEWLINK: length 32, type 16, then ifinfomsg with index 7 and flags.
+    private func link(type: UInt8, flags: [UInt8]) -> [UInt8] {
+        [32, 0, 0, 0, type, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 7, 0, 0, 0] + flags + [0, 0, 0, 0]
+    }
+
+    @Test func `link messages tell carrier and disappearance`() {
+        let up = link(type: 16, flags: [0x43, 0x10, 1, 0])
+        let down = link(type: 16, flags: [0x03, 0x10, 0, 0])
+        let gone = link(type: 17, flags: [0, 0, 0, 0])
+        #expect(
+            LinkMessages.read((up + down + gone)[...]) == [
+                LinkNews(index: 7, isRunning: true, isGone: false),
+                LinkNews(index: 7, isRunning: false, isGone: false),
+                LinkNews(index: 7, isRunning: false, isGone: true),
+            ])
+    }
+
+    @Test(
+        arguments: [
+            [], [0, 0, 0, 0], [15, 0, 0, 0, 16, 0],
+            [255, 255, 255, 255, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        ] as [[UInt8]])
+    func `link messages that are cut or lie about their length are skipped`(bytes: [UInt8]) {
+        #expect(LinkMessages.read(bytes[...]) == [])
+        #expect(LinkMessages.read((link(type: 99, flags: [0, 0, 0, 0]) + bytes)[...]) == [])
+    }
+
+    @Test func `the loss alarm raises at 1 percent and clears below a half`() {
+        var alarm = LossAlarm()
+        alarm.update(received: 9_900, missed: 100)
+        #expect(alarm.isRaised)
+        #expect(alarm.ratio == 0.01)
+        alarm.update(received: 19_830, missed: 170)
+        #expect(alarm.isRaised)
+        alarm.update(received: 29_826, missed: 174)
+        #expect(!alarm.isRaised)
+        // A few messages prove nothing.
+        alarm.update(received: 29_836, missed: 200)
+        #expect(!alarm.isRaised)
+    }
+}

@@ -1,0 +1,110 @@
+// The engine of a sequenced ZeroMQ feed as a dialogue: frames in, frames out, across a failover.
+import Arbitration
+import Basics
+import Configuration
+import FeedProtocols
+import Testing
+import Wire
+
+@testable import Gateway
+
+@Suite struct TopicEngineTests {
+    private let venue = QuotesVenue()
+    private let moving = PathCondition(used: [1], active: [false, true], failover: "A failed")
+    private let moved = PathCondition(used: [1], active: [false, true], failover: nil)
+
+    @Test func `each topic has its own numbers`() {
+        let bench = Bench(.zeromq, .hotWarm)
+        #expect(
+            bench.receive(venue.frame(.data, "AAPL", 5), on: 0, at: 1) == [
+                "state live A: ", "md/quotes/AAPL/ 5 after 0",
+            ])
+        #expect(bench.receive(venue.frame(.data, "MSFT", 9), on: 0, at: 2) == ["md/quotes/MSFT/ 9 after 0"])
+        #expect(bench.receive(venue.frame(.data, "AAPL", 6), on: 0, at: 3) == ["md/quotes/AAPL/ 6 after 5"])
+        #expect(bench.recorder.frames.last?.header.flags.contains(.numberedPerTopic) == true)
+    }
+
+    @Test func `a failover tells recovering, the exact gap, and live`() {
+        let bench = Bench(.zeromq, .hotWarm)
+        _ = bench.receive(venue.frame(.data, "AAPL", 5), on: 0, at: 1)
+        #expect(bench.paths(moving, at: 400) == ["state recovering B: moving to another path: A failed"])
+        #expect(bench.receive(venue.frame(.idle, "AAPL", 8), on: 1, at: 401) == ["gap 6-8 failover of AAPL"])
+        #expect(bench.paths(moved, at: 402) == ["state live B: "])
+        #expect(
+            bench.receive(venue.frame(.data, "AAPL", 9, at: 403), on: 1, at: 403) == [
+                "md/quotes/AAPL/ 9 after 0"
+            ])
+        #expect(bench.receive(venue.frame(.data, "AAPL", 9, at: 403), on: 0, at: 404) == [])
+        #expect(bench.engine.channel.gaps == 3)
+    }
+
+    @Test func `nothing is lost when the new path continues where the old one stopped`() {
+        let bench = Bench(.zeromq, .hotWarm)
+        _ = bench.receive(venue.frame(.data, "AAPL", 5), on: 0, at: 1)
+        _ = bench.paths(moving, at: 400)
+        #expect(bench.receive(venue.frame(.idle, "AAPL", 5), on: 1, at: 401) == [])
+        #expect(
+            bench.receive(venue.frame(.data, "AAPL", 6, at: 401), on: 1, at: 401) == [
+                "md/quotes/AAPL/ 6 after 5 recovering"
+            ])
+    }
+
+    @Test func `a failback with both paths subscribed loses and repeats nothing`() {
+        let bench = Bench(.zeromq, .hotWarm)
+        let both = PathCondition(
+            used: [1], active: [true, true], failover: "the preferred path is well again")
+        _ = bench.receive(venue.frame(.data, "AAPL", 5), on: 0, at: 1)
+        _ = bench.paths(both, at: 2)
+        #expect(bench.receive(venue.frame(.idle, "AAPL", 7), on: 1, at: 3) == [])
+        #expect(
+            bench.receive(venue.frame(.data, "AAPL", 6), on: 0, at: 4).last
+                == "md/quotes/AAPL/ 6 after 5 recovering")
+        #expect(
+            bench.receive(venue.frame(.data, "AAPL", 7), on: 0, at: 5).last
+                == "md/quotes/AAPL/ 7 after 6 recovering")
+        #expect(
+            bench.receive(venue.frame(.data, "AAPL", 8), on: 1, at: 6).last
+                == "md/quotes/AAPL/ 8 after 7 recovering")
+        #expect(bench.receive(venue.frame(.data, "AAPL", 8), on: 0, at: 7) == [])
+        #expect(bench.engine.channel.gaps == 0)
+    }
+
+    @Test func `heartbeats keep a quiet feed live and silence makes it stale`() {
+        let bench = Bench(.zeromq, .hotWarm)
+        _ = bench.receive(venue.heartbeat(), on: 0, at: 0)
+        _ = bench.receive(venue.heartbeat(), on: 0, at: 900)
+        #expect(bench.tick(1500) == [])
+        // The standby's heartbeats say nothing of the path in use.
+        _ = bench.receive(venue.heartbeat(), on: 1, at: 1850)
+        #expect(bench.tick(1900) == ["state stale A: no word from upstream for 1000 ms"])
+    }
+
+    @Test func `another session begins each topic anew`() {
+        let bench = Bench(.zeromq, .hotWarm)
+        _ = bench.receive(venue.frame(.data, "AAPL", 5), on: 0, at: 1)
+        let next = QuotesVenue(session: 8)
+        #expect(bench.receive(next.frame(.data, "AAPL", 1), on: 0, at: 2).last == "md/quotes/AAPL/ 1 after 0")
+        #expect(bench.recorder.frames.last?.header.epoch == 8)
+        #expect(bench.receive(venue.frame(.data, "AAPL", 6), on: 1, at: 3) == [])
+    }
+
+    @Test func `names are decoded from the feed's spelling and encoded for clients`() {
+        let bench = Bench(.zeromq, .hotWarm)
+        #expect(
+            bench.receive(venue.frame(.data, "BRK%2FA", 1), on: 0, at: 1).last
+                == "md/quotes/BRK%2FA/ 1 after 0")
+        #expect(
+            bench.receive(venue.frame(.data, "A B", 1), on: 0, at: 1).last == "md/quotes/A%20B/ 1 after 0")
+        #expect(
+            !bench.engine.received(venue.frame(.data, "A%2", 1)[...], on: 0, receivedAt: wall(2), at: ms(2)))
+        #expect(bench.engine.figures(of: 0).decodeErrors == ["bad-name": 1])
+    }
+
+    @Test func `frames that are none are counted by name`() {
+        let bench = Bench(.zeromq, .hotWarm)
+        for bytes in [[], Array("AAPL".utf8), Array("AAPL/\0".utf8)] as [[UInt8]] {
+            #expect(!bench.engine.received(bytes[...], on: 0, receivedAt: wall(1), at: ms(1)))
+        }
+        #expect(bench.engine.figures(of: 0).decodeErrors == ["bad-topic": 2, "truncated": 1])
+    }
+}
