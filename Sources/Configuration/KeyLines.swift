@@ -8,8 +8,6 @@ struct KeyLines {
     /// How many `[[…]]` tables of each resolved path there were so far.
     private var counts: [String: Int] = [:]
     private var section = ""
-    /// The delimiter of the multi-line string that the scan is in.
-    private var openString: [UInt8]?
 
     init(of text: String) {
         let lines = text.utf8.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
@@ -31,9 +29,6 @@ struct KeyLines {
     private var valuePaths: [String] = []
 
     private mutating func scan(_ line: [UInt8], number: Int) {
-        let wasOpen = openString != nil
-        follow(line)
-        guard !wasOpen else { return }
         var text = Substring(decoding: line, as: UTF8.self)
         if number == 1, text.unicodeScalars.first == "\u{FEFF}" { text = text.dropFirst() }
         text = text.trimmingSpace
@@ -45,21 +40,6 @@ struct KeyLines {
             let path = ([section] + parts).filter { !$0.isEmpty }.joined(separator: ".")
             record(path, number)
             valuePaths.append(KeyLines.withoutIndices(path))
-        }
-    }
-
-    /// Follows multi-line strings, whose lines are not keys.
-    private mutating func follow(_ line: [UInt8]) {
-        var index = 0
-        while index + 3 <= line.count {
-            let three = Array(line[index..<(index + 3)])
-            let isQuote = three == Array("\"\"\"".utf8) || three == Array("'''".utf8)
-            if isQuote, openString == nil || openString == three {
-                openString = openString == nil ? three : nil
-                index += 3
-            } else {
-                index += 1
-            }
         }
     }
 

@@ -5,8 +5,7 @@ import TOMLKit
 enum Syntax {
     /// The longest file that is read, in bytes.
     static let longestText = 1 << 20
-    static let longestLine = 4096
-    private static let deepestNesting = 12
+    private static let deepestNesting = 32
 
     /// The settings of a text, by key.
     static func parse(_ text: String) throws(ConfigurationProblem.Refused) -> [String: Setting] {
@@ -35,18 +34,7 @@ enum Syntax {
         if text.contains("\\u0000") || text.contains("\\U00000000") {
             throw .init(.init(advice: "an escaped NUL (\\u0000), which no value has"))
         }
-        var line = 1
-        var length = 0
-        for byte in text.utf8 {
-            length = byte == UInt8(ascii: "\n") ? 0 : length + 1
-            if byte == UInt8(ascii: "\n") { line += 1 }
-            if byte == 0 { throw .init(.init(line: line, advice: "a NUL byte, which no text has")) }
-            guard length <= longestLine else {
-                throw .init(
-                    .init(line: line, advice: "longer than \(longestLine) bytes; break it into several lines")
-                )
-            }
-        }
+        try TextShape.check(text)
     }
 
     private static func members(of table: TOMLTable, depth: Int) -> [String: Setting] {

@@ -1,4 +1,5 @@
 // One request to one or several daemons, with a time limit for all of them together.
+import ArgumentParser
 import Basics
 import Linux
 import Messaging
@@ -25,11 +26,17 @@ enum Asking {
         var waiting = endpoints.count
         var requesters: [Requester] = []
         for (index, endpoint) in endpoints.enumerated() {
-            let requester = try Requester(context, loop, endpoint: endpoint) { bytes in
-                guard case .silent = outcomes[index] else { return }
-                outcomes[index] = read(bytes)
-                waiting -= 1
-                if waiting == 0 { loop.exit(0) }
+            let requester: Requester
+            do throws(BusError) {
+                requester = try Requester(context, loop, endpoint: endpoint) { bytes in
+                    guard case .silent = outcomes[index] else { return }
+                    outcomes[index] = read(bytes)
+                    waiting -= 1
+                    if waiting == 0 { loop.exit(0) }
+                }
+            } catch {
+                complain("\(error); an endpoint is ipc:///PATH or tcp://ADDRESS:PORT")
+                throw ExitCode.usage
             }
             _ = try requester.send(request.json.bytes)
             requesters.append(requester)

@@ -68,7 +68,9 @@ final class BusFollower {
             switch event {
             case .synced, .missed, .newIncarnation: ask()
             case .heartbeat(let message): heartbeat = message
-            case .sampled(let message): samples[message.subject] = message.values
+            case .sampled(let message):
+                // The view bounds its subjects, and so these.
+                if view.state(of: message.subject) != nil { samples[message.subject] = message.values }
             case .gone(let subject): samples[subject] = nil
             case .changed, .hostExpired, .hostBack, .malformed: break
             }

@@ -32,8 +32,12 @@ struct WatchCommand: ParsableCommand {
 
     func run() throws {
         let buses = endpoints.isEmpty ? Daemon.allCases.map { EndpointPair($0.bus) } : endpoints
-        let session = try WatchSession(buses, onTerminal: Screen.isTerminal)
-        _ = try session.run()
+        do {
+            _ = try WatchSession(buses, onTerminal: Screen.isTerminal).run()
+        } catch let error as BusError {
+            complain("\(error); an endpoint is ipc:///PATH or tcp://ADDRESS:PORT")
+            throw ExitCode.usage
+        }
     }
 }
 

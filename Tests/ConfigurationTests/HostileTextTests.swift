@@ -27,6 +27,22 @@ import Testing
         #expect(!agentProblems(String(repeating: "a.", count: 2000) + "a = 1").isEmpty)
     }
 
+    @Test func `nesting that would use up the library's stack is refused first`() {
+        let open = "{" + String(repeating: "b.", count: 2000) + "b=[\n"
+        let deep = "a=[\n" + String(repeating: open, count: 120) + String(repeating: "]}", count: 120) + "]\n"
+        #expect(agentProblems(deep) == ["agent.toml:2: more than 16 dots; no key has that many parts"])
+        let brackets = "a = " + String(repeating: "[\n", count: 100)
+        #expect(agentProblems(brackets) == ["agent.toml:9: nested too deep; no key takes that"])
+        let quoted =
+            "host = \"[[[[[[[[[[[[....................\\\"[[[[[[[[[[[\" # [[[[[[[[[[[[...................."
+        #expect(agentProblems(quoted).isEmpty)
+    }
+
+    @Test(arguments: ["host = \"\"\"\na\"\"\"", "host = '''a'''"])
+    func `strings over several lines are refused`(text: String) {
+        #expect(agentProblems(text) == ["agent.toml:1: a string over several lines, which no key takes"])
+    }
+
     @Test func `sizes are bounded`() {
         #expect(
             agentProblems("# " + String(repeating: "x", count: 5000))[0].contains(

@@ -61,9 +61,6 @@ import Testing
                 name = "a"
                 [[path.isp]]
                 "name" = 'b'
-                text = \"""
-                name = "not a key"
-                \"""
                 [nic]
                 a.b = 1
                 """)
@@ -71,7 +68,7 @@ import Testing
         #expect(lines.line(of: "bus.publish[0]") == 3)
         #expect(lines.line(of: "path.isp[1].name") == 9)
         #expect(lines.line(of: "path.isp[1].missing") == 8)
-        #expect(lines.line(of: "nic.a.b") == 14)
+        #expect(lines.line(of: "nic.a.b") == 11)
         #expect(lines.line(of: "nowhere") == nil)
     }
 
