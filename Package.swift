@@ -79,7 +79,7 @@ let package = Package(
         module(
             "Gateway",
             [
-                "Basics", "Wire", "Detection", "Arbitration", "FeedProtocols", "Linux", "Reactor",
+                "Basics", "Wire", "Detection", "Arbitration", "FeedProtocols", "Linux", "CLinux", "Reactor",
                 "Messaging", "Configuration", logging,
             ]),
 
