@@ -128,7 +128,8 @@ public struct WatchScreen {
     private func changeLines(_ width: Int, room: Int) -> [String] {
         guard room >= 3, !changes.isEmpty else { return [] }
         let showsHost = Set(publishers.compactMap(\.host)).count > 1
-        let lines = changes.prefix(room - 2).map {
+        // States that were there before come late, with the times at which they came about.
+        let lines = changes.sorted { $0.at > $1.at }.prefix(room - 2).map {
             $0.screenLine(width: width, showsHost: showsHost, palette: palette)
         }
         return ["", palette.heading("RECENT CHANGES")] + lines
