@@ -10,7 +10,7 @@ import Wire
 
 /// One agent, as the gateway hears it.
 final class AgentFollower {
-    /// Called with each change: the subject, its status, and when it happened, as far as that is known.
+    /// Called with each change: the subject, its status, and since when.
     typealias OnChange = (Subject, Status, WallTime?) -> Void
 
     /// How long an answer may take before it is asked for again.
@@ -129,7 +129,7 @@ final class AgentFollower {
     private func apply(_ event: HealthView.Event) {
         switch event {
         case .changed(let message, _):
-            onChange(message.subject, message.status, message.happenedAt ?? message.detectedAt)
+            onChange(message.subject, message.status, message.since)
         case .gone(let subject): onChange(subject, .unknown, nil)
         case .synced, .missed, .newIncarnation: ask()
         case .hostExpired:

@@ -101,6 +101,7 @@ public final class Gateway {
     // MARK: - Agents
 
     private func heard(_ subject: Subject, _ status: Status, happenedAt: WallTime?) {
+        health?.heard(subject, status)
         let at = happenedAt.map { loop.now - (loop.wall - $0) }
         for feed in feeds.values { feed.health(subject, status, happenedAt: at) }
     }
@@ -108,8 +109,7 @@ public final class Gateway {
     /// A feed that was opened after its agents were heard.
     private func replayHealth(to feed: Feed) {
         for state in agents.flatMap(\.states) {
-            let at = state.happenedAt ?? state.detectedAt
-            feed.health(state.subject, state.status, happenedAt: loop.now - (loop.wall - at))
+            feed.health(state.subject, state.status, happenedAt: loop.now - (loop.wall - state.since))
         }
     }
 

@@ -50,6 +50,10 @@ public final class HealthBus {
 
     public func report(_ report: Report) { perform(book.report(report, at: loop.now, wall: loop.wall)) }
     public func sample(_ sample: Sample) { perform(book.sample(sample, wall: loop.wall)) }
+    /// Another publisher's word on a subject of its own, which may explain ours.
+    public func heard(_ subject: Subject, _ status: Status) {
+        perform(book.heard(subject, status, at: loop.now, wall: loop.wall))
+    }
     public func forget(_ subject: Subject) { perform(book.forget(subject, wall: loop.wall)) }
 
     private func tick() {

@@ -51,10 +51,14 @@ public struct HealthBook: Sendable {
     public var deadline: Instant { nextRepeat.map { min($0, nextHeartbeat) } ?? nextHeartbeat }
 
     /// The worst status of all subjects.
-    public var worst: Status { Status.worst(of: entries.values.lazy.map(\.message.status)) }
+    public var worst: Status {
+        Status.worst(of: entries.values.lazy.filter { !$0.isHearsay }.map(\.message.status))
+    }
 
     /// The state of a subject as it was last changed, with its newest values.
-    public func state(of subject: Subject) -> StateMessage? { entries[subject]?.message }
+    public func state(of subject: Subject) -> StateMessage? {
+        entries[subject].flatMap { $0.isHearsay ? nil : $0.message }
+    }
 }
 
 // MARK: - Events
@@ -72,13 +76,24 @@ extension HealthBook {
         let isNews = store(report, at: now, wall: wall)
         let cause = cause(of: subject, at: now)
         guard isNews || cause != entries[subject]?.message.cause else { return [] }
-        var actions = announce(subject, cause: cause, at: now, wall: wall)
-        if !explained, entries[subject]?.explainsSince != nil {
-            for late in unexplainedDependents(of: subject, at: now) {
-                actions += announce(late.subject, cause: late.cause, at: now, wall: wall)
-            }
+        let actions = announce(subject, cause: cause, at: now, wall: wall)
+        return explained ? actions : actions + explainDependents(of: subject, at: now, wall: wall)
+    }
+
+    /// Another publisher says how a subject of its own is. It is not published here, but it can be the cause
+    /// of what is: a gateway's feed path names the agent's NIC. Own subjects are not touched.
+    public mutating func heard(
+        _ subject: Subject, _ status: Status, at now: Instant, wall: WallTime
+    ) -> [Action] {
+        guard entries[subject]?.isHearsay ?? (entries.count < 2 * mostSubjects) else { return [] }
+        let explained = entries[subject]?.explainsSince != nil
+        let report = Report(subject, status, reason: "", detectedAt: wall)
+        if entries[subject]?.take(report, at: now) == nil {
+            var entry = Entry(first: report, stamp: stamp(wall), at: now)
+            entry.isHearsay = true
+            entries[subject] = entry
         }
-        return actions
+        return explained ? [] : explainDependents(of: subject, at: now, wall: wall)
     }
 
     /// A measurement, which changes no state.
@@ -89,7 +104,9 @@ extension HealthBook {
 
     /// A subject is no longer watched: its last state is a tombstone.
     public mutating func forget(_ subject: Subject, wall: WallTime) -> [Action] {
-        guard var message = entries.removeValue(forKey: subject)?.retired(wall: wall) else { return [] }
+        guard let entry = entries[subject], !entry.isHearsay else { return [] }
+        entries[subject] = nil
+        var message = entry.retired(wall: wall)
         subjects.removeAll { $0 == subject }
         unlink(subject)
         change &+= 1
@@ -139,7 +156,7 @@ extension HealthBook {
     }
 
     private func admits(_ subject: Subject) -> Bool {
-        guard entries[subject] == nil else { return true }
+        if let entry = entries[subject] { return !entry.isHearsay }
         return subjects.count < mostSubjects && (1...Topic.longestName).contains(subject.name.utf8.count)
     }
 
@@ -158,6 +175,17 @@ extension HealthBook {
         let isNews = entry.take(report, at: now)
         entries[report.subject] = entry
         return isNews
+    }
+
+    /// Tells the cause of what failed shortly before `subject` did.
+    private mutating func explainDependents(of subject: Subject, at now: Instant, wall: WallTime) -> [Action]
+    {
+        guard entries[subject]?.explainsSince != nil else { return [] }
+        var actions: [Action] = []
+        for late in unexplainedDependents(of: subject, at: now) {
+            actions += announce(late.subject, cause: late.cause, at: now, wall: wall)
+        }
+        return actions
     }
 
     /// Gives a state the next number and publishes it.

@@ -14,6 +14,8 @@ extension HealthBook {
         /// When it last stopped explaining.
         var recoveredAt: Instant?
         var repeatAt: Instant
+        /// Another publisher's subject: never published here.
+        var isHearsay = false
 
         init(first report: Report, stamp: Stamp, at now: Instant) {
             message = StateMessage(

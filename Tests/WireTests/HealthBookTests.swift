@@ -124,6 +124,19 @@ struct BookDialogue {
         #expect(dialogue.report(path, .critical, "silent", dependsOn: [nic]) == [])
     }
 
+    @Test func `what another publisher says explains our subjects and is not published`() {
+        var dialogue = BookDialogue()
+        _ = dialogue.report(path, .ok, dependsOn: [nic])
+        #expect(dialogue.report(path, .critical, dependsOn: [nic]) == ["2 path/isp-a critical was ok"])
+        let heard = dialogue.book.heard(nic, .critical, at: dialogue.now, wall: dialogue.wall)
+        #expect(dialogue.said(heard) == ["3 path/isp-a critical was ok because nic/eth0"])
+        #expect(dialogue.book.heard(nic, .critical, at: dialogue.now, wall: dialogue.wall) == [])
+        #expect(dialogue.book.state(of: nic) == nil)
+        #expect(dialogue.report(nic, .ok) == [], "a subject of another publisher is not ours to report")
+        #expect(dialogue.book.heard(path, .ok, at: dialogue.now, wall: dialogue.wall) == [])
+        #expect(dialogue.book.state(of: path)?.status == .critical)
+    }
+
     @Test func `a cause that recovered a moment ago is still the cause`() {
         var dialogue = BookDialogue()
         _ = dialogue.report(nic, .critical)
