@@ -108,7 +108,8 @@ public final class Socket {
 
     /// Has libzmq tell about connections on an `inproc` endpoint; see `SocketMonitor`.
     func startMonitor(_ endpoint: String, events: Int32) throws(MessagingError) {
-        if unsafe zmq_socket_monitor(socket, endpoint, events) != 0 { throw MessagingError("zmq_socket_monitor") }
+        let result = unsafe zmq_socket_monitor(socket, endpoint, events)
+        if result != 0 { throw MessagingError("zmq_socket_monitor") }
     }
 
     func stopMonitor() { unsafe zmq_socket_monitor(socket, nil, 0) }
