@@ -31,6 +31,16 @@ public struct NetlinkSocket: ~Copyable {
         if isBlocking {
             try setOption(raw, SOL_SOCKET, SO_RCVTIMEO, timeval(tv_sec: 5, tv_usec: 0), "SO_RCVTIMEO")
         }
+        // The kernel passes over sockets without a port when it broadcasts, and gives one by bind().
+        var own = sockaddr_nl()
+        own.nl_family = sa_family_t(AF_NETLINK)
+        try check("bind NETLINK_ROUTE") {
+            unsafe withUnsafePointer(to: &own) { pointer in
+                unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    unsafe bind(raw, $0, socklen_t(MemoryLayout<sockaddr_nl>.size))
+                }
+            }
+        }
         for group in groups {
             try setOption(raw, 270, Int32(NETLINK_ADD_MEMBERSHIP), group, "NETLINK_ADD_MEMBERSHIP \(group)")
         }
