@@ -120,13 +120,6 @@ public struct LossWindow: Sendable {
         return outcome
     }
 
-    /// The network said that this probe will never arrive: it is lost before its time.
-    public mutating func refused(_ number: UInt64) {
-        guard holds(number), probes[slot(number)].fate == .pending else { return }
-        lose(number)
-        skipSettled()
-    }
-
     /// The probe never left this host: it says nothing of the path.
     public mutating func cancelled(_ number: UInt64) {
         guard holds(number), probes[slot(number)].fate == .pending else { return }

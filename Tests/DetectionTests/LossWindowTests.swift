@@ -63,14 +63,6 @@ struct LossWindowTests {
         #expect(window.lostInARow == 0)
     }
 
-    @Test func `a refused probe is lost before its time`() {
-        var window = window()
-        window.sent(at: at(0))
-        window.refused(0)
-        #expect(window.lost == 1)
-        #expect(!window.hasPending)
-    }
-
     @Test func `losses leave with the window and the run goes on`() {
         var window = window(capacity: 4)
         for step in 0..<8 {
@@ -108,7 +100,7 @@ struct LossWindowTests {
             switch random.next() % 6 {
             case 0, 1, 2: window.sent(at: at(now))
             case 3: _ = window.replied(window.nextNumber &- (1 + random.next() % 20))
-            case 4: window.refused(window.nextNumber &- (1 + random.next() % 20))
+            case 4: window.cancelled(window.nextNumber &- (1 + random.next() % 20))
             default: window.expire(at: at(now))
             }
             #expect(window.lost >= 0 && window.answered >= 0)

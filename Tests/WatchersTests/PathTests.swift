@@ -189,20 +189,6 @@ struct PathTests {
         #expect(run(&machine, from: 1000, to: 1200) == ["ok: 192.0.2.1 answers"])
     }
 
-    @Test func `a refused probe counts as lost at once, and silence still has to last`() {
-        var machine = machine()
-        _ = run(&machine, from: 0, to: 1000)
-        var words: [String] = []
-        for time in stride(from: Int64(1000), to: 2000, by: 100) {
-            let actions = machine.tick(at: at(time))
-            words += said(actions)
-            for probe in probes(actions) {
-                words += said(machine.refused(to: probe.target, sequence: probe.sequence, at: at(time + 1)))
-            }
-        }
-        #expect(words == ["critical: 192.0.2.1 silent for 0.7 s"])
-    }
-
     /// 24 hours of a single target: 864,000 probes, each lost with this probability (there or back).
     @Test(arguments: [(0.05, UInt64(1)), (0.1, 3)])
     func `a day of random loss raises no false alarm`(loss: Double, seed: UInt64) {

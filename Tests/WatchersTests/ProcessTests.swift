@@ -54,6 +54,15 @@ struct ProcessTests {
         #expect(said(machine.ended(process(7), end)) == [words])
     }
 
+    @Test func `an end that is explained later is told again`() {
+        var machine = machine()
+        _ = machine.scanned(.init(found: [process(7)]))
+        _ = machine.ended(process(7), .unknown)
+        #expect(said(machine.learned(process(7), .exited(1))) == ["critical: exited with status 1 (pid 7)"])
+        #expect(machine.learned(process(7), .exited(2)) == [])
+        #expect(machine.learned(process(6), .exited(2)) == [])
+    }
+
     @Test func `a pid used again is another process`() {
         var machine = machine()
         _ = machine.scanned(.init(found: [process(7, 100)]))

@@ -50,10 +50,8 @@ public struct NICTable: Sendable {
     /// The next instant at which `passed` is of use.
     public var deadline: Instant? { watchedMachines.compactMap { machines[$0]?.deadline }.min() }
 
-    /// Whether the link of this name passes traffic; `nil`: it is not known yet.
-    public func condition(of name: String) -> NICMachine.Condition? {
-        machines.values.first { $0.link.name == name }?.condition
-    }
+    /// The link that bears this name now.
+    public func link(named name: String) -> NICMachine? { machines.values.first { $0.link.name == name } }
 
     private var watchedMachines: [Int32] {
         watched.values.compactMap { if case .present(let index) = $0.presence { index } else { nil } }

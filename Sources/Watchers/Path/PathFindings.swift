@@ -86,6 +86,7 @@ extension PathMachine {
             NamedValue("replies_late", total(\.late)),
             NamedValue("replies_duplicate", total(\.duplicates)),
             NamedValue("replies_foreign", .integer(Int64(clamping: foreign))),
+            NamedValue("unreachable_received", .integer(Int64(clamping: unreachable))),
         ]
     }
 }

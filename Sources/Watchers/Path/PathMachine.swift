@@ -37,6 +37,9 @@ public struct PathMachine: Sendable {
     public private(set) var identifier: UInt16
     /// Replies that no probe asked for.
     public private(set) var foreign: UInt64 = 0
+    /// Times that the network, or this host's own stack, said that something is unreachable. Which probe it
+    /// was about is not told, so its loss is judged by time like any other.
+    public private(set) var unreachable: UInt64 = 0
     var link = LinkCondition.unknown
     var told: Verdict?
     /// The words of what was told; figures in them are of that moment.
@@ -110,13 +113,6 @@ extension PathMachine {
         targets[index].sendFailed(sequence, reason, at: now)
     }
 
-    /// The network said that this probe cannot arrive: it is lost.
-    public mutating func refused(to target: IPv4Address, sequence: UInt16, at now: Instant) -> [PathAction] {
-        guard let index = index(of: target) else { return [] }
-        targets[index].refused(sequence)
-        return passed(now)
-    }
-
     /// An echo reply arrived.
     public mutating func received(
         from source: IPv4Address, identifier: UInt16, sequence: UInt16, roundTrip: Duration?, at now: Instant
@@ -133,6 +129,9 @@ extension PathMachine {
         lastReply = now
         return targets[index].state == previous ? [] : tell(at: now)
     }
+
+    /// An ICMP error came back.
+    public mutating func refused() { unreachable &+= 1 }
 
     /// The kernel chose this identifier.
     public mutating func assigned(identifier: UInt16) { self.identifier = identifier }

@@ -92,14 +92,6 @@ extension TargetMachine {
         if case .unsendable = state { state = .untested }
     }
 
-    /// A router says that a probe cannot arrive.
-    public mutating func refused(_ sequence: UInt16) {
-        guard let number = window.number(endingIn: sequence) else { return }
-        let before = window.lost
-        window.refused(number)
-        lost &+= UInt64(max(0, window.lost - before))
-    }
-
     /// A reply arrived. `measured` is the kernel's round-trip time, `nil` without its stamps. Returns
     /// whether a probe of this target asked for it.
     public mutating func replied(_ sequence: UInt16, measured: Duration?, at now: Instant) -> Bool {

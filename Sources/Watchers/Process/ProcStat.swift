@@ -11,6 +11,8 @@ public struct ProcStat: Hashable, Sendable {
     public var startTicks: UInt64
     /// Field 24, in pages.
     public var residentPages: Int64
+    /// Field 52: the wait status of a process that has ended; 0 too for who may not see it.
+    public var waitStatus: Int32?
 
     /// Decodes one line; `nil` for what is not of this form.
     public init?(_ bytes: [UInt8]) {
@@ -28,6 +30,7 @@ public struct ProcStat: Hashable, Sendable {
         self.state = state
         startTicks = start
         residentPages = pages
+        waitStatus = fields.count >= 50 ? Int32(String(decoding: fields[49], as: UTF8.self)) : nil
     }
 
     /// A process that has ended and waits for its parent is no longer running.

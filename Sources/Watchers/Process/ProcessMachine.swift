@@ -1,6 +1,6 @@
 // One watched set of processes: which of them run, and whether that is enough. A value: scans of /proc and
 // ends of processes in; findings and what to hold on to out.
-import Basics
+public import Basics
 public import Configuration
 public import Wire
 
@@ -9,10 +9,22 @@ public struct ProcessIdentity: Hashable, Sendable {
     public var pid: Int32
     /// Clock ticks from the boot to its start: field 22 of /proc/PID/stat.
     public var startTicks: UInt64
+    /// The same on the wall clock, to 10 ms; 0 where the boot's time is not known.
+    public var startedAt: WallTime
 
-    public init(pid: Int32, startTicks: UInt64) {
+    public init(pid: Int32, startTicks: UInt64, startedAt: WallTime = WallTime(nanoseconds: 0)) {
         self.pid = pid
         self.startTicks = startTicks
+        self.startedAt = startedAt
+    }
+
+    public static func == (left: ProcessIdentity, right: ProcessIdentity) -> Bool {
+        left.pid == right.pid && left.startTicks == right.startTicks
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(pid)
+        hasher.combine(startTicks)
     }
 }
 
@@ -27,13 +39,18 @@ public enum ProcessEnd: Hashable, Sendable {
 /// What a scan of /proc found for one watched set.
 public struct ProcessScanResult: Hashable, Sendable {
     public var found: [ProcessIdentity]
+    /// Resident memory of all of them.
+    public var residentBytes: Int64
     /// Processes that might belong, but may not be looked at.
     public var unreadable: Int
     /// Why nothing could be looked for, such as a pidfile that cannot be read.
     public var trouble: String?
 
-    public init(found: [ProcessIdentity], unreadable: Int = 0, trouble: String? = nil) {
+    public init(
+        found: [ProcessIdentity], residentBytes: Int64 = 0, unreadable: Int = 0, trouble: String? = nil
+    ) {
         self.found = found
+        self.residentBytes = residentBytes
         self.unreadable = unreadable
         self.trouble = trouble
     }
@@ -62,6 +79,7 @@ public struct ProcessMachine: Sendable {
     /// Processes that appeared after the first scan.
     public private(set) var starts: UInt64 = 0
     private var surplus = 0
+    private var residentBytes: Int64 = 0
     private var lastEnd: (pid: Int32, end: ProcessEnd)?
     private var unreadable = 0
     private var trouble: String?
@@ -71,6 +89,18 @@ public struct ProcessMachine: Sendable {
     public init(_ options: ProcessWatchOptions) {
         self.options = options
         subject = Subject(.process, options.name)
+    }
+
+    /// What is measured of the set.
+    public var sample: Sample {
+        Sample(
+            subject,
+            [
+                NamedValue("processes", .integer(Int64(count))),
+                NamedValue("rss_bytes", .integer(residentBytes)),
+                NamedValue("ends", .integer(Int64(clamping: ends))),
+                NamedValue("starts", .integer(Int64(clamping: starts))),
+            ])
     }
 
     /// How many run.
@@ -97,6 +127,7 @@ public struct ProcessMachine: Sendable {
             actions.append(.hold(process))
         }
         surplus = result.found.count - running.count
+        residentBytes = result.residentBytes
         unreadable = result.unreadable
         trouble = result.trouble
         isScanned = true
@@ -109,6 +140,13 @@ public struct ProcessMachine: Sendable {
         running.remove(at: index)
         noteEnd(of: process, end)
         return [.release(process)] + tell() + [.rescan]
+    }
+
+    /// How a process ended was told after its end was.
+    public mutating func learned(_ process: ProcessIdentity, _ end: ProcessEnd) -> [ProcessAction] {
+        guard let last = lastEnd, last.pid == process.pid, last.end == .unknown else { return [] }
+        lastEnd = (process.pid, end)
+        return tell()
     }
 
     private mutating func noteEnd(of process: ProcessIdentity, _ end: ProcessEnd) {
@@ -165,9 +203,11 @@ extension ProcessMachine {
         var values = [
             NamedValue("processes", .integer(Int64(count))),
             NamedValue("pids", .text(running.prefix(16).map { "\($0.pid)" }.joined(separator: " "))),
-            NamedValue("ends", .integer(Int64(clamping: ends))),
-            NamedValue("starts", .integer(Int64(clamping: starts))),
+            NamedValue("rss_bytes", .integer(residentBytes)),
         ]
+        if let started = running.map(\.startedAt).min(), started.nanoseconds > 0 {
+            values.append(NamedValue("started", .text(started.rfc3339)))
+        }
         if let lastEnd, count < options.minimum {
             switch lastEnd.end {
             case .exited(let code): values.append(NamedValue("exit_status", .integer(Int64(code))))

@@ -1,0 +1,170 @@
+// Dumps of links, addresses and routes, made on the worker's thread: a request for links waits for the
+// kernel's RTNL lock inside send(), which may take as long as somebody else's work.
+import Basics
+import Linux
+
+/// What a dump asks for.
+enum DumpScope: Hashable, Sendable {
+    /// Links without statistics, addresses and routes.
+    case everything
+    /// Links with statistics.
+    case statistics
+}
+
+/// What the kernel answered.
+struct NetworkDump: Hashable, Sendable {
+    var links: [LinkMessage] = []
+    var addresses: [AddressMessage] = []
+    var routes: [RouteMessage] = []
+    /// Messages that could not be decoded, and why the last one could not.
+    var malformed: UInt64 = 0
+    var defect: NetlinkDefect?
+}
+
+/// Why there is no dump.
+enum DumpFailure: Error, Hashable, Sendable, CustomStringConvertible {
+    case system(SystemError)
+    case refused(Int32)
+    /// The answer did not fit, or changed while it was given, each time.
+    case unstable
+
+    var description: String {
+        switch self {
+        case .system(let error): error.description
+        case .refused(let number): "netlink dump: \(SystemError.text(number))"
+        case .unstable: "netlink dump: the answer changed each time while it was given"
+        }
+    }
+}
+
+extension NetworkDump {
+    private static let rounds = 4
+
+    /// Asks the kernel; blocks.
+    static func take(_ scope: DumpScope) -> Result<NetworkDump, DumpFailure> {
+        do throws(DumpFailure) {
+            var dump = NetworkDump()
+            let socket: NetlinkSocket
+            do throws(SystemError) { socket = try NetlinkSocket(isBlocking: true) } catch {
+                throw .system(error)
+            }
+            switch scope {
+            case .statistics:
+                try dump.ask(socket, linkRequest(skipsStatistics: false))
+            case .everything:
+                try dump.ask(socket, linkRequest(skipsStatistics: true))
+                try dump.ask(socket, request(22, familyOnly(8)))
+                try dump.ask(socket, request(26, familyOnly(12)))
+            }
+            return .success(dump)
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    /// `struct nlmsghdr` with NLM_F_REQUEST and NLM_F_DUMP.
+    private static func request(_ type: UInt16, _ payload: [UInt8]) -> [UInt8] {
+        var writer = ByteWriter()
+        writer.hostEndian(UInt32(16 + payload.count))
+        writer.hostEndian(type)
+        writer.hostEndian(UInt16(0x301))
+        writer.hostEndian(UInt32(type))
+        writer.hostEndian(UInt32(0))
+        writer.append(payload)
+        return writer.bytes
+    }
+
+    /// A fixed part of which only the first byte, AF_INET, is set.
+    private static func familyOnly(_ count: Int) -> [UInt8] { [2] + Array(repeating: 0, count: count - 1) }
+
+    /// `struct ifinfomsg` and IFLA_EXT_MASK with RTEXT_FILTER_SKIP_STATS.
+    private static func linkRequest(skipsStatistics: Bool) -> [UInt8] {
+        var writer = ByteWriter()
+        writer.append(repeatElement(0, count: 16))
+        writer.hostEndian(UInt16(8))
+        writer.hostEndian(UInt16(29))
+        writer.hostEndian(UInt32(skipsStatistics ? 8 : 0))
+        return request(18, writer.bytes)
+    }
+
+    private mutating func ask(_ socket: borrowing NetlinkSocket, _ request: [UInt8]) throws(DumpFailure) {
+        for _ in 0..<NetworkDump.rounds {
+            var answer = self
+            if try answer.exchange(socket, request) {
+                self = answer
+                return
+            }
+        }
+        throw .unstable
+    }
+
+    /// One request and its answer; `false` if the answer was inconsistent and is to be asked for again.
+    private mutating func exchange(_ socket: borrowing NetlinkSocket, _ request: [UInt8]) throws(DumpFailure)
+        -> Bool
+    {
+        var buffer = [UInt8](repeating: 0, count: 64 << 10)
+        var isConsistent = true
+        do throws(SystemError) { try socket.send(request) } catch { throw .system(error) }
+        while true {
+            let receipt: NetlinkReceipt
+            do throws(SystemError) { receipt = try socket.receive(into: &buffer) } catch {
+                throw .system(error)
+            }
+            switch receipt {
+            case .nothing: throw .system(SystemError("receive by netlink", number: 110))
+            case .overrun, .truncated: isConsistent = false
+            case .datagram(let bytes, let sender):
+                guard sender == 0 else { continue }
+                if try take(bytes, &isConsistent) { return isConsistent }
+            }
+        }
+    }
+
+    /// Takes one datagram in; `true` at the end of the dump.
+    private mutating func take(_ bytes: ArraySlice<UInt8>, _ isConsistent: inout Bool) throws(DumpFailure)
+        -> Bool
+    {
+        var reader = NetlinkFrameReader(bytes)
+        while let message = next(&reader, &isConsistent) {
+            switch message {
+            case .link(let link): links.append(link)
+            case .address(let address): addresses.append(address)
+            case .route(let route): routes.append(route)
+            case .done(let code), .failed(let code):
+                if code < 0 { throw .refused(-max(code, -4095)) }
+                return true
+            case .overrun: isConsistent = false
+            case .linkRemoved, .addressRemoved, .routeRemoved, .other: break
+            }
+        }
+        return false
+    }
+
+    /// The next message that can be decoded; those that cannot are counted. NLM_F_DUMP_INTR says that the
+    /// kernel's lists changed in the middle.
+    private mutating func next(_ reader: inout NetlinkFrameReader, _ isConsistent: inout Bool)
+        -> RouteNetlinkMessage?
+    {
+        while true {
+            do throws(NetlinkDefect) {
+                guard let frame = try reader.next() else { return nil }
+                if frame.flags & 0x10 != 0 { isConsistent = false }
+                return try RouteNetlinkMessage(frame)
+            } catch {
+                malformed &+= 1
+                defect = error
+            }
+        }
+    }
+}
+
+extension ByteWriter {
+    /// An integer in the host's own byte order, as netlink uses.
+    fileprivate mutating func hostEndian<T: FixedWidthInteger>(_ value: T) {
+        #if _endian(little)
+            littleEndian(value)
+        #else
+            bigEndian(value)
+        #endif
+    }
+}

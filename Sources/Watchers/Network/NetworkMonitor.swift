@@ -1,0 +1,164 @@
+// The one rtnetlink listener of the agent. It hands on what the kernel says of links, addresses and routes,
+// and asks for a dump whenever something may have been missed.
+import Basics
+import Linux
+import Logging
+import Reactor
+
+/// A complete picture, or one piece of news.
+enum NetworkNews {
+    /// All there is now; what it does not hold is gone.
+    case picture(NetworkDump)
+    case message(RouteNetlinkMessage)
+}
+
+/// Follows rtnetlink.
+public final class NetworkMonitor {
+    /// Datagrams taken before others get their turn.
+    private static let batch = 64
+    /// RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE.
+    private static let groups: [UInt32] = [1, 5, 7]
+    /// A picture that news overtook is asked for again this often; then it is taken as it is.
+    private static let mostRepeats = 5
+
+    private let loop: EventLoop
+    private let worker: Worker
+    private let logger: Logger
+    private let socket: NetlinkSocket
+    private var source: IOSource?
+    private var retry: Timer?
+    private var buffer = [UInt8](repeating: 0, count: 64 << 10)
+    private var listeners: [(NetworkNews) -> Void] = []
+    private var isDumping = false
+    private var newsWhileDumping = false
+    private var repeats = 0
+
+    /// Messages that could not be decoded.
+    public private(set) var malformed: UInt64 = 0
+    /// Datagrams of senders other than the kernel.
+    public private(set) var strangers: UInt64 = 0
+    /// Times that messages may have been lost.
+    public private(set) var overruns: UInt64 = 0
+
+    init(loop: EventLoop, worker: Worker, logger: Logger) throws(SystemError) {
+        self.loop = loop
+        self.worker = worker
+        self.logger = logger
+        socket = try NetlinkSocket(groups: NetworkMonitor.groups)
+        source = try IOSource(loop, descriptor: socket.descriptor.raw) { [unowned self] in
+            drain(atMost: NetworkMonitor.batch)
+        }
+        retry = try Timer(loop) { [unowned self] in resync() }
+    }
+
+    /// Adds a listener; it gets a picture with the next `resync`.
+    func listen(_ listener: @escaping (NetworkNews) -> Void) { listeners.append(listener) }
+
+    /// Asks for a picture of everything.
+    func resync() {
+        guard !isDumping else {
+            newsWhileDumping = true
+            return
+        }
+        newsWhileDumping = false
+        isDumping = worker.perform(
+            { NetworkDump.take(.everything) }, then: { [weak self] in self?.dumped($0) })
+        if !isDumping { retry?.arm(at: loop.now + .milliseconds(100)) }
+    }
+
+    /// Asks for the statistics of all links.
+    func statistics(_ then: @escaping ([LinkMessage]) -> Void) {
+        worker.perform({ NetworkDump.take(.statistics) }) { result in
+            if case .success(let dump) = result { then(dump.links) }
+        }
+    }
+}
+
+// MARK: - Pictures
+
+extension NetworkMonitor {
+    private func dumped(_ result: Result<NetworkDump, DumpFailure>) {
+        // What waits in the socket is older than the picture or at least as old as it: take it first.
+        drain(atMost: 4096)
+        isDumping = false
+        switch result {
+        case .failure(let failure):
+            logger.warning("\(failure), trying again in 1 s")
+            retry?.arm(at: loop.now + .seconds(1))
+        case .success(let dump):
+            note(dump.malformed, dump.defect)
+            if newsWhileDumping, repeats < NetworkMonitor.mostRepeats {
+                repeats += 1
+                return resync()
+            }
+            repeats = 0
+            tell(.picture(dump))
+        }
+    }
+
+    private func tell(_ news: NetworkNews) {
+        for listener in listeners { listener(news) }
+    }
+}
+
+// MARK: - News
+
+extension NetworkMonitor {
+    private func drain(atMost limit: Int) {
+        for _ in 0..<limit {
+            let receipt: NetlinkReceipt
+            do throws(SystemError) { receipt = try socket.receive(into: &buffer) } catch {
+                logger.error("\(error), asking for a new picture")
+                return resync()
+            }
+            switch receipt {
+            case .nothing: return
+            case .overrun, .truncated: overrun()
+            case .datagram(let bytes, let sender):
+                guard sender == 0 else {
+                    strangers &+= 1
+                    continue
+                }
+                take(bytes)
+            }
+        }
+    }
+
+    private func overrun() {
+        overruns &+= 1
+        logger.notice("netlink messages were lost (\(overruns) times so far), asking for a new picture")
+        resync()
+    }
+
+    private func take(_ bytes: ArraySlice<UInt8>) {
+        var reader = NetlinkFrameReader(bytes)
+        while true {
+            do throws(NetlinkDefect) {
+                guard let frame = try reader.next() else { return }
+                take(try RouteNetlinkMessage(frame))
+            } catch {
+                note(1, error)
+            }
+        }
+    }
+
+    private func take(_ message: RouteNetlinkMessage) {
+        switch message {
+        case .link, .linkRemoved, .address, .addressRemoved, .route, .routeRemoved:
+            if isDumping { newsWhileDumping = true }
+            tell(.message(message))
+        case .overrun: overrun()
+        case .done, .failed, .other: break
+        }
+    }
+
+    /// Counts what could not be decoded; the first and every 1,000th is logged.
+    private func note(_ count: UInt64, _ defect: NetlinkDefect?) {
+        guard count > 0 else { return }
+        malformed &+= count
+        if malformed % 1000 == 1 || count == malformed {
+            let words = defect?.description ?? "malformed netlink message"
+            logger.warning("\(words), ignoring it (\(malformed) so far)")
+        }
+    }
+}

@@ -1,0 +1,80 @@
+// The next hops of the host, from routes: where a path without targets of its own sends its probes.
+import Basics
+
+/// The routes over next hops, and the addresses of each link.
+struct RouteTable: Hashable, Sendable {
+    /// Routes beyond this many are ignored.
+    static let mostRoutes = 65_536
+
+    /// A next hop of a default route.
+    struct DefaultHop: Hashable, Sendable {
+        var index: Int32
+        var gateway: IPv4Address
+        var metric: UInt32
+    }
+
+    private var routes: Set<RouteMessage> = []
+    private var names: [Int32: String] = [:]
+    private var addresses: [Int32: Set<IPv4Address>] = [:]
+
+    init() {}
+
+    /// Everything anew.
+    mutating func picture(_ dump: NetworkDump) {
+        routes = Set(dump.routes.prefix(RouteTable.mostRoutes))
+        names = Dictionary(dump.links.map { ($0.index, $0.name) }) { _, last in last }
+        addresses = [:]
+        for address in dump.addresses { addresses[address.index, default: []].insert(address.local) }
+    }
+
+    /// One piece of news; returns the index of a link whose addresses changed.
+    mutating func changed(_ message: RouteNetlinkMessage) -> Int32? {
+        switch message {
+        case .link(let link): names[link.index] = link.name
+        case .linkRemoved(let link):
+            // The kernel drops a link's IPv4 routes without a word for each.
+            names[link.index] = nil
+            addresses[link.index] = nil
+            routes = routes.filter { route in !route.hops.contains { $0.index == link.index } }
+        case .route(let route): if routes.count < RouteTable.mostRoutes { routes.insert(route) }
+        case .routeRemoved(let route): routes.remove(route)
+        case .address(let address):
+            return addresses[address.index, default: []].insert(address.local).inserted ? address.index : nil
+        case .addressRemoved(let address):
+            return addresses[address.index]?.remove(address.local) == nil ? nil : address.index
+        case .done, .failed, .overrun, .other: break
+        }
+        return nil
+    }
+
+    func name(of index: Int32) -> String? { names[index] }
+
+    /// Next hops of default routes, the preferred ones first.
+    var defaultHops: [DefaultHop] {
+        var hops: [DefaultHop] = []
+        for route in routes where route.isDefault {
+            for hop in route.hops {
+                let found = DefaultHop(index: hop.index, gateway: hop.gateway, metric: route.metric)
+                if !hops.contains(where: { $0.index == hop.index && $0.gateway == hop.gateway }) {
+                    hops.append(found)
+                }
+            }
+        }
+        return hops.sorted {
+            ($0.metric, $0.index, $0.gateway.number) < ($1.metric, $1.index, $1.gateway.number)
+        }
+    }
+
+    /// The next hop on a link of this name: of a default route if there is one, else of the shortest prefix;
+    /// without a name, of the preferred default route.
+    func nextHop(on name: String?) -> IPv4Address? {
+        guard let name else { return defaultHops.first?.gateway }
+        if let hop = defaultHops.first(where: { names[$0.index] == name }) { return hop.gateway }
+        let candidates = routes.flatMap { route in
+            route.hops.filter { names[$0.index] == name }.map { (route, $0.gateway) }
+        }
+        return candidates.min {
+            ($0.0.prefixLength, $0.0.metric, $0.1.number) < ($1.0.prefixLength, $1.0.metric, $1.1.number)
+        }?.1
+    }
+}

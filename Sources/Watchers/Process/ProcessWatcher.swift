@@ -1,0 +1,174 @@
+// The shell of all watched process sets: scans on the worker, descriptors on the loop.
+import Basics
+public import Configuration
+public import Linux
+import Logging
+import Reactor
+
+/// Watches processes.
+public final class ProcessWatcher: Watcher {
+    /// After an end a successor is looked for at once, then after this, doubled each time.
+    private static let firstBackOff: Duration = .milliseconds(5)
+    /// Ended processes that are kept to learn how they ended.
+    private static let mostEnded = 64
+    /// Scans that may be left out in a row while nothing is started.
+    private static let mostSkipped = 10
+
+    private struct Watched {
+        var machine: ProcessMachine
+        var held: [ProcessIdentity: HeldProcess] = [:]
+        /// Ended, and nobody has told how yet.
+        var ended: [HeldProcess] = []
+    }
+
+    private let context: WatcherContext
+    private var options: ProcessOptions
+    private var sets: [String: Watched] = [:]
+    private var timer: Timer?
+    private var isScanning = false
+    private var wantsAnother = false
+    /// Ends seen while a scan was under way, which may still report them as running.
+    private var endedMeanwhile: Set<ProcessIdentity> = []
+    private var backOff: Duration?
+    private var lastPID: Int32?
+    private var quietScans = 0
+
+    public init(_ context: WatcherContext, _ options: AgentOptions) throws(SystemError) {
+        self.context = context
+        self.options = options.process
+        timer = try Timer(context.loop, accuracy: .milliseconds(1)) { [unowned self] in scan() }
+    }
+
+    public func start() { arrange() }
+
+    public func reconfigure(_ options: AgentOptions) {
+        self.options = options.process
+        arrange()
+    }
+
+    public func sample() {
+        for set in sets.values { context.sample(set.machine.sample) }
+    }
+
+    /// Brings the sets in line with the options; those whose options are the same live on.
+    private func arrange() {
+        let wanted = options.enabled ? options.watched : []
+        for (name, set) in sets where !wanted.contains(set.machine.options) {
+            sets[name] = nil
+            if !wanted.contains(where: { $0.name == name }) { context.forget(set.machine.subject) }
+        }
+        for watch in wanted where sets[watch.name] == nil {
+            var machine = ProcessMachine(watch)
+            let actions = machine.started()
+            sets[watch.name] = Watched(machine: machine)
+            perform(actions, watch.name)
+        }
+        lastPID = nil
+        scan()
+    }
+}
+
+// MARK: - Scans
+
+extension ProcessWatcher {
+    private func scan() {
+        guard !sets.isEmpty else { return }
+        guard !isScanning else {
+            wantsAnother = true
+            return
+        }
+        wantsAnother = false
+        endedMeanwhile = []
+        let order = ProcScanOrder(
+            roots: context.roots, watched: sets.values.map(\.machine.options), skipIfLastPID: skippable)
+        isScanning = context.worker.perform(
+            { ProcScanner.scan(order) }, then: { [weak self] in self?.scanned($0) })
+        if !isScanning { timer?.arm(at: context.loop.now + .milliseconds(100)) }
+    }
+
+    /// Nothing was started between the last two scans: if nothing has been since, the next one is needless. A
+    /// process that was forked before the last scan has run its program by now, and been seen.
+    private var skippable: Int32? {
+        guard backOff == nil, quietScans > 0, quietScans % ProcessWatcher.mostSkipped != 0 else { return nil }
+        return lastPID
+    }
+
+    private func scanned(_ report: ProcScanReport) {
+        isScanning = false
+        quietScans = report.lastPID == lastPID && report.lastPID != nil ? quietScans + 1 : 0
+        lastPID = report.lastPID
+        for (name, result) in report.results ?? [:] {
+            var result = result
+            result.found.removeAll { endedMeanwhile.contains($0) }
+            guard let actions = sets[name]?.machine.scanned(result) else { continue }
+            perform(actions, name)
+        }
+        endedMeanwhile = []
+        if wantsAnother { return scan() }
+        timer?.arm(at: context.loop.now + nextPause())
+    }
+
+    private func nextPause() -> Duration {
+        guard let pause = backOff else { return options.scanEvery }
+        let next = pause * 2
+        backOff = next < options.scanEvery ? next : nil
+        return min(pause, options.scanEvery)
+    }
+}
+
+// MARK: - Actions
+
+extension ProcessWatcher {
+    private func perform(_ actions: [ProcessAction], _ name: String) {
+        for action in actions {
+            switch action {
+            case .hold(let process): hold(process, name)
+            case .release(let process): sets[name]?.held[process] = nil
+            case .report(let finding): context.report(finding)
+            case .rescan:
+                backOff = ProcessWatcher.firstBackOff
+                scan()
+            }
+        }
+    }
+
+    private func hold(_ process: ProcessIdentity, _ name: String) {
+        do throws(SystemError) {
+            let held = try HeldProcess(context, process) { [unowned self] in event($0, name) }
+            sets[name]?.held[process] = held
+            if held.hasEnded { event(held, name) }
+        } catch {
+            // ESRCH: it ended between the scan and now. Anything else: only scans can tell its end.
+            guard error.number == 3 else {
+                return context.logger.warning("process/\(name): \(error); its end is told by scans alone")
+            }
+            ended(process, .unknown, name)
+        }
+    }
+
+    private func event(_ held: HeldProcess, _ name: String) {
+        guard held.hasEnded else { return }
+        let end = held.end
+        guard sets[name]?.held[held.identity] != nil else { return learned(held, end, name) }
+        if end == .unknown {
+            sets[name]?.ended.append(held)
+            if let count = sets[name]?.ended.count, count > ProcessWatcher.mostEnded {
+                sets[name]?.ended.removeFirst()
+            }
+        }
+        ended(held.identity, end, name)
+    }
+
+    private func ended(_ process: ProcessIdentity, _ end: ProcessEnd, _ name: String) {
+        if isScanning { endedMeanwhile.insert(process) }
+        guard let actions = sets[name]?.machine.ended(process, end) else { return }
+        perform(actions, name)
+    }
+
+    /// The kernel tells how a process ended once its parent has waited for it.
+    private func learned(_ held: HeldProcess, _ end: ProcessEnd, _ name: String) {
+        sets[name]?.ended.removeAll { $0 === held }
+        guard end != .unknown, let actions = sets[name]?.machine.learned(held.identity, end) else { return }
+        perform(actions, name)
+    }
+}

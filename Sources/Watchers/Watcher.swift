@@ -1,0 +1,83 @@
+// What a watcher is, and what it is given: the loop, the worker, the sinks for what it finds, and where /proc
+// and /sys are, so that tests can show it recorded ones.
+public import Configuration
+public import Linux
+public import Logging
+public import Reactor
+public import Wire
+
+/// A shell around machines that watch one kind of subject. All calls come from the loop's thread.
+public protocol Watcher: AnyObject {
+    /// - Throws: what keeps this watcher from working at all.
+    init(_ context: WatcherContext, _ options: AgentOptions) throws(SystemError)
+
+    /// Begins to watch; what is not known yet is reported as unknown.
+    func start()
+
+    /// Takes other options over; what they do not change keeps its state.
+    func reconfigure(_ options: AgentOptions)
+
+    /// Gives a sample of each subject; called once per sample interval.
+    func sample()
+}
+
+/// Where the kernel's file systems are.
+public struct FileRoots: Hashable, Sendable {
+    public var proc = "/proc"
+    public var sys = "/sys"
+
+    public init() {}
+}
+
+/// What is not to be used although the kernel may offer it: tests force the fallbacks.
+public struct WithoutFeatures: Hashable, Sendable {
+    /// `PIDFD_INFO_EXIT` (Linux 6.15).
+    public var exitByPIDFD = false
+    /// The wait status of a process that has ended, in /proc/PID/stat.
+    public var exitByStat = false
+    /// Raw ICMP sockets.
+    public var rawICMP = false
+    /// Carrier counters in sysfs.
+    public var carrierCounters = false
+
+    public init() {}
+}
+
+/// Everything that a watcher may use.
+public final class WatcherContext {
+    public let loop: EventLoop
+    public let worker: Worker
+    public let logger: Logger
+    public let roots: FileRoots
+    public let without: WithoutFeatures
+    /// What the kernel says of links, addresses and routes, for whoever wants it.
+    public let network: NetworkMonitor
+    /// The links under the paths.
+    public let links = LinkBoard()
+    private let onReport: (Report) -> Void
+    private let onSample: (Sample) -> Void
+    private let onForget: (Subject) -> Void
+
+    public init(
+        loop: EventLoop, worker: Worker, logger: Logger, roots: FileRoots = FileRoots(),
+        without: WithoutFeatures = WithoutFeatures(), report: @escaping (Report) -> Void,
+        sample: @escaping (Sample) -> Void, forget: @escaping (Subject) -> Void
+    ) throws(SystemError) {
+        self.loop = loop
+        self.worker = worker
+        self.logger = logger
+        self.roots = roots
+        self.without = without
+        network = try NetworkMonitor(loop: loop, worker: worker, logger: logger)
+        onReport = report
+        onSample = sample
+        onForget = forget
+    }
+
+    /// Passes a finding on, stamped with the loop's wall clock.
+    public func report(_ finding: Finding) { onReport(finding.report(detectedAt: loop.wall)) }
+
+    public func sample(_ sample: Sample) { onSample(sample) }
+
+    public func forget(_ subject: Subject) { onForget(subject) }
+}

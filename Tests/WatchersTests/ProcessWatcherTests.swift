@@ -1,0 +1,186 @@
+// The process shell with real processes on the real loop, each fallback forced.
+import Basics
+import Configuration
+import Glibc
+import Linux
+import Logging
+import Reactor
+import Testing
+import Wire
+
+@testable import Watchers
+
+@Suite(.serialized) struct ProcessWatcherTests {
+    /// What a watcher reported, on a loop that is stepped until something holds.
+    private final class Bench {
+        let loop: EventLoop
+        var reports: [String] = []
+        private(set) var watcher: ProcessWatcher?
+
+        init(_ watch: ProcessWatchOptions, without: WithoutFeatures = WithoutFeatures()) throws {
+            loop = try EventLoop()
+            var options = AgentOptions()
+            options.process.watched = [watch]
+            options.process.scanEvery = .milliseconds(20)
+            let context = try WatcherContext(
+                loop: loop, worker: Worker(loop), logger: Logger(label: "test"), without: without,
+                report: { [unowned self] in reports.append("\($0.status): \($0.reason)") }, sample: { _ in },
+                forget: { [unowned self] in reports.append("forgotten: \($0)") })
+            watcher = try ProcessWatcher(context, options)
+            watcher?.start()
+        }
+
+        /// Steps the loop until a report holds; gives up after many steps.
+        func wait(for report: String) throws -> Bool {
+            for _ in 0..<2000 where !reports.contains(report) { try loop.step(atMost: .milliseconds(5)) }
+            return reports.contains(report)
+        }
+    }
+
+    /// A child that waits for its end, under a command line of its own. It inherits blocked signals, so only
+    /// SIGKILL is sure to end it.
+    private func child(_ mark: String) throws -> pid_t {
+        var pid = pid_t()
+        let words = ["/bin/sh", "-c", "read line", mark]
+        let pointers = unsafe words.map { unsafe strdup($0) } + [nil]
+        defer { for index in pointers.indices { unsafe free(pointers[index]) } }
+        // An end of a pipe that nobody writes to keeps it waiting.
+        var ends: [Int32] = [0, 0]
+        guard unsafe pipe(&ends) == 0 else { throw SystemError("pipe", number: errno) }
+        var actions = unsafe posix_spawn_file_actions_t()
+        unsafe posix_spawn_file_actions_init(&actions)
+        unsafe posix_spawn_file_actions_adddup2(&actions, ends[0], 0)
+        defer { unsafe posix_spawn_file_actions_destroy(&actions) }
+        let failure = unsafe posix_spawn(&pid, "/bin/sh", &actions, nil, pointers, environ)
+        guard failure == 0 else { throw SystemError("posix_spawn", number: failure) }
+        close(ends[0])
+        return pid
+    }
+
+    private func watch(_ mark: String) -> ProcessWatchOptions {
+        ProcessWatchOptions(name: "child", match: .command([mark]))
+    }
+
+    private func reap(_ pid: pid_t) {
+        var status: Int32 = 0
+        _ = unsafe waitpid(pid, &status, 0)
+    }
+
+    @Test func `a kill is told with its signal, before the parent has waited`() throws {
+        let pid = try child("holdfast-test-a")
+        let bench = try Bench(watch("holdfast-test-a"))
+        #expect(try bench.wait(for: "ok: running as pid \(pid)"))
+        kill(pid, SIGKILL)
+        #expect(try bench.wait(for: "critical: killed by SIGKILL (pid \(pid))"))
+        reap(pid)
+    }
+
+    @Test func `without any telling the end is unknown and not delayed`() throws {
+        let pid = try child("holdfast-test-b")
+        var without = WithoutFeatures()
+        without.exitByPIDFD = true
+        without.exitByStat = true
+        let bench = try Bench(watch("holdfast-test-b"), without: without)
+        #expect(try bench.wait(for: "ok: running as pid \(pid)"))
+        kill(pid, SIGKILL)
+        #expect(try bench.wait(for: "critical: ended, exit: unknown (pid \(pid))"))
+        reap(pid)
+    }
+
+    @Test(.enabled(if: kernelTellsExits)) func `what the kernel tells after the wait is told then`() throws {
+        let pid = try child("holdfast-test-c")
+        var without = WithoutFeatures()
+        without.exitByStat = true
+        let bench = try Bench(watch("holdfast-test-c"), without: without)
+        #expect(try bench.wait(for: "ok: running as pid \(pid)"))
+        kill(pid, SIGKILL)
+        #expect(try bench.wait(for: "critical: ended, exit: unknown (pid \(pid))"))
+        reap(pid)
+        #expect(try bench.wait(for: "critical: killed by SIGKILL (pid \(pid))"))
+    }
+
+    @Test func `a successor is found`() throws {
+        let first = try child("holdfast-test-d")
+        let bench = try Bench(watch("holdfast-test-d"))
+        #expect(try bench.wait(for: "ok: running as pid \(first)"))
+        kill(first, SIGKILL)
+        reap(first)
+        let second = try child("holdfast-test-d")
+        #expect(try bench.wait(for: "ok: running as pid \(second)"))
+        kill(second, SIGKILL)
+        reap(second)
+    }
+
+    @Test func `a set that is no longer configured is forgotten`() throws {
+        let bench = try Bench(watch("holdfast-test-e"))
+        #expect(try bench.wait(for: "critical: not running"))
+        bench.watcher?.reconfigure(AgentOptions())
+        #expect(bench.reports.last == "forgotten: process/child")
+    }
+}
+
+/// Whether PIDFD_INFO_EXIT exists: Linux 6.15.
+private let kernelTellsExits: Bool = {
+    let release = (try? Files.text("/proc/sys/kernel/osrelease")) ?? ""
+    let numbers = release.split { !$0.isNumber }.compactMap { Int($0) }
+    return numbers.count >= 2 && (numbers[0], numbers[1]) >= (6, 15)
+}()
+
+struct ProcScannerTests {
+    /// A /proc of two processes, in a folder of its own.
+    private func tree() throws -> FileRoots {
+        let folder = "/tmp/holdfast-proc-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
+        guard unsafe mkdir(folder, 0o700) == 0 else { throw SystemError("mkdir \(folder)", number: errno) }
+        try write("\(folder)/stat", "cpu 1 2 3\nbtime 1000\n")
+        try write("\(folder)/loadavg", "0.1 0.2 0.3 1/100 4242\n")
+        for (pid, name, state) in [(10, "feed", "S"), (11, "feed", "Z"), (12, "other", "S")] {
+            guard unsafe mkdir("\(folder)/\(pid)", 0o700) == 0 else {
+                throw SystemError("mkdir", number: errno)
+            }
+            try write("\(folder)/\(pid)/comm", name + "\n")
+            try write("\(folder)/\(pid)/cmdline", "/usr/bin/\(name)\0--line\0A\0")
+            let stat = "\(pid) (\(name)) \(state) 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 250 4096 3 0\n"
+            try write("\(folder)/\(pid)/stat", stat)
+        }
+        try write("\(folder)/feed.pid", "12\n")
+        var roots = FileRoots()
+        roots.proc = folder
+        return roots
+    }
+
+    private func write(_ path: String, _ text: String) throws {
+        let descriptor = Descriptor(owning: unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o600))
+        let bytes = Array(text.utf8)
+        let count = unsafe bytes.withUnsafeBytes {
+            unsafe Glibc.write(descriptor.raw, $0.baseAddress, $0.count)
+        }
+        guard count == bytes.count else { throw SystemError("write \(path)", number: errno) }
+    }
+
+    private func scan(_ roots: FileRoots, _ match: ProcessWatchOptions.Match) -> ProcessScanResult? {
+        let watch = ProcessWatchOptions(name: "x", match: match)
+        return ProcScanner.scan(ProcScanOrder(roots: roots, watched: [watch])).results?["x"]
+    }
+
+    @Test func `processes are found by name, words and pidfile, those that have ended are not`() throws {
+        let roots = try tree()
+        let named = try #require(scan(roots, .name("feed")))
+        #expect(named.found == [ProcessIdentity(pid: 10, startTicks: 250)])
+        #expect(named.found.first?.startedAt == WallTime(nanoseconds: 1_002_500_000_000))
+        #expect(named.residentBytes == 3 * Int64(sysconf(Int32(_SC_PAGESIZE))))
+        #expect(scan(roots, .command(["--line", "A"]))?.found.map(\.pid) == [10, 12])
+        #expect(scan(roots, .pidfile("\(roots.proc)/feed.pid"))?.found.map(\.pid) == [12])
+        #expect(
+            scan(roots, .pidfile("\(roots.proc)/stat"))?.trouble == "\(roots.proc)/stat holds no process id")
+        #expect(scan(roots, .pidfile("/nowhere"))?.trouble == "open /nowhere: No such file or directory")
+    }
+
+    @Test func `a scan is left out when no process number was given out since`() throws {
+        let roots = try tree()
+        let watch = ProcessWatchOptions(name: "x", match: .name("feed"))
+        let skipped = ProcScanner.scan(ProcScanOrder(roots: roots, watched: [watch], skipIfLastPID: 4242))
+        #expect(skipped.results == nil)
+        let made = ProcScanner.scan(ProcScanOrder(roots: roots, watched: [watch], skipIfLastPID: 4241))
+        #expect(made.results != nil && made.lastPID == 4242)
+    }
+}
