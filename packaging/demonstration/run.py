@@ -315,7 +315,7 @@ class Demo:
     def introduce(self):
         print("Holdfast: a trading host, two ISPs, and a venue behind both." if self.stage.namespaces else
               "Holdfast on loopback: run as root for two ISPs that can be cut; without, only processes can fail.")
-        print(f"  itch    {ITCH_RATE} messages/s by multicast on both paths, hot-hot; "
+        print(f"  itch    {ITCH_RATE} messages/s by {self.stage.casting} on both paths, hot-hot; "
               f"the strategy takes {len(ITCH_SYMBOLS)} of 8000 symbols")
         print(f"  quotes  {QUOTE_RATE} messages/s over ZeroMQ, hot-warm; "
               f"the strategy takes {len(QUOTE_SYMBOLS)} of 100 symbols", flush=True)

@@ -18,7 +18,7 @@ def run(*words, **options):
 class Loopback:
     """Two addresses of 127.0.0.0/8 in place of two ISPs: no link can be cut here."""
 
-    mode = "loopback"
+    mode, casting = "loopback", "UDP"
     faults = ["process-kill", "venue-freeze"]
     namespaces = []
     interfaces = {"A": None, "B": None}
@@ -40,7 +40,7 @@ class Loopback:
 class Namespaces:
     """A trading host (`desk`) and a venue, joined by two veth pairs, one per ISP."""
 
-    mode = "namespaces"
+    mode, casting = "namespaces", "multicast"
     faults = ["carrier-loss", "black-hole", "random-loss", "process-kill", "venue-freeze"]
     interfaces = {"A": "isp-a", "B": "isp-b"}
     venue = {"A": "10.81.1.2", "B": "10.81.2.2"}
