@@ -74,6 +74,7 @@ extension Arbiter {
         let print = fingerprint(payload)
         if let held = window.fingerprint(of: arrival.sequence) {
             paths.received(arrival, isFirst: false)
+            window.seen(arrival.sequence, by: arrival.pathBit)
             return duplicate(arrival, print == held.fingerprint, deliveredBy: held.path, at: now)
         }
         guard arrival.sequence != expected else {

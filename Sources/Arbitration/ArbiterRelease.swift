@@ -18,7 +18,9 @@ extension Arbiter {
         if let divergence = divergences.popLast() { return .divergence(divergence) }
         guard hasBegun else { return nil }
         while true {
-            if let (message, print) = window.take(expected) { return .message(handOver(message, print)) }
+            if let held = window.take(expected) {
+                return .message(handOver(held.message, held.fingerprint, by: held.paths))
+            }
             if let gap = certainGap() { return .gap(tell(gap)) }
             if let change = enterNext() { return .epoch(change) }
             guard let next = backlog.next() else { return nil }
@@ -29,10 +31,12 @@ extension Arbiter {
         }
     }
 
-    private mutating func handOver(_ message: HeldMessage, _ print: UInt32) -> HeldMessage {
+    private mutating func handOver(
+        _ message: HeldMessage, _ print: UInt32, by brought: UInt8
+    ) -> HeldMessage {
         let arrival = message.arrival
         paths.first(by: arrival.path)
-        record(DeliveryHistory.Entry(fingerprint: print, paths: arrival.pathBit, first: arrival.path))
+        record(DeliveryHistory.Entry(fingerprint: print, paths: brought, first: arrival.path))
         expected = arrival.sequence + 1
         holes.close(below: expected)
         counters.delivered += 1

@@ -6,6 +6,8 @@ struct ReorderWindow {
     private struct Slot {
         var message: HeldMessage
         var fingerprint: UInt32
+        /// The paths that brought it, a bit each.
+        var paths: UInt8
     }
 
     private var slots: [Slot?]
@@ -35,18 +37,22 @@ struct ReorderWindow {
     /// Holds a message in its slot, in place of whatever was there.
     mutating func hold(_ message: HeldMessage, fingerprint: UInt32) {
         drop(message.arrival.sequence)
-        slots[index(message.arrival.sequence)] = Slot(message: message, fingerprint: fingerprint)
+        slots[index(message.arrival.sequence)] = Slot(
+            message: message, fingerprint: fingerprint, paths: message.arrival.pathBit)
         count += 1
         bytes += message.payload.count
     }
 
+    /// Another path brought a copy of a held message.
+    mutating func seen(_ sequence: UInt64, by pathBit: UInt8) { slots[index(sequence)]?.paths |= pathBit }
+
     /// Takes out the message with this number; `nil`: it is not held.
-    mutating func take(_ sequence: UInt64) -> (message: HeldMessage, fingerprint: UInt32)? {
+    mutating func take(_ sequence: UInt64) -> (message: HeldMessage, fingerprint: UInt32, paths: UInt8)? {
         guard count > 0, let slot = slots[index(sequence)], slot.message.arrival.sequence == sequence else {
             return nil
         }
         drop(sequence)
-        return (slot.message, slot.fingerprint)
+        return (slot.message, slot.fingerprint, slot.paths)
     }
 
     /// The lowest held number above `sequence`; `nil`: none is.

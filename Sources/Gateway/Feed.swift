@@ -196,9 +196,9 @@ final class Feed {
     }
 
     private func tellSwitch(_ from: Int, _ to: Int, _ reason: SwitchReason) {
-        lastSwitch = "moved from \(options.paths[from].name) to \(options.paths[to].name): \(reason)"
+        lastSwitch = "from \(options.paths[from].name) to \(options.paths[to].name): \(reason)"
         surroundings.logger.warning(
-            "feed \(options.name) \(lastSwitch)",
+            "feed \(options.name) moves \(lastSwitch)",
             metadata: ["subject": "\(options.subject)", "message_id": "\(MessageID.switched)"])
     }
 
@@ -261,7 +261,7 @@ extension Feed {
     private func report(_ path: Int) {
         let subject = options.subject(ofPath: path)
         var (status, reason) = machine.state(of: path).verdict(
-            isLossy: alarms[path].isRaised, loss: alarms[path].ratio)
+            isLossy: alarms[path].isRaised)
         // After the session's end silence is what to expect.
         if status == .critical, engine.channel.state == .closed { (status, reason) = (.ok, "closed") }
         if let note = sources[path].note, status != .ok { reason += " (\(note))" }

@@ -33,6 +33,7 @@ final class MoldEngine: FeedEngine {
         var limits = ArbiterOptions(paths: options.paths.count)
         limits.reorderTime = options.reorderTime
         limits.reorderCount = options.reorderCount
+        limits.historyCount = 4096
         arbiter = Arbiter(options: limits)
         topics = FeedTopics(feed: options.name, at: plan.now)
         locates = Array(repeating: -1, count: 1 << 16)

@@ -69,12 +69,12 @@ struct PathFigures: Hashable, Sendable {
 
 extension PathState {
     /// How a path in this state is reported, without what its source says.
-    func verdict(isLossy: Bool, loss: Double) -> (status: Status, reason: String) {
+    func verdict(isLossy: Bool) -> (status: Status, reason: String) {
         switch self {
         case .waiting: (.unknown, "nothing heard yet")
         case .failed(let failure): (.critical, failure.description)
         case .standby, .recovering, .active:
-            isLossy ? (.warning, "\(word), \(percent(loss)) of messages lost") : (.ok, word)
+            isLossy ? (.warning, "\(word), losing messages") : (.ok, word)
         }
     }
 
@@ -87,10 +87,5 @@ extension PathState {
         case .active: "active"
         case .failed: "failed"
         }
-    }
-
-    private func percent(_ ratio: Double) -> String {
-        let tenths = Int64((ratio * 1000).rounded())
-        return "\(tenths / 10).\(tenths % 10) %"
     }
 }
