@@ -14,6 +14,7 @@ struct FeedSurroundings {
     let context: MessagingContext
     let loop: EventLoop
     let batch: DatagramBatch
+    let worker: Worker
     let downstream: Downstream
     let health: HealthBus
     let logger: Logger
@@ -85,8 +86,7 @@ final class Feed {
             do throws(SystemError) {
                 return try MulticastSource(
                     surroundings.loop, path: path, address: address, batch: surroundings.batch,
-                    logger: logger,
-                    owner: self)
+                    worker: surroundings.worker, logger: logger, owner: self)
             } catch {
                 throw .system(error)
             }

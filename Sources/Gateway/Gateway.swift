@@ -19,6 +19,7 @@ public final class Gateway {
     private var health: HealthBus?
     private var links: LinkWatch?
     private let batch = DatagramBatch(slots: MulticastSource.slots)
+    private let worker: Worker
     private var feeds: [String: Feed] = [:]
     private var agents: [AgentFollower] = []
 
@@ -32,6 +33,11 @@ public final class Gateway {
         self.context = context
         self.loop = loop
         self.logger = logger
+        do throws(SystemError) {
+            worker = try Worker(loop)
+        } catch {
+            throw .system(error)
+        }
         downstream = try Downstream(context, loop, endpoints: options.publish, logger: logger)
         downstream.owner = self
         let book = HealthBook(
@@ -79,7 +85,8 @@ public final class Gateway {
             var logger = logger
             logger[metadataKey: "feed"] = "\(feed.name)"
             let surroundings = FeedSurroundings(
-                context: context, loop: loop, batch: batch, downstream: downstream, health: health,
+                context: context, loop: loop, batch: batch, worker: worker, downstream: downstream,
+                health: health,
                 logger: logger,
                 controlEvery: options.controlEvery)
             let opened = try Feed(feed, index: number, surroundings)

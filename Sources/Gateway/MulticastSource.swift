@@ -29,6 +29,7 @@ final class MulticastSource: FeedSource {
     private let loop: EventLoop
     private let logger: Logger
     private let batch: DatagramBatch
+    private let worker: Worker
     private unowned let owner: any FeedSourceOwner
     private var retry: Timer?
     private var retryAfter = MulticastSource.firstRetry
@@ -37,28 +38,30 @@ final class MulticastSource: FeedSource {
 
     private enum State {
         case open(Opening)
+        /// The worker is at it; `again`: something changed meanwhile.
+        case joining(again: Bool)
         case closed(reason: String)
     }
 
-    /// An open socket; letting go of it leaves the group.
+    /// A joined socket on the loop.
     private final class Opening {
-        let socket: UDPSocket
-        let interfaceIndex: Int32?
+        let joined: JoinedSocket
         var source: IOSource?
         var hasCarrier = true
 
-        init(_ socket: consuming UDPSocket, interfaceIndex: Int32?) {
-            self.socket = socket
-            self.interfaceIndex = interfaceIndex
-        }
+        init(_ joined: JoinedSocket) { self.joined = joined }
     }
 
-    /// - Parameter batch: shared by all sources of the loop.
+    /// - Parameters:
+    ///   - batch: shared by all sources of the loop.
+    ///   - worker: joins and leaves groups: both wait for the kernel's network configuration lock, which
+    ///     others may hold for long.
     init(
-        _ loop: EventLoop, path: Int, address: Address, batch: DatagramBatch, logger: Logger,
-        owner: any FeedSourceOwner
+        _ loop: EventLoop, path: Int, address: Address, batch: DatagramBatch, worker: Worker,
+        logger: Logger, owner: any FeedSourceOwner
     ) throws(SystemError) {
         self.loop = loop
+        self.worker = worker
         self.path = path
         self.address = address
         self.batch = batch
@@ -70,6 +73,7 @@ final class MulticastSource: FeedSource {
     var note: String? {
         switch state {
         case .open(let opening): opening.hasCarrier ? nil : "the link is down"
+        case .joining: "joining"
         case .closed(let reason): reason
         }
     }
@@ -87,13 +91,45 @@ final class MulticastSource: FeedSource {
 
     // MARK: - Opening
 
+    /// Joins on the worker. A second socket of the same group would make the kernel send no new report: the
+    /// old one goes first.
     private func open() {
-        // A second socket of the same group would make the kernel send no new report: the old one goes first.
-        if case .open = state { state = .closed(reason: "joining again") }
+        if case .joining = state {
+            state = .joining(again: true)
+            return
+        }
+        let address = address
+        guard worker.perform(MulticastSource.leaving(letGo()), then: { _ in }),
+            worker.perform(
+                { Result { () throws(SystemError) in try JoinedSocket(address) } },
+                then: {
+                    [weak self] in self?.joined($0)
+                })
+        else { return fail(SystemError("join \(address.endpoint): the worker is busy", number: again)) }
+        state = .joining(again: false)
+    }
+
+    /// Takes the socket off the loop.
+    private func letGo() -> JoinedSocket? {
+        guard case .open(let opening) = state else { return nil }
+        opening.source = nil
+        state = .closed(reason: "joining again")
+        return opening.joined
+    }
+
+    /// A job whose end is the socket's.
+    private static func leaving(_ socket: JoinedSocket?) -> @Sendable () -> Bool { { socket != nil } }
+
+    private func joined(_ result: Result<JoinedSocket, SystemError>) {
+        if case .joining(again: true) = state {
+            state = .closed(reason: "joining again")
+            if case .success(let socket) = result { state = .open(Opening(socket)) }
+            return open()
+        }
         do throws(SystemError) {
-            let opening = try join()
-            opening.source = try IOSource(loop, descriptor: opening.socket.descriptor.raw) {
-                [unowned self, unowned opening] in receive(opening.socket)
+            let opening = Opening(try result.get())
+            opening.source = try IOSource(loop, descriptor: opening.joined.socket.descriptor.raw) {
+                [unowned self, unowned opening] in receive(opening.joined.socket)
             }
             succeed(opening)
         } catch {
@@ -101,28 +137,11 @@ final class MulticastSource: FeedSource {
         }
     }
 
-    private func join() throws(SystemError) -> Opening {
-        var index: Int32?
-        if let name = address.interface {
-            guard let found = Interface.index(of: name) else {
-                throw SystemError("interface \(name)", number: noSuchDevice)
-            }
-            index = found
-        }
-        let socket = try UDPSocket(receivingAt: address.endpoint, bufferBytes: MulticastSource.bufferBytes)
-        if address.endpoint.address.isMulticast {
-            try socket.join(
-                address.endpoint.address, interfaceIndex: index,
-                interfaceAddress: address.interface.flatMap(Interface.address), source: address.source)
-        }
-        return Opening(socket, interfaceIndex: index)
-    }
-
     private func succeed(_ opening: Opening) {
-        if case .closed = state, counters.connects > 0 {
+        if counters.connects > 0 {
             logger.notice("receiving on \(address.endpoint) again")
         }
-        if counters.connects == 0 { warnOfBuffer(opening.socket.receiveBufferBytes) }
+        if counters.connects == 0 { warnOfBuffer(opening.joined.socket.receiveBufferBytes) }
         state = .open(opening)
         counters.connects &+= 1
         droppedBefore = counters.droppedByKernel
@@ -155,15 +174,17 @@ final class MulticastSource: FeedSource {
 
     func linkChanged(_ news: LinkNews?) {
         guard let name = address.interface else { return }
+        if case .joining = state { return open() }
         guard case .open(let opening) = state else {
             // The interface may be back before the next try.
             if Interface.index(of: name) != nil { open() }
             return
         }
         let index = Interface.index(of: name)
-        if index != opening.interfaceIndex || news == nil {
+        if index != opening.joined.interfaceIndex || news == nil {
             index == nil ? fail(SystemError("interface \(name)", number: noSuchDevice)) : open()
-        } else if let news, news.index == opening.interfaceIndex, news.isRunning != opening.hasCarrier {
+        } else if let news, news.index == opening.joined.interfaceIndex, news.isRunning != opening.hasCarrier
+        {
             opening.hasCarrier = news.isRunning
             news.isRunning ? open() : owner.disconnected(path, because: "the link of \(name) is down")
         }
@@ -194,5 +215,32 @@ final class MulticastSource: FeedSource {
     }
 }
 
-/// ENODEV.
+/// ENODEV and EAGAIN.
 private let noSuchDevice: Int32 = 19
+private let again: Int32 = 11
+
+/// A socket that has joined its group; letting go of it leaves the group.
+final class JoinedSocket: Sendable {
+    let socket: UDPSocket
+    /// The interface's index when it joined: another one later means another interface.
+    let interfaceIndex: Int32?
+
+    /// Opens, binds and joins; may wait for the kernel's network configuration lock.
+    init(_ address: MulticastSource.Address) throws(SystemError) {
+        var index: Int32?
+        if let name = address.interface {
+            guard let found = Interface.index(of: name) else {
+                throw SystemError("interface \(name)", number: noSuchDevice)
+            }
+            index = found
+        }
+        let opened = try UDPSocket(receivingAt: address.endpoint, bufferBytes: MulticastSource.bufferBytes)
+        if address.endpoint.address.isMulticast {
+            try opened.join(
+                address.endpoint.address, interfaceIndex: index,
+                interfaceAddress: address.interface.flatMap(Interface.address), source: address.source)
+        }
+        socket = opened
+        interfaceIndex = index
+    }
+}

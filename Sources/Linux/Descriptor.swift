@@ -4,7 +4,7 @@ import CLinux
 import Glibc
 
 /// A file descriptor that is closed when its owner goes.
-public struct Descriptor: ~Copyable {
+public struct Descriptor: ~Copyable, Sendable {
     public let raw: Int32
 
     /// Takes over an open descriptor.

@@ -4,7 +4,7 @@ import CLinux
 import Glibc
 
 /// A non-blocking UDP socket.
-public struct UDPSocket: ~Copyable {
+public struct UDPSocket: ~Copyable, Sendable {
     public let descriptor: Descriptor
 
     private static func open() throws(SystemError) -> Descriptor {
