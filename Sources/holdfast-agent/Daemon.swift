@@ -66,6 +66,7 @@ final class Daemon {
     private var relays: [SignalRelay] = []
     private var statusTimer: Timer?
     private var shownStatus = ""
+    private var hasReleasedText = false
 
     static func run(_ file: String?) -> Int32 {
         let logger = makeLogger()
@@ -114,6 +115,10 @@ final class Daemon {
 
     /// `systemctl status` shows the state of the host, too.
     private func showStatus() {
+        if !hasReleasedText {
+            hasReleasedText = true
+            ProgramText.release()
+        }
         if agent.summary != shownStatus {
             shownStatus = agent.summary
             ServiceManager.status(shownStatus)
@@ -132,6 +137,7 @@ final class Daemon {
         ServiceManager.reloading(at: loop.now)
         do throws(ConfigurationError) {
             agent.reload(try options(from: file))
+            hasReleasedText = false
             ServiceManager.ready(status: agent.summary)
         } catch {
             logger.event(

@@ -16,6 +16,7 @@ struct NICTests {
         link.flags = (up ? 1 : 0) | (carrier ? 0x1_0000 : 0)
         link.carrierCounts = counts.map { CarrierCounts(up: $0.0, down: $0.1) }
         link.kind = kind
+        link.lower = kind == "veth" ? index + 1 : nil
         link.permanentAddress = permanent
         link.operationalState = carrier ? .up : .down
         return link
@@ -63,6 +64,16 @@ struct NICTests {
         #expect(said(table.changed(lost, isEvent: true, at: at(11))) == [])
         let back = link("isp-a", counts: (2, 2), kind: "veth")
         #expect(said(table.changed(back, isEvent: true, at: at(20))) == ["isp-a ok: up"])
+    }
+
+    @Test
+    func `a veth whose peer has the same index elsewhere is polled: the kernel takes it for a real NIC`() {
+        var table = table(include: ["isp-*"])
+        var twin = link("isp-a", kind: "veth")
+        twin.lower = 3
+        #expect(table.dumped([twin], at: at(0)).contains(.poll(index: 3, name: "isp-a")))
+        twin.lower = nil
+        #expect(!twin.hasPromptEvents)
     }
 
     @Test func `a veth is not polled`() {

@@ -210,8 +210,7 @@ extension NICTable {
         watched[name] = Watched(
             presence: .present(index), past: nil, wasEverPresent: true)
         var actions: [NICAction] = [.report(finding(machine.current, machine))]
-        // The kernel holds back the events of all devices but veth.
-        if machine.link.kind != "veth", !machine.link.isLoopback {
+        if !machine.link.hasPromptEvents, !machine.link.isLoopback {
             polled.insert(index)
             actions.append(.poll(index: index, name: name))
         }

@@ -59,6 +59,11 @@ public struct LinkMessage: Hashable, Sendable {
     public var isLoopback: Bool { flags & 0x8 != 0 }
     /// IFF_LOWER_UP: the carrier.
     public var hasCarrier: Bool { flags & 0x1_0000 != 0 }
+    /// Whether the kernel tells carrier changes of this link at once: it does for a link over another one, and
+    /// holds others' back for up to a second. It tells a veth by its peer's index, so that one whose peer
+    /// bears the same index in another namespace is held back too (net/core/link_watch.c,
+    /// `linkwatch_urgent_event`).
+    public var hasPromptEvents: Bool { lower.map { $0 > 0 && $0 != index } ?? false }
     /// A device that stands for hardware: of no virtual kind, Ethernet or InfiniBand.
     public var isPhysical: Bool { kind == nil && !isLoopback && (hardwareType == 1 || hardwareType == 32) }
 }
