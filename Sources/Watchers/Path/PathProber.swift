@@ -30,6 +30,7 @@ final class PathProber {
         var departures = DepartureLog()
         /// The kernel's numbers are ours as long as every send succeeded.
         var hasReliableNumbers = true
+        var isIdentified = false
 
         init(_ icmp: consuming ICMPSocket) { self.icmp = icmp }
     }
@@ -109,11 +110,7 @@ extension PathProber {
         } else {
             opened = try openPreferringRaw()
         }
-        if let identifier = opened.icmp.kernelIdentifier {
-            machine.assigned(identifier: identifier)
-        } else {
-            try opened.icmp.accept(identifier: machine.identifier)
-        }
+        if opened.icmp.access == .raw { try opened.icmp.accept(identifier: machine.identifier) }
         opened.source = try IOSource(context.loop, descriptor: opened.icmp.descriptor.raw) { [unowned self] in
             receive()
         }
@@ -199,6 +196,7 @@ extension PathProber {
             socket.hasReliableNumbers = false
             return machine.sendFailed(to: target, sequence: sequence, reason: reason, at: now)
         }
+        identify(socket)
         machine.sent(to: target)
         socket.departures.sent(to: target, sequence: sequence)
         // The kernel may or may not have counted the failed ones: a new socket counts from 0 again.
@@ -206,6 +204,13 @@ extension PathProber {
             hasFailedSends = false
             close()
         }
+    }
+
+    /// The kernel chooses a datagram socket's identifier when it sends for the first time.
+    private func identify(_ socket: OpenSocket) {
+        guard !socket.isIdentified else { return }
+        socket.isIdentified = true
+        if let identifier = socket.icmp.kernelIdentifier { machine.assigned(identifier: identifier) }
     }
 
     /// Sends one probe; returns why it could not be sent. A pending error of an earlier probe (an ICMP answer)

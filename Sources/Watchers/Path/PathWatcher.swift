@@ -169,6 +169,7 @@ extension PathWatcher {
         options.lossAfter = .seconds(1)
         options.downAfter = .seconds(4)
         options.downAfterProbes = 4
+        options.upAfterReplies = 2
         return options
     }
 }
