@@ -56,7 +56,8 @@ class Namespaces:
             run("ip", "-n", name, "link", "set", "lo", "up")
         for number, path in enumerate("AB", 1):
             desk, venue = self.interfaces[path], f"to-{self.interfaces[path]}"
-            run("ip", "link", "add", desk, "netns", self.desk, "type", "veth",
+            # Two ends that bear one index look like a real NIC to the kernel, which then holds events back.
+            run("ip", "link", "add", desk, "index", str(100 + number), "netns", self.desk, "type", "veth",
                 "peer", "name", venue, "netns", self.market)
             run("ip", "-n", self.desk, "addr", "add", f"10.81.{number}.1/24", "dev", desk)
             run("ip", "-n", self.market, "addr", "add", f"10.81.{number}.2/24", "dev", venue)
