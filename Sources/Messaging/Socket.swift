@@ -71,6 +71,9 @@ public final class Socket {
     let socket: UnsafeMutableRawPointer
     private let context: MessagingContext
     private let incoming: UnsafeMutablePointer<zmq_msg_t>
+    /// Something was called since the last look at `isReadable` that makes libzmq read its commands: the
+    /// descriptor then has no new edge for what they brought.
+    var mayHaveNews = true
 
     /// Opens a socket that does not wait at its end (`ZMQ_LINGER` = 0).
     public init(_ context: MessagingContext, _ type: SocketType) throws(MessagingError) {
@@ -158,6 +161,7 @@ public final class Socket {
     }
 
     private func set(_ option: Int32, _ bytes: [UInt8], _ name: String) throws(MessagingError) {
+        mayHaveNews = true
         let result = unsafe bytes.withUnsafeBytes {
             unsafe zmq_setsockopt(socket, option, $0.baseAddress, $0.count)
         }
@@ -184,6 +188,7 @@ public final class Socket {
     /// ROUTER's peer that does not read); a XPUB drops for the slow peer and answers `true`.
     @discardableResult
     public func send(_ frame: [UInt8], more: Bool = false) throws(MessagingError) -> Bool {
+        mayHaveNews = true
         let flags = ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)
         let result = unsafe frame.withUnsafeBytes { unsafe zmq_send(socket, $0.baseAddress, $0.count, flags) }
         if result >= 0 { return true }
@@ -214,6 +219,7 @@ public final class Socket {
 
     /// The next message; `nil`: nothing now.
     public func receive() throws(MessagingError) -> Message? {
+        mayHaveNews = true
         var message = Message(frames: [], connection: -1)
         while true {
             let count = unsafe zmq_msg_recv(incoming, socket, ZMQ_DONTWAIT)

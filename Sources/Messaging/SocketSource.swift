@@ -25,9 +25,16 @@ public final class SocketSource {
         self.onError = onError
         let again = try DeferredSource(loop) { [unowned self] in drain() }
         self.again = again
-        // The drain itself runs from the deferred source, which the look before each wait arms.
-        arrivals = try IOSource(loop, descriptor: socket.descriptor, edgeTriggered: true) {}
-        try arrivals?.setPrepare { [unowned self] in if self.socket.isReadable { again.arm() } }
+        // The drain itself runs from the deferred source, which the look before each wait arms. A look is a
+        // system call: it is made only after an edge, or after a call that may have taken the edge's news.
+        arrivals = try IOSource(loop, descriptor: socket.descriptor, edgeTriggered: true) {
+            [unowned self] in self.socket.mayHaveNews = true
+        }
+        try arrivals?.setPrepare { [unowned self] in
+            guard self.socket.mayHaveNews else { return }
+            self.socket.mayHaveNews = false
+            if self.socket.isReadable { again.arm() }
+        }
     }
 
     private func drain() {
