@@ -58,6 +58,18 @@ public struct SubscriptionTable: Sendable {
     /// What a feed must be subscribed to upstream, in a stable order: everything first.
     public func wanted(of feed: String) -> [UpstreamTopic] { feeds[feed]??.wanted ?? [] }
 
+    /// What clients hold of a feed: for a feed that is built anew.
+    public func requests(of feed: String) -> Set<TopicRequest> {
+        var requests: Set<TopicRequest> = []
+        for prefix in holders.values.joined() {
+            switch request(prefix) {
+            case .data(feed, let instruments)?: requests.insert(.data(feed: feed, instruments))
+            case .data, .control, .sync, nil: continue
+            }
+        }
+        return requests
+    }
+
     // MARK: - Requests
 
     /// A client asked for a prefix. Only bytes that are a valid topic are granted.

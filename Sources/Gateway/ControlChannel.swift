@@ -43,6 +43,12 @@ final class ControlChannel {
         machine.flags(sourceTime: sourceTime, wall: wall).union(flags)
     }
 
+    /// A data message is about to be published: the usual step, without its ceremony.
+    func published(_ sequence: UInt64, at now: Instant, wall: WallTime) {
+        let actions = machine.published(sequence: sequence, at: now)
+        if !actions.isEmpty { step(wall: wall) { _ in actions } }
+    }
+
     /// Lets the machine decide and publishes what it says. `isFailover`: gaps are the failover's.
     func step(
         wall: WallTime, isFailover: Bool = false, instrument: String? = nil,

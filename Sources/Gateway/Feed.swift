@@ -59,6 +59,7 @@ final class Feed {
         timer?.setPriority(10)
         for path in options.paths.indices { sources.append(try openSource(path)) }
         surroundings.downstream.addFeed(options.name, linger: options.upstreamLinger)
+        for request in surroundings.downstream.table.requests(of: options.name) { granted(request) }
         perform(machine.start(at: now))
         tick()
     }
@@ -220,7 +221,7 @@ extension Feed: FeedSourceOwner {
         guard engine.received(bytes, on: path, receivedAt: receivedAt, at: now) else { return }
         let actions = machine.heard(path, at: now)
         if !actions.isEmpty { perform(actions) }
-        if let armedAt, engine.deadline < armedAt { arm() }
+        if let armedAt, let waiting = engine.waitingUntil, waiting < armedAt { arm() }
     }
 
     func connected(_ path: Int) { perform(machine.connected(path, at: now)) }

@@ -48,6 +48,8 @@ protocol FeedEngine: AnyObject {
     func tick(at now: Instant, wall: WallTime)
     /// When `tick` is to be called next.
     var deadline: Instant { get }
+    /// The part of `deadline` that a packet can bring nearer: what waits for the other path.
+    var waitingUntil: Instant? { get }
     /// A client was granted a topic of this feed.
     func granted(_ request: TopicRequest, at now: Instant, wall: WallTime)
     /// What a path contributed; the source's counters are left to the shell.

@@ -11,6 +11,11 @@ struct FeedTopics {
     private var index = TopicIndex(capacity: FeedTopics.limit)
     private var wire: [[UInt8]] = []
     private var flags: [FrameFlags] = []
+    /// Somebody asked for the topic; frames that nobody asked for are booked but not written.
+    private var wanted: [Bool] = []
+    private var wantsAll = false
+    /// Asked for before they were seen.
+    private var expected: Set<[UInt8]> = []
     private let feed: String
 
     init(feed: String, at now: Instant) {
@@ -30,6 +35,33 @@ struct FeedTopics {
     /// The feed's own spelling.
     func key(_ handle: Int) -> ArraySlice<UInt8> { index[handle] }
 
+    func isWanted(_ handle: Int) -> Bool { wanted[handle] }
+
+    /// A client was granted a topic; an empty key is the one of the messages for no instrument. It counts as
+    /// wanted for good: what nobody takes any more costs little.
+    mutating func want(_ key: [UInt8], at now: Instant) {
+        if let handle = index.find(key[...]) {
+            hold(handle, at: now)
+        } else if expected.count < FeedTopics.limit {
+            expected.insert(key)
+        } else {
+            wantAll(at: now)
+        }
+    }
+
+    mutating func wantAll(at now: Instant) {
+        guard !wantsAll else { return }
+        wantsAll = true
+        expected = []
+        for handle in wanted.indices { hold(handle, at: now) }
+    }
+
+    private mutating func hold(_ handle: Int, at now: Instant) {
+        guard !wanted[handle] else { return }
+        wanted[handle] = true
+        book.set(handle, isHeld: true, at: now)
+    }
+
     func find(_ key: ArraySlice<UInt8>) -> Int? { index.find(key) }
 
     /// The handle of a topic; `instrument` names it when it is new. `nil`: no room.
@@ -40,7 +72,8 @@ struct FeedTopics {
         if handle == wire.count {
             wire.append(Topic.marketData(feed: feed, instrument: instrument()).bytes)
             self.flags.append(flags)
-            book.set(handle, isHeld: true, at: now)
+            wanted.append(false)
+            if wantsAll || expected.remove(Array(key)) != nil { hold(handle, at: now) }
         }
         return handle
     }

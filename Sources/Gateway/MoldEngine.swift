@@ -51,6 +51,8 @@ final class MoldEngine: FeedEngine {
         return arbiter.deadline.map { min($0, own) } ?? own
     }
 
+    var waitingUntil: Instant? { arbiter.deadline }
+
     // MARK: - Packets
 
     func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant) -> Bool {
@@ -78,7 +80,7 @@ final class MoldEngine: FeedEngine {
                 if case .deliver = arbiter.offer(arrival, payload: message, at: now) {
                     publish(message, arrival, epoch: arbiter.epoch, at: now)
                 }
-                release(at: now, wall: receivedAt)
+                if arbiter.mayRelease { release(at: now, wall: receivedAt) }
             }
         case .heartbeat:
             arbiter.heard(arrival, at: now)
@@ -143,15 +145,17 @@ final class MoldEngine: FeedEngine {
     private func publish(_ bytes: ArraySlice<UInt8>, _ arrival: Arrival, epoch: UInt64, at now: Instant) {
         if control.epoch != epoch { control.epoch = epoch }
         let (slot, sourceTime) = route(bytes, arrival, at: now)
-        control.step(wall: arrival.receivedAt) { $0.published(sequence: arrival.sequence, at: now) }
+        control.published(arrival.sequence, at: now, wall: arrival.receivedAt)
         guard let slot else { return }
         let flags = topics.flags(slot)
         if flags.contains(.unresolved) { unresolved &+= 1 }
+        let previous = topics.published(slot, sequence: arrival.sequence, at: now)
+        guard topics.isWanted(slot) else { return }
         let header = FrameHeader(
             kind: .data,
             flags: flags.union(control.dataFlags(sourceTime: sourceTime, wall: arrival.receivedAt)),
             feed: 0, channel: 0, epoch: epoch, sequence: arrival.sequence,
-            previous: topics.published(slot, sequence: arrival.sequence, at: now), path: arrival.path,
+            previous: previous, path: arrival.path,
             state: control.state, sourceTime: sourceTime, receiveTime: arrival.receivedAt)
         publisher.publish(header, topic: topics.wireTopic(slot), body: bytes)
     }
@@ -237,14 +241,16 @@ final class MoldEngine: FeedEngine {
     func granted(_ request: TopicRequest, at now: Instant, wall: WallTime) {
         switch request {
         case .control: control.sendState(wall: wall)
-        case .data(_, .one(let name)): showIdle(topics.find(Array(name.utf8)[...]), wall: wall)
-        case .data(_, .none): showIdle(topics.find([]), wall: wall)
-        case .data(_, .all), .sync: break
+        case .data(_, .one(let name)): show(Array(name.utf8), at: now, wall: wall)
+        case .data(_, .none): show([], at: now, wall: wall)
+        case .data(_, .all): topics.wantAll(at: now)
+        case .sync: break
         }
     }
 
-    private func showIdle(_ slot: Int?, wall: WallTime) {
-        guard let slot, topics.last(of: slot) > 0 else { return }
+    private func show(_ key: [UInt8], at now: Instant, wall: WallTime) {
+        topics.want(key, at: now)
+        guard let slot = topics.find(key[...]), topics.last(of: slot) > 0 else { return }
         publishIdle(slot, topics.last(of: slot), wall: wall)
     }
 

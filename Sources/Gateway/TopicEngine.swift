@@ -40,6 +40,8 @@ final class TopicEngine: FeedEngine {
         return arbiter.deadline.map { min($0, own) } ?? own
     }
 
+    var waitingUntil: Instant? { arbiter.deadline }
+
     // MARK: - Frames
 
     func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant) -> Bool {
@@ -134,11 +136,13 @@ final class TopicEngine: FeedEngine {
         _ topic: Int, _ payload: ArraySlice<UInt8>, _ arrival: Arrival, epoch: UInt64, at now: Instant
     ) {
         if control.epoch == 0 { control.epoch = epoch }
-        control.step(wall: arrival.receivedAt) { $0.published(sequence: arrival.sequence, at: now) }
+        control.published(arrival.sequence, at: now, wall: arrival.receivedAt)
+        let previous = topics.published(topic, sequence: arrival.sequence, at: now)
+        guard topics.isWanted(topic) else { return }
         let flags = control.dataFlags(sourceTime: arrival.sourceTime, wall: arrival.receivedAt)
         let header = FrameHeader(
             kind: .data, flags: flags, feed: 0, channel: 0, epoch: epoch, sequence: arrival.sequence,
-            previous: topics.published(topic, sequence: arrival.sequence, at: now), path: arrival.path,
+            previous: previous, path: arrival.path,
             state: control.state, sourceTime: arrival.sourceTime, receiveTime: arrival.receivedAt)
         publisher.publish(header, topic: topics.wireTopic(topic), body: payload)
     }
@@ -179,10 +183,12 @@ final class TopicEngine: FeedEngine {
         switch request {
         case .control: control.sendState(wall: wall)
         case .data(_, .one(let name)):
-            guard let topic = topics.find(UpstreamName.topic(of: name)[...]), topics.last(of: topic) > 0
-            else { return }
+            let key = UpstreamName.topic(of: name)
+            topics.want(key, at: now)
+            guard let topic = topics.find(key[...]), topics.last(of: topic) > 0 else { return }
             publishIdle(topic, topics.last(of: topic), wall: wall)
-        case .data(_, .all), .data(_, .none), .sync: break
+        case .data(_, .all): topics.wantAll(at: now)
+        case .data(_, .none), .sync: break
         }
     }
 

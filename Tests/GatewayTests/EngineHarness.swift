@@ -134,6 +134,7 @@ final class Bench {
         engine.pathsChanged(
             PathCondition(used: isHotHot ? [0, 1] : [0], active: [true, isHotHot], failover: nil), at: ms(0),
             wall: wall(0))
+        engine.granted(.data(feed: options.name, .all), at: ms(0), wall: wall(0))
         engine.tick(at: ms(0), wall: wall(0))
         _ = recorder.take()
     }

@@ -253,7 +253,12 @@ private final class Venue {
         for _ in 0..<20 { try stage.loop.step(atMost: .milliseconds(10)) }
         say(.critical)
         try stage.until("the subscription on B", { venues[1].topics.contains("AAPL/") }, between: beat)
-        #expect(try stage.status(of: Subject(.feedPath, "quotes.A"))?.reason == "path/isp-a is critical")
+        try stage.until(
+            "the reason",
+            {
+                let state = try? stage.status(of: Subject(.feedPath, "quotes.A"))
+                return state?.reason.hasPrefix("path/isp-a is critical") ?? false
+            }, between: beat)
         say(.ok)
     }
 
@@ -282,6 +287,17 @@ private final class Venue {
         #expect(try stage.status(of: Subject(.feed, "second")) != nil)
         try gateway.reload(options)
         #expect(try stage.status(of: Subject(.feed, "second")) == nil)
+        // A feed that is built anew finds what its clients hold.
+        var changed = options
+        changed.feeds[0].freshness = .seconds(2)
+        try gateway.reload(changed)
+        venues[0].quote()
+        try stage.until(
+            "a quote after the reload",
+            {
+                if stage.data.count < 3 { venues[0].quote() }
+                return stage.data.count >= 3
+            }, between: beat)
     }
 
     private func quotes(_ venues: [Venue]) -> FeedOptions {
