@@ -1,12 +1,16 @@
 // The ROUTER of a daemon: one JSON frame in, one JSON frame out. A request that makes no sense is answered
 // with what is wrong with it and disturbs nothing else.
+import Basics
 import Linux
 public import Reactor
+import Wire
 
 /// Answers requests of DEALER and REQ clients.
 public final class RequestServer {
-    /// The longest request that is read.
+    /// The longest request that is read; a longer one is answered with that.
     public static let longestRequest = 64 << 10
+    /// Whoever sends more than this is hung up on.
+    static let longestMessage = 1 << 20
 
     private let socket: Socket
     private var source: SocketSource?
@@ -24,7 +28,7 @@ public final class RequestServer {
         self.answer = answer
         do throws(MessagingError) {
             socket = try Socket(context, .router)
-            try socket.set(.maximumMessageSize(Int64(RequestServer.longestRequest)))
+            try socket.set(.maximumMessageSize(Int64(RequestServer.longestMessage)))
             try socket.set(.routerMandatory)
             for endpoint in endpoints { try socket.bind(endpoint) }
         } catch {
@@ -50,9 +54,16 @@ public final class RequestServer {
         }
         let envelope = message.frames.dropLast()
         do throws(MessagingError) {
-            if try !socket.send(frames: envelope + [answer(request)]) { undelivered += 1 }
+            if try !socket.send(frames: envelope + [answerOrRefuse(request)]) { undelivered += 1 }
         } catch {
             undelivered += 1
         }
+    }
+
+    private func answerOrRefuse(_ request: [UInt8]) -> [UInt8] {
+        guard request.count > RequestServer.longestRequest else { return answer(request) }
+        malformed += 1
+        let limit = RequestServer.longestRequest
+        return Reply.refused("a request of \(request.count) bytes; at most \(limit) are read").json.bytes
     }
 }

@@ -14,6 +14,11 @@ public struct MessagingError: Error, Hashable, Sendable, CustomStringConvertible
         number = zmq_errno()
     }
 
+    init(_ call: String, number: Int32) {
+        self.call = call
+        self.number = number
+    }
+
     public var description: String { "\(call): \(unsafe String(cString: zmq_strerror(number)))" }
 }
 
@@ -93,7 +98,11 @@ public final class Socket {
         unsafe zmq_close(socket)
     }
 
+    /// Fails for an ipc endpoint that another process serves: libzmq would take it over without a word.
     public func bind(_ endpoint: String) throws(MessagingError) {
+        if endpoint.hasPrefix("ipc://"), isServed(unixSocket: String(endpoint.dropFirst("ipc://".count))) {
+            throw MessagingError("bind \(endpoint)", number: EADDRINUSE)
+        }
         if unsafe zmq_bind(socket, endpoint) != 0 { throw MessagingError("bind \(endpoint)") }
     }
 

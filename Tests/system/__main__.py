@@ -42,7 +42,7 @@ class Result(unittest.TextTestResult):
 
     def tell(self, error):
         """At once and not only at the end: the log is then in order."""
-        self.stream.writeln(f"    {error[0].__name__}: {error[1]}")
+        self.stream.writeln(f"    {error[0].__name__}: {str(error[1])[:300]}")
         self.stream.flush()
 
 

@@ -1,0 +1,347 @@
+"""The command line as people and scripts use it."""
+
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import tempfile
+import unittest
+
+import harness
+import venue
+from harness import Daemon, agent, health
+from test_agent_bus import QUIET, watch, write_pid
+
+TOOL = "holdfast"
+
+
+def tool(*words, **options):
+    return subprocess.run([harness.binary(TOOL), *words], capture_output=True, text=True,
+                          timeout=harness.PATIENCE_S, stdin=options.pop("stdin", subprocess.DEVNULL), **options)
+
+
+class Help(unittest.TestCase):
+    def test_every_command_has_its_help(self):
+        top = tool("--help")
+        self.assertEqual((top.returncode, top.stderr), (0, ""))
+        for command in ("status", "watch", "check-config", "play", "switch", "mute", "unmute"):
+            self.assertIn(command, top.stdout)
+            for words in ((command, "--help"), ("help", command)):
+                with self.subTest(words):
+                    done = tool(*words)
+                    self.assertEqual((done.returncode, done.stderr), (0, ""))
+                    self.assertIn(command, done.stdout)
+                    self.assertIn("USAGE", done.stdout.upper())
+
+    def test_versions(self):
+        for name in (TOOL, "holdfast-agent", "holdfast-gateway"):
+            done = subprocess.run([harness.binary(name), "--version"], capture_output=True, text=True, timeout=20)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertRegex(done.stdout, rf"^{name} \d+\.\d+\.\d+\n$")
+
+    def test_daemons_have_help_too(self):
+        for name in ("holdfast-agent", "holdfast-gateway"):
+            done = subprocess.run([harness.binary(name), "--help"], capture_output=True, text=True, timeout=20)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertIn("--config", done.stdout)
+
+    def test_wrong_use_is_told_on_standard_error_with_64(self):
+        for words in (("fly",), ("status", "--what"), ("mute", "nic/eth0"), ("mute", "nic", "--for", "1s"),
+                      ("mute", "nic/eth0", "--for", "soon"), ("switch", "itch"), ("play",), ("check-config",)):
+            with self.subTest(words):
+                done = tool(*words)
+                self.assertEqual((done.returncode, done.stdout), (64, ""))
+                self.assertTrue(done.stderr.startswith("Error: "), done.stderr)
+
+    def test_a_daemon_tells_wrong_arguments(self):
+        for name in ("holdfast-agent", "holdfast-gateway"):
+            done = subprocess.run([harness.binary(name), "--confg", "x"], capture_output=True, text=True, timeout=20)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn("--confg", done.stderr)
+
+
+class Status(unittest.TestCase):
+    def setUp(self):
+        self.folder = harness.folder_of(self)
+        self.child = harness.spawn(self, ["sleep", "86400"])
+        pidfile = write_pid(self.folder, "algo", self.child.pid)
+        self.daemon = agent(self, QUIET + '[process]\nscan_every = "100ms"\n' + watch("algo", pidfile)
+                            + "maximum = 1\n")
+        self.client = health(self, self.daemon, "state/")
+        self.client.settle("process/algo", "ok")
+
+    def status(self, *words):
+        return tool("status", "--endpoint", self.daemon.endpoint("agent.req"), *words)
+
+    def test_all_well_is_exit_status_0_and_a_table(self):
+        done = self.status()
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("process/algo", done.stdout.replace("  ", " "))
+        self.assertIn("ok", done.stdout)
+        self.assertNotIn("\x1b", done.stdout, "no colours into a pipe")
+
+    def test_critical_is_2_and_comes_with_its_reason(self):
+        os.kill(self.child.pid, signal.SIGKILL)
+        reason = self.client.wait_state("process/algo", "critical")["reason"]
+        done = self.status()
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("critical", done.stdout)
+        self.assertIn(reason.split(" (")[0], done.stdout)
+
+    def test_json_is_the_document_and_the_exit_status_the_same(self):
+        done = self.status("--json")
+        self.assertEqual(done.returncode, 0)
+        document = json.loads(done.stdout)
+        self.assertEqual(document["worst"], "ok")
+        answer, = document["daemons"]
+        self.assertEqual((answer["answered"], answer["host"]), (True, "desk"))
+        self.assertEqual([(state["kind"], state["name"], state["status"]) for state in answer["states"]],
+                         [("process", "algo", "ok")])
+
+    def test_no_answer_is_3_and_says_what_to_do(self):
+        for endpoint in ("ipc:///nonexistent/agent.req", f"tcp://127.0.0.1:{venue.free_port(socket.SOCK_STREAM)}"):
+            done = tool("status", "--endpoint", endpoint, "--time-limit", "300ms")
+            self.assertEqual(done.returncode, 3)
+            self.assertIn(endpoint, done.stderr)
+            self.assertIn("running", done.stderr)
+        done = tool("status", "--endpoint", "ipc:///nonexistent/agent.req", "--time-limit", "300ms", "--json")
+        self.assertEqual(done.returncode, 3)
+        self.assertEqual(json.loads(done.stdout)["worst"], "unknown")
+
+    def test_an_answer_that_is_none_is_told(self):
+        import zmq
+        with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+            router.linger = 0
+            port = router.bind_to_random_port("tcp://127.0.0.1")
+            asking = subprocess.Popen([harness.binary(TOOL), "status", "--endpoint", f"tcp://127.0.0.1:{port}"],
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            self.assertTrue(router.poll(harness.PATIENCE_S * 1000))
+            sender, *_ = router.recv_multipart()
+            router.send_multipart([sender, b"\xff not json \x1b[31m"])
+            out, error = asking.communicate(timeout=harness.PATIENCE_S)
+        self.assertEqual(asking.returncode, 3)
+        self.assertIn("cannot read", error)
+        self.assertNotIn("\x1b", out + error)
+
+
+class StatusOfWarning(unittest.TestCase):
+    def test_warning_is_1_and_unknown_is_3(self):
+        import uuid
+        word = "hftest-" + uuid.uuid4().hex
+        child = ["sh", "-c", "read line", word]
+        for _ in range(2):
+            spawned = harness.spawn(self, child, stdin=subprocess.PIPE)
+            self.addCleanup(spawned.stdin.close)
+        daemon = agent(self, QUIET + f'[[process.watch]]\nname = "w"\nmatch_command = ["{word}"]\nmaximum = 1\n')
+        health(self, daemon, "state/").settle("process/w", "warning")
+        self.assertEqual(tool("status", "--endpoint", daemon.endpoint("agent.req")).returncode, 1)
+
+
+class Watch(unittest.TestCase):
+    def setUp(self):
+        self.folder = harness.folder_of(self)
+        self.child = harness.spawn(self, ["sleep", "86400"])
+        self.daemon = agent(self, QUIET + watch("algo", write_pid(self.folder, "algo", self.child.pid)))
+        self.pair = ",".join(self.daemon.endpoint(f"agent.{end}") for end in ("pub", "req"))
+
+    def test_into_a_pipe_each_change_is_a_line(self):
+        watching = harness.spawn(self, [harness.binary(TOOL), "watch", "--endpoint", self.pair],
+                                 stdout=subprocess.PIPE, text=True)
+        self.addCleanup(watching.stdout.close)
+        self.read(watching, "process/algo", "ok")
+        os.kill(self.child.pid, signal.SIGKILL)
+        line = self.read(watching, "process/algo", "critical")
+        self.assertIn("desk", line)
+        self.assertRegex(line, r"^\d{4}-\d\d-\d\d|^\d\d:\d\d:\d\d")
+        self.assertNotIn("\x1b", line)
+        watching.send_signal(signal.SIGTERM)
+        self.assertEqual(watching.wait(harness.PATIENCE_S), 0)
+
+    def read(self, watching, *words):
+        for line in watching.stdout:
+            if all(word in line for word in words):
+                return line
+        self.fail(f"watch ended before {words}")
+
+    def test_on_a_terminal_it_draws_and_ends_with_q(self):
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        watching = harness.spawn(self, [harness.binary(TOOL), "watch", "--endpoint", self.pair], stdin=slave,
+                                 stdout=slave, stderr=slave, env=dict(os.environ, TERM="xterm"))
+        os.close(slave)
+        drawn = b""
+        while b"process/algo" not in drawn and b"algo" not in drawn:
+            drawn += os.read(master, 65536)
+        self.assertIn(b"\x1b[?1049h", drawn)
+        os.write(master, b"q")
+        try:
+            while chunk := os.read(master, 65536):
+                drawn += chunk
+        except OSError:
+            pass  # closed by the other side
+        self.assertEqual(watching.wait(harness.PATIENCE_S), 0)
+        self.assertIn(b"\x1b[?1049l", drawn, "the screen that was there is put back")
+
+
+class CheckConfig(unittest.TestCase):
+    def check(self, text, *words, name="agent.toml"):
+        folder = harness.folder_of(self)
+        path = os.path.join(folder, name)
+        with open(path, "w") as file:
+            file.write(text)
+        return tool("check-config", path, *words), path
+
+    def test_the_shipped_files_are_good(self):
+        for name in ("agent", "gateway"):
+            done = tool("check-config", os.path.join(harness.ROOT, f"packaging/{name}.toml"))
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertIn("OK", done.stdout)
+
+    def test_the_shipped_files_with_everything_switched_on_are_good(self):
+        for name in ("agent", "gateway"):
+            with open(os.path.join(harness.ROOT, f"packaging/{name}.toml")) as file:
+                lines = [line[1:] if line.startswith("#") and not line.startswith("# ") and line.strip() != "#" else line
+                         for line in file]
+            done, path = self.check("".join(lines), name=f"{name}.toml")
+            self.assertEqual((done.returncode, done.stderr), (0, ""), done.stderr)
+
+    def test_a_typo_is_told_with_file_line_key_and_what_was_meant(self):
+        done, path = self.check("[nic]\ncounter_pol_every = \"50ms\"\n")
+        self.assertEqual(done.returncode, 78)
+        for word in (f"{path}:2:", "nic.counter_pol_every", "counter_poll_every"):
+            self.assertIn(word, done.stderr)
+
+    def test_a_bad_value_is_told_with_what_would_be_right(self):
+        for text, line, words in (
+            ('[nic]\nflap_window = "soon"\n', 2, ("nic.flap_window", "soon", "2m")),
+            ("[path]\ndiscover = 1\n", 2, ("path.discover", "true")),
+            ('[[path.isp]]\nname = "a"\ntargets = ["10.0.0.300"]\n', 3, ("path.isp[0].targets[0]", "10.0.0.300")),
+            ('[[path.isp]]\nname = "a"\nloss_raise = 5\n', 3, ("path.isp[0].loss_raise", "5")),
+            ('[bus]\npublish = ["tcp://10.1.2.3:5555"]\n', 2, ("bus.publish[0]", "10.1.2.3", "CURVE")),
+            ('[[process.watch]]\nname = "x"\n', 1, ("process.watch[0]", "match_name")),
+            ("host = 'a'\nhost = 'b'\n", 2, ("host",)),
+            ("[nic\n", 1, ("]",)),
+        ):
+            with self.subTest(text):
+                done, path = self.check(text)
+                self.assertEqual(done.returncode, 78, done.stderr)
+                for word in (f"{path}:{line}:", *words):
+                    self.assertIn(word, done.stderr)
+
+    def test_all_problems_are_told_at_once(self):
+        done, path = self.check('[nic]\nenabeld = true\n[process]\nscan_every = "x"\n')
+        self.assertIn(":2:", done.stderr)
+        self.assertIn(":4:", done.stderr)
+
+    def test_a_gateway_s_file_is_recognised_and_checked_as_one(self):
+        done, path = self.check('[[feed]]\nname = "itch"\nprotocol = "moldudp65"\npolicy = "hot-hot"\n', name="x.toml")
+        self.assertEqual(done.returncode, 78)
+        self.assertIn("moldudp64", done.stderr)
+
+    def test_a_file_that_is_not_there_is_66(self):
+        done = tool("check-config", "/nonexistent/agent.toml")
+        self.assertEqual(done.returncode, 66)
+        self.assertIn("/nonexistent/agent.toml", done.stderr)
+
+    def test_random_bytes_are_refused_and_nothing_worse(self):
+        for seed in range(30):
+            with tempfile.NamedTemporaryFile(prefix="hftest-") as file:
+                file.write(os.urandom(200 + seed * 50))
+                file.flush()
+                done = tool("check-config", file.name)
+                self.assertEqual(done.returncode, 78, done.stderr[:300])
+
+
+class Play(unittest.TestCase):
+    def test_wrong_options_are_told(self):
+        for words, told in (
+            (["--generate", "itch"], "--mold"), (["--generate", "fish", "--mold", "239.1.1.1:1"], "fish"),
+            (["--generate", "itch", "--mold", "nowhere"], "nowhere"),
+            (["--generate", "itch", "--mold", "239.1.1.1:1", "--drop", "2"], "--drop"),
+            (["--generate", "itch", "--mold", "239.1.1.1:1", "--rate", "0"], "--rate"),
+            (["--generate", "itch", "--mold", "239.1.1.1:1", "--start-at", "noon"], "noon"),
+            (["file", "--generate", "itch", "--mold", "239.1.1.1:1"], "both"),
+        ):
+            with self.subTest(words):
+                done = tool("play", *words)
+                self.assertEqual((done.returncode, done.stdout), (64, ""))
+                self.assertIn(told, done.stderr)
+
+    def test_a_recording_that_cannot_be_read_or_is_none(self):
+        done = tool("play", "/nonexistent.pcap", "--mold", "127.0.0.1:9")
+        self.assertEqual(done.returncode, 66)
+        self.assertIn("/nonexistent.pcap", done.stderr)
+        with tempfile.NamedTemporaryFile(prefix="hftest-") as file:
+            file.write(b"\xd4\xc3\xb2\xa1" + os.urandom(100))
+            file.flush()
+            done = tool("play", file.name, "--mold", "127.0.0.1:9")
+        self.assertEqual(done.returncode, 65)
+        self.assertIn(file.name, done.stderr)
+
+    def test_an_address_that_is_taken(self):
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            endpoint = f"tcp://127.0.0.1:{taken.getsockname()[1]}"
+            done = tool("play", "--generate", "quotes", "--zeromq", endpoint)
+        self.assertEqual(done.returncode, 69)
+        self.assertIn(endpoint, done.stderr)
+
+    def test_it_plays_so_many_messages_and_says_so(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+            receiver.bind(("127.0.0.1", 0))
+            receiver.settimeout(harness.PATIENCE_S)
+            port = receiver.getsockname()[1]
+            done = tool("play", "--generate", "itch", "--symbols", "5", "--rate", "2000", "--count", "200", "--end",
+                        "--session", "TEST", "--mold", f"127.0.0.1:{port}", "--json")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            json.loads(done.stdout)
+            following, types = 1, b""
+            while True:
+                packet = receiver.recv(65536)
+                session, sequence, count = packet[:10], *venue.struct.unpack_from(">QH", packet, 10)
+                self.assertEqual(session.strip(), b"TEST")
+                self.assertEqual(sequence, following)
+                if count == 0xFFFF:
+                    break
+                at = 20
+                for _ in range(count):
+                    length, = venue.struct.unpack_from(">H", packet, at)
+                    types += packet[at + 2:at + 3]
+                    at += 2 + length
+                following += count
+        self.assertEqual(following, 201)
+        self.assertEqual(types.count(b"R"), 5)
+
+    def test_it_ends_cleanly_on_a_signal(self):
+        playing = harness.spawn(self, [harness.binary(TOOL), "play", "--generate", "quotes", "--zeromq",
+                                       f"tcp://127.0.0.1:{venue.free_port(socket.SOCK_STREAM)}"],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(playing.stdout.close)
+        self.addCleanup(playing.stderr.close)
+        playing.stderr.readline()
+        playing.send_signal(signal.SIGINT)
+        self.assertEqual(playing.wait(harness.PATIENCE_S), 0)
+
+
+class Steering(unittest.TestCase):
+    def test_a_gateway_that_does_not_answer_is_69(self):
+        for words in (("switch", "itch", "B"), ("mute", "nic/eth0", "--for", "1m"), ("unmute", "nic/eth0")):
+            done = tool(*words, "--endpoint", "ipc:///nonexistent/gateway.req", "--time-limit", "300ms")
+            self.assertEqual(done.returncode, 69)
+            self.assertIn("no answer", done.stderr)
+
+
+class DaemonCheck(unittest.TestCase):
+    def test_the_gateway_refuses_a_bad_file_at_the_start(self):
+        daemon = Daemon(self, "holdfast-gateway", '[[feed]]\nname = "x"\nprotocl = "moldudp64"\n')
+        daemon.start(ready=False)
+        self.assertEqual(daemon.wait_exit(), 78)
+        for word in ("holdfast-gateway.toml:3", "protocl", "protocol"):
+            self.assertIn(word, daemon.log())
+
+
+if __name__ == "__main__":
+    unittest.main()

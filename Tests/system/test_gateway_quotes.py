@@ -1,0 +1,430 @@
+"""The gateway with two servers of a sequenced ZeroMQ feed, hot-warm: what is subscribed where and when, what a
+switch costs, and what an operator can say. The servers are the tests' own."""
+
+import os
+import signal
+import subprocess
+import unittest
+
+import harness
+import venue
+from harness import Daemon, HealthClient, MarketClient, Namespace, Order, agent, needs_namespaces
+from test_agent_bus import QUIET, watch, write_pid
+from test_gateway_itch import BUS
+
+FEED = """[[feed]]
+name = "quotes"
+protocol = "zeromq"
+policy = "hot-warm"
+%s
+[[feed.path]]
+name = "A"
+endpoint = "%s"
+%s
+[[feed.path]]
+name = "B"
+endpoint = "%s"
+%s
+"""
+SYMBOLS = ("HF1", "HF2", "HF3", "HF4")
+BEAT = "heartbeat/"
+
+
+class Case(unittest.TestCase):
+    options = 'hold_down = "500ms"\nlinger = "200ms"\n'
+
+    def start(self, options=None, agent_part="", depends=("", "")):
+        self.market = venue.Market(self, *SYMBOLS)
+        A, B = self.market.A, self.market.B
+        text = BUS + agent_part + FEED % (options or self.options, A.endpoint, depends[0], B.endpoint, depends[1])
+        self.daemon = Daemon(self, "holdfast-gateway", text).start()
+        self.order = Order(per_topic=True)
+
+    def join(self, *symbols):
+        client = MarketClient(self, self.daemon.endpoint("gateway.md"), "quotes", *symbols)
+        client.sync()
+        return client
+
+    def health(self, *topics):
+        return HealthClient(self, self.daemon.endpoint("gateway.pub"), self.daemon.endpoint("gateway.req"), *topics)
+
+    def follow(self, client, condition, what):
+        received = client.until(condition, what)
+        for message in received:
+            self.order.take(message)
+        return received
+
+    def live_on(self, path):
+        return lambda message: (message["kind"] == "state" and message["state"] == "live"
+                                and message["told"]["path"] == path)
+
+    def data(self, message):
+        return message["kind"] == "data"
+
+    def tool(self, *words):
+        done = subprocess.run([harness.binary("holdfast"), *words, "--endpoint", self.daemon.endpoint("gateway.req")],
+                              capture_output=True, text=True, timeout=harness.PATIENCE_S)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return done.stdout
+
+
+class Subscriptions(Case):
+    def setUp(self):
+        self.start()
+
+    def test_upstream_gets_exactly_what_clients_want_on_the_active_path_only(self):
+        self.market.A.wait_held(self, BEAT)
+        self.market.B.wait_held(self, BEAT)
+        self.join("HF1", "HF2")
+        self.market.A.wait_held(self, BEAT, "HF1/", "HF2/")
+        self.assertEqual(self.market.B.held, [BEAT])
+        self.assertEqual(self.market.A.subscriptions, [("+", BEAT), ("+", "HF1/"), ("+", "HF2/")])
+
+    def test_a_topic_is_subscribed_once_for_all_and_released_after_the_last(self):
+        first, second = self.join("HF1"), self.join("HF1", "HF2")
+        self.market.A.wait_held(self, BEAT, "HF1/", "HF2/")
+        second.close()
+        self.market.A.wait_held(self, BEAT, "HF1/")
+        first.close()
+        self.market.A.wait_held(self, BEAT)
+        self.assertEqual(self.market.A.subscriptions.count(("+", "HF1/")), 1)
+        self.assertEqual(self.market.A.subscriptions.count(("-", "HF1/")), 1)
+
+    def test_a_client_that_unsubscribes_releases_its_topic(self):
+        client = self.join("HF1", "HF2")
+        self.market.A.wait_held(self, BEAT, "HF1/", "HF2/")
+        client.unsubscribe("md/quotes/HF2/")
+        self.market.A.wait_held(self, BEAT, "HF1/")
+
+    def test_a_symbol_that_does_not_exist_hurts_nobody(self):
+        client = self.join("HF1", "NOSUCH", "odd%2Fname")
+        self.market.A.wait_held(self, BEAT, "HF1/", "NOSUCH/", "odd%2Fname/")
+        client.wait_live()
+        self.market.quote("HF1")
+        self.assertEqual(client.wait(self.data, "a quote")["topic"], "md/quotes/HF1/")
+
+    def test_a_refused_subscription_never_reaches_the_venue(self):
+        other = self.join("HF1")
+        other.subscribe("md/quotes/HF2", "md/other/HF3/", "HF4/")
+        other.sync()
+        self.market.A.wait_held(self, BEAT, "HF1/")
+        refused = {entry["prefix"] for entry in self.health().status()["refused"]}
+        self.assertLessEqual({"md/quotes/HF2", "md/other/HF3/", "HF4/"}, refused)
+
+
+class Failover(Case):
+    def playing(self, *symbols, **options):
+        self.start(**options)
+        self.client = self.join(*symbols)
+        self.client.wait_live()
+        self.market.play()
+        self.follow(self.client, self.data, "a quote")
+
+    def fail_over(self, fault):
+        fault()
+        received = self.follow(self.client, self.live_on("B"), "live on B")
+        states = [message["state"] for message in received if message["kind"] == "state"]
+        self.assertIn("recovering", states)
+        self.assertEqual(states[-1], "live")
+        self.assertNotIn("live", states[states.index("recovering"):-1])
+        return received
+
+    def freeze(self):
+        self.market.A.is_frozen = True
+
+    def test_a_frozen_server_is_left_and_every_subscription_is_active_on_the_other(self):
+        self.playing("HF1", "HF2")
+        self.fail_over(self.freeze)
+        self.market.B.wait_held(self, BEAT, "HF1/", "HF2/")
+        added = [topic for sign, topic in self.market.B.subscriptions if sign == "+"]
+        self.assertEqual(sorted(added), ["HF1/", "HF2/", BEAT])
+        self.follow(self.client, lambda message: self.data(message) and message["names"][2] == "HF2"
+                    and message["path"] == 1, "HF2 by B")
+        self.assertEqual(self.order.faults, [])
+
+    def test_what_was_missed_in_between_is_told_exactly(self):
+        self.playing("HF1")
+        received = self.fail_over(self.freeze)
+        received += self.follow(self.client, self.data, "a quote by B")
+        gaps = [message["told"] for message in received if message["kind"] == "gap"]
+        self.assertTrue(gaps, "quotes went on while nobody took them")
+        self.assertEqual({(gap["reason"], gap["instrument"]) for gap in gaps}, {("failover", "HF1")})
+        self.assertEqual(self.order.faults, [])
+
+    def test_a_server_that_closes_is_left(self):
+        self.playing("HF1")
+        self.fail_over(self.market.A.close)
+        self.follow(self.client, self.data, "a quote by B")
+        self.assertEqual(self.order.faults, [])
+
+    def test_it_fails_back_after_the_hold_down_and_leaves_B_subscribed_to_nothing(self):
+        self.playing("HF1", "HF2")
+        self.fail_over(self.freeze)
+        self.market.A.is_frozen = False
+        received = self.follow(self.client, self.live_on("A"), "live on A again")
+        self.follow(self.client, lambda message: self.data(message) and message["path"] == 0, "a quote by A")
+        self.market.B.wait_held(self, BEAT)
+        self.market.A.wait_held(self, BEAT, "HF1/", "HF2/")
+        self.assertEqual(self.order.faults, [])
+        gaps = [message for message in received if message["kind"] == "gap"]
+        self.assertEqual(gaps, [], "a planned move loses nothing")
+
+    def test_topics_wanted_during_the_outage_are_subscribed_on_B_only(self):
+        self.playing("HF1")
+        self.fail_over(self.freeze)
+        asked = len(self.market.A.subscriptions)
+        self.client.subscribe("md/quotes/HF3/")
+        self.market.B.wait_held(self, BEAT, "HF1/", "HF3/")
+        self.assertNotIn(("+", "HF3/"), self.market.A.subscriptions[asked:])
+
+    def test_both_servers_frozen_is_never_called_live(self):
+        self.playing("HF1")
+        self.market.B.is_frozen = True
+        self.freeze()
+        self.client.wait(lambda message: message["kind"] == "state" and message["state"] == "stale", "stale")
+        beat = self.client.wait(lambda message: message["kind"] == "heartbeat", "a heartbeat")
+        self.assertEqual(beat["state"], "stale")
+        self.market.B.is_frozen = self.market.A.is_frozen = False
+        self.follow(self.client, lambda message: message["kind"] == "state" and message["state"] == "live", "live")
+
+    def test_the_health_bus_says_which_path_carries_the_feed(self):
+        self.playing("HF1")
+        health = self.health("state/")
+        health.settle("feed-path/quotes.A", "ok")
+        self.freeze()
+        health.wait_state("feed-path/quotes.A", "critical")
+        feed = health.wait_state("feed/quotes", lambda message: message["values"]["path"] == "B")
+        self.assertEqual(feed["values"]["switches"], 1)
+
+
+class Operators(Case):
+    def setUp(self):
+        self.start()
+        self.client = self.join("HF1")
+        self.client.wait_live()
+        self.market.play()
+        self.bus = self.health("state/")
+        self.bus.settle("feed-path/quotes.B", "ok")
+
+    def test_switch_moves_and_fails_back_by_itself(self):
+        self.tool("switch", "quotes", "B")
+        self.follow(self.client, self.live_on("B"), "live on B")
+        self.follow(self.client, self.live_on("A"), "live on A again")
+        self.assertEqual(self.order.faults, [])
+
+    def test_switch_with_hold_stays_until_it_is_released(self):
+        self.tool("switch", "quotes", "B", "--hold")
+        self.follow(self.client, self.live_on("B"), "live on B")
+        state = self.bus.wait_state("feed/quotes", lambda message: message["values"]["held"])
+        self.assertIn("held", state["reason"])
+        moved = [message for message in self.client.messages(1.5)
+                 if message["kind"] == "state" and message["told"]["path"] == "A"]
+        self.assertEqual(moved, [])
+        self.tool("switch", "quotes", "--release")
+        self.client.wait(self.live_on("A"), "live on A again")
+        self.assertFalse(self.bus.states()["feed/quotes"]["values"]["held"])
+
+    def test_a_switch_to_nowhere_is_refused_with_what_there_is(self):
+        for words, told in ((("quotes", "C"), ("C", "A", "B")), (("nofeed", "B"), ("nofeed", "quotes"))):
+            done = subprocess.run([harness.binary("holdfast"), "switch", *words, "--endpoint",
+                                   self.daemon.endpoint("gateway.req")], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 1)
+            for word in told:
+                self.assertIn(word, done.stderr)
+
+    def test_a_mute_is_a_visible_state_and_ends_by_itself(self):
+        self.tool("mute", "feed-path/quotes.B", "--for", "1s")
+        state = self.bus.wait_state("feed-path/quotes.B", lambda message: message["values"]["muted"])
+        self.assertIn("muted", state["reason"])
+        self.bus.wait_state("feed-path/quotes.B", lambda message: not message["values"]["muted"])
+
+    def test_unmute_ends_it(self):
+        self.tool("mute", "feed-path/quotes.B", "--for", "1h")
+        self.bus.wait_state("feed-path/quotes.B", lambda message: message["values"]["muted"])
+        self.tool("unmute", "feed-path/quotes.B")
+        self.bus.wait_state("feed-path/quotes.B", lambda message: not message["values"]["muted"])
+
+
+class HostileUpstream(Case):
+    def setUp(self):
+        self.start()
+        self.client = self.join("HF1")
+        self.client.wait_live()
+
+    def test_frames_that_are_none_are_counted_by_name_and_quotes_go_on(self):
+        book, A = self.market.book, self.market.A
+        good = venue.frame("HF1/", venue.DATA, book.session, 1, b"x")
+        for bad in [good[:length] for length in range(5, len(good) - 1)] + [
+            good.replace(b"\0\x01\x01", b"\0\x09\x01", 1), good.replace(b"\0\x01\x01", b"\0\x01\x09", 1),
+            venue.frame("HF1/", venue.DATA, book.session, 0), venue.frame("HF1/", venue.HEARTBEAT, book.session, 0),
+            b"HF1/" + os.urandom(400), b"HF1/" + b"y" * 400, b"heartbeat/", b"heartbeat/\0" + os.urandom(20),
+        ]:
+            A.send(bad)
+        for _ in range(20):
+            self.market.quote("HF1")
+        for _ in range(20):
+            received = self.follow(self.client, self.data, "a quote")
+        self.assertEqual(self.order.faults, [])
+        self.assertEqual(received[-1]["sequence"], 20)
+        names = [f"decode_errors_{name}" for name in
+                 ("truncated", "unknown-version", "unknown-kind", "inconsistent", "bad-topic")]
+        samples = self.health("sample/desk/feed-path/quotes.A/")
+        samples.wait(lambda message: all(message["values"].get(name, 0) for name in names), f"counts of {names}")
+
+    def test_a_hole_of_the_venue_s_own_is_told_for_its_instrument(self):
+        self.market.quote("HF1")
+        self.follow(self.client, self.data, "the first")
+        self.market.quote("HF1", skip="AB")
+        self.market.quote("HF1", skip="AB")
+        self.market.quote("HF1")
+        received = self.follow(self.client, self.data, "the fourth")
+        gap = next(message["told"] for message in received if message["kind"] == "gap")
+        self.assertEqual((gap["first"], gap["last"], gap["instrument"]), (2, 3, "HF1"))
+        self.assertEqual(self.order.faults, [])
+
+    def test_repeated_frames_are_delivered_once(self):
+        for sequence in (1, 1, 2, 1, 2, 3):
+            self.market.A.send(venue.frame("HF1/", venue.DATA, self.market.book.session, sequence, b"{}"))
+        received = self.follow(self.client, lambda message: self.data(message) and message["sequence"] == 3, "the third")
+        self.assertEqual([message["sequence"] for message in received if self.data(message)], [1, 2, 3])
+
+    def test_an_old_message_is_flagged_late_and_never_plainly_live(self):
+        import time
+        self.market.quote("HF1", source_ns=time.time_ns() - 5_000_000_000)
+        self.assertIn("late", self.client.wait(self.data, "the old quote")["flags"])
+
+    def test_another_session_is_another_epoch(self):
+        for _ in range(3):
+            self.market.quote("HF1")
+        first = self.follow(self.client, lambda message: self.data(message) and message["sequence"] == 3, "three")[-1]
+        self.market.book.session += 1
+        self.market.book.last = {}
+        for _ in range(5):
+            self.market.quote("HF1")
+        received = self.follow(self.client, lambda message: self.data(message) and message["sequence"] == 5, "five")
+        new = [message for message in received if self.data(message)]
+        self.assertEqual([message["sequence"] for message in new], [1, 2, 3, 4, 5])
+        self.assertEqual(len({message["epoch"] for message in new} | {first["epoch"]}), 2)
+        self.assertEqual(self.order.faults, [])
+
+
+class AgentCase(Case):
+    """The path A depends on a process that an agent watches: an agent's word without a network."""
+
+    def setUp(self):
+        folder = harness.folder_of(self)
+        self.line = harness.spawn(self, ["sleep", "86400"])
+        self.agent = agent(self, QUIET + watch("line", write_pid(folder, "line", self.line.pid)))
+        part = (f'[[agent]]\npublish = "{self.agent.endpoint("agent.pub")}"\n'
+                f'request = "{self.agent.endpoint("agent.req")}"\n')
+        self.start(agent_part=part, depends=('depends_on = ["process/line"]', ""))
+        self.client = self.join("HF1")
+        self.client.wait_live()
+        self.market.quote("HF1")
+        self.follow(self.client, self.data, "a quote")
+        self.bus = self.health("state/")
+        self.wait_followed()
+
+    def wait_followed(self):
+        for _ in self.client.messages():
+            agents = self.bus.status()["agents"]
+            if agents and agents[0]["liveness"] == "alive":
+                return
+        self.fail("the gateway does not follow the agent")
+
+    def kill_line(self):
+        os.kill(self.line.pid, signal.SIGKILL)
+        self.line.wait()
+
+
+class AgentsWord(AgentCase):
+    options = 'hold_down = "500ms"\nlinger = "200ms"\nsilence = "60s"\nsilence_behind_twin = "60s"\n'
+
+    def test_an_agent_s_critical_moves_the_feed_long_before_silence_would(self):
+        self.market.A.is_frozen = True
+        self.kill_line()
+        received = self.follow(self.client, self.live_on("B"), "live on B")
+        self.assertTrue(any("process/line" in message["told"]["reason"] for message in received
+                            if message["kind"] == "state" and message["told"]["reason"]), received)
+        state = self.bus.states()["feed-path/quotes.A"]
+        self.assertEqual(state["status"], "critical")
+        self.market.B.wait_held(self, BEAT, "HF1/")
+
+
+class DataAgainstAgent(AgentCase):
+    def test_data_that_flows_outranks_the_agent(self):
+        # It may leave before the next message refutes the agent, but then it comes back while the agent insists.
+        self.market.play()
+        agent_bus = HealthClient(self, self.agent.endpoint("agent.pub"), self.agent.endpoint("agent.req"), "state/")
+        agent_bus.settle("process/line", "ok")
+        self.kill_line()
+        agent_bus.wait_state("process/line", "critical")
+        path = "A"
+        for message in self.client.messages(3):
+            self.order.take(message)
+            if message["kind"] == "state":
+                path = message["told"]["path"]
+        self.assertEqual((path, self.order.faults), ("A", []))
+        self.assertEqual(agent_bus.states()["process/line"]["status"], "critical")
+
+
+class SilencedAgent(AgentCase):
+    options = AgentsWord.options
+
+    def test_a_muted_subject_moves_nothing(self):
+        self.tool("mute", "process/line", "--for", "1h")
+        self.market.A.is_frozen = True
+        agent_bus = HealthClient(self, self.agent.endpoint("agent.pub"), self.agent.endpoint("agent.req"), "state/")
+        agent_bus.settle("process/line", "ok")
+        self.kill_line()
+        agent_bus.wait_state("process/line", "critical")
+        moved = [message for message in self.client.messages(0.8)
+                 if message["kind"] == "state" and message["told"]["path"] == "B"]
+        self.assertEqual(moved, [])
+        self.tool("unmute", "process/line")
+        self.client.wait(self.live_on("B"), "live on B")
+
+    def test_an_agent_that_dies_triggers_nothing(self):
+        self.market.play()
+        self.agent.signal(signal.SIGKILL)
+        self.agent.child.wait()
+        moved = [message for message in self.client.messages(3)
+                 if message["kind"] == "state" and message["told"]["path"] == "B"]
+        self.assertEqual(moved, [])
+
+
+@needs_namespaces
+class TwoISPs(Case):
+    """Agent and gateway on a trading host with two links: carrier loss, and one incident for one fault."""
+
+    def test_carrier_loss_moves_the_feed_and_names_the_NIC_as_the_cause(self):
+        desk, market = Namespace(self, "desk"), Namespace(self, "venue")
+        book = venue.Book()
+        paths, depends = "", []
+        for number, name in enumerate("ab", 1):
+            harness.veth(desk, f"isp-{name}", market, f"to-{name}", number)
+            paths += (f'[[path.isp]]\nname = "isp-{name}"\ninterface = "isp-{name}"\n'
+                      f'targets = ["10.82.{number}.2"]\n')
+            depends.append(f'interface = "isp-{name}"\ndepends_on = ["nic/isp-{name}", "path/isp-{name}"]')
+        A = venue.Upstream(self, book, "10.82.1.2", market)
+        B = venue.Upstream(self, book, "10.82.2.2", market)
+        watcher = agent(self, '[nic]\ninclude = ["isp-a", "isp-b"]\n' + paths, desk)
+        part = f'[[agent]]\npublish = "{watcher.endpoint("agent.pub")}"\nrequest = "{watcher.endpoint("agent.req")}"\n'
+        text = BUS + part + FEED % (self.options, A.endpoint, depends[0], B.endpoint, depends[1])
+        self.daemon = Daemon(self, "holdfast-gateway", text, desk).start()
+        client = self.join("HF1")
+        client.wait_live()
+        bus = self.health("state/")
+        bus.settle("feed-path/quotes.A", "ok")
+        link = market.link("to-a")
+        self.addCleanup(link.close)
+        link.set(False)
+        client.wait(self.live_on("B"), "live on B")
+        B.wait_held(self, BEAT, "HF1/")
+        link.set(True)
+        client.wait(self.live_on("A"), "live on A again", 60)
+        B.wait_held(self, BEAT)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,209 @@
+"""Venues of the tests' own: MoldUDP64 packets with ITCH 5.0 messages, and the sequenced ZeroMQ feed.
+
+Written from the published formats (Sources/FeedProtocols/*/README.md), and not from the code that reads them."""
+
+import socket
+import struct
+import threading
+import time
+
+import zmq
+
+import harness
+
+# MoldUDP64 and ITCH 5.0
+
+
+def directory(locate, symbol):
+    """A stock directory message, R."""
+    return struct.pack(">cHH6s8s20x", b"R", locate, 0, bytes(6), symbol.ljust(8).encode())
+
+
+def add_order(locate, count, symbol):
+    """An add order message, A; `count` is the reference."""
+    midnight_ns = int(time.time() % 86400 * 1e9)
+    return struct.pack(">cHH6sQcI8sI", b"A", locate, 0, midnight_ns.to_bytes(6, "big"), count, b"B", 100,
+                       symbol.ljust(8).encode(), 10_000)
+
+
+def mold(session, sequence, messages):
+    head = struct.pack(">10sQH", session.ljust(10).encode(), sequence, len(messages))
+    return head + b"".join(struct.pack(">H", len(message)) + message for message in messages)
+
+
+def mold_heartbeat(session, following):
+    return struct.pack(">10sQH", session.ljust(10).encode(), following, 0)
+
+
+def mold_end(session, following):
+    return struct.pack(">10sQH", session.ljust(10).encode(), following, 0xFFFF)
+
+
+def free_port(kind=socket.SOCK_DGRAM, address="127.0.0.1"):
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind((address, 0))
+        return probe.getsockname()[1]
+
+
+class Lines:
+    """Two lines of one MoldUDP64 session on loopback; the test says which packet goes where."""
+
+    def __init__(self, case):
+        self.ports = {"A": free_port(), "B": free_port()}
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        case.addCleanup(self.socket.close)
+        self.session, self.next = "S000000001", 1
+
+    def group(self, line):
+        return f"127.0.0.1:{self.ports[line]}"
+
+    def send(self, line, packet):
+        self.socket.sendto(packet, ("127.0.0.1", self.ports[line]))
+
+    def both(self, packet):
+        for line in self.ports:
+            self.send(line, packet)
+
+    def packet(self, *messages):
+        """The next packet of the session."""
+        packet = mold(self.session, self.next, messages)
+        self.next += len(messages)
+        return packet
+
+    def open(self, *symbols):
+        """The directory, on both lines: locate 1 for the first symbol, and so on."""
+        self.both(self.packet(*(directory(number, symbol) for number, symbol in enumerate(symbols, 1))))
+
+    def orders(self, count, *symbols):
+        """A packet with so many orders, taking turns between the symbols."""
+        return self.packet(*(add_order(index % len(symbols) + 1, self.next + index, symbols[index % len(symbols)])
+                             for index in range(count)))
+
+
+# The sequenced ZeroMQ feed
+
+FRAME = struct.Struct("<BBHIQQq")
+DATA, IDLE, HEARTBEAT = 1, 2, 3
+
+
+def frame(topic, kind, session, sequence, payload=b"", interval_ms=0, source_ns=None):
+    source_ns = time.time_ns() if source_ns is None else source_ns
+    return topic.encode() + b"\0" + FRAME.pack(1, kind, 0, interval_ms, session, sequence, source_ns) + payload
+
+
+class Upstream:
+    """One server of a venue: an XPUB that notes each subscription, answers it with an idle frame, and sends
+    heartbeats, until it is frozen. Its socket belongs to its thread."""
+
+    def __init__(self, case, book, address="127.0.0.1", namespace=None, port=None):
+        self.book = book
+        self.subscriptions = []  # ("+" or "-", topic) in the order of their arrival
+        self.is_frozen = False
+        self.lock = threading.Condition()
+        self.outbox, self.ends = [], False
+        self.sender = None
+
+        def open_socket():
+            self.context = zmq.Context()  # its I/O thread starts in this namespace
+            self.socket = self.context.socket(zmq.XPUB)
+            self.socket.setsockopt(zmq.XPUB_VERBOSER, 1)
+            self.socket.sndhwm, self.socket.linger = 0, 0
+            self.socket.bind(f"tcp://{address}:{port or '*'}")
+        namespace.enter(open_socket) if namespace else open_socket()
+        self.endpoint = self.socket.last_endpoint.decode().rstrip("\0")
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+        self.is_closed = False
+        case.addCleanup(self.close)
+
+    def run(self):
+        next_beat = 0.0
+        while not self.ends:
+            if self.socket.poll(2):
+                self.heard(self.socket.recv())
+            with self.lock:
+                outbox, self.outbox = self.outbox, []
+            now = time.monotonic()
+            if now >= next_beat:
+                next_beat = now + 0.1
+                outbox.append(frame("heartbeat/", HEARTBEAT, self.book.session, 0, interval_ms=100))
+            if not self.is_frozen:
+                for message in outbox:
+                    self.socket.send(message)
+
+    def heard(self, message):
+        sign, topic = ("+" if message[0] else "-"), message[1:].decode()
+        with self.lock:
+            self.subscriptions.append((sign, topic))
+            self.lock.notify_all()
+        if sign == "+" and topic not in ("", "heartbeat/") and not self.is_frozen:
+            self.socket.send(frame(topic, IDLE, self.book.session, self.book.last.get(topic, 0)))
+
+    def send(self, message):
+        with self.lock:
+            self.outbox.append(message)
+
+    @property
+    def held(self):
+        """The topics that are subscribed now, each as often as it is."""
+        held = []
+        for sign, topic in self.subscriptions:
+            held.append(topic) if sign == "+" else held.remove(topic) if topic in held else None
+        return sorted(held)
+
+    def wait_held(self, case, *topics):
+        """Waits until exactly these are subscribed."""
+        with self.lock:
+            if not self.lock.wait_for(lambda: self.held == sorted(topics), harness.PATIENCE_S):
+                case.fail(f"{self.endpoint}: subscribed are {self.held}, not {sorted(topics)}; "
+                          f"it was asked for {self.subscriptions}")
+
+    def close(self):
+        if not self.is_closed:
+            self.is_closed, self.ends = True, True
+            self.thread.join()
+            self.context.destroy(linger=0)
+
+
+class Book:
+    """What both servers of a venue number alike: the last sequence of each topic."""
+
+    def __init__(self, session=77):
+        self.session, self.last = session, {}
+
+    def following(self, topic):
+        self.last[topic] = self.last.get(topic, 0) + 1
+        return self.last[topic]
+
+
+class Market:
+    """Two servers that play the same stream; quotes are made in a thread, or one at a time."""
+
+    def __init__(self, case, *symbols, **options):
+        self.book = Book()
+        self.symbols = symbols
+        self.A, self.B = Upstream(case, self.book, **options), Upstream(case, self.book, **options)
+        self.ends, self.thread = threading.Event(), None
+        case.addCleanup(self.stop)
+
+    def quote(self, symbol, payload=None, skip=(), **options):
+        topic = symbol + "/"
+        sequence = self.book.following(topic)
+        message = frame(topic, DATA, self.book.session, sequence, payload or b'{"count":%d}' % sequence, **options)
+        for name in "AB":
+            if name not in skip:
+                getattr(self, name).send(message)
+
+    def play(self):
+        """Quotes of all symbols, a few milliseconds apart."""
+        def run():
+            while not self.ends.wait(0.005):
+                for symbol in self.symbols:
+                    self.quote(symbol)
+        self.thread = threading.Thread(target=run)
+        self.thread.start()
+
+    def stop(self):
+        self.ends.set()
+        if self.thread:
+            self.thread.join()
