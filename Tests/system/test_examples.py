@@ -43,6 +43,7 @@ request = ["ipc://@/gateway.req"]
 publish = ["ipc://@/gateway.md"]
 """ + FEED % ("", lines.group("A"), lines.group("B")))
         gateway.start()
+        lines.wait_heard(health(self, gateway, name="gateway"))
         daemon = Daemon(self, "holdfast-agent", "")
         daemon.configure(AGENT_BUS.replace("@", gateway.folder) + QUIET
                          + watch("algo", write_pid(gateway.folder, "algo", watched.pid)))

@@ -43,6 +43,7 @@ class Case(unittest.TestCase):
         self.daemon = Daemon(self, "holdfast-gateway", text).start()
         self.client = MarketClient(self, self.daemon.endpoint("gateway.md"), "itch", everything=True)
         self.client.sync()
+        self.lines.wait_heard(self.health())
         self.order = Order(per_topic=False)
 
     def open(self):

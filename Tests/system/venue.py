@@ -64,6 +64,17 @@ class Lines:
         for line in self.ports:
             self.send(line, packet)
 
+    def wait_heard(self, client):
+        """Heartbeats, as before a market's open, until the gateway hears both lines: it opens them after it
+        says that it is ready."""
+        until = time.monotonic() + harness.PATIENCE_S
+        while time.monotonic() < until:
+            self.both(mold_heartbeat(self.session, self.next))
+            states = client.states()
+            if all(states.get(f"feed-path/itch.{line}", {}).get("status") == "ok" for line in self.ports):
+                return
+        client.case.fail(f"the gateway does not hear both lines: {states}")
+
     def packet(self, *messages):
         """The next packet of the session."""
         packet = mold(self.session, self.next, messages)
