@@ -198,8 +198,8 @@ public struct FeedOptions: Hashable, Sendable {
     /// A path that says nothing for this long while its twin does has failed, if that is sooner.
     public var silenceBehindTwin: Duration = .milliseconds(300)
     /// Nothing older than this is published as live: neither data by its source time, nor a state after the
-    /// last word from upstream.
-    public var freshness: Duration = .seconds(1)
+    /// last word from upstream. Default: 2 s for MoldUDP64, whose heartbeats come once a second, else 1 s.
+    public var freshness: Duration
     /// A gap is told after this long, or when this many messages wait behind it.
     public var reorderTime: Duration = .milliseconds(20)
     public var reorderCount = 4096
@@ -218,6 +218,7 @@ public struct FeedOptions: Hashable, Sendable {
         self.keys = keys
         self.policy = policy
         silence = feedProtocol == .moldUDP64 ? .seconds(3) : .milliseconds(300)
+        freshness = feedProtocol == .moldUDP64 ? .seconds(2) : .seconds(1)
     }
 }
 

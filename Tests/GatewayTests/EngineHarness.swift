@@ -124,6 +124,7 @@ final class Bench {
         var options = FeedOptions(
             name: feedProtocol == .moldUDP64 ? "itch" : "quotes", feedProtocol: feedProtocol,
             keys: feedProtocol == .moldUDP64 ? .itch50 : .topic, policy: policy)
+        options.freshness = .seconds(1)
         options.paths = [FeedPathOptions(name: "A"), FeedPathOptions(name: "B")]
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         engine = EnginePlan(

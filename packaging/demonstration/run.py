@@ -19,6 +19,8 @@ from stage import Loopback, Namespaces
 ITCH_SYMBOLS = [f"HF{number:04d}" for number in range(1, 6)]
 QUOTE_SYMBOLS = [f"HF{number:04d}" for number in range(1, 9)]
 ITCH_RATE, QUOTE_RATE, LEAST_SECONDS = 20_000, 1_000, 40
+# Seconds until the venue opens, and until its directory is out and the streams run evenly.
+VENUE_STARTS_IN, SETTLED_AFTER = 2, 2
 TARGETS = {"carrier-loss": "isp-a", "black-hole": "isp-a", "random-loss": "isp-a and isp-b",
            "process-kill": "algo", "venue-freeze": "venue A"}
 TITLES = {
@@ -78,7 +80,7 @@ request = "ipc://{folder}/agent.req"
         ("itch", "moldudp64", "itch-5.0", "hot-hot"), ("quotes", "zeromq", "topic", "hot-warm"),
     ):
         text += f'[[feed]]\nname = "{name}"\nprotocol = "{protocol}"\nkeys = "{keys}"\npolicy = "{policy}"\n'
-        text += 'hold_down = "1s"\n'
+        text += 'hold_down = "1s"\nfreshness = "1s"\n'
         for path, interface in stage.interfaces.items():
             text += f'[[feed.path]]\nname = "{path}"\n'
             if protocol == "moldudp64":
@@ -157,7 +159,8 @@ class Demo:
 
     def start_venue(self):
         """Two servers per path play the same streams in step, from one start time."""
-        start = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=3)
+        start = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=VENUE_STARTS_IN)
+        self.opened = time.monotonic() + VENUE_STARTS_IN
         stamp = start.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         for path in self.stage.interfaces:
             common = ["--start-at", stamp, "--seed", "1"]
@@ -283,7 +286,7 @@ class Demo:
         if self.read_events(time.monotonic() + 20, both) is None:
             raise Failure(f"feeds that never became live: {sorted({'itch', 'quotes'} - live)}\n"
                           f"{self.log_tail('gateway')}{self.log_tail('venue-A-itch')}{self.log_tail('venue-A-quotes')}")
-        self.read_events(time.monotonic() + 3)
+        self.read_events(self.opened + SETTLED_AFTER)
 
     def cost(self, name):
         """Processor seconds and resident KiB of a daemon."""
