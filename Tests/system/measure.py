@@ -220,44 +220,49 @@ class Market:
         self.health = harness.health(stage, watcher, "state/")
         symbols = [f"HF{number:04d}" for number in range(1, 9)]
         self.market = harness.MarketClient(stage, gateway.endpoint("gateway.md"), "quotes", *symbols)
-        self.wait_live("A")
-        self.health.settle("path/isp-a", "ok")
+        self.gateway = harness.health(stage, gateway, name="gateway")
+        self.settle()
 
-    def bring_back(self):
-        """Moves the feed to A as an operator does: the gateway's own failback waits longer after each failure."""
+    def settle(self):
+        """Waits until both paths are well; returns the one that the feed is on and the other. The feed's way
+        back takes longer after each failure, so it is not waited for: the fault goes where the feed is."""
         until = time.monotonic() + 60
-        words = [harness.binary("holdfast"), "switch", "quotes", "A", "--endpoint", self.requests]
-        while subprocess.run(words, capture_output=True).returncode != 0:
-            if time.monotonic() > until:
-                raise SystemExit("measure: path A did not become well in 60 s")
+        while time.monotonic() < until:
+            states = self.gateway.states()
+            subjects = ("feed/quotes", "feed-path/quotes.A", "feed-path/quotes.B")
+            if all(states.get(subject, {}).get("status") == "ok" for subject in subjects):
+                self.health.sync()
+                self.market.sync()
+                return ("A", "B") if states["feed/quotes"]["values"]["path"] == "A" else ("B", "A")
             pause(0.1)
-        self.wait_live("A")
+        raise SystemExit(f"measure: quotes are not well again after 60 s: {states}")
 
-    def wait_live(self, path):
-        return wait([self.market], lambda message: message["kind"] == "state" and message["state"] == "live"
-                    and message["told"]["path"] == path, f"quotes live on {path}")[1]
+
+def is_live(path):
+    return lambda message: (message["kind"] == "state" and message["state"] == "live"
+                            and message["told"]["path"] == path)
 
 
 def switch_after_carrier_loss(options):
     """From the agent's event to quotes that are live on the other path, as one subscriber sees both."""
     with Stage() as stage:
         market = Market(stage)
-        link = market.venue.link("to-a")
+        links = {path: market.venue.link(f"to-{path.lower()}") for path in "AB"}
         for _ in range(options.runs(20)):
-            link.set(False)
+            path, other = market.settle()
+            failed, moved = is_state(f"nic/isp-{path.lower()}", "critical"), is_live(other)
+            links[path].set(False)
             event = live = None
             while event is None or live is None:
                 message, at = wait([market.health, market.market], lambda message: True, "the switch")
                 if message["topic"].startswith("state/"):
-                    if event is None and is_state("nic/isp-a", "critical")(message):
-                        event = at
-                elif message["kind"] == "state" and message["state"] == "live" and message["told"]["path"] == "B":
+                    event = event or (at if failed(message) else None)
+                elif moved(message):
                     live = live or at
             yield (live - event) * 1000
-            link.set(True)
-            market.bring_back()
-            pause(0.2)
-        link.close()
+            links[path].set(True)
+        for link in links.values():
+            link.close()
 
 
 def switch_after_black_hole(options):
@@ -265,12 +270,12 @@ def switch_after_black_hole(options):
     with Stage() as stage:
         market = Market(stage)
         for _ in range(options.runs(20)):
+            path, other = market.settle()
             begun = time.monotonic()
-            market.desk.drop_ingress("isp-a")
-            yield (market.wait_live("B") - begun) * 1000
-            market.desk.clear_ingress("isp-a")
-            market.bring_back()
-            pause(0.2)
+            market.desk.drop_ingress(f"isp-{path.lower()}")
+            _, at = wait([market.market], is_live(other), f"quotes live on {other}")
+            yield (at - begun) * 1000
+            market.desk.clear_ingress(f"isp-{path.lower()}")
 
 
 # name, unit, measurement, limit, of what: "median", "max" or the index of a list
