@@ -200,7 +200,7 @@ final class Feed {
         lastSwitch = "from \(options.paths[from].name) to \(options.paths[to].name): \(reason)"
         surroundings.logger.warning(
             "feed \(options.name) moves \(lastSwitch)",
-            metadata: ["subject": "\(options.subject)", "message_id": "\(MessageID.switched)"])
+            metadata: ["subject": "\(options.subject)", "message_id": "\(JournalEvent.switched.rawValue)"])
     }
 
     private var condition: PathCondition {

@@ -129,7 +129,7 @@ final class MoldEngine: FeedEngine {
         remark()
         log.notice(
             "another session: sequences begin anew (\(change.cause.rawValue))",
-            metadata: ["message_id": "\(MessageID.epoch)"])
+            metadata: ["message_id": "\(JournalEvent.epochBegan.rawValue)"])
         control.step(wall: wall) { $0.epochChanged(at: now) }
         control.sendState(wall: wall)
     }

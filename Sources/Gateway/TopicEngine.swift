@@ -127,7 +127,7 @@ final class TopicEngine: FeedEngine {
         control.epoch = change.epoch
         log.notice(
             "another session: sequences begin anew (\(change.cause.rawValue))",
-            metadata: ["message_id": "\(MessageID.epoch)"])
+            metadata: ["message_id": "\(JournalEvent.epochBegan.rawValue)"])
         control.step(wall: wall) { $0.epochChanged(at: now) }
         control.sendState(wall: wall)
     }

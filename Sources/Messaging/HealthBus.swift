@@ -16,7 +16,7 @@ public final class HealthBus {
     private var server: RequestServer?
     private var timer: Timer?
     private var meter = CostMeter()
-    /// Requests that made no sense.
+    /// Requests that were refused, those that made no sense among them.
     public private(set) var refusedRequests: UInt64 = 0
 
     /// - Parameter answer: performs a request other than `status`; its members are added to the status.
@@ -57,50 +57,37 @@ public final class HealthBus {
     public func forget(_ subject: Subject) { perform(book.forget(subject, wall: loop.wall)) }
 
     private func tick() {
-        let cost = meter.read(at: loop.now, iterations: loop.iterations)
-        perform(book.tick(at: loop.now, wall: loop.wall, cost: cost))
+        perform(book.tick(at: loop.now, wall: loop.wall, cost: meter.measure(loop)))
     }
 
     private func perform(_ actions: [HealthBook.Action]) {
         for action in actions {
             switch action {
             case .publish(let topic, let payload): publisher?.publish(topic: topic, payload: payload.bytes)
-            case .transition(let state): log(state)
+            case .transition(let state): logger.transition(state)
             }
         }
         timer?.arm(at: book.deadline)
     }
 
-    private func log(_ state: StateMessage) {
-        guard state.previous != nil || state.status != .ok else { return }
-        let level: Logger.Level =
-            switch state.status {
-            case .ok: .notice
-            case .unknown: .info
-            case .warning: .warning
-            case .critical: .error
-            }
-        logger.log(
-            level: level, "\(state.subject) is \(state.status.rawValue): \(state.reason)",
-            metadata: [
-                "subject": "\(state.subject)", "status": "\(state.status.rawValue)",
-                "message_id": "\(MessageID.stateChanged)",
-            ])
-    }
-
     // MARK: - Requests
 
     private func reply(to bytes: [UInt8]) -> [UInt8] {
+        let reply: Reply
         do throws(WireError) {
-            let request = try Request(parsing: bytes)
-            guard case .status = request else { return answer(request).json.bytes }
-            let extra: [JSON.Member] = if case .done(let members) = answer(request) { members } else { [] }
-            let document = book.snapshot(wall: loop.wall).members ?? []
-            return Reply.done(document + extra).json.bytes
+            reply = completed(try Request(parsing: bytes))
         } catch {
-            refusedRequests &+= 1
-            return Reply.refused("\(error)").json.bytes
+            reply = .refused(error.description)
         }
+        if case .refused = reply { refusedRequests &+= 1 }
+        return reply.json.bytes
+    }
+
+    /// The answer to a request; of `status`, behind the document.
+    private func completed(_ request: Request) -> Reply {
+        let reply = answer(request)
+        guard case .status = request, case .done(let members) = reply else { return reply }
+        return .done((book.snapshot(wall: loop.wall).members ?? []) + members)
     }
 }
 
@@ -108,18 +95,20 @@ public final class HealthBus {
 
 /// What the process costs between two heartbeats.
 struct CostMeter {
-    private var at: Instant?
-    private var processorTime: Duration = .zero
-    private var iterations: UInt64 = 0
+    private var last: (at: Instant, time: Duration, iterations: UInt64)?
 
-    mutating func read(at now: Instant, iterations current: UInt64) -> Cost {
+    /// The cost since the call before; of the first call, nothing but memory.
+    mutating func measure(_ loop: EventLoop) -> Cost {
+        let now = loop.now
         let cost = ProcessCost.now()
-        let elapsed = at.map { (now - $0).inSeconds } ?? 0
-        let ratio = elapsed > 0 ? (cost.processorTime - processorTime).inSeconds / elapsed : 0
-        let wakeups = elapsed > 0 ? Double(current &- iterations) / elapsed : 0
-        at = now
-        processorTime = cost.processorTime
-        iterations = current
-        return Cost(cpuRatio: ratio, residentBytes: cost.residentBytes, wakeupsPerSecond: wakeups)
+        let iterations = loop.iterations
+        defer { last = (now, cost.processorTime, iterations) }
+        guard let last, now > last.at else {
+            return Cost(cpuRatio: 0, residentBytes: cost.residentBytes, wakeupsPerSecond: 0)
+        }
+        let elapsed = (now - last.at).inSeconds
+        return Cost(
+            cpuRatio: (cost.processorTime - last.time).inSeconds / elapsed, residentBytes: cost.residentBytes,
+            wakeupsPerSecond: Double(iterations &- last.iterations) / elapsed)
     }
 }

@@ -34,6 +34,15 @@ public final class MessagingContext {
     }
 
     deinit { unsafe zmq_ctx_term(context) }
+
+    private var monitors = 0
+
+    /// An `inproc` endpoint that no monitor of this context has had: libzmq gives a closed socket's endpoint
+    /// free only later.
+    func nextMonitorEndpoint() -> String {
+        monitors += 1
+        return "inproc://monitor-\(monitors)"
+    }
 }
 
 /// The socket types that Holdfast uses.

@@ -31,7 +31,7 @@ public final class SocketMonitor {
         monitored = socket
         self.onEvent = onEvent
         do throws(MessagingError) {
-            let endpoint = "inproc://monitor-\(ObjectIdentifier(socket).hashValue)"
+            let endpoint = context.nextMonitorEndpoint()
             try socket.startMonitor(endpoint, events: SocketMonitor.events)
             self.socket = try Socket(context, .pair)
             // A full queue would stop libzmq's I/O thread.

@@ -97,7 +97,7 @@ final class Daemon {
 
     private func serve() throws -> Int32 {
         _ = try loop.enableWatchdog()
-        logger.info("started, reading \(config)")
+        logger.event(.started, level: .notice, "started, reading \(config)")
         ServiceManager.ready(status: gateway.summary)
         status?.arm(at: loop.now + Daemon.statusEvery)
         return try loop.run()
@@ -110,7 +110,7 @@ final class Daemon {
 
     private func stop() {
         ServiceManager.stopping(status: "stopping")
-        logger.info("stopping")
+        logger.event(.stopping, level: .notice, "stopping")
         loop.exit(0)
     }
 
@@ -119,10 +119,10 @@ final class Daemon {
         ServiceManager.reloading(at: Clock.monotonic)
         do {
             try gateway.reload(try GatewayFile.read(path: config))
-            logger.notice("reloaded \(config)")
+            logger.event(.reloaded, level: .notice, "reloaded \(config)")
             ServiceManager.ready(status: gateway.summary)
         } catch {
-            logger.error("not reloaded, going on as before: \(error)")
+            logger.event(.reloadRefused, level: .error, "not reloaded, going on as before: \(error)")
             ServiceManager.ready(status: "reload refused, going on as before: \(error)")
         }
     }
