@@ -1,28 +1,122 @@
 // The kinds of event in the journal, each with its own MESSAGE_ID, so that a search finds them all:
-// journalctl MESSAGE_ID=…
+// journalctl MESSAGE_ID=…; packaging/holdfast.catalog explains each one to `journalctl -x`.
 public import Logging
 
 /// A kind of journal entry and its MESSAGE_ID. Never reuse one for another kind.
-public enum JournalEvent: String, Sendable {
+public enum JournalEvent: String, Sendable, CaseIterable {
+    // MARK: The daemon's life
     case started = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a01"
-    case stateChanged = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a02"
-    case noLongerWatched = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a03"
     case reloaded = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a04"
     case reloadRefused = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a05"
     case stopping = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a06"
+    /// The daemon does not start: its configuration, keys or client list are not good.
+    case configurationRefused = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a09"
+    /// The daemon does not start: the system refuses what it needs.
+    case cannotStart = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a0a"
+    /// Something in the new configuration holds only from the next start on.
+    case restartNeeded = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a0b"
+    /// The wall clock is behind an earlier run's, or not set at all.
+    case clockNotSet = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a0c"
+    /// The number of this run could not be read or kept for the next one.
+    case incarnationNotKept = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a0d"
+
+    // MARK: Subjects
+    case stateChanged = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a02"
+    case noLongerWatched = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a03"
+
+    // MARK: Feeds
     /// A feed moved to another path.
     case switched = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a07"
     /// A feed's numbering began anew.
     case epochBegan = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a08"
+    /// An operator holds a feed on a path.
+    case feedHeld = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a10"
+    case feedReleased = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a11"
+    case subjectMuted = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a12"
+    case subjectUnmuted = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a13"
+    /// Two paths carry different bytes under one sequence.
+    case copiesDiffer = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a14"
+    /// A path's socket cannot be opened or joined, or failed.
+    case pathNotReceiving = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a15"
+    case pathReceivingAgain = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a16"
+    /// The kernel grants a path's socket less buffer than bursts need.
+    case receiveBufferSmall = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a17"
+    /// The venue did not confirm subscriptions in time.
+    case subscriptionsUnconfirmed = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a18"
+    /// An upstream subscription could not be changed.
+    case upstreamFailed = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a19"
+
+    // MARK: Agents and collectors
+    /// The gateway no longer hears an agent that it follows.
+    case agentLost = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a20"
+    case agentBack = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a21"
+    /// The agent's connection out to a collector is up.
+    case collectorConnected = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a22"
+    case collectorLost = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a23"
+
+    // MARK: Clients and keys
+    /// A connection was refused: an unknown key or a wrong handshake; with HOLDFAST_CLIENT_ADDRESS.
+    case clientRefused = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a30"
+    /// A client was hung up on, because it was taken off the list; with HOLDFAST_CLIENT.
+    case clientRemoved = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a31"
+    /// A subscription was refused or narrowed; with HOLDFAST_TOPIC, of a known client with HOLDFAST_CLIENT.
+    case subscriptionRefused = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a32"
+    /// A request was refused: the client may not, or it made no sense.
+    case requestRefused = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a33"
+    /// Another key or client list is in force.
+    case keysReloaded = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a34"
+    /// Market data goes beyond this host in the clear, by configuration; with HOLDFAST_ENDPOINT.
+    case plaintextPublished = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a35"
+    /// A feed comes from beyond this host in the clear, by configuration; with HOLDFAST_ENDPOINT.
+    case plaintextReceived = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a36"
+
+    // MARK: Watching
+    /// Probes cannot be sent.
+    case probeFailed = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a40"
+    /// A source of news is not there; another, slower one takes its place.
+    case watchedWithLess = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a41"
+    /// The kernel's news of the network were lost or could not be asked for; the picture is taken anew.
+    case networkNewsLost = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a42"
+    /// What somebody sent could not be understood and was ignored.
+    case malformedInput = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a43"
+
+    // MARK: The log itself
+    /// So many entries of a kind were held back; with HOLDFAST_HELD_BACK and HOLDFAST_KIND.
+    case droppedLog = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a50"
+    /// So many entries did not reach the journal; with HOLDFAST_LOST.
+    case journalLost = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a51"
+}
+
+extension JournalEvent {
+    /// How urgent an entry of this kind is, unless its logger knows better.
+    public var level: Logger.Level {
+        switch self {
+        case .started, .reloaded, .stopping, .stateChanged, .noLongerWatched, .epochBegan, .feedHeld,
+            .feedReleased, .subjectMuted, .subjectUnmuted, .pathReceivingAgain, .agentBack,
+            .collectorConnected, .clientRemoved, .keysReloaded, .networkNewsLost:
+            .notice
+        case .restartNeeded, .clockNotSet, .incarnationNotKept, .switched, .pathNotReceiving,
+            .receiveBufferSmall, .subscriptionsUnconfirmed, .upstreamFailed, .agentLost, .collectorLost,
+            .clientRefused, .subscriptionRefused, .requestRefused, .plaintextPublished, .plaintextReceived,
+            .probeFailed, .watchedWithLess, .malformedInput, .droppedLog, .journalLost:
+            .warning
+        case .reloadRefused, .copiesDiffer: .error
+        case .configurationRefused, .cannotStart: .critical
+        }
+    }
 }
 
 extension Logger {
     /// Logs with the MESSAGE_ID of an event.
+    ///
+    /// - Parameters:
+    ///   - level: the event's own where `nil`.
+    ///   - fields: each becomes a field of the entry: `client_address` is HOLDFAST_CLIENT_ADDRESS.
     public func event(
-        _ event: JournalEvent, level: Logger.Level, _ message: String, _ fields: Logger.Metadata = [:]
+        _ event: JournalEvent, level: Logger.Level? = nil, _ message: String, _ fields: Logger.Metadata = [:]
     ) {
         var fields = fields
         fields["message_id"] = "\(event.rawValue)"
-        log(level: level, "\(message)", metadata: fields)
+        log(level: level ?? event.level, "\(message)", metadata: fields)
     }
 }

@@ -1,0 +1,61 @@
+// The journal's events and what `journalctl -x` says of each: the two lists are one.
+import Testing
+
+@Suite struct JournalTests {
+    private static let source = "Sources/Linux/JournalEvent.swift"
+    private static let catalog = "packaging/holdfast.catalog"
+
+    /// An entry of the catalogue: header lines, and paragraphs of text.
+    private struct Entry {
+        var header: [String: String] = [:]
+        var paragraphs: [Substring] = []
+    }
+
+    /// The MESSAGE_ID of each event.
+    private static func events() throws -> [String: String] {
+        let text = try Repository.text(source)
+        let pairs = text.matches(of: /case (\w+) = "([0-9a-f]{32})"/).map { (String($0.1), String($0.2)) }
+        #expect(Set(pairs.map(\.1)).count == pairs.count, "a MESSAGE_ID stands for two events")
+        return Dictionary(pairs) { first, _ in first }
+    }
+
+    private static func entries() throws -> [String: Entry] {
+        let text = try Repository.text(catalog)
+        let blocks = "\n\(text)".split(separator: "\n-- ").dropFirst()
+        let pairs = blocks.map { block in
+            let parts = block.replacing(/\n#[^\n]*/, with: "").split(separator: "\n\n")
+            let lines = parts[0].split(separator: "\n")
+            var entry = Entry(paragraphs: Array(parts.dropFirst()).map { Substring($0) })
+            for line in lines.dropFirst() {
+                let words = line.split(separator: ": ", maxSplits: 1)
+                entry.header[String(words[0])] = words.count == 2 ? String(words[1]) : ""
+            }
+            return (String(lines[0]), entry)
+        }
+        #expect(Set(pairs.map(\.0)).count == pairs.count, "the catalogue explains a MESSAGE_ID twice")
+        return Dictionary(pairs) { first, _ in first }
+    }
+
+    @Test func `each kind of journal entry is in the catalogue, and nothing else is`() throws {
+        let events = try Self.events()
+        #expect(events.count > 20)
+        let entries = try Self.entries()
+        for (name, identifier) in events {
+            #expect(entries[identifier] != nil, "\(Self.catalog) does not explain \(name) (\(identifier))")
+        }
+        let unknown = Set(entries.keys).subtracting(events.values)
+        #expect(unknown.isEmpty, "\(Self.source) has no event for \(unknown.sorted())")
+    }
+
+    @Test func `each entry of the catalogue says what happened, what it means and what to do`() throws {
+        for (identifier, entry) in try Self.entries() {
+            #expect(Set(entry.header.keys) == ["Subject", "Defined-By", "Documentation"], "\(identifier)")
+            #expect(entry.header["Defined-By"] == "holdfast", "\(identifier)")
+            #expect(entry.header["Documentation"]?.hasPrefix("man:") == true, "\(identifier)")
+            #expect(entry.header["Subject"]?.isEmpty == false, "\(identifier)")
+            #expect(entry.paragraphs.count >= 2, "\(identifier): what it means, and what to do next")
+            let longest = entry.paragraphs.flatMap { $0.split(separator: "\n") }.map(\.count).max() ?? 0
+            #expect(longest <= 80, "\(identifier): a line of \(longest) characters")
+        }
+    }
+}
