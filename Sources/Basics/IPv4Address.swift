@@ -24,6 +24,15 @@ public struct IPv4Address: Hashable, Sendable, CustomStringConvertible {
         self.number = number
     }
 
+    /// Reads the address of one host without leading zeros, which resolvers read as octal: neither 0/8, nor
+    /// multicast, nor reserved (RFC 6890).
+    public init?(host text: some StringProtocol) {
+        guard let address = IPv4Address(text), address.isHost, address.description == text else { return nil }
+        self = address
+    }
+
+    /// An address that one host has.
+    public var isHost: Bool { (1...223).contains(number >> 24) }
     /// 224.0.0.0/4.
     public var isMulticast: Bool { number >> 28 == 0xE }
     /// 127.0.0.0/8.

@@ -3,17 +3,6 @@
 internal import Basics
 internal import Wire
 
-extension IPv4Address {
-    /// An address that one host has: neither 0/8, nor multicast, nor reserved (RFC 6890).
-    var isHost: Bool { (1...223).contains(number >> 24) }
-
-    /// Reads the address of a host without leading zeros, which resolvers read as octal.
-    static func host(_ text: some StringProtocol) -> IPv4Address? {
-        guard let address = IPv4Address(text), address.isHost, address.description == text else { return nil }
-        return address
-    }
-}
-
 extension Rules {
     /// What the kernel takes for the name of an interface (dev_valid_name in net/core/dev.c).
     static func isInterface(_ text: String) -> Bool {
@@ -33,7 +22,7 @@ extension Rules {
         isInterface)
 
     static let hostAddress = text("must be the IPv4 address of a host, such as \"192.0.2.1\"") {
-        IPv4Address.host($0) != nil
+        IPv4Address(host: $0) != nil
     }
 
     /// Where datagrams of a feed arrive: a multicast group or an own address, and a port.
@@ -77,58 +66,5 @@ extension Rules {
         let hint = nearest(to: kind, among: kinds).map { "; did you mean \"\($0)/…\"?" } ?? ""
         place.refuse(setting, "must be KIND/NAME, the kind one of \(kinds.joined(separator: ", "))\(hint)")
         return nil
-    }
-}
-
-/// A ZeroMQ endpoint that has an address of a known form.
-enum Endpoint: Hashable {
-    case ipc(path: String)
-    case tcp(host: String, port: UInt16)
-
-    /// The longest path of a Unix socket (`sun_path` is 108 bytes with its NUL: unix(7)).
-    private static let longestPath = 107
-
-    init?(_ text: String) {
-        if text.hasPrefix("ipc://") {
-            let path = String(text.dropFirst(6))
-            guard path.hasPrefix("/") || (path.hasPrefix("@") && path.utf8.count > 1) else { return nil }
-            guard path.utf8.count <= Self.longestPath, path.unicodeScalars.allSatisfy(Rules.isPlain) else {
-                return nil
-            }
-            self = .ipc(path: path)
-        } else if text.hasPrefix("tcp://") {
-            let parts = text.dropFirst(6).split(separator: ":", omittingEmptySubsequences: false)
-            guard parts.count == 2, Self.isHost(parts[0]), let port = Self.port(parts[1]) else {
-                return nil
-            }
-            self = .tcp(host: String(parts[0]), port: port)
-        } else {
-            return nil
-        }
-    }
-
-    /// A name in letters, digits, dots and hyphens (RFC 1123) or an IPv4 address.
-    private static func isHost(_ text: Substring) -> Bool {
-        if text.utf8.allSatisfy({ (0x30...0x39).contains($0) || $0 == 0x2E }) {
-            return IPv4Address.host(text) != nil
-        }
-        let isAllowed: (Character) -> Bool = {
-            $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "." || $0 == "-")
-        }
-        return text.utf8.count <= 253 && text.allSatisfy(isAllowed)
-    }
-
-    private static func port(_ text: Substring) -> UInt16? {
-        guard text.utf8.allSatisfy({ (0x30...0x39).contains($0) }), let port = UInt16(text) else {
-            return nil
-        }
-        return port == 0 ? nil : port
-    }
-
-    var isLocal: Bool {
-        switch self {
-        case .ipc: true
-        case .tcp(let host, _): IPv4Address(host)?.isLoopback ?? false
-        }
     }
 }

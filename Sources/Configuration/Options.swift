@@ -21,12 +21,38 @@ public struct BusOptions: Hashable, Sendable {
     }
 }
 
+/// `[curve]`: the keys for endpoints beyond this host. Read only where there is such an endpoint.
+public struct CurveOptions: Hashable, Sendable {
+    /// Our own key, made by `holdfast keygen`.
+    public var key = KeyFile.defaultPath
+    /// Whom we let in, written by `holdfast authorize`.
+    public var clients = ClientsFile.defaultPath
+
+    public init() {}
+}
+
+/// One `[[report_to]]`: a collector that the agent connects out to.
+public struct CollectorOptions: Hashable, Sendable {
+    /// The collector's bound SUB socket, `tcp://10.0.0.9:5570`.
+    public var endpoint: String
+    /// Its public key; `nil` only for an endpoint on this host.
+    public var serverKey: PublicKey?
+
+    public init(endpoint: String, serverKey: PublicKey? = nil) {
+        self.endpoint = endpoint
+        self.serverKey = serverKey
+    }
+}
+
 /// Everything that `agent.toml` can say.
 public struct AgentOptions: Hashable, Sendable {
     /// The host's name on the bus; `nil`: the machine's own.
     public var host: String?
     public var bus = BusOptions(
         publish: ["ipc:///run/holdfast/agent.pub"], request: ["ipc:///run/holdfast/agent.req"])
+    public var curve = CurveOptions()
+    /// `[[report_to]]`.
+    public var reportTo: [CollectorOptions] = []
     public var nic = NICOptions()
     public var path = PathOptions()
     public var process = ProcessOptions()
@@ -143,6 +169,10 @@ public struct GatewayOptions: Hashable, Sendable {
         publish: ["ipc:///run/holdfast/gateway.pub"], request: ["ipc:///run/holdfast/gateway.req"])
     /// `[downstream] publish`: endpoints where market data and the control topics are published.
     public var publish: [String] = ["ipc:///run/holdfast/gateway.md"]
+    /// `[downstream] plaintext`: endpoints beyond this host where market data goes out in the clear, to whoever
+    /// connects.
+    public var plaintext: [String] = []
+    public var curve = CurveOptions()
     /// `[downstream] control_every`: heartbeats on each control topic.
     public var controlEvery: Duration = .milliseconds(100)
     /// `[[agent]]`: health buses that the paths' `depends_on` subjects are looked up on.
@@ -157,10 +187,13 @@ public struct GatewayOptions: Hashable, Sendable {
 public struct AgentEndpoint: Hashable, Sendable {
     public var publish: String
     public var request: String
+    /// The agent's public key; `nil` only for endpoints on this host.
+    public var serverKey: PublicKey?
 
-    public init(publish: String, request: String) {
+    public init(publish: String, request: String, serverKey: PublicKey? = nil) {
         self.publish = publish
         self.request = request
+        self.serverKey = serverKey
     }
 }
 
@@ -234,6 +267,10 @@ public struct FeedPathOptions: Hashable, Sendable {
     public var source: String?
     /// zeromq: the upstream endpoint, `tcp://10.0.0.1:7001`.
     public var endpoint: String?
+    /// zeromq: the venue's public key; `nil`: in the clear.
+    public var serverKey: PublicKey?
+    /// zeromq: that the endpoint is beyond this host and in the clear is meant so.
+    public var plaintext = false
     /// Health subjects that it depends on, on any of the agents.
     public var dependsOn: [Subject] = []
 

@@ -2,6 +2,7 @@
 // it, the loop's.
 import CZeroMQ
 import Glibc
+public import Wire
 
 /// A call of libzmq that failed.
 public struct MessagingError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -80,6 +81,16 @@ public enum SocketOption: Sendable {
     case immediate
 }
 
+/// How what goes over an endpoint is protected (ZeroMQ RFCs 23 to 26).
+public enum EndpointSecurity: Hashable, Sendable {
+    /// In the clear: endpoints of this host, and what is opted in by name.
+    case plain
+    /// We are the CURVE server; who may connect, the ZAP handler of the context says.
+    case server(KeyPair)
+    /// We are a CURVE client of the server with this key.
+    case client(KeyPair, of: PublicKey)
+}
+
 @safe
 public final class Socket {
     let socket: UnsafeMutableRawPointer
@@ -88,6 +99,7 @@ public final class Socket {
     /// Something was called since the last look at `isReadable` that makes libzmq read its commands: the
     /// descriptor then has no new edge for what they brought.
     var mayHaveNews = true
+    private var isSecured = false
 
     /// Opens a socket that does not wait at its end (`ZMQ_LINGER` = 0).
     public init(_ context: MessagingContext, _ type: SocketType) throws(MessagingError) {
@@ -108,15 +120,50 @@ public final class Socket {
     }
 
     /// Fails for an ipc endpoint that another process serves: libzmq would take it over without a word.
-    public func bind(_ endpoint: String) throws(MessagingError) {
+    /// One socket may have endpoints of each kind of security.
+    public func bind(_ endpoint: String, _ security: EndpointSecurity = .plain) throws(MessagingError) {
+        try secure(security)
         if endpoint.hasPrefix("ipc://"), isServed(unixSocket: String(endpoint.dropFirst("ipc://".count))) {
             throw MessagingError("bind \(endpoint)", number: EADDRINUSE)
         }
         if unsafe zmq_bind(socket, endpoint) != 0 { throw MessagingError("bind \(endpoint)") }
     }
 
-    public func connect(_ endpoint: String) throws(MessagingError) {
+    public func connect(_ endpoint: String, _ security: EndpointSecurity = .plain) throws(MessagingError) {
+        try secure(security)
         if unsafe zmq_connect(socket, endpoint) != 0 { throw MessagingError("connect \(endpoint)") }
+    }
+
+    /// Closes an endpoint and every connection that came in by it. The address is free only a little later: an
+    /// immediate `bind` may fail with EADDRINUSE.
+    public func unbind(_ endpoint: String) throws(MessagingError) {
+        mayHaveNews = true
+        if unsafe zmq_unbind(socket, endpoint) != 0 { throw MessagingError("unbind \(endpoint)") }
+    }
+
+    /// libzmq copies the options to an endpoint when it is bound or connected.
+    private func secure(_ security: EndpointSecurity) throws(MessagingError) {
+        switch security {
+        case .plain:
+            if isSecured {
+                try set(ZMQ_CURVE_SERVER, Int32(0), "ZMQ_CURVE_SERVER")
+                // Sets the mechanism back to NULL (zmq_setsockopt(3)).
+                if unsafe zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, nil, 0) != 0 {
+                    throw MessagingError("ZMQ_CURVE_SERVERKEY")
+                }
+            }
+        case .server(let keys):
+            try set(ZMQ_CURVE_SERVER, Int32(1), "ZMQ_CURVE_SERVER")
+            try set(ZMQ_CURVE_SECRETKEY, keys.secretKey.bytes, "ZMQ_CURVE_SECRETKEY")
+            try set(ZMQ_ZAP_DOMAIN, Array("holdfast".utf8), "ZMQ_ZAP_DOMAIN")
+            isSecured = true
+        case .client(let keys, let server):
+            try set(ZMQ_CURVE_SERVER, Int32(0), "ZMQ_CURVE_SERVER")
+            try set(ZMQ_CURVE_PUBLICKEY, keys.publicKey.bytes, "ZMQ_CURVE_PUBLICKEY")
+            try set(ZMQ_CURVE_SECRETKEY, keys.secretKey.bytes, "ZMQ_CURVE_SECRETKEY")
+            try set(ZMQ_CURVE_SERVERKEY, server.bytes, "ZMQ_CURVE_SERVERKEY")
+            isSecured = true
+        }
     }
 
     /// The endpoint last bound, with the port that the kernel chose for `tcp://127.0.0.1:*`.
@@ -230,6 +277,8 @@ public final class Socket {
         public var frames: [[UInt8]]
         /// The descriptor of the peer's connection (`ZMQ_SRCFD`), -1 where libzmq does not know it.
         public var connection: Int32
+        /// Who the handshake says the peer is (`User-Id`): a client's public key; `nil` on plain endpoints.
+        public var userID: String?
     }
 
     /// The frames that one message may have; more are read and dropped.
@@ -248,7 +297,10 @@ public final class Socket {
                 default: throw MessagingError("zmq_msg_recv")
                 }
             }
-            if message.frames.isEmpty { message.connection = unsafe zmq_msg_get(incoming, ZMQ_SRCFD) }
+            if message.frames.isEmpty {
+                message.connection = unsafe zmq_msg_get(incoming, ZMQ_SRCFD)
+                message.userID = unsafe zmq_msg_gets(incoming, "User-Id").map { unsafe String(cString: $0) }
+            }
             if message.frames.count < Socket.mostFrames { message.frames.append(incomingBytes) }
             if unsafe zmq_msg_more(incoming) == 0 { return message }
         }

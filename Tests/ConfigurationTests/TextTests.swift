@@ -1,5 +1,6 @@
 // The small readers: durations, endpoints, key lines, slips of the keyboard, and files that are none.
 import Testing
+import Wire
 
 @testable import Configuration
 

@@ -1,0 +1,28 @@
+// New keys, by libzmq.
+import CZeroMQ
+public import Wire
+
+extension KeyPair {
+    /// A new pair whose public key begins with a letter or a digit, so that neither a shell nor an option parser
+    /// takes it for something else.
+    ///
+    /// - Throws: ENOTSUP from a libzmq without CURVE.
+    public static func generate() throws(MessagingError) -> KeyPair {
+        while true {
+            var publicText = [CChar](repeating: 0, count: 41)
+            var secretText = [CChar](repeating: 0, count: 41)
+            guard unsafe zmq_curve_keypair(&publicText, &secretText) == 0 else {
+                throw MessagingError("zmq_curve_keypair")
+            }
+            let texts = [publicText, secretText].map { text in
+                String(decoding: text.prefix(40).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            }
+            guard let publicKey = PublicKey(texts[0]), let secretKey = SecretKey(texts[1]) else {
+                preconditionFailure("zmq_curve_keypair made a key that is not Z85")
+            }
+            if let first = texts[0].first, first.isLetter || first.isNumber {
+                return KeyPair(publicKey: publicKey, secretKey: secretKey)
+            }
+        }
+    }
+}

@@ -1,0 +1,72 @@
+// Whom a daemon lets in from beyond its host, and what each may do: the contents of clients.toml as a value.
+
+/// A client that may connect from beyond this host.
+public struct AllowedClient: Hashable, Sendable {
+    public var name: String
+    public var key: PublicKey
+    /// Prefixes of market-data topics, each ending in `/`, that it may read: `md/itch/`, `md/quotes/EURUSD/`.
+    /// The control topics of their feeds come with them.
+    public var topics: [String]
+    /// Whether it may also switch feeds and mute subjects.
+    public var mayOperate: Bool
+
+    public init(name: String, key: PublicKey, topics: [String] = [], mayOperate: Bool = false) {
+        self.name = name
+        self.key = key
+        self.topics = topics
+        self.mayOperate = mayOperate
+    }
+}
+
+/// All clients that may connect, by key.
+public struct AllowList: Hashable, Sendable {
+    /// The most clients that a list may have.
+    public static let mostClients = 10_000
+
+    private let byKey: [PublicKey: AllowedClient]
+
+    /// Of clients with the same key the last one counts; the file's reader refuses such a file.
+    public init(_ clients: some Sequence<AllowedClient> = []) {
+        byKey = Dictionary(clients.map { ($0.key, $0) }) { _, last in last }
+    }
+
+    public var count: Int { byKey.count }
+    public var clients: [AllowedClient] { byKey.values.sorted { $0.name < $1.name } }
+
+    public subscript(key: PublicKey) -> AllowedClient? { byKey[key] }
+
+    /// Who sent a message, by the `User-Id` that the handshake gave to its connection.
+    public func caller(userID: String?) -> Caller {
+        guard let userID else { return .open }
+        return PublicKey(userID).flatMap { byKey[$0] }.map { .client($0) } ?? .stranger
+    }
+}
+
+/// Who is at the other end of a connection.
+public enum Caller: Hashable, Sendable {
+    /// Somebody on this host, or on an endpoint that is in the clear by configuration: may do what the endpoint can.
+    case open
+    case client(AllowedClient)
+    /// A key that is not on the list, or not any more.
+    case stranger
+
+    /// Whether it may switch feeds and mute subjects.
+    public var mayOperate: Bool {
+        switch self {
+        case .open: true
+        case .client(let client): client.mayOperate
+        case .stranger: false
+        }
+    }
+}
+
+/// What a process needs to talk beyond its host: its keys, and whom it lets in.
+public struct Credentials: Hashable, Sendable {
+    public var keys: KeyPair
+    public var allowed: AllowList
+
+    public init(keys: KeyPair, allowed: AllowList = AllowList()) {
+        self.keys = keys
+        self.allowed = allowed
+    }
+}
