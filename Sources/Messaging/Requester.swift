@@ -10,16 +10,19 @@ public final class Requester {
     /// Receives that failed.
     public private(set) var failed = 0
 
-    /// - Parameter onReply: called with the last frame of each reply.
+    /// - Parameters:
+    ///   - security: as a CURVE client of an endpoint beyond this host.
+    ///   - onReply: called with the last frame of each reply.
     public init(
-        _ context: MessagingContext, _ loop: EventLoop, endpoint: String, onReply: @escaping ([UInt8]) -> Void
+        _ context: MessagingContext, _ loop: EventLoop, endpoint: String,
+        security: EndpointSecurity = .plain, onReply: @escaping ([UInt8]) -> Void
     ) throws(BusError) {
         do throws(MessagingError) {
             socket = try Socket(context, .dealer)
             try socket.set(.maximumMessageSize(64 << 20))
             try socket.set(.reconnectInterval(100))
             try socket.set(.connectTimeout(1000))
-            try socket.connect(endpoint)
+            try socket.connect(endpoint, security)
         } catch {
             throw .messaging(error)
         }

@@ -22,9 +22,12 @@ public final class Subscriber {
         public init() {}
     }
 
-    /// - Parameter onMessage: called with the frames of each message.
+    /// - Parameters:
+    ///   - security: as a CURVE client of an endpoint beyond this host.
+    ///   - onMessage: called with the frames of each message.
     public init(
-        _ context: MessagingContext, _ loop: EventLoop, endpoint: String, options: Options = Options(),
+        _ context: MessagingContext, _ loop: EventLoop, endpoint: String,
+        security: EndpointSecurity = .plain, options: Options = Options(),
         onMessage: @escaping ([[UInt8]]) -> Void
     ) throws(BusError) {
         do throws(MessagingError) {
@@ -40,7 +43,7 @@ public final class Subscriber {
                 .heartbeat(
                     interval: options.heartbeatTimeout / 3, timeout: options.heartbeatTimeout, timeToLive: 0))
             if let interface = options.interface { try socket.set(.bindToDevice(interface)) }
-            try socket.connect(endpoint)
+            try socket.connect(endpoint, security)
         } catch {
             throw .messaging(error)
         }
