@@ -91,13 +91,27 @@ struct ProcessTests {
         #expect(said(machine.ended(process(2), .killed(signal: 11))) == [words])
     }
 
-    @Test func `what may not be looked at is unknown and not missing`() {
+    @Test func `hidden executables are unknown and not missing, told once however many they are`() {
         var machine = machine()
-        let words = "unknown: not found, but 2 processes may not be looked at"
+        let words = """
+            unknown: not found, but the executables of other users' processes are hidden from the agent: \
+            use match_command, or install the drop-in executables.conf
+            """
         #expect(said(machine.scanned(.init(found: [], unreadable: 2))) == [words])
-        let trouble = ProcessScanResult(found: [], trouble: "open /run/x.pid: No such file or directory")
-        let missing = "critical: not running: open /run/x.pid: No such file or directory"
-        #expect(said(machine.scanned(trouble)) == [missing])
+        #expect(said(machine.scanned(.init(found: [], unreadable: 3))) == [])
+        #expect(said(machine.scanned(.init(found: []))) == ["critical: not running"])
+        #expect(said(machine.scanned(.init(found: [process(7)], unreadable: 2))) == ["ok: running as pid 7"])
+    }
+
+    @Test func `a pidfile that is missing means not running, one that may not be read means nothing`() {
+        var machine = machine()
+        let missing = "open /run/x.pid: No such file or directory"
+        let gone = machine.scanned(.init(found: [], trouble: .missing(missing)))
+        #expect(said(gone) == ["critical: not running: \(missing)"])
+        let denied = "open /run/x.pid: Permission denied"
+        let hidden = machine.scanned(.init(found: [], trouble: .hidden(denied)))
+        #expect(
+            said(hidden) == ["unknown: \(denied); let the agent's user read it, or use match_command"])
     }
 
     @Test func `processes beyond the bound are counted and not held`() {

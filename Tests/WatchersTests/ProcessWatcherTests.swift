@@ -170,9 +170,12 @@ struct ProcScannerTests {
         #expect(named.residentBytes == 3 * Int64(sysconf(Int32(_SC_PAGESIZE))))
         #expect(scan(roots, .command(["--line", "A"]))?.found.map(\.pid) == [10, 12])
         #expect(scan(roots, .pidfile("\(roots.proc)/feed.pid"))?.found.map(\.pid) == [12])
-        #expect(
-            scan(roots, .pidfile("\(roots.proc)/stat"))?.trouble == "\(roots.proc)/stat holds no process id")
-        #expect(scan(roots, .pidfile("/nowhere"))?.trouble == "open /nowhere: No such file or directory")
+        let noNumber = "\(roots.proc)/stat holds no process id"
+        #expect(scan(roots, .pidfile("\(roots.proc)/stat"))?.trouble == .missing(noNumber))
+        let nowhere = "open /nowhere: No such file or directory"
+        #expect(scan(roots, .pidfile("/nowhere"))?.trouble == .missing(nowhere))
+        let folder = "read \(roots.proc): Is a directory"
+        #expect(scan(roots, .pidfile(roots.proc))?.trouble == .hidden(folder))
     }
 
     @Test func `a scan is left out when no process number was given out since`() throws {

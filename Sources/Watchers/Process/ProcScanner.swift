@@ -56,7 +56,7 @@ struct ProcScanner {
         guard !searched.isEmpty else { return results }
         let names: [String]
         do throws(SystemError) { names = try Files.names(in: roots.proc) } catch {
-            for set in searched { results[set.name]?.trouble = error.description }
+            for set in searched { results[set.name]?.trouble = .hidden(error.description) }
             return results
         }
         for pid in names.compactMap({ Int32($0) }).sorted() {
@@ -92,12 +92,13 @@ struct ProcScanner {
         do throws(SystemError) {
             let text = try Files.text(path, limit: 4096)
             guard let pid = Int32(text.prefix { !$0.isWhitespace }), pid > 0 else {
-                result.trouble = "\(path) holds no process id"
+                result.trouble = .missing("\(path) holds no process id")
                 return result
             }
             add(pid, to: &result)
         } catch {
-            result.trouble = error.description
+            let isMissing = error.number == ENOENT || error.number == ENOTDIR
+            result.trouble = isMissing ? .missing(error.description) : .hidden(error.description)
         }
         return result
     }
@@ -136,7 +137,8 @@ private struct Candidate {
         }
     }
 
-    /// Who may not follow the link can still see by the name whether the process might be the one.
+    /// Who may not follow the link does not know: any name can be taken. Kernel threads, which are nobody's
+    /// executable, have no command line.
     private mutating func matches(executable wanted: String) -> Match {
         switch executable {
         case .success(let path):
@@ -144,8 +146,7 @@ private struct Candidate {
             return path == wanted || path == wanted + suffix ? .yes : .no
         case .failure(let error):
             guard error.number == EACCES || error.number == EPERM else { return .no }
-            let file = wanted.split(separator: "/").last.map { String($0.utf8.prefix(15)) ?? "" }
-            return name == file ? .hidden : .no
+            return words.isEmpty ? .no : .hidden
         }
     }
 

@@ -36,18 +36,25 @@ public enum ProcessEnd: Hashable, Sendable {
     case unknown
 }
 
+/// Why a scan could not look for a watched set.
+public enum ScanTrouble: Hashable, Sendable {
+    /// What leads to it is not there, such as the pidfile: it does not run.
+    case missing(String)
+    /// The agent may not look, or cannot: nobody knows whether it runs.
+    case hidden(String)
+}
+
 /// What a scan of /proc found for one watched set.
 public struct ProcessScanResult: Hashable, Sendable {
     public var found: [ProcessIdentity]
     /// Resident memory of all of them.
     public var residentBytes: Int64
-    /// Processes that might belong, but may not be looked at.
+    /// Processes that might belong, but whose executable this user may not see.
     public var unreadable: Int
-    /// Why nothing could be looked for, such as a pidfile that cannot be read.
-    public var trouble: String?
+    public var trouble: ScanTrouble?
 
     public init(
-        found: [ProcessIdentity], residentBytes: Int64 = 0, unreadable: Int = 0, trouble: String? = nil
+        found: [ProcessIdentity], residentBytes: Int64 = 0, unreadable: Int = 0, trouble: ScanTrouble? = nil
     ) {
         self.found = found
         self.residentBytes = residentBytes
@@ -82,7 +89,7 @@ public struct ProcessMachine: Sendable {
     private var residentBytes: Int64 = 0
     private var lastEnd: (pid: Int32, end: ProcessEnd)?
     private var unreadable = 0
-    private var trouble: String?
+    private var trouble: ScanTrouble?
     private var isScanned = false
     private var told: (status: Status, reason: String, running: [ProcessIdentity])?
 
@@ -183,13 +190,20 @@ extension ProcessMachine {
     private var tooFew: (Status, String) {
         let need = options.minimum == 1 ? "" : "; \(count) of \(options.minimum) running"
         if let lastEnd { return (.critical, words(lastEnd.end) + " (pid \(lastEnd.pid))" + need) }
-        if let trouble { return (.critical, "not running: \(trouble)" + need) }
-        if unreadable > 0 {
-            let which = counted(unreadable, "process", "processes")
-            return (.unknown, "not found, but \(which) may not be looked at" + need)
+        switch trouble {
+        case .missing(let what): return (.critical, "not running: \(what)" + need)
+        case .hidden(let what):
+            return (.unknown, "\(what); let the agent's user read it, or use match_command" + need)
+        case nil: break
         }
+        // Not how many: the number is another one at each scan.
+        guard unreadable == 0 else { return (.unknown, ProcessMachine.hiddenWords + need) }
         return (.critical, "not running" + need)
     }
+
+    private static let hiddenWords =
+        "not found, but the executables of other users' processes are hidden from the agent:"
+        + " use match_command, or install the drop-in executables.conf"
 
     private func words(_ end: ProcessEnd) -> String {
         switch end {
