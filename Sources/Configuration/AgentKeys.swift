@@ -1,14 +1,55 @@
 // The vocabulary of `agent.toml`.
+internal import Wire
 
 extension Section where Options == AgentOptions {
     static var agent: Section {
-        Section(keys: [
-            .value("host", \.host, Rules.name),
-            .table("bus", \.bus, .bus),
-            .table("nic", \.nic, .nic),
-            .table("path", \.path, .path),
-            .table("process", \.process, .process),
-        ])
+        Section(
+            keys: [
+                .value("host", \.host, Rules.name),
+                .table("bus", \.bus, .bus),
+                .table("curve", \.curve, .curve),
+                .tables(
+                    "report_to", \.reportTo, upTo: 16, .collector, empty: CollectorOptions(endpoint: "")
+                ) { collector, _ in collector },
+                .table("nic", \.nic, .nic),
+                .table("path", \.path, .path),
+                .table("process", \.process, .process),
+            ], check: checkAgent)
+    }
+
+    private static func checkAgent(_ options: AgentOptions, at place: Place) {
+        for (index, collector) in options.reportTo.enumerated()
+        where options.reportTo[..<index].contains(where: { $0.endpoint == collector.endpoint }) {
+            place.key("report_to").item(index).key("endpoint").refuse(
+                .text(collector.endpoint), "this collector stands here twice")
+        }
+    }
+}
+
+extension Section where Options == CollectorOptions {
+    static var collector: Section {
+        Section(
+            keys: [
+                .value("endpoint", \.endpoint, required: true, Rules.connectedEndpoint),
+                .value("server_key", \.serverKey, Rules.publicKey),
+            ],
+            check: { collector, place in
+                guard place.accepted("endpoint", "server_key") else { return }
+                checkServerKey(collector.serverKey, for: [("endpoint", collector.endpoint)], at: place)
+            })
+    }
+}
+
+/// An endpoint beyond this host is encrypted for the one server that has the key; one of ipc cannot be.
+func checkServerKey(_ key: PublicKey?, for endpoints: [(key: String, endpoint: String)], at place: Place) {
+    if key == nil, let beyond = endpoints.first(where: { !Endpoint.isLocal($0.endpoint) }) {
+        place.key(beyond.key).refuse(
+            .text(beyond.endpoint),
+            "is beyond this host and needs server_key, the public key that sudo holdfast keygen --show prints "
+                + "over there")
+    }
+    if key != nil, endpoints.allSatisfy({ $0.endpoint.hasPrefix("ipc://") }) {
+        place.key("server_key").refuse("is for tcp; ipc does not leave this host and is never encrypted")
     }
 }
 

@@ -28,7 +28,11 @@ public struct ConfigurationProblem: Hashable, Sendable, CustomStringConvertible 
 /// Why a file gives no options.
 public struct ConfigurationError: Error, Hashable, Sendable, CustomStringConvertible {
     public enum Cause: Hashable, Sendable {
-        /// The file could not be read: missing, forbidden, not a file.
+        /// There is no such file.
+        case missing
+        /// The file may not be read by the user who tried.
+        case forbidden
+        /// The file could not be read for another reason: it is a directory, the disk fails.
         case unreadable
         /// The file was read, and its content is refused.
         case invalid

@@ -38,26 +38,37 @@ public enum GatewayFile {
     public static var keyPaths: [String] { Section<GatewayOptions>.gateway.paths }
 }
 
-/// Which daemon a file is for.
+/// What a file is for.
 public enum ConfigurationFile: Hashable, Sendable {
     case agent, gateway
+    /// `clients.toml`, for both daemons.
+    case clients
 
-    /// Tells by the sections of a text: `nil` if it has those of neither or of both.
+    /// Sections by which a file is recognised; those that several kinds have tell nothing.
+    private static let sections: [(kind: ConfigurationFile, names: Set<String>)] = [
+        (.agent, ["nic", "path", "process", "report_to"]), (.gateway, ["downstream", "agent", "feed"]),
+        (.clients, ["client"]),
+    ]
+
+    /// Tells by the sections of a text: `nil` if it has those of no kind or of several.
     public static func kind(of text: String) -> ConfigurationFile? {
-        let keys = KeyLines(of: text).keys.map { String($0.prefix { $0 != "." && $0 != "[" }) }
-        let agents = keys.contains { ["nic", "path", "process"].contains($0) }
-        let gateways = keys.contains { ["downstream", "agent", "feed"].contains($0) }
-        return agents == gateways ? nil : agents ? .agent : .gateway
+        let keys = Set(KeyLines(of: text).keys.map { String($0.prefix { $0 != "." && $0 != "[" }) })
+        let kinds = sections.filter { !$0.names.isDisjoint(with: keys) }.map(\.kind)
+        return kinds.count == 1 ? kinds[0] : nil
     }
 
+    /// - Parameter adviceOnSyntax: said instead of the library's words, which may quote the text.
     static func parse<Options>(
-        _ text: String, name: String, _ section: Section<Options>, defaults: Options
+        _ text: String, name: String, _ section: Section<Options>, defaults: Options,
+        adviceOnSyntax: String? = nil
     ) throws(ConfigurationError) -> Options {
         let settings: [String: Setting]
         do {
             settings = try Syntax.parse(text)
         } catch {
-            throw ConfigurationError(file: name, cause: .invalid, problems: [error.problem])
+            var problem = error.problem
+            if let adviceOnSyntax { problem.advice = adviceOnSyntax }
+            throw ConfigurationError(file: name, cause: .invalid, problems: [problem])
         }
         let diagnosis = Diagnosis(lines: KeyLines(of: text), known: section.paths)
         var options = defaults

@@ -1,5 +1,6 @@
 // `[[feed]]` and `[[feed.path]]` of `gateway.toml`, and which protocols, keys, policies and addresses fit together.
 internal import Basics
+internal import Wire
 
 extension FeedOptions {
     /// A feed of which nothing is read yet.
@@ -66,6 +67,12 @@ extension Section where Options == FeedOptions {
         for (index, path) in feed.paths.enumerated() {
             let here = place.key("path").item(index)
             if path.endpoint != nil { here.key("endpoint").refuse("is for zeromq; moldudp64 needs group") }
+            if path.serverKey != nil {
+                here.key("server_key").refuse("is for zeromq; moldudp64 has no encryption")
+            }
+            if path.plaintext {
+                here.key("plaintext").refuse("is for zeromq; moldudp64 is always in the clear")
+            }
             guard let group = path.group else {
                 if here.accepted("group") {
                     here.key("group").refuse("is missing; moldudp64 needs it, \"239.1.1.1:30001\"")
@@ -103,6 +110,25 @@ extension Section where Options == FeedOptions {
             if let twin {
                 here.key("endpoint").refuse(.text(endpoint), "is the very line of path \(twin.name)")
             }
+            checkProtection(of: path, endpoint, at: here)
+        }
+    }
+
+    /// Encrypted, or in the clear because the operator says so.
+    private static func checkProtection(of path: FeedPathOptions, _ endpoint: String, at place: Place) {
+        guard place.accepted("server_key", "plaintext") else { return }
+        if path.plaintext, path.serverKey != nil {
+            return place.key("plaintext").refuse("true, and server_key encrypts the path; one of them only")
+        }
+        if endpoint.hasPrefix("ipc://") {
+            let advice = "is for tcp; ipc does not leave this host and is never encrypted"
+            if path.serverKey != nil { place.key("server_key").refuse(advice) }
+            if path.plaintext { place.key("plaintext").refuse(advice) }
+        } else if !Endpoint.isLocal(endpoint), path.serverKey == nil, !path.plaintext {
+            place.key("endpoint").refuse(
+                .text(endpoint),
+                "is beyond this host: give server_key, the venue's public key, or say plaintext = true "
+                    + "if it comes in the clear")
         }
     }
 }
@@ -114,7 +140,9 @@ extension Section where Options == FeedPathOptions {
             .value("interface", \.interface, Rules.interface),
             .value("group", \.group, Rules.group),
             .value("source", \.source, Rules.hostAddress),
-            .value("endpoint", \.endpoint, Rules.upstreamEndpoint),
+            .value("endpoint", \.endpoint, Rules.connectedEndpoint),
+            .value("server_key", \.serverKey, Rules.publicKey),
+            .value("plaintext", \.plaintext, Rules.flag),
             .value("depends_on", \.dependsOn, Rules.list(0...16, of: Rules.subject)),
         ])
     }

@@ -3,24 +3,64 @@ internal import Glibc
 
 /// Text files of bounded size.
 public enum FileText {
+    /// From whom a file must be kept by its mode.
+    enum Others {
+        case nobody
+        /// It is secret: no bit for group or others, and an owner who may know it.
+        case readers
+        /// It decides what others may do: no bit to write for group or others.
+        case writers
+    }
+
     /// The text of a regular file.
-    /// - Throws: `unreadable` if it is missing, forbidden or not a file; `invalid` if it is longer than 1 MiB or
-    ///   not UTF-8.
+    /// - Throws: `missing`, `forbidden` or `unreadable`; `invalid` if it is longer than 1 MiB or not UTF-8.
     public static func read(path: String) throws(ConfigurationError) -> String {
+        try read(path: path, keptFrom: .nobody)
+    }
+
+    /// The text of a regular file that is kept from others.
+    static func read(path: String, keptFrom others: Others) throws(ConfigurationError) -> String {
         // Not blocking: a FIFO without a writer would hold the daemon for ever.
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { throw failure(path, .unreadable, reason(of: errno)) }
+        guard descriptor >= 0 else { throw failure(path, number: errno) }
         defer { close(descriptor) }
         var status = stat()
-        guard unsafe fstat(descriptor, &status) == 0 else {
-            throw failure(path, .unreadable, reason(of: errno))
-        }
+        guard unsafe fstat(descriptor, &status) == 0 else { throw failure(path, number: errno) }
         guard status.st_mode & S_IFMT == S_IFREG else {
             let isFolder = status.st_mode & S_IFMT == S_IFDIR
             throw failure(
                 path, .unreadable, isFolder ? "is a directory, not a file" : "is not a regular file")
         }
+        if let advice = advice(on: status, keptFrom: others, path) { throw failure(path, .invalid, advice) }
         return try text(of: descriptor, name: path)
+    }
+
+    /// What is wrong with a file's mode or owner.
+    private static func advice(on status: stat, keptFrom others: Others, _ path: String) -> String? {
+        let mode = "has mode 0" + String(status.st_mode & 0o7777, radix: 8)
+        switch others {
+        case .nobody: return nil
+        case .readers:
+            if status.st_mode & 0o077 != 0 {
+                return "\(mode), and the secret in it is for its owner alone: chmod 600 \(path)"
+            }
+            if !isTrusted(status.st_uid) {
+                return "belongs to the user \(status.st_uid), who is neither root nor the one that reads it: "
+                    + "chown it, or make another with holdfast keygen"
+            }
+        case .writers:
+            if status.st_mode & 0o022 != 0 {
+                return "\(mode), and who can write it lets anybody in: chmod go-w \(path)"
+            }
+        }
+        return nil
+    }
+
+    /// Root, ourselves, and the daemons' user, whose key root reads too.
+    private static func isTrusted(_ user: uid_t) -> Bool {
+        if user == 0 || user == geteuid() { return true }
+        guard let entry = unsafe getpwnam("holdfast") else { return false }
+        return unsafe entry.pointee.pw_uid == user
     }
 
     /// The text on standard input, to its end, with the same bounds.
@@ -30,7 +70,7 @@ public enum FileText {
 
     private static func text(of descriptor: Int32, name: String) throws(ConfigurationError) -> String {
         guard let bytes = bytes(of: descriptor, upTo: Syntax.longestText) else {
-            throw failure(name, .unreadable, reason(of: errno))
+            throw failure(name, number: errno)
         }
         guard bytes.count <= Syntax.longestText else {
             throw failure(name, .invalid, "longer than \(Syntax.longestText) bytes, which is the limit")
@@ -67,11 +107,12 @@ public enum FileText {
         return (lines.firstIndex { String(validating: $0, as: UTF8.self) == nil } ?? 0) + 1
     }
 
-    private static func reason(of number: Int32) -> String {
+    private static func failure(_ name: String, number: Int32) -> ConfigurationError {
         switch number {
-        case ENOENT, ENOTDIR: "no such file"
-        case EACCES, EPERM: "permission denied; the daemon's user must be able to read it"
-        default: "cannot be read: " + (unsafe String(cString: strerror(number)))
+        case ENOENT, ENOTDIR: failure(name, .missing, "no such file")
+        case EACCES, EPERM:
+            failure(name, .forbidden, "permission denied; the daemon's user must be able to read it")
+        default: failure(name, .unreadable, "cannot be read: " + (unsafe String(cString: strerror(number))))
         }
     }
 }

@@ -1,4 +1,5 @@
 // The vocabulary of `gateway.toml`, but for its feeds.
+internal import Wire
 
 extension Section where Options == GatewayOptions {
     static var gateway: Section {
@@ -6,7 +7,8 @@ extension Section where Options == GatewayOptions {
             keys: [
                 .value("host", \.host, Rules.name),
                 .table("bus", \.bus, .bus),
-                // Two values that live beside the sections in the options.
+                .table("curve", \.curve, .curve),
+                // Values that live beside the sections in the options.
                 Key(
                     name: "downstream", isRequired: false,
                     paths: Section.downstream.paths.map { "downstream." + $0 }
@@ -25,21 +27,19 @@ extension Section where Options == GatewayOptions {
 
     static var downstream: Section {
         Section(keys: [
-            .value("publish", \.publish, Rules.list(1...8, of: Rules.localEndpoint)),
+            .value("publish", \.publish, Rules.list(1...8, of: Rules.boundEndpoint)),
+            .value("plaintext", \.plaintext, Rules.list(0...8, of: Rules.boundBeyondHost)),
             .value("control_every", \.controlEvery, Rules.duration(.milliseconds(10), .seconds(10))),
         ])
     }
 
     private static func checkGateway(_ options: GatewayOptions, at place: Place) {
         refuseDuplicates(options.feeds.map(\.name), of: "feeds", at: place.key("feed"))
+        let bus = [("bus.publish", options.bus.publish), ("bus.request", options.bus.request)]
+        refuseSharedEndpoints("downstream.publish", options.publish, besides: bus, at: place)
         refuseSharedEndpoints(
-            [
-                ("bus.publish", options.bus.publish), ("bus.request", options.bus.request),
-                ("downstream.publish", options.publish),
-            ].filter {
-                $0.0 != "bus.request" || Set(options.bus.publish).isDisjoint(with: options.bus.request)
-            },
-            at: place)
+            "downstream.plaintext", options.plaintext,
+            besides: bus + [("downstream.publish", options.publish)], at: place)
         for (index, agent) in options.agents.enumerated()
         where options.agents[..<index].contains(where: { $0.publish == agent.publish }) {
             place.key("agent").item(index).key("publish").refuse(
@@ -58,9 +58,16 @@ extension Section where Options == GatewayOptions {
 
 extension Section where Options == AgentEndpoint {
     static var endpoints: Section {
-        Section(keys: [
-            .value("publish", \.publish, required: true, Rules.localEndpoint),
-            .value("request", \.request, required: true, Rules.localEndpoint),
-        ])
+        Section(
+            keys: [
+                .value("publish", \.publish, required: true, Rules.connectedEndpoint),
+                .value("request", \.request, required: true, Rules.connectedEndpoint),
+                .value("server_key", \.serverKey, Rules.publicKey),
+            ],
+            check: { agent, place in
+                guard place.accepted("publish", "request", "server_key") else { return }
+                checkServerKey(
+                    agent.serverKey, for: [("publish", agent.publish), ("request", agent.request)], at: place)
+            })
     }
 }

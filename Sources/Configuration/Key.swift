@@ -22,11 +22,12 @@ struct Key<Options>: Sendable {
         }
     }
 
-    /// A single value that may be left out for good.
+    /// A single value without a default.
     static func value<T>(
-        _ name: String, _ target: any WritableKeyPath<Options, T?> & Sendable, _ rule: @escaping Rule<T>
+        _ name: String, _ target: any WritableKeyPath<Options, T?> & Sendable, required: Bool = false,
+        _ rule: @escaping Rule<T>
     ) -> Key {
-        Key(name: name, isRequired: false, paths: [name]) { setting, place, options in
+        Key(name: name, isRequired: required, paths: [name]) { setting, place, options in
             if let value = rule(setting, place) { options[keyPath: target] = value }
         }
     }

@@ -33,26 +33,54 @@ extension Rules {
         return endpoint.address.isMulticast || endpoint.address.isHost
     }
 
-    /// An endpoint of this host: ipc, or TCP on the loopback.
-    static let localEndpoint: Rule<String> = { setting, place in
-        guard case .text(let text) = setting, let endpoint = Endpoint(text) else {
-            place.refuse(
-                setting, "must be an endpoint: \"ipc:///run/holdfast/NAME\" or \"tcp://127.0.0.1:PORT\"")
-            return nil
-        }
-        guard endpoint.isLocal else {
-            place.refuse(
-                setting,
-                "addresses beyond loopback need CURVE keys, which this version does not read; "
-                    + "use \"ipc:///run/holdfast/NAME\" or \"tcp://127.0.0.1:PORT\"")
-            return nil
-        }
-        return text
+    /// An endpoint to bind: ipc, or TCP on one of this host's addresses or on all of them.
+    static let boundEndpoint = text(
+        "must be an endpoint to bind: \"ipc:///run/holdfast/NAME\", \"tcp://ADDRESS:PORT\" with an IPv4 address of "
+            + "this host, or \"tcp://*:PORT\" for all of them"
+    ) {
+        Endpoint(bound: $0) != nil
+    }
+
+    /// An endpoint to bind that others than this host reach.
+    static let boundBeyondHost: Rule<String> = { setting, place in
+        guard let text = boundEndpoint(setting, place) else { return nil }
+        if !Endpoint.isLocal(text) { return text }
+        place.refuse(setting, "is on this host, where nothing is encrypted; name it in publish")
+        return nil
     }
 
     /// An endpoint to connect to, anywhere.
-    static let upstreamEndpoint = text("must be an endpoint to connect to, such as \"tcp://10.0.0.1:7001\"") {
-        Endpoint($0) != nil
+    static let connectedEndpoint: Rule<String> = { setting, place in
+        if case .text(let text) = setting {
+            if Endpoint(text) != nil { return text }
+            if Endpoint(bound: text) != nil {
+                place.refuse(setting, "is for binding; name the address to connect to")
+                return nil
+            }
+        }
+        place.refuse(setting, "must be an endpoint to connect to, such as \"tcp://10.0.0.1:7001\"")
+        return nil
+    }
+
+    static let publicKey: Rule<PublicKey> = { setting, place in
+        if case .text(let text) = setting, let key = PublicKey(text) { return key }
+        place.refuse(setting, "must be a public key: 40 characters in quotes, as holdfast keygen prints them")
+        return nil
+    }
+
+    /// What a client may read of the gateway's market data.
+    static let topicPrefix: Rule<String> = { setting, place in
+        if case .text(let text) = setting {
+            if AllowedClient.isTopicPrefix(text) { return text }
+            if AllowedClient.isTopicPrefix(text + "/") {
+                place.refuse(setting, "must end in \"/\", or it would match longer names too")
+                return nil
+            }
+        }
+        place.refuse(
+            setting,
+            "must be a prefix of market-data topics: \"md/itch/AAPL/\", \"md/itch/\", or \"md/\" for all")
+        return nil
     }
 
     static let subject: Rule<Subject> = { setting, place in

@@ -1,4 +1,5 @@
-// New keys, by libzmq.
+// Keys, by libzmq: new ones, and whether two halves belong together.
+internal import Basics
 import CZeroMQ
 public import Wire
 
@@ -24,5 +25,13 @@ extension KeyPair {
                 return KeyPair(publicKey: publicKey, secretKey: secretKey)
             }
         }
+    }
+
+    /// Whether the public half is that of the secret; `false` also from a libzmq without CURVE.
+    public var isConsistent: Bool {
+        guard let secret = Z85.encode(secretKey.bytes) else { return false }
+        var derived = [CChar](repeating: 0, count: 41)
+        guard unsafe zmq_curve_public(&derived, secret) == 0 else { return false }
+        return derived.prefix(40).elementsEqual(publicKey.description.utf8.map { CChar(bitPattern: $0) })
     }
 }

@@ -29,6 +29,26 @@ public enum Endpoint: Hashable, Sendable {
         }
     }
 
+    /// An endpoint to bind: ipc, or TCP on an address of this host, or on all of them (`*` or `0.0.0.0`).
+    public init?(bound text: String) {
+        let wildcard = ["tcp://*:", "tcp://0.0.0.0:"].first { text.hasPrefix($0) }
+        if let wildcard {
+            guard let port = Self.port(text.dropFirst(wildcard.count)) else { return nil }
+            self = .tcp(host: "*", port: port)
+            return
+        }
+        self.init(text)
+        if case .tcp(let host, _) = self, IPv4Address(host: host) == nil { return nil }
+    }
+
+    /// Whether two sockets cannot be bound to both at once.
+    public func clashes(with other: Endpoint) -> Bool {
+        guard case .tcp(let host, let port) = self, case .tcp(let otherHost, let otherPort) = other else {
+            return self == other
+        }
+        return port == otherPort && (host == otherHost || host == "*" || otherHost == "*")
+    }
+
     /// A name in letters, digits, dots and hyphens (RFC 1123) or an IPv4 address.
     private static func isHost(_ text: Substring) -> Bool {
         if text.utf8.allSatisfy({ (0x30...0x39).contains($0) || $0 == 0x2E }) {

@@ -85,12 +85,23 @@ import Testing
             agentProblems("host = \"a\"\nhost = \"b\"").first?.hasPrefix("agent.toml:2: syntax: ") == true)
     }
 
-    @Test func `addresses beyond loopback are refused with the reason`() {
-        let problems = agentProblems("[bus]\npublish = [\"tcp://0.0.0.0:5555\", \"tcp://10.0.0.1:5555\"]")
-        #expect(problems.count == 2)
+    @Test func `a bus may be bound to addresses beyond loopback, which need keys`() throws {
+        let text =
+            "[bus]\npublish = [\"tcp://*:5555\"]\nrequest = [\"tcp://127.0.0.1:1\", \"tcp://10.0.0.1:5556\"]"
+        let options = try AgentFile.parse(text, name: "agent.toml")
+        #expect(options.keyNeeds.map(\.keyPath) == ["bus.publish[0]", "bus.request[1]"])
+        #expect(options.needsKeys && !AgentOptions().needsKeys)
+    }
+
+    @Test func `a collector is named with its key`() throws {
+        let text = "[[report_to]]\nendpoint = \"tcp://10.0.0.9:5570\"\nserver_key = \"\(exampleKey)\""
+        let options = try AgentFile.parse(text, name: "agent.toml")
         #expect(
-            problems[1].contains(
-                "publish[1]: \"tcp://10.0.0.1:5555\": addresses beyond loopback need CURVE keys"))
+            options.reportTo == [CollectorOptions(endpoint: "tcp://10.0.0.9:5570", serverKey: exampleKey)])
+        #expect(
+            options.keyNeeds == [
+                KeyNeed(keyPath: "report_to[0].endpoint", endpoint: "tcp://10.0.0.9:5570", isServed: false)
+            ])
     }
 
     @Test(arguments: [
@@ -99,6 +110,34 @@ import Testing
             "bus.expires_after: \"1s\": must be at least twice heartbeat_every"
         ),
         ("[bus]\nrequest = [\"ipc:///run/holdfast/agent.pub\"]", "is already the endpoint of publish"),
+        ("[bus]\npublish = [\"tcp://eth0:5555\"]", "must be an endpoint to bind"),
+        ("[bus]\npublish = [\"tcp://*:0\"]", "must be an endpoint to bind"),
+        (
+            "[bus]\npublish = [\"tcp://127.0.0.1:5555\", \"tcp://*:5555\"]",
+            "bus.publish: \"tcp://*:5555\": takes the port of \"tcp://127.0.0.1:5555\" of publish"
+        ),
+        (
+            "[bus]\npublish = [\"tcp://0.0.0.0:5555\"]\nrequest = [\"tcp://10.0.0.1:5555\"]",
+            "takes the port of \"tcp://0.0.0.0:5555\" of publish"
+        ),
+        ("[curve]\nkey = \"host.key\"", "must be an absolute path"),
+        (
+            "[[report_to]]\nendpoint = \"tcp://10.0.0.9:5570\"",
+            "needs server_key, the public key that"
+        ),
+        ("[[report_to]]\nendpoint = \"tcp://*:5570\"", "is for binding; name the address to connect to"),
+        (
+            "[[report_to]]\nendpoint = \"ipc:///c\"\nserver_key = \"\(exampleKey)\"",
+            "report_to[0].server_key: is for tcp; ipc does not leave this host"
+        ),
+        (
+            "[[report_to]]\nendpoint = \"tcp://10.0.0.9:5570\"\nserver_key = \"tooshort\"",
+            "must be a public key: 40 characters"
+        ),
+        (
+            "[[report_to]]\nendpoint = \"tcp://127.0.0.1:1\"\n[[report_to]]\nendpoint = \"tcp://127.0.0.1:1\"",
+            "this collector stands here twice"
+        ),
         ("[[path.isp]]\nname = \"a\"", "needs targets to probe, or an interface"),
         ("[[path.isp]]\ninterface = \"eth0\"", "path.isp[0].name: is missing"),
         ("[[path.isp]]\nname = \"a b\"\ninterface = \"e\"", "1 to 64 bytes without spaces"),

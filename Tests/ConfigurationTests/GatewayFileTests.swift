@@ -12,7 +12,7 @@ import Testing
     @Test func `keys and silence default to the protocol's, wherever it stands`() throws {
         let text = feed(
             "policy = \"hot-warm\"\nprotocol = \"zeromq\"",
-            "name = \"A\"\nendpoint = \"tcp://venue.example:7001\"")
+            "name = \"A\"\nendpoint = \"tcp://venue.example:7001\"\nplaintext = true")
         let feed = try GatewayFile.parse(text, name: "gateway.toml").feeds[0]
         #expect(feed.keys == .topic && feed.silence == .milliseconds(300))
         #expect(feed.paths[0].endpoint == "tcp://venue.example:7001")
@@ -43,10 +43,12 @@ import Testing
     @Test func `what does not fit is refused`() {
         let a = "name = \"A\"\n"
         let group = "group = \"239.1.1.1:30001\""
-        let endpoint = "endpoint = \"tcp://10.0.0.1:7001\""
+        let bare = "endpoint = \"tcp://10.0.0.1:7001\""
+        let endpoint = bare + "\nplaintext = true"
+        let serverKey = "\nserver_key = \"\(exampleKey)\""
         let cases: [(String, String)] = [
             (feed(mold), "has no path"),
-            (feed(mold, a + endpoint + "\n" + group), "endpoint: is for zeromq; moldudp64 needs group"),
+            (feed(mold, a + bare + "\n" + group), "endpoint: is for zeromq; moldudp64 needs group"),
             (feed(mold, a), "group: is missing; moldudp64 needs it"),
             (feed(zeromq, a), "endpoint: is missing; zeromq needs it"),
             (feed(zeromq, a + endpoint + "\n" + group), "group: is for moldudp64"),
@@ -64,7 +66,31 @@ import Testing
             ),
             (feed(mold, a + group + "\ndepends_on = [\"nics/eth0\"]"), "did you mean \"nic/…\"?"),
             (feed("protocol = \"moldudp64\"", a + group), "policy: is missing"),
-            ("[[agent]]\npublish = \"tcp://10.0.0.1:1\"\nrequest = \"ipc:///r\"", "need CURVE keys"),
+            (
+                "[[agent]]\npublish = \"tcp://10.0.0.1:1\"\nrequest = \"ipc:///r\"",
+                "agent[0].publish: \"tcp://10.0.0.1:1\": is beyond this host and needs server_key"
+            ),
+            (
+                "[[agent]]\npublish = \"ipc:///p\"\nrequest = \"ipc:///r\"" + serverKey,
+                "agent[0].server_key: is for tcp"
+            ),
+            (feed(zeromq, a + bare), "give server_key, the venue's public key, or say plaintext = true"),
+            (feed(zeromq, a + endpoint + serverKey), "one of them only"),
+            (feed(zeromq, a + "endpoint = \"ipc:///v\"" + serverKey), "server_key: is for tcp"),
+            (feed(zeromq, a + "endpoint = \"ipc:///v\"\nplaintext = true"), "plaintext: is for tcp"),
+            (feed(zeromq, a + "endpoint = \"tcp://0.0.0.0:7001\"\nplaintext = true"), "is for binding"),
+            (feed(mold, a + group + serverKey), "server_key: is for zeromq"),
+            (feed(mold, a + group + "\nplaintext = true"), "plaintext: is for zeromq"),
+            ("[downstream]\nplaintext = [\"tcp://127.0.0.1:7000\"]", "is on this host"),
+            ("[downstream]\nplaintext = [\"ipc:///run/x\"]", "is on this host"),
+            (
+                "[downstream]\npublish = [\"tcp://*:7000\"]\nplaintext = [\"tcp://10.1.0.1:7000\"]",
+                "takes the port of \"tcp://*:7000\" of downstream.publish"
+            ),
+            (
+                "[bus]\nrequest = [\"tcp://*:7000\"]\n[downstream]\npublish = [\"tcp://10.1.0.1:7000\"]",
+                "takes the port of \"tcp://*:7000\" of bus.request"
+            ),
             (
                 "[downstream]\npublish = [\"ipc:///run/holdfast/gateway.req\"]",
                 "is already the endpoint of bus.request"
@@ -79,6 +105,42 @@ import Testing
     @Test func `a file's sections tell whose it is`() {
         #expect(ConfigurationFile.kind(of: "[nic]\nenabled = true") == .agent)
         #expect(ConfigurationFile.kind(of: "[[feed]]\nname = \"f\"") == .gateway)
-        #expect(ConfigurationFile.kind(of: "[bus]\nstate_every = \"1s\"") == nil)
+        #expect(ConfigurationFile.kind(of: "[[report_to]]\nendpoint = \"x\"") == .agent)
+        #expect(ConfigurationFile.kind(of: "[[client]]\nname = \"x\"") == .clients)
+        #expect(ConfigurationFile.kind(of: "[bus]\nstate_every = \"1s\"\n[curve]\nkey = \"/k\"") == nil)
+        #expect(ConfigurationFile.kind(of: "[nic]\nenabled = true\n[[client]]\nname = \"x\"") == nil)
+    }
+
+    @Test func `what needs our key, and for whom a list is needed too`() throws {
+        let text = """
+            [downstream]
+            publish = ["ipc:///run/md", "tcp://*:7000"]
+            plaintext = ["tcp://10.1.0.1:7001"]
+            [[agent]]
+            publish = "tcp://127.0.0.1:5555"
+            request = "tcp://127.0.0.1:5556"
+            server_key = "\(exampleKey)"
+            [[feed]]
+            name = "f"
+            protocol = "zeromq"
+            policy = "hot-warm"
+            [[feed.path]]
+            name = "A"
+            endpoint = "tcp://10.0.0.1:7001"
+            server_key = "\(exampleKey)"
+            [[feed.path]]
+            name = "B"
+            endpoint = "tcp://10.0.0.2:7001"
+            plaintext = true
+            """
+        let options = try GatewayFile.parse(text, name: "gateway.toml")
+        #expect(
+            options.keyNeeds == [
+                KeyNeed(keyPath: "downstream.publish[1]", endpoint: "tcp://*:7000", isServed: true),
+                KeyNeed(keyPath: "agent[0].publish", endpoint: "tcp://127.0.0.1:5555", isServed: false),
+                KeyNeed(
+                    keyPath: "feed[0].path[0].endpoint", endpoint: "tcp://10.0.0.1:7001", isServed: false),
+            ])
+        #expect(options.plaintext == ["tcp://10.1.0.1:7001"])
     }
 }

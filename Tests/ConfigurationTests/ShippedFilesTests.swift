@@ -56,6 +56,7 @@ import Wire
         var matcher = ProcessWatchOptions(name: "matcher", match: .name("matcher"))
         matcher.maximum = 1
         expected.process.watched = [matcher]
+        expected.reportTo = [CollectorOptions(endpoint: "tcp://192.0.2.9:5570", serverKey: exampleKey)]
         #expect(options == expected)
     }
 
@@ -64,8 +65,11 @@ import Wire
         var expected = GatewayOptions()
         expected.host = "fra-1"
         expected.agents = [
-            AgentEndpoint(publish: "ipc:///run/holdfast/agent.pub", request: "ipc:///run/holdfast/agent.req")
+            AgentEndpoint(publish: "ipc:///run/holdfast/agent.pub", request: "ipc:///run/holdfast/agent.req"),
+            AgentEndpoint(
+                publish: "tcp://192.0.2.30:5555", request: "tcp://192.0.2.30:5556", serverKey: exampleKey),
         ]
+        expected.plaintext = ["tcp://10.1.0.1:7000"]
         var itch = FeedOptions(name: "itch", feedProtocol: .moldUDP64, keys: .itch50, policy: .hotHot)
         itch.paths = [
             path(
@@ -80,6 +84,8 @@ import Wire
             path("A", endpoint: "tcp://192.0.2.10:7001", "path/isp-a"),
             path("B", endpoint: "tcp://192.0.2.20:7001", "path/isp-b"),
         ]
+        quotes.paths[0].serverKey = exampleKey
+        quotes.paths[1].plaintext = true
         expected.feeds = [itch, quotes]
         #expect(options == expected)
     }

@@ -1,5 +1,9 @@
 // What the suites of this module share: reading a text into its refusals.
 import Configuration
+import Wire
+
+/// The key of the shipped files' examples; its secret was thrown away.
+let exampleKey = PublicKey("ctPe3&^xpm0MENSPH3l9O^EfB.Ym@.KnjD>[btBc")!
 
 /// The problems of a text as an agent's file, one line each; empty if it is taken.
 func agentProblems(_ text: String) -> [String] {

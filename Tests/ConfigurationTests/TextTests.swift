@@ -86,7 +86,7 @@ import Wire
             do throws(ConfigurationError) {
                 return try FileText.read(path: path)
             } catch {
-                #expect(error.cause == .unreadable)
+                #expect(error.cause == (path.hasPrefix("/nonexistent") ? .missing : .unreadable))
                 return error.description
             }
         }

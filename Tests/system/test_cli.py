@@ -219,7 +219,7 @@ class CheckConfig(unittest.TestCase):
             ("[path]\ndiscover = 1\n", 2, ("path.discover", "true")),
             ('[[path.isp]]\nname = "a"\ntargets = ["10.0.0.300"]\n', 3, ("path.isp[0].targets[0]", "10.0.0.300")),
             ('[[path.isp]]\nname = "a"\nloss_raise = 5\n', 3, ("path.isp[0].loss_raise", "5")),
-            ('[bus]\npublish = ["tcp://10.1.2.3:5555"]\n', 2, ("bus.publish[0]", "10.1.2.3", "CURVE")),
+            ('[bus]\npublish = ["tcp://eth0:5555"]\n', 2, ("bus.publish[0]", "eth0", "tcp://*:PORT")),
             ('[[process.watch]]\nname = "x"\n', 1, ("process.watch[0]", "match_name")),
             ("host = 'a'\nhost = 'b'\n", 2, ("host",)),
             ("[nic\n", 1, ("]",)),

@@ -19,10 +19,12 @@ policy = "hot-warm"
 %s
 [[feed.path]]
 name = "A"
+plaintext = true
 endpoint = "%s"
 %s
 [[feed.path]]
 name = "B"
+plaintext = true
 endpoint = "%s"
 %s
 """

@@ -86,7 +86,7 @@ request = "ipc://{folder}/agent.req"
             if protocol == "moldudp64":
                 text += f'group = "{stage.mold[path]}"\n'
             else:
-                text += f'endpoint = "tcp://{stage.venue[path]}:7001"\n'
+                text += f'endpoint = "tcp://{stage.venue[path]}:7001"\nplaintext = true\n'
             if interface:
                 text += f'interface = "{interface}"\ndepends_on = ["nic/{interface}", "path/{interface}"]\n'
     return text

@@ -18,6 +18,18 @@ public struct AllowedClient: Hashable, Sendable {
     }
 }
 
+extension AllowedClient {
+    /// Whether a text is a prefix of market-data topics that ends where a name ends: `md/`, `md/<feed>/` or
+    /// `md/<feed>/<instrument>/`.
+    public static func isTopicPrefix(_ text: String) -> Bool {
+        if text == "md/" { return true }
+        // A feed alone is a topic but for its instrument.
+        let isFeed = text.utf8.count(where: { $0 == UInt8(ascii: "/") }) == 2
+        guard case .marketData = try? Topic(parsing: isFeed ? text + "*/" : text) else { return false }
+        return true
+    }
+}
+
 /// All clients that may connect, by key.
 public struct AllowList: Hashable, Sendable {
     /// The most clients that a list may have.
