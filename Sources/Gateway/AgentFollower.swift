@@ -22,30 +22,35 @@ final class AgentFollower {
     private let onChange: OnChange
     private var view = HealthView()
     private var subscriber: Subscriber?
-    private var monitor: SocketMonitor?
     private var requester: Requester?
     private var timer: Timer?
     private var askAgain: Instant?
     private var nonces: UInt64 = 0
     private var marker: String?
+    private var toldTrouble: String?
 
     init(
-        _ context: MessagingContext, _ loop: EventLoop, _ endpoint: AgentEndpoint, logger: Logger,
-        onChange: @escaping OnChange
+        _ context: MessagingContext, _ loop: EventLoop, _ endpoint: AgentEndpoint, keys: KeyPair?,
+        logger: Logger, onChange: @escaping OnChange
     ) throws(BusError) {
         self.endpoint = endpoint
         self.loop = loop
         self.logger = logger
         self.onChange = onChange
-        requester = try Requester(context, loop, endpoint: endpoint.request) { [unowned self] in answered($0)
-        }
-        let subscriber = try Subscriber(context, loop, endpoint: endpoint.publish) { [unowned self] in
-            heard($0)
-        }
+        requester = try Requester(
+            context, loop, endpoint: endpoint.request,
+            security: .connecting(to: endpoint.request, endpoint.serverKey, with: keys),
+            onConnection: { [unowned self] _ in tellTrouble() }
+        ) { [unowned self] in answered($0) }
+        let subscriber = try Subscriber(
+            context, loop, endpoint: endpoint.publish,
+            security: .connecting(to: endpoint.publish, endpoint.serverKey, with: keys),
+            onConnection: { [unowned self] news in
+                if case .connected = news { join() }
+                tellTrouble()
+            }
+        ) { [unowned self] in heard($0) }
         self.subscriber = subscriber
-        monitor = try SocketMonitor(context, loop, of: subscriber.socket) { [unowned self] event in
-            if case .handshakeSucceeded = event { join() }
-        }
         do throws(SystemError) {
             timer = try Timer(loop, accuracy: .milliseconds(5)) { [unowned self] in tick() }
         } catch {
@@ -65,6 +70,22 @@ final class AgentFollower {
     var liveness: HealthView.Liveness { view.liveness }
     /// Messages that made no sense.
     var malformed: UInt64 { view.malformed }
+    /// Why it is not heard or does not answer, if it is there and will not have us.
+    var trouble: String? { subscriber?.trouble ?? requester?.trouble }
+
+    /// Our keys are others from now on.
+    func rekey(_ keys: KeyPair) {
+        guard let serverKey = endpoint.serverKey else { return }
+        subscriber?.reconnect(.client(keys, of: serverKey))
+        requester?.reconnect(.client(keys, of: serverKey))
+    }
+
+    /// Each trouble once; it is tried again and again.
+    private func tellTrouble() {
+        defer { toldTrouble = trouble }
+        guard let trouble, trouble != toldTrouble else { return }
+        logger.event(.agentLost, "agent \(trouble): its word counts as unknown")
+    }
 
     // MARK: - Joining
 

@@ -19,6 +19,8 @@ struct FeedSurroundings {
     let health: HealthBus
     let logger: Logger
     let controlEvery: Duration
+    /// Ours, for paths with a server key.
+    let keys: KeyPair?
 }
 
 final class Feed {
@@ -92,9 +94,11 @@ final class Feed {
                 throw .system(error)
             }
         case .zeromq:
+            let address = ZeroMQSource.Address(
+                endpoint: wanted.endpoint ?? "", serverKey: wanted.serverKey, interface: wanted.interface)
             return try ZeroMQSource(
-                surroundings.context, surroundings.loop, path: path, endpoint: wanted.endpoint ?? "",
-                interface: wanted.interface, rate: options.subscribeRate, logger: logger, owner: self)
+                surroundings.context, surroundings.loop, path: path, at: address, keys: surroundings.keys,
+                rate: options.subscribeRate, logger: logger, owner: self)
         }
     }
 
@@ -137,6 +141,10 @@ final class Feed {
 
     func linkChanged(_ news: LinkNews?) {
         for source in sources { source.linkChanged(news) }
+    }
+
+    func rekey(_ keys: KeyPair) {
+        for source in sources { source.rekey(keys) }
     }
 
     // MARK: - Requests

@@ -23,6 +23,8 @@ protocol FeedSource: AnyObject {
     func unsubscribe(_ topic: UpstreamTopic)
     /// An interface changed; `nil`: any of them may have.
     func linkChanged(_ news: LinkNews?)
+    /// Our keys are others from now on.
+    func rekey(_ keys: KeyPair)
     var counters: SourceCounters { get }
     /// What is special about the source now, for a person; `nil`: nothing.
     var note: String? { get }

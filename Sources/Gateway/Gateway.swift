@@ -7,7 +7,7 @@ public import Logging
 public import Messaging
 public import Reactor
 import Linux
-import Wire
+public import Wire
 
 /// The whole gateway.
 public final class Gateway {
@@ -15,6 +15,7 @@ public final class Gateway {
     private let loop: EventLoop
     private let logger: Logger
     private var options: GatewayOptions
+    private var credentials: Credentials?
     private let downstream: Downstream
     private var health: HealthBus?
     private var links: LinkWatch?
@@ -25,11 +26,15 @@ public final class Gateway {
 
     /// Opens everything and begins to work as soon as the loop runs.
     ///
+    /// - Parameter credentials: for what is beyond this host, in either direction; not read without such.
     /// - Throws: `BusError` when an endpoint cannot be bound; feeds that cannot be reached yet are no error.
     public init(
-        _ options: GatewayOptions, context: MessagingContext, loop: EventLoop, logger: Logger
+        _ options: GatewayOptions, credentials: Credentials? = nil, context: MessagingContext,
+        loop: EventLoop,
+        logger: Logger
     ) throws(BusError) {
         self.options = options
+        self.credentials = credentials
         self.context = context
         self.loop = loop
         self.logger = logger
@@ -88,7 +93,7 @@ public final class Gateway {
                 context: context, loop: loop, batch: batch, worker: worker, downstream: downstream,
                 health: health,
                 logger: logger,
-                controlEvery: options.controlEvery)
+                controlEvery: options.controlEvery, keys: credentials?.keys)
             let opened = try Feed(feed, index: number, surroundings)
             feeds[feed.name] = opened
             replayHealth(to: opened)
@@ -96,11 +101,10 @@ public final class Gateway {
     }
 
     private func followAgents() throws(BusError) {
-        agents.removeAll { !options.agents.contains($0.endpoint) }
         for endpoint in options.agents where !agents.contains(where: { $0.endpoint == endpoint }) {
             agents.append(
-                try AgentFollower(context, loop, endpoint, logger: logger) { [unowned self] in
-                    heard($0, $1, happenedAt: $2)
+                try AgentFollower(context, loop, endpoint, keys: credentials?.keys, logger: logger) {
+                    [unowned self] in heard($0, $1, happenedAt: $2)
                 })
         }
     }
@@ -122,19 +126,28 @@ public final class Gateway {
 
     // MARK: - Reload
 
-    /// Takes over new options. Feeds and agents that are the same stay as they are.
+    /// Takes over new options and credentials. Feeds and agents that are the same stay as they are, but for those
+    /// beyond this host if our keys are others.
     ///
     /// - Throws: `ReloadRefusal` when something changed that needs a restart; then nothing is changed.
-    public func reload(_ new: GatewayOptions) throws(ReloadRefusal) {
+    public func reload(
+        _ new: GatewayOptions, credentials newCredentials: Credentials? = nil
+    ) throws(ReloadRefusal) {
         guard new.bus == options.bus, new.publish == options.publish, new.host == options.host,
             new.controlEvery == options.controlEvery
         else { throw .needsRestart }
-        let old = options
+        let (old, oldKeys) = (options, credentials?.keys)
         options = new
+        credentials = newCredentials
         let kept = Set(new.feeds.filter { old.feeds.contains($0) }.map(\.name))
         for (name, feed) in feeds where !kept.contains(name) {
             feed.close()
             feeds[name] = nil
+        }
+        agents.removeAll { !new.agents.contains($0.endpoint) }
+        if let keys = credentials?.keys, keys != oldKeys {
+            for feed in feeds.values { feed.rekey(keys) }
+            for agent in agents { agent.rekey(keys) }
         }
         do throws(BusError) {
             try openFeeds()
@@ -275,6 +288,7 @@ extension Gateway {
             JSON.Member("publish", .string(agent.endpoint.publish)),
             JSON.Member("host", agent.host.map { .string($0) } ?? .null),
             JSON.Member("liveness", .string(liveness)),
+            JSON.Member("trouble", agent.trouble.map { .string($0) } ?? .null),
             JSON.Member("malformed", count(agent.malformed)),
         ])
     }

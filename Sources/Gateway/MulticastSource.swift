@@ -88,6 +88,7 @@ final class MulticastSource: FeedSource {
     func deactivate() {}
     func subscribe(_ topic: UpstreamTopic) {}
     func unsubscribe(_ topic: UpstreamTopic) {}
+    func rekey(_ keys: KeyPair) {}
 
     // MARK: - Opening
 

@@ -15,40 +15,54 @@ final class ZeroMQSource: FeedSource {
     /// How long the venue may take to confirm a subscription before it is believed.
     static let confirmation: Duration = .milliseconds(500)
 
+    /// Where the venue's server is.
+    struct Address {
+        var endpoint: String
+        /// Its key; `nil`: in the clear.
+        var serverKey: PublicKey?
+        /// The interface through which the connection leaves; `nil`: as routed.
+        var interface: String?
+    }
+
     private(set) var counters = SourceCounters()
     private let path: Int
     private let endpoint: String
+    private let serverKey: PublicKey?
     private let loop: EventLoop
     private let logger: Logger
     private unowned let owner: any FeedSourceOwner
     private let subscriber: Subscriber
-    private var monitor: SocketMonitor?
     private var timer: Timer?
     private var pacer: SubscriptionPacer
     private var unconfirmed: Set<[UInt8]> = []
     private var confirmBy: Instant?
     private var isActive = false
     private var isRecovering = false
-    private var isConnected = false
+    private var toldTrouble: String?
 
     init(
-        _ context: MessagingContext, _ loop: EventLoop, path: Int, endpoint: String, interface: String?,
+        _ context: MessagingContext, _ loop: EventLoop, path: Int, at address: Address, keys: KeyPair?,
         rate: Int,
         logger: Logger, owner: any FeedSourceOwner
     ) throws(BusError) {
         self.loop = loop
         self.path = path
-        self.endpoint = endpoint
+        endpoint = address.endpoint
+        serverKey = address.serverKey
         self.logger = logger
         self.owner = owner
         pacer = SubscriptionPacer(rate: rate)
         var options = Subscriber.Options()
-        options.interface = interface
+        options.interface = address.interface
         options.receiveHighWaterMark = ZeroMQSource.receiveHighWaterMark
         var deliver: (([[UInt8]]) -> Void)?
-        subscriber = try Subscriber(context, loop, endpoint: endpoint, options: options) { deliver?($0) }
+        var tell: ((Connection.News) -> Void)?
+        subscriber = try Subscriber(
+            context, loop, endpoint: endpoint, security: .connecting(to: endpoint, serverKey, with: keys),
+            options: options, onConnection: { tell?($0) }
+        ) { deliver?($0) }
         deliver = { [unowned self] in received($0) }
-        monitor = try SocketMonitor(context, loop, of: subscriber.socket) { [unowned self] in connection($0) }
+        tell = { [unowned self] in connection($0) }
         do throws(SystemError) {
             timer = try Timer(loop, accuracy: .milliseconds(1)) { [unowned self] in tick() }
         } catch {
@@ -59,22 +73,34 @@ final class ZeroMQSource: FeedSource {
         }
     }
 
-    var note: String? { isConnected ? nil : "not connected to \(endpoint)" }
+    var note: String? {
+        subscriber.isConnected ? nil : subscriber.trouble ?? "not connected to \(endpoint)"
+    }
 
     // MARK: - Connection
 
-    private func connection(_ event: SocketMonitor.Event) {
-        switch event {
-        case .handshakeSucceeded:
-            isConnected = true
+    private func connection(_ news: Connection.News) {
+        switch news {
+        case .connected:
             counters.connects &+= 1
+            if toldTrouble != nil { logger.event(.pathReceivingAgain, "connected to \(endpoint)") }
+            toldTrouble = nil
             owner.connected(path)
-        case .disconnected:
-            guard isConnected else { return }
-            isConnected = false
-            owner.disconnected(path, because: "disconnected from \(endpoint)")
-        case .connected, .accepted, .handshakeFailed, .connectRetried: break
+        case .disconnected: owner.disconnected(path, because: "disconnected from \(endpoint)")
+        case .failed: tellTrouble()
         }
+    }
+
+    /// Each trouble once; it is tried again and again.
+    private func tellTrouble() {
+        guard let trouble = subscriber.trouble, trouble != toldTrouble else { return }
+        toldTrouble = trouble
+        logger.event(.pathNotReceiving, "not receiving: \(trouble); trying again")
+    }
+
+    func rekey(_ keys: KeyPair) {
+        guard let serverKey else { return }
+        subscriber.reconnect(.client(keys, of: serverKey))
     }
 
     // MARK: - Subscriptions

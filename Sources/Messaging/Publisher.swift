@@ -68,11 +68,14 @@ public final class Publisher {
 public enum BusError: Error, Hashable, Sendable, CustomStringConvertible {
     case messaging(MessagingError)
     case system(SystemError)
+    /// The endpoint needs CURVE, and the process has no keys.
+    case noKeys(endpoint: String)
 
     public var description: String {
         switch self {
         case .messaging(let error): error.description
         case .system(let error): error.description
+        case .noKeys(let endpoint): "\(endpoint) needs the keys of [curve], and there are none"
         }
     }
 }

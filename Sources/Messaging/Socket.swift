@@ -131,7 +131,14 @@ public final class Socket {
 
     public func connect(_ endpoint: String, _ security: EndpointSecurity = .plain) throws(MessagingError) {
         try secure(security)
+        mayHaveNews = true
         if unsafe zmq_connect(socket, endpoint) != 0 { throw MessagingError("connect \(endpoint)") }
+    }
+
+    /// Ends the connection to an endpoint; ENOENT: there is none.
+    public func disconnect(_ endpoint: String) throws(MessagingError) {
+        mayHaveNews = true
+        if unsafe zmq_disconnect(socket, endpoint) != 0 { throw MessagingError("disconnect \(endpoint)") }
     }
 
     /// Closes an endpoint and every connection that came in by it. The address is free only a little later: an

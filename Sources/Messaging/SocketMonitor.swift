@@ -12,7 +12,7 @@ public final class SocketMonitor {
         case connected(Int32)
         case accepted(Int32)
         case handshakeSucceeded
-        case handshakeFailed
+        case handshakeFailed(HandshakeFailure)
         case disconnected(Int32)
         case connectRetried
     }
@@ -81,9 +81,9 @@ public final class SocketMonitor {
         case ZMQ_EVENT_DISCONNECTED: onEvent(.disconnected(value))
         case ZMQ_EVENT_CONNECT_RETRIED: onEvent(.connectRetried)
         case ZMQ_EVENT_HANDSHAKE_SUCCEEDED: onEvent(.handshakeSucceeded)
-        case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL, ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL,
-            ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
-            onEvent(.handshakeFailed)
+        case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH: onEvent(.handshakeFailed(.refused(status: value)))
+        case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL: onEvent(.handshakeFailed(.notUnderstood(code: value)))
+        case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL: onEvent(.handshakeFailed(.closed(errno: value)))
         default: malformed += 1
         }
     }

@@ -6,6 +6,7 @@ public import Reactor
 /// Receives what it subscribed to.
 public final class Subscriber {
     public let socket: Socket
+    private var connection: Connection?
     private var source: SocketSource?
     /// Receives that failed.
     public private(set) var failed = 0
@@ -24,10 +25,12 @@ public final class Subscriber {
 
     /// - Parameters:
     ///   - security: as a CURVE client of an endpoint beyond this host.
+    ///   - onConnection: called with what happens to the connection.
     ///   - onMessage: called with the frames of each message.
     public init(
         _ context: MessagingContext, _ loop: EventLoop, endpoint: String,
         security: EndpointSecurity = .plain, options: Options = Options(),
+        onConnection: @escaping (Connection.News) -> Void = { _ in },
         onMessage: @escaping ([[UInt8]]) -> Void
     ) throws(BusError) {
         do throws(MessagingError) {
@@ -43,7 +46,6 @@ public final class Subscriber {
                 .heartbeat(
                     interval: options.heartbeatTimeout / 3, timeout: options.heartbeatTimeout, timeToLive: 0))
             if let interface = options.interface { try socket.set(.bindToDevice(interface)) }
-            try socket.connect(endpoint, security)
         } catch {
             throw .messaging(error)
         }
@@ -54,7 +56,15 @@ public final class Subscriber {
         } catch {
             throw .system(error)
         }
+        connection = try Connection(context, loop, socket, to: endpoint, security, onNews: onConnection)
     }
+
+    public var isConnected: Bool { connection?.isUp ?? false }
+    /// Why there is no connection, for a person; `nil`: there is one, or nobody is there.
+    public var trouble: String? { connection?.trouble }
+
+    /// Connects anew with other keys; what was subscribed stays subscribed.
+    public func reconnect(_ security: EndpointSecurity) { connection?.reconnect(security) }
 
     public func subscribe(_ prefix: String) throws(MessagingError) { try socket.subscribe(prefix.utf8) }
 
