@@ -20,7 +20,13 @@ public struct MessagingError: Error, Hashable, Sendable, CustomStringConvertible
         self.number = number
     }
 
-    public var description: String { "\(call): \(unsafe String(cString: zmq_strerror(number)))" }
+    public var description: String {
+        let reason = "\(call): \(unsafe String(cString: zmq_strerror(number)))"
+        guard call.hasPrefix("bind "), let advice = bindAdvice(String(call.dropFirst(5)), number) else {
+            return reason
+        }
+        return "\(reason); \(advice)"
+    }
 }
 
 /// The process's ZeroMQ context: its I/O thread and its sockets. Keep it until the last socket is gone.
