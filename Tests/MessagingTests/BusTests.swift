@@ -57,7 +57,7 @@ import Testing
         let error = #expect(throws: BusError.self) {
             _ = try Publisher(context, loop, endpoints: [taken]) { _ in }
         }
-        #expect(error?.description == "bind \(taken): Address already in use")
+        #expect(error?.description.hasPrefix("bind \(taken): Address already in use; ") == true)
     }
 
     @Test func `a manual XPUB knows which connection subscribed`() throws {
