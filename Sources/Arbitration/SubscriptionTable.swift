@@ -1,7 +1,8 @@
 // Who holds which topic downstream, and what that means upstream. Serves an XPUB socket in manual mode, where
-// libzmq reports every request with the connection that it came by. When a client goes, libzmq sends an
-// anonymous UNSUB for every prefix that it ever asked for, refused ones included: those are ignored, and the
-// shell tells of the closed connection instead. Rules: design, section 8.
+// libzmq reports every request with the connection that it came by; who may not have all that it asks for is
+// granted the part that it may. When a client goes, libzmq sends an anonymous UNSUB for every prefix that it ever
+// asked for, refused ones included: those are ignored, and the shell tells of the closed connection instead.
+// Rules: design, section 8.
 public import Basics
 
 /// The subscriptions of all clients.
@@ -18,6 +19,8 @@ public struct SubscriptionTable: Sendable {
     /// What was counted since the start.
     public struct Counters: Hashable, Sendable {
         public var granted: UInt64 = 0
+        /// Of those, requests that were granted in part.
+        public var narrowed: UInt64 = 0
         public var refused: [String: UInt64] = [:]
         /// UNSUBs of what the connection did not hold.
         public var notHeld: UInt64 = 0
@@ -32,7 +35,7 @@ public struct SubscriptionTable: Sendable {
     /// How many prefixes are held, over all connections.
     public private(set) var count = 0
 
-    private var holders: [Int32: Set<String>] = [:]
+    private var holders: [Int32: SubscriptionHolder] = [:]
     private var feeds: [String: UpstreamWants?] = [:]
 
     public init(limits: Limits = Limits()) { self.limits = limits }
@@ -43,7 +46,7 @@ public struct SubscriptionTable: Sendable {
     /// last holder; `nil` for a feed that needs none.
     public mutating func addFeed(_ name: String, linger: Duration?) {
         feeds.updateValue(linger.map { UpstreamWants(linger: $0, limit: limits.prefixes) }, forKey: name)
-        for prefix in holders.values.joined() {
+        for prefix in holders.values.lazy.flatMap(\.held) {
             guard let (feed, topic) = upstream(request(prefix)), feed == name else { continue }
             feeds[name]??.add(topic)
         }
@@ -55,13 +58,16 @@ public struct SubscriptionTable: Sendable {
     /// How many connections hold something.
     public var connections: Int { holders.count }
 
+    /// How many prefixes a connection holds.
+    public func count(of connection: Int32) -> Int { holders[connection]?.count ?? 0 }
+
     /// What a feed must be subscribed to upstream, in a stable order: everything first.
     public func wanted(of feed: String) -> [UpstreamTopic] { feeds[feed]??.wanted ?? [] }
 
     /// What clients hold of a feed: for a feed that is built anew.
     public func requests(of feed: String) -> Set<TopicRequest> {
         var requests: Set<TopicRequest> = []
-        for prefix in holders.values.joined() {
+        for prefix in holders.values.lazy.flatMap(\.held) {
             switch request(prefix) {
             case .data(feed, let instruments)?: requests.insert(.data(feed: feed, instruments))
             case .data, .control, .sync, nil: continue
@@ -73,19 +79,23 @@ public struct SubscriptionTable: Sendable {
     // MARK: - Requests
 
     /// A client asked for a prefix. Only bytes that are a valid topic are granted.
+    ///
+    /// - Parameter entitled: what it may have now; another time it may be more or less.
     public mutating func subscribe(
-        _ bytes: ArraySlice<UInt8>, by connection: Int32, at now: Instant
+        _ bytes: ArraySlice<UInt8>, by connection: Int32, entitled: Entitlements = .everything,
+        at now: Instant
     ) -> [SubscriptionAction] {
         do throws(SubscriptionRefusal) {
             let prefix = try text(bytes)
             let request = try TopicRequest(parsing: prefix, feeds: feeds.keys)
-            guard try hold(prefix, by: connection) else { return [.grant(prefix: prefix, request)] }
-            counters.granted &+= 1
-            return [.grant(prefix: prefix, request)] + added(request)
+            return try grant(prefix, request, to: connection, entitled, at: now)
         } catch {
             counters.refused[error.name, default: 0] &+= 1
             let told = String(decoding: bytes.prefix(limits.prefixLength), as: UTF8.self)
-            return [.refuse(connection: connection, prefix: told, error)]
+            let refusal = SubscriptionAction.refuse(connection: connection, prefix: told, error)
+            // It may have been entitled to it before.
+            guard case .notEntitled = error else { return [refusal] }
+            return release(told, by: connection, at: now) + [refusal]
         }
     }
 
@@ -98,18 +108,17 @@ public struct SubscriptionTable: Sendable {
             return []
         }
         let prefix = String(decoding: bytes, as: UTF8.self)
-        guard holders[connection]?.remove(prefix) != nil else {
+        guard holders[connection]?.hasAsked(for: prefix) ?? false else {
             counters.notHeld &+= 1
             return []
         }
-        if holders[connection]?.isEmpty ?? false { holders[connection] = nil }
-        return [.revoke(prefix: prefix)] + dropped(prefix, at: now)
+        return release(prefix, by: connection, at: now)
     }
 
     /// A connection closed: everything that it held is dropped.
     public mutating func closed(_ connection: Int32, at now: Instant) -> [SubscriptionAction] {
-        guard let prefixes = holders.removeValue(forKey: connection) else { return [] }
-        return prefixes.sorted().flatMap { dropped($0, at: now) }
+        guard let holder = holders.removeValue(forKey: connection) else { return [] }
+        return holder.held.flatMap { dropped($0, at: now) }
     }
 
     // MARK: - Time
@@ -133,21 +142,59 @@ public struct SubscriptionTable: Sendable {
         return text
     }
 
-    /// Enters a prefix; `false` if the connection holds it already.
-    private mutating func hold(_ prefix: String, by connection: Int32) throws(SubscriptionRefusal) -> Bool {
-        let held = holders[connection]
-        if held?.contains(prefix) ?? false { return false }
-        guard (held?.count ?? 0) < limits.prefixesPerClient else {
-            throw .tooManyForClient(limit: limits.prefixesPerClient)
+    /// Grants a request, or the part of it that its client may have.
+    private mutating func grant(
+        _ prefix: String, _ request: TopicRequest, to connection: Int32, _ entitled: Entitlements,
+        at now: Instant
+    ) throws(SubscriptionRefusal) -> [SubscriptionAction] {
+        let grant: [String]
+        switch entitled.verdict(on: request) {
+        case .asAsked: grant = []
+        case .narrowed(let prefixes): grant = prefixes
+        case .refused: throw .notEntitled(entitled)
         }
-        guard count < limits.prefixes else { throw .tooMany(limit: limits.prefixes) }
-        holders[connection, default: []].insert(prefix)
-        count += 1
-        return true
+        let change = try enter(prefix, grant, for: connection)
+        var actions = change.lost.flatMap { [.revoke(prefix: $0)] + dropped($0, at: now) }
+        if grant.isEmpty {
+            actions.append(.grant(prefix: prefix, request))
+        } else {
+            actions.append(.narrow(connection: connection, prefix: prefix, entitled))
+            actions += grant.compactMap { prefix in self.request(prefix).map { .grant(prefix: prefix, $0) } }
+        }
+        guard !change.gained.isEmpty else { return actions }
+        counters.granted &+= 1
+        if !grant.isEmpty { counters.narrowed &+= 1 }
+        return actions + change.gained.flatMap { added($0) }
     }
 
-    private mutating func added(_ request: TopicRequest) -> [SubscriptionAction] {
-        guard let (feed, topic) = upstream(request) else { return [] }
+    /// Enters a request with what it is granted; empty: just that.
+    private mutating func enter(
+        _ prefix: String, _ grant: [String], for connection: Int32
+    ) throws(SubscriptionRefusal) -> SubscriptionHolder.Change {
+        var holder = holders[connection] ?? SubscriptionHolder()
+        let gain = holder.gain(of: prefix, grant)
+        guard gain == 0 || holder.count + gain <= limits.prefixesPerClient else {
+            throw .tooManyForClient(limit: limits.prefixesPerClient)
+        }
+        guard gain == 0 || count + gain <= limits.prefixes else { throw .tooMany(limit: limits.prefixes) }
+        holders[connection] = nil
+        let change = holder.set(prefix, to: grant)
+        holders[connection] = holder
+        count += change.gained.count
+        return change
+    }
+
+    /// Takes a request back, and with it what no other request of the connection grants.
+    private mutating func release(
+        _ prefix: String, by connection: Int32, at now: Instant
+    ) -> [SubscriptionAction] {
+        guard let lost = holders[connection]?.set(prefix, to: nil).lost else { return [] }
+        if holders[connection]?.isEmpty ?? false { holders[connection] = nil }
+        return lost.flatMap { [.revoke(prefix: $0)] + dropped($0, at: now) }
+    }
+
+    private mutating func added(_ prefix: String) -> [SubscriptionAction] {
+        guard let (feed, topic) = upstream(request(prefix)) else { return [] }
         return (feeds[feed]??.add(topic) ?? false) ? [.subscribeUpstream(feed: feed, topic)] : []
     }
 

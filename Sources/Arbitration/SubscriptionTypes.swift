@@ -28,6 +28,8 @@ public enum SubscriptionRefusal: Error, Hashable, Sendable, CustomStringConverti
     case noSlashAtEnd
     case unknownTopic
     case noSuchFeed(String, known: [String])
+    /// The client may read something else, or nothing.
+    case notEntitled(Entitlements)
     case tooManyForClient(limit: Int)
     case tooMany(limit: Int)
 
@@ -39,6 +41,7 @@ public enum SubscriptionRefusal: Error, Hashable, Sendable, CustomStringConverti
         case .noSlashAtEnd: "no_slash_at_end"
         case .unknownTopic: "unknown_topic"
         case .noSuchFeed: "no_such_feed"
+        case .notEntitled: "not_entitled"
         case .tooManyForClient: "too_many_for_client"
         case .tooMany: "too_many"
         }
@@ -53,6 +56,7 @@ public enum SubscriptionRefusal: Error, Hashable, Sendable, CustomStringConverti
             "topics are md/<feed>/, md/<feed>/<instrument>/, control/<feed>/, control/<feed>/<channel>/ and sync/<nonce>/"
         case .noSuchFeed(let feed, let known):
             "there is no feed \(feed); there is \(known.isEmpty ? "none" : known.joined(separator: ", "))"
+        case .notEntitled(let entitled): "the client may read \(entitled)"
         case .tooManyForClient(let limit): "the client holds \(limit) subscriptions, the most that one may"
         case .tooMany(let limit): "the gateway holds \(limit) subscriptions, the most that it may"
         }
@@ -72,6 +76,8 @@ public enum SubscriptionAction: Hashable, Sendable {
     /// `ZMQ_UNSUBSCRIBE` before anything else is received.
     case revoke(prefix: String)
     case refuse(connection: Int32, prefix: String, SubscriptionRefusal)
+    /// A request is granted in part, by the grants that follow: the client may read no more than this.
+    case narrow(connection: Int32, prefix: String, Entitlements)
     case subscribeUpstream(feed: String, UpstreamTopic)
     case unsubscribeUpstream(feed: String, UpstreamTopic)
 }
@@ -80,6 +86,14 @@ extension TopicRequest {
     /// Reads what a client asks for. `feeds` are the names that exist.
     init(parsing prefix: String, feeds: some Collection<String>) throws(SubscriptionRefusal) {
         guard prefix.utf8.last == UInt8(ascii: "/") else { throw .noSlashAtEnd }
+        guard let request = TopicRequest(spelling: prefix) else { throw .unknownTopic }
+        self = request
+        try require(feeds)
+    }
+
+    /// Reads a prefix of any feed; `nil`: it is none.
+    init?(spelling prefix: String) {
+        guard prefix.utf8.last == UInt8(ascii: "/") else { return nil }
         let parts = prefix.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false)
         let wholeFeed =
             parts.count == 3 ? PercentEncoding.decode(parts[1]).flatMap { $0.isEmpty ? nil : $0 } : nil
@@ -90,9 +104,8 @@ extension TopicRequest {
         case (_, _, .marketData(let feed, nil)): self = .data(feed: feed, .none)
         case (_, _, .control(let feed, let channel)): self = .control(feed: feed, channel: channel)
         case (_, _, .sync(let nonce)): self = .sync(nonce: nonce)
-        case (_, _, .state), (_, _, .sample), (_, _, .heartbeat), (_, _, nil): throw .unknownTopic
+        case (_, _, .state), (_, _, .sample), (_, _, .heartbeat), (_, _, nil): return nil
         }
-        try require(feeds)
     }
 
     private func require(_ feeds: some Collection<String>) throws(SubscriptionRefusal) {

@@ -138,6 +138,8 @@ final class Downstream: FrameSink {
             case .revoke(let prefix):
                 apply { () throws(MessagingError) in try socket.unsubscribe(prefix.utf8) }
             case .refuse(let connection, let prefix, let refusal): refuse(connection, prefix, refusal)
+            case .narrow(let connection, let prefix, let entitled):
+                refuse(connection, prefix, .notEntitled(entitled))
             case .subscribeUpstream, .unsubscribeUpstream: owner?.upstream(action)
             }
         }

@@ -186,7 +186,7 @@ extension Gateway: DownstreamOwner {
         switch action {
         case .subscribeUpstream(let feed, let topic): feeds[feed]?.upstream(topic, isWanted: true)
         case .unsubscribeUpstream(let feed, let topic): feeds[feed]?.upstream(topic, isWanted: false)
-        case .grant, .revoke, .refuse: break
+        case .grant, .revoke, .refuse, .narrow: break
         }
     }
 
