@@ -19,6 +19,7 @@ final class AgentFollower {
     let endpoint: AgentEndpoint
     private let loop: EventLoop
     private let logger: Logger
+    private let limited: LimitedLog
     private let onChange: OnChange
     private var view = HealthView()
     private var subscriber: Subscriber?
@@ -31,10 +32,13 @@ final class AgentFollower {
 
     init(
         _ context: MessagingContext, _ loop: EventLoop, _ endpoint: AgentEndpoint, keys: KeyPair?,
-        logger: Logger, onChange: @escaping OnChange
+        logger: Logger, limited: LimitedLog, onChange: @escaping OnChange
     ) throws(BusError) {
         self.endpoint = endpoint
         self.loop = loop
+        self.limited = limited
+        var logger = logger
+        logger[metadataKey: "endpoint"] = "\(endpoint.publish)"
         self.logger = logger
         self.onChange = onChange
         requester = try Requester(
@@ -111,7 +115,8 @@ final class AgentFollower {
         do throws(MessagingError) {
             try call()
         } catch {
-            logger.warning("agent \(endpoint.publish): \(error), trying again")
+            let message = "agent \(endpoint.publish): \(error), trying again"
+            limited.event(.upstreamFailed, key: endpoint.publish, message, by: logger)
         }
     }
 
@@ -154,10 +159,11 @@ final class AgentFollower {
         case .gone(let subject): onChange(subject, .unknown, nil)
         case .synced, .missed, .newIncarnation: ask()
         case .hostExpired:
-            logger.warning("agent \(endpoint.publish) is not heard: its word counts as unknown")
-        case .hostBack: logger.notice("agent \(endpoint.publish) is heard again")
+            logger.event(.agentLost, "agent \(endpoint.publish) is not heard: its word counts as unknown")
+        case .hostBack: logger.event(.agentBack, "agent \(endpoint.publish) is heard again")
         case .malformed(let reason):
-            if view.malformed <= 10 { logger.warning("agent \(endpoint.publish): \(reason), ignoring") }
+            let message = "agent \(endpoint.publish): \(reason), ignoring"
+            limited.event(.malformedInput, key: endpoint.publish, message, by: logger)
         case .sampled, .heartbeat: break
         }
     }

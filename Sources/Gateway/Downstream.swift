@@ -44,12 +44,13 @@ final class Downstream: FrameSink {
     private var monitor: SocketMonitor?
     private var lingering: Timer?
     private var connections: Set<Int32> = []
-    private var log: LimitedLog
+    private let log: LimitedLog
 
-    init(_ context: MessagingContext, _ loop: EventLoop, endpoints: [String], logger: Logger) throws(BusError)
+    init(_ context: MessagingContext, _ loop: EventLoop, endpoints: [String], log: LimitedLog)
+        throws(BusError)
     {
         self.loop = loop
-        log = LimitedLog(logger)
+        self.log = log
         do throws(MessagingError) {
             socket = try Socket(context, .xpub)
             try socket.set(.xpubManual)
@@ -133,10 +134,10 @@ final class Downstream: FrameSink {
         for action in actions {
             switch action {
             case .grant(let prefix, let request):
-                apply { () throws(MessagingError) in try socket.subscribe(prefix.utf8) }
+                apply(prefix) { () throws(MessagingError) in try socket.subscribe(prefix.utf8) }
                 owner?.granted(request, prefix: prefix)
             case .revoke(let prefix):
-                apply { () throws(MessagingError) in try socket.unsubscribe(prefix.utf8) }
+                apply(prefix) { () throws(MessagingError) in try socket.unsubscribe(prefix.utf8) }
             case .refuse(let connection, let prefix, let refusal): refuse(connection, prefix, refusal)
             case .narrow(let connection, let prefix, let entitled):
                 refuse(connection, prefix, .notEntitled(entitled))
@@ -146,19 +147,22 @@ final class Downstream: FrameSink {
         lingering?.arm(at: table.deadline)
     }
 
-    private func apply(_ change: () throws(MessagingError) -> Void) {
+    private func apply(_ prefix: String, _ change: () throws(MessagingError) -> Void) {
         do throws(MessagingError) {
             try change()
         } catch {
             failedSends &+= 1
-            log.warning("a subscription could not be applied: \(error)", at: loop.now)
+            log.event(
+                .subscriptionRefused, key: "",
+                "the subscription \"\(prefix)\" could not be applied: \(error)",
+                ["topic": "\(prefix)"])
         }
     }
 
     private func refuse(_ connection: Int32, _ prefix: String, _ refusal: SubscriptionRefusal) {
         refusals.append(Refused(prefix: prefix, reason: refusal.description, at: loop.wall))
-        log.warning(
-            "refused the subscription \"\(prefix)\": \(refusal)", ["connection": "\(connection)"],
-            at: loop.now)
+        log.event(
+            .subscriptionRefused, key: "\(connection)", "refused the subscription \"\(prefix)\": \(refusal)",
+            ["connection": "\(connection)", "topic": "\(prefix)"])
     }
 }

@@ -18,6 +18,7 @@ struct FeedSurroundings {
     let downstream: Downstream
     let health: HealthBus
     let logger: Logger
+    let limited: LimitedLog
     let controlEvery: Duration
     /// Ours, for paths with a server key.
     let keys: KeyPair?
@@ -37,20 +38,17 @@ final class Feed {
     private var armedAt: Instant?
     private var nextReport: Instant
     private var lastSwitch = ""
-    private var log: LimitedLog
 
     init(_ options: FeedOptions, index: UInt16, _ surroundings: FeedSurroundings) throws(BusError) {
         self.options = options
         self.surroundings = surroundings
-        log = LimitedLog(surroundings.logger)
         let now = surroundings.loop.now
         machine = PathMachine(PathMachineOptions(options), at: now)
         alarms = options.paths.map { _ in LossAlarm() }
         nextReport = now
         engine = EnginePlan(
             options: options, index: index, controlEvery: surroundings.controlEvery,
-            sink: surroundings.downstream,
-            logger: surroundings.logger, now: now
+            sink: surroundings.downstream, log: Feed.log(options.subject, surroundings), now: now
         ).engine()
         do throws(SystemError) {
             // Behind the sources: what has arrived is read before anybody calls a path silent.
@@ -79,8 +77,7 @@ final class Feed {
 
     private func openSource(_ path: Int) throws(BusError) -> any FeedSource {
         let wanted = options.paths[path]
-        var logger = surroundings.logger
-        logger[metadataKey: "subject"] = "\(options.subject(ofPath: path))"
+        let log = Feed.log(options.subject(ofPath: path), surroundings, path: wanted.name)
         switch options.feedProtocol {
         case .moldUDP64:
             let address = MulticastSource.Address(
@@ -89,7 +86,7 @@ final class Feed {
             do throws(SystemError) {
                 return try MulticastSource(
                     surroundings.loop, path: path, address: address, batch: surroundings.batch,
-                    worker: surroundings.worker, logger: logger, owner: self)
+                    worker: surroundings.worker, log: log, owner: self)
             } catch {
                 throw .system(error)
             }
@@ -98,8 +95,18 @@ final class Feed {
                 endpoint: wanted.endpoint ?? "", serverKey: wanted.serverKey, interface: wanted.interface)
             return try ZeroMQSource(
                 surroundings.context, surroundings.loop, path: path, at: address, keys: surroundings.keys,
-                rate: options.subscribeRate, logger: logger, owner: self)
+                rate: options.subscribeRate, log: log, owner: self)
         }
+    }
+
+    /// Entries about the feed, or about one of its paths.
+    private static func log(
+        _ subject: Subject, _ surroundings: FeedSurroundings, path: String? = nil
+    ) -> EventLog {
+        var logger = surroundings.logger
+        logger[metadataKey: "subject"] = "\(subject)"
+        if let path { logger[metadataKey: "path"] = "\(path)" }
+        return { [limited = surroundings.limited] in limited.event($0, key: "\(subject)", $1, by: logger) }
     }
 
     // MARK: - Time
@@ -192,23 +199,31 @@ final class Feed {
         case .deactivate(let path): sources[path].deactivate()
         case .switched(let from, let to, let reason): tellSwitch(from, to, reason)
         case .held(let isHeld):
-            surroundings.logger.notice(
-                "\(isHeld ? "held on" : "no longer held on") path \(options.paths[machine.current].name)",
-                metadata: ["subject": "\(options.subject)"])
+            let name = options.paths[machine.current].name
+            tell(
+                isHeld ? .feedHeld : .feedReleased,
+                "feed \(options.name) is \(isHeld ? "held on" : "no longer held on") path \(name)", path: name
+            )
         case .muted(let subject, _):
-            surroundings.logger.notice("\(subject) is muted", metadata: ["subject": "\(options.subject)"])
+            tell(.subjectMuted, "\(subject) is muted for feed \(options.name)", muted: subject)
         case .unmuted(let subject):
-            surroundings.logger.notice(
-                "\(subject) is no longer muted", metadata: ["subject": "\(options.subject)"])
+            tell(.subjectUnmuted, "\(subject) is no longer muted for feed \(options.name)", muted: subject)
         case .state, .redundancy: break
         }
     }
 
     private func tellSwitch(_ from: Int, _ to: Int, _ reason: SwitchReason) {
         lastSwitch = "from \(options.paths[from].name) to \(options.paths[to].name): \(reason)"
-        surroundings.logger.warning(
-            "feed \(options.name) moves \(lastSwitch)",
-            metadata: ["subject": "\(options.subject)", "message_id": "\(JournalEvent.switched.rawValue)"])
+        tell(.switched, "feed \(options.name) moves \(lastSwitch)", path: options.paths[to].name)
+    }
+
+    private func tell(
+        _ event: JournalEvent, _ message: String, path: String? = nil, muted: Subject? = nil
+    ) {
+        var fields: Logger.Metadata = ["subject": "\(options.subject)"]
+        if let path { fields["path"] = "\(path)" }
+        if let muted { fields["muted"] = "\(muted)" }
+        surroundings.logger.event(event, message, fields)
     }
 
     private var condition: PathCondition {

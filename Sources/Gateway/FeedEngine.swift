@@ -3,7 +3,6 @@
 import Arbitration
 import Basics
 import Configuration
-import Logging
 import Wire
 
 /// Where frames go.
@@ -17,7 +16,7 @@ struct EnginePlan {
     let index: UInt16
     let controlEvery: Duration
     let sink: any FrameSink
-    let logger: Logger
+    let log: EventLog
     let now: Instant
 
     func engine() -> any FeedEngine {

@@ -2,7 +2,11 @@
 import Arbitration
 import Basics
 import Configuration
+import Linux
 import Wire
+
+/// Writes a journal entry about a feed or one of its paths, within the limits of what strangers can cause.
+typealias EventLog = (JournalEvent, String) -> Void
 
 extension PathMachineOptions {
     init(_ feed: FeedOptions) {

@@ -14,6 +14,7 @@ public final class Gateway {
     private let context: MessagingContext
     private let loop: EventLoop
     private let logger: Logger
+    private let limited: LimitedLog
     private var options: GatewayOptions
     private var credentials: Credentials?
     private let downstream: Downstream
@@ -40,10 +41,11 @@ public final class Gateway {
         self.logger = logger
         do throws(SystemError) {
             worker = try Worker(loop)
+            limited = try LimitedLog(loop, logger)
         } catch {
             throw .system(error)
         }
-        downstream = try Downstream(context, loop, endpoints: options.publish, logger: logger)
+        downstream = try Downstream(context, loop, endpoints: options.publish, log: limited)
         downstream.owner = self
         let book = HealthBook(
             host: options.host ?? hostName(), incarnation: Incarnation(startedAt: loop.wall),
@@ -63,8 +65,20 @@ public final class Gateway {
         } catch {
             throw .system(error)
         }
+        health?.describe = { [unowned self] in fields(of: $0) }
         try openFeeds()
         try followAgents()
+    }
+
+    /// HOLDFAST_FEED and HOLDFAST_PATH of a subject's entries.
+    private func fields(of subject: Subject) -> Logger.Metadata {
+        for feed in options.feeds {
+            if feed.subject == subject { return ["feed": "\(feed.name)"] }
+            for (index, path) in feed.paths.enumerated() where feed.subject(ofPath: index) == subject {
+                return ["feed": "\(feed.name)", "path": "\(path.name)"]
+            }
+        }
+        return [:]
     }
 
     /// One line for `systemctl status`.
@@ -91,8 +105,7 @@ public final class Gateway {
             logger[metadataKey: "feed"] = "\(feed.name)"
             let surroundings = FeedSurroundings(
                 context: context, loop: loop, batch: batch, worker: worker, downstream: downstream,
-                health: health,
-                logger: logger,
+                health: health, logger: logger, limited: limited,
                 controlEvery: options.controlEvery, keys: credentials?.keys)
             let opened = try Feed(feed, index: number, surroundings)
             feeds[feed.name] = opened
@@ -103,8 +116,9 @@ public final class Gateway {
     private func followAgents() throws(BusError) {
         for endpoint in options.agents where !agents.contains(where: { $0.endpoint == endpoint }) {
             agents.append(
-                try AgentFollower(context, loop, endpoint, keys: credentials?.keys, logger: logger) {
-                    [unowned self] in heard($0, $1, happenedAt: $2)
+                try AgentFollower(
+                    context, loop, endpoint, keys: credentials?.keys, logger: logger, limited: limited
+                ) { [unowned self] in heard($0, $1, happenedAt: $2)
                 })
         }
     }

@@ -5,13 +5,12 @@ import Basics
 import Configuration
 import FeedProtocols
 import Linux
-import Logging
 import Wire
 
 final class MoldEngine: FeedEngine {
     private let control: ControlChannel
     private let publisher: FramePublisher
-    private let log: Logger
+    private let log: EventLog
     private var arbiter: Arbiter
     private var topics: FeedTopics
     /// The slot of each locate, -1 where it has none yet.
@@ -29,7 +28,7 @@ final class MoldEngine: FeedEngine {
         let options = plan.options
         publisher = FramePublisher(feed: plan.index, sink: plan.sink)
         control = ControlChannel(plan, numberedPerTopic: false, publisher: publisher)
-        log = plan.logger
+        log = plan.log
         var limits = ArbiterOptions(paths: options.paths.count)
         limits.reorderTime = options.reorderTime
         limits.reorderCount = options.reorderCount
@@ -127,15 +126,14 @@ final class MoldEngine: FeedEngine {
         control.epoch = change.epoch
         control.flags = change.cause == .inferred ? [.epochInferred] : []
         remark()
-        log.notice(
-            "another session: sequences begin anew (\(change.cause.rawValue))",
-            metadata: ["message_id": "\(JournalEvent.epochBegan.rawValue)"])
+        log(.epochBegan, "another session: sequences begin anew (\(change.cause.rawValue))")
         control.step(wall: wall) { $0.epochChanged(at: now) }
         control.sendState(wall: wall)
     }
 
     private func tell(_ divergence: Divergence) {
-        log.error(
+        log(
+            .copiesDiffer,
             "message \(divergence.sequence) differs between path \(divergence.path) and path \(divergence.deliveredBy), whose copy was delivered"
         )
     }

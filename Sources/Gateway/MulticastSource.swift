@@ -3,7 +3,6 @@
 import Arbitration
 import Basics
 import Linux
-import Logging
 import Reactor
 import Wire
 
@@ -27,7 +26,7 @@ final class MulticastSource: FeedSource {
     private let path: Int
     private let address: Address
     private let loop: EventLoop
-    private let logger: Logger
+    private let log: EventLog
     private let batch: DatagramBatch
     private let worker: Worker
     private unowned let owner: any FeedSourceOwner
@@ -58,14 +57,14 @@ final class MulticastSource: FeedSource {
     ///     others may hold for long.
     init(
         _ loop: EventLoop, path: Int, address: Address, batch: DatagramBatch, worker: Worker,
-        logger: Logger, owner: any FeedSourceOwner
+        log: @escaping EventLog, owner: any FeedSourceOwner
     ) throws(SystemError) {
         self.loop = loop
         self.worker = worker
         self.path = path
         self.address = address
         self.batch = batch
-        self.logger = logger
+        self.log = log
         self.owner = owner
         retry = try Timer(loop, accuracy: .milliseconds(10)) { [unowned self] in open() }
     }
@@ -140,7 +139,7 @@ final class MulticastSource: FeedSource {
 
     private func succeed(_ opening: Opening) {
         if counters.connects > 0 {
-            logger.notice("receiving on \(address.endpoint) again")
+            log(.pathReceivingAgain, "receiving on \(address.endpoint) again")
         }
         if counters.connects == 0 { warnOfBuffer(opening.joined.socket.receiveBufferBytes) }
         state = .open(opening)
@@ -153,14 +152,17 @@ final class MulticastSource: FeedSource {
     /// The kernel reports twice what it grants for payload.
     private func warnOfBuffer(_ granted: Int32) {
         guard granted < MulticastSource.bufferBytes else { return }
-        logger.warning(
+        log(
+            .receiveBufferSmall,
             "the receive buffer of \(address.endpoint) is \(granted / 2048) KiB, not \(MulticastSource.bufferBytes / 1024): raise net.core.rmem_max or bursts may be dropped"
         )
     }
 
     private func fail(_ error: SystemError) {
         let reason = error.description
-        if note != reason { logger.warning("cannot receive on \(address.endpoint): \(reason), trying again") }
+        if note != reason {
+            log(.pathNotReceiving, "cannot receive on \(address.endpoint): \(reason), trying again")
+        }
         close(because: reason)
         retry?.arm(at: loop.now + retryAfter)
         retryAfter = min(retryAfter * 2, MulticastSource.longestRetry)

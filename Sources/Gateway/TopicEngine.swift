@@ -5,13 +5,12 @@ import Basics
 import Configuration
 import FeedProtocols
 import Linux
-import Logging
 import Wire
 
 final class TopicEngine: FeedEngine {
     private let control: ControlChannel
     private let publisher: FramePublisher
-    private let log: Logger
+    private let log: EventLog
     private var arbiter: TopicArbiter
     private var topics: FeedTopics
     private var decodeErrors: [[String: UInt64]]
@@ -21,7 +20,7 @@ final class TopicEngine: FeedEngine {
     init(_ plan: EnginePlan) {
         publisher = FramePublisher(feed: plan.index, sink: plan.sink)
         control = ControlChannel(plan, numberedPerTopic: true, publisher: publisher)
-        log = plan.logger
+        log = plan.log
         var limits = TopicArbiterOptions(paths: plan.options.paths.count)
         limits.reorderTime = plan.options.reorderTime
         arbiter = TopicArbiter(options: limits)
@@ -113,7 +112,8 @@ final class TopicEngine: FeedEngine {
             case .epoch(let change): enter(item.topic, change, at: now, wall: wall)
             case .divergence(let found):
                 figures[Int(found.path)].divergent &+= 1
-                log.error(
+                log(
+                    .copiesDiffer,
                     "message \(found.sequence) of \(instrument(item.topic) ?? "") differs between two paths")
             }
         }
@@ -125,9 +125,7 @@ final class TopicEngine: FeedEngine {
         topics.epochChanged(of: topic)
         guard control.epoch != change.epoch else { return }
         control.epoch = change.epoch
-        log.notice(
-            "another session: sequences begin anew (\(change.cause.rawValue))",
-            metadata: ["message_id": "\(JournalEvent.epochBegan.rawValue)"])
+        log(.epochBegan, "another session: sequences begin anew (\(change.cause.rawValue))")
         control.step(wall: wall) { $0.epochChanged(at: now) }
         control.sendState(wall: wall)
     }

@@ -4,7 +4,6 @@ import Arbitration
 import Basics
 import FeedProtocols
 import Linux
-import Logging
 import Messaging
 import Reactor
 import Wire
@@ -29,7 +28,7 @@ final class ZeroMQSource: FeedSource {
     private let endpoint: String
     private let serverKey: PublicKey?
     private let loop: EventLoop
-    private let logger: Logger
+    private let log: EventLog
     private unowned let owner: any FeedSourceOwner
     private let subscriber: Subscriber
     private var timer: Timer?
@@ -42,14 +41,13 @@ final class ZeroMQSource: FeedSource {
 
     init(
         _ context: MessagingContext, _ loop: EventLoop, path: Int, at address: Address, keys: KeyPair?,
-        rate: Int,
-        logger: Logger, owner: any FeedSourceOwner
+        rate: Int, log: @escaping EventLog, owner: any FeedSourceOwner
     ) throws(BusError) {
         self.loop = loop
         self.path = path
         endpoint = address.endpoint
         serverKey = address.serverKey
-        self.logger = logger
+        self.log = log
         self.owner = owner
         pacer = SubscriptionPacer(rate: rate)
         var options = Subscriber.Options()
@@ -83,7 +81,7 @@ final class ZeroMQSource: FeedSource {
         switch news {
         case .connected:
             counters.connects &+= 1
-            if toldTrouble != nil { logger.event(.pathReceivingAgain, "connected to \(endpoint)") }
+            if toldTrouble != nil { log(.pathReceivingAgain, "connected to \(endpoint)") }
             toldTrouble = nil
             owner.connected(path)
         case .disconnected: owner.disconnected(path, because: "disconnected from \(endpoint)")
@@ -95,7 +93,7 @@ final class ZeroMQSource: FeedSource {
     private func tellTrouble() {
         guard let trouble = subscriber.trouble, trouble != toldTrouble else { return }
         toldTrouble = trouble
-        logger.event(.pathNotReceiving, "not receiving: \(trouble); trying again")
+        log(.pathNotReceiving, "not receiving: \(trouble); trying again")
     }
 
     func rekey(_ keys: KeyPair) {
@@ -142,7 +140,8 @@ final class ZeroMQSource: FeedSource {
         if let limit = confirmBy, limit <= loop.now, pacer.isDone {
             counters.unconfirmed &+= UInt64(unconfirmed.count)
             if !unconfirmed.isEmpty {
-                logger.warning(
+                log(
+                    .subscriptionsUnconfirmed,
                     "\(unconfirmed.count) subscriptions were not confirmed by \(endpoint), going on")
             }
             unconfirmed = []
@@ -183,7 +182,7 @@ final class ZeroMQSource: FeedSource {
             try call()
         } catch {
             counters.failures &+= 1
-            logger.warning("\(endpoint): \(error), ignoring")
+            log(.upstreamFailed, "\(endpoint): \(error), ignoring")
         }
     }
 

@@ -43,7 +43,7 @@ public enum JournalEvent: String, Sendable, CaseIterable {
     case receiveBufferSmall = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a17"
     /// The venue did not confirm subscriptions in time.
     case subscriptionsUnconfirmed = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a18"
-    /// An upstream subscription could not be changed.
+    /// A subscription upstream, or a question to an agent, could not be sent.
     case upstreamFailed = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a19"
 
     // MARK: Agents and collectors
@@ -102,6 +102,25 @@ extension JournalEvent {
             .warning
         case .reloadRefused, .copiesDiffer: .error
         case .configurationRefused, .cannotStart: .critical
+        }
+    }
+}
+
+extension JournalEvent {
+    /// Whether a stranger's input can cause entries of this kind without end, so that a `LimitedLog` holds some
+    /// back. Changes of state, moves and what operators do are always written.
+    public var mayBeHeldBack: Bool {
+        switch self {
+        case .epochBegan, .copiesDiffer, .pathNotReceiving, .pathReceivingAgain, .subscriptionsUnconfirmed,
+            .upstreamFailed, .collectorConnected, .collectorLost, .clientRefused, .subscriptionRefused,
+            .requestRefused, .probeFailed, .watchedWithLess, .networkNewsLost, .malformedInput:
+            true
+        case .started, .reloaded, .reloadRefused, .stopping, .configurationRefused, .cannotStart,
+            .restartNeeded, .clockNotSet, .incarnationNotKept, .stateChanged, .noLongerWatched, .switched,
+            .feedHeld, .feedReleased, .subjectMuted, .subjectUnmuted, .receiveBufferSmall, .agentLost,
+            .agentBack, .clientRemoved, .keysReloaded, .plaintextPublished, .plaintextReceived, .droppedLog,
+            .journalLost:
+            false
         }
     }
 }

@@ -3,7 +3,6 @@
 //
 // Metadata keys become journal fields: `subject` is HOLDFAST_SUBJECT; `message_id` is MESSAGE_ID.
 import CLinux
-import CSystemd
 import Glibc
 public import Logging
 
@@ -26,15 +25,23 @@ public enum LogOutput: Sendable {
 
 /// A swift-log handler.
 public struct JournalHandler: LogHandler {
+    /// Fields that every entry has, and that a terminal need not show on every line.
+    private static let everywhere: Set = ["message_id", "host", "incarnation"]
+
     public var logLevel: Logger.Level = .info
     public var metadata: Logger.Metadata = [:]
     private let identifier: String
-    private let output: LogOutput
+    /// `nil`: standard error.
+    private let journal: JournalSocket?
 
     /// - Parameter identifier: SYSLOG_IDENTIFIER, the program's name.
     public init(identifier: String, output: LogOutput) {
+        self.init(identifier: identifier, journal: output == .journal ? try? JournalSocket() : nil)
+    }
+
+    init(identifier: String, journal: JournalSocket?) {
         self.identifier = identifier
-        self.output = output
+        self.journal = journal
     }
 
     public subscript(metadataKey key: String) -> Logger.Metadata.Value? {
@@ -44,47 +51,49 @@ public struct JournalHandler: LogHandler {
 
     public func log(event: LogEvent) {
         let fields = metadata.merging(event.metadata ?? [:]) { _, new in new }
-        switch output {
-        case .journal: sendToJournal(event.level, "\(event.message)", fields)
-        case .standardError: writeLine(event.level, "\(event.message)", fields)
+        guard let journal else { return writeLine(event.level, "\(event.message)", fields) }
+        let entry = entry(event.level, "\(event.message)", fields)
+        if let lost = journal.send(entry), lost > 0 { tell(lost, journal) }
+    }
+
+    /// Tells of entries that did not reach the journal, if it can be told again; to be called now and then.
+    public func tellLost() {
+        guard let journal, journal.untold > 0 else { return }
+        tell(journal.takeUntold(), journal)
+    }
+
+    private func tell(_ lost: UInt64, _ journal: JournalSocket) {
+        let event = JournalEvent.journalLost
+        var fields = metadata
+        fields["message_id"] = "\(event.rawValue)"
+        fields["lost"] = "\(lost)"
+        let message = "\(lost) entries before this one did not reach the journal"
+        // The notice itself is no entry that anybody would miss.
+        guard journal.send(entry(event.level, message, fields), countsIfLost: false) != nil else {
+            return journal.putBack(lost)
         }
     }
 
     /// `level: message (key=value …)`; the time is left to whoever reads the terminal or pipes it.
     private func writeLine(_ level: Logger.Level, _ message: String, _ fields: Logger.Metadata) {
-        let shown = fields.filter { $0.key != "message_id" }.sorted { $0.key < $1.key }
+        let shown = fields.filter { !JournalHandler.everywhere.contains($0.key) }.sorted { $0.key < $1.key }
         let suffix =
             shown.isEmpty ? "" : " (" + shown.map { "\($0.key)=\($0.value)" }.joined(separator: " ") + ")"
         let line = Array("\(identifier): \(level): \(message)\(suffix)\n".utf8)
         _ = unsafe line.withUnsafeBytes { unsafe write(2, $0.baseAddress!, $0.count) }
     }
 
-    private func sendToJournal(_ level: Logger.Level, _ message: String, _ fields: Logger.Metadata) {
-        var lines = ["MESSAGE=\(message)", "PRIORITY=\(priority(level))", "SYSLOG_IDENTIFIER=\(identifier)"]
-        for (key, value) in fields { lines.append("\(JournalHandler.fieldName(key))=\(value)") }
-        JournalHandler.send(lines)
-    }
-
-    /// journald takes A–Z, 0–9 and _.
-    static func fieldName(_ key: String) -> String {
-        let upper = String(
-            key.uppercased().unicodeScalars.map { scalar -> Character in
-                let isPlain = ("A"..."Z").contains(scalar) || ("0"..."9").contains(scalar)
-                return isPlain ? Character(scalar) : "_"
-            })
-        return upper == "MESSAGE_ID" ? upper : "HOLDFAST_" + upper
-    }
-
-    private static func send(_ lines: [String]) {
-        let buffers = lines.map { Array($0.utf8) }
-        var vectors: [iovec] = unsafe []
-        for buffer in buffers {
-            let copy = UnsafeMutableRawPointer.allocate(byteCount: max(1, buffer.count), alignment: 1)
-            unsafe copy.copyMemory(from: buffer, byteCount: buffer.count)
-            unsafe vectors.append(iovec(iov_base: copy, iov_len: buffer.count))
+    private func entry(
+        _ level: Logger.Level, _ message: String, _ fields: Logger.Metadata
+    ) -> JournalEntry {
+        var entry = JournalEntry()
+        entry.add("MESSAGE", message)
+        entry.add("PRIORITY", "\(priority(level))")
+        entry.add("SYSLOG_IDENTIFIER", identifier)
+        for (key, value) in fields.sorted(by: { $0.key < $1.key }) {
+            entry.add(JournalEntry.fieldName(key), "\(value)")
         }
-        unsafe sd_journal_sendv(vectors, Int32(vectors.count))
-        for index in unsafe 0..<vectors.count { unsafe vectors[index].iov_base.deallocate() }
+        return entry
     }
 
     /// syslog(3) priorities.

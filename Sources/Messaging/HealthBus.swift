@@ -16,6 +16,8 @@ public final class HealthBus {
     private var server: RequestServer?
     private var timer: Timer?
     private var meter = CostMeter()
+    /// What the daemon knows of a subject besides its state, as fields of its journal entries.
+    public var describe: (Subject) -> Logger.Metadata = { _ in [:] }
     /// Requests that were refused, those that made no sense among them.
     public private(set) var refusedRequests: UInt64 = 0
 
@@ -64,7 +66,7 @@ public final class HealthBus {
         for action in actions {
             switch action {
             case .publish(let topic, let payload): publisher?.publish(topic: topic, payload: payload.bytes)
-            case .transition(let state): logger.transition(state)
+            case .transition(let state): logger.transition(state, describe(state.subject))
             }
         }
         timer?.arm(at: book.deadline)

@@ -4,13 +4,17 @@ import Logging
 import Wire
 
 extension Logger {
-    /// HOLDFAST_SUBJECT, HOLDFAST_STATUS, HOLDFAST_PREVIOUS, HOLDFAST_CAUSE.
-    func transition(_ state: StateMessage) {
-        var fields: Logger.Metadata = ["subject": "\(state.subject)", "status": "\(state.status.rawValue)"]
+    /// HOLDFAST_SUBJECT, HOLDFAST_STATUS, HOLDFAST_REASON, HOLDFAST_PREVIOUS and HOLDFAST_CAUSE where there is
+    /// one, and what the daemon itself knows of the subject.
+    func transition(_ state: StateMessage, _ own: Logger.Metadata) {
+        var fields = own
+        fields["subject"] = "\(state.subject)"
+        fields["status"] = "\(state.status.rawValue)"
+        fields["reason"] = "\(state.reason)"
         if let previous = state.previous { fields["previous"] = "\(previous.rawValue)" }
         if let cause = state.cause { fields["cause"] = "\(cause)" }
         guard !state.isGone else {
-            return event(.noLongerWatched, level: .notice, "\(state.subject) is no longer watched", fields)
+            return event(.noLongerWatched, "\(state.subject) is no longer watched", fields)
         }
         let because = state.cause.map { ", because of \($0)" } ?? ""
         let message = "\(state.subject) is \(state.status.rawValue): \(state.reason)\(because)"

@@ -3,6 +3,7 @@
 public import Configuration
 public import Linux
 public import Logging
+public import Messaging
 public import Reactor
 public import Wire
 
@@ -48,6 +49,8 @@ public final class WatcherContext {
     public let loop: EventLoop
     public let worker: Worker
     public let logger: Logger
+    /// For what the wire or the kernel can cause without end.
+    public let limited: LimitedLog
     public let roots: FileRoots
     public let without: WithoutFeatures
     /// What the kernel says of links, addresses and routes, for whoever wants it.
@@ -66,9 +69,10 @@ public final class WatcherContext {
         self.loop = loop
         self.worker = worker
         self.logger = logger
+        limited = try LimitedLog(loop, logger)
         self.roots = roots
         self.without = without
-        network = try NetworkMonitor(loop: loop, worker: worker, logger: logger)
+        network = try NetworkMonitor(loop: loop, worker: worker, log: limited)
         onReport = report
         onSample = sample
         onForget = forget

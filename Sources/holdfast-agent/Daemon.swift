@@ -78,7 +78,7 @@ final class Daemon {
         do {
             return try Daemon(file, given, logger).run()
         } catch {
-            logger.critical("\(error); the agent cannot work")
+            logger.event(.cannotStart, "\(error); the agent cannot work")
             return ExitCode.failed
         }
     }

@@ -4,7 +4,6 @@ import Arbitration
 import Basics
 import Configuration
 import FeedProtocols
-import Logging
 import Wire
 
 @testable import Gateway
@@ -126,9 +125,8 @@ final class Bench {
             keys: feedProtocol == .moldUDP64 ? .itch50 : .topic, policy: policy)
         options.freshness = .seconds(1)
         options.paths = [FeedPathOptions(name: "A"), FeedPathOptions(name: "B")]
-        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         engine = EnginePlan(
-            options: options, index: 3, controlEvery: .seconds(100), sink: recorder, logger: logger,
+            options: options, index: 3, controlEvery: .seconds(100), sink: recorder, log: { _, _ in },
             now: ms(0)
         ).engine()
         let isHotHot = policy == .hotHot

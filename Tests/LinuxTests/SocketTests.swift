@@ -114,9 +114,9 @@ import Testing
     }
 
     @Test func `journal fields are capitals with our prefix, the message id without`() {
-        #expect(JournalHandler.fieldName("subject") == "HOLDFAST_SUBJECT")
-        #expect(JournalHandler.fieldName("message_id") == "MESSAGE_ID")
-        #expect(JournalHandler.fieldName("feed-path") == "HOLDFAST_FEED_PATH")
+        #expect(JournalEntry.fieldName("subject") == "HOLDFAST_SUBJECT")
+        #expect(JournalEntry.fieldName("message_id") == "MESSAGE_ID")
+        #expect(JournalEntry.fieldName("feed-path") == "HOLDFAST_FEED_PATH")
     }
 
     @Test func `a polled file gives its number again and again`() throws {

@@ -58,4 +58,44 @@ import Testing
             #expect(longest <= 80, "\(identifier): a line of \(longest) characters")
         }
     }
+
+    /// The modules that make up the daemons; the command line says what it says on a terminal.
+    private static let daemons = [
+        "Linux", "Reactor", "Messaging", "Watchers", "Gateway", "holdfast-agent", "holdfast-gateway",
+    ]
+
+    @Test(arguments: daemons) func `whatever a daemon logs is an event of the catalogue`(module: String)
+        throws
+    {
+        for file in try Repository.swiftFiles(below: "Sources/\(module)") {
+            for (number, line) in file.lines.enumerated() {
+                let isPlain = line.contains(
+                    /\b[lL]og(?:ger)?\??\.(?:trace|debug|info|notice|warning|error|critical|log)\(/)
+                #expect(!isPlain, "\(file.path):\(number + 1) logs without an event")
+            }
+        }
+    }
+
+    @Test func `the catalogue names only fields that every entry of its kind has`() throws {
+        // What every entry has, and what those who log these kinds always give.
+        let everywhere: Set = ["HOLDFAST_HOST", "HOLDFAST_INCARNATION"]
+        let given: [String: Set<String>] = [
+            "stateChanged": ["SUBJECT", "STATUS", "REASON"], "noLongerWatched": ["SUBJECT"],
+            "switched": ["FEED"], "epochBegan": ["FEED"], "feedHeld": ["FEED"], "feedReleased": ["FEED"],
+            "subjectMuted": ["FEED"], "subjectUnmuted": ["FEED"], "copiesDiffer": ["FEED"],
+            "pathNotReceiving": ["SUBJECT"], "pathReceivingAgain": ["SUBJECT"],
+            "receiveBufferSmall": ["SUBJECT"], "subscriptionsUnconfirmed": ["SUBJECT"],
+            "clientRefused": ["CLIENT_ADDRESS"], "subscriptionRefused": ["TOPIC"], "probeFailed": ["SUBJECT"],
+            "watchedWithLess": ["SUBJECT"], "droppedLog": ["HELD_BACK", "KIND"], "journalLost": ["LOST"],
+        ]
+        let text = try Repository.text(Self.catalog)
+        for (name, identifier) in try Self.events() {
+            let allowed = everywhere.union((given[name] ?? []).map { "HOLDFAST_\($0)" })
+            let parts = text.split(separator: "-- \(identifier)", maxSplits: 1)
+            let entry = parts.last?.split(separator: "\n-- ", maxSplits: 1).first ?? ""
+            for field in entry.matches(of: /@([A-Z_]+)@/) {
+                #expect(allowed.contains(String(field.1)), "\(name): @\(field.1)@")
+            }
+        }
+    }
 }

@@ -68,13 +68,14 @@ public final class Agent {
     public func reload(_ options: AgentOptions) {
         var next = options
         if next.host != self.options.host || next.bus != self.options.bus {
-            logger.warning("host and [bus] take effect at the next start, keeping what they were")
+            logger.event(
+                .restartNeeded, "host and [bus] take effect at the next start, keeping what they were")
             next.host = self.options.host
             next.bus = self.options.bus
         }
         self.options = next
         for watcher in watchers { watcher.reconfigure(next) }
-        logger.event(.reloaded, level: .notice, "configuration reloaded, \(summary)")
+        logger.event(.reloaded, "configuration reloaded, \(summary)")
     }
 
     /// How many subjects there are, and how the worst of them is: for `systemctl status`.

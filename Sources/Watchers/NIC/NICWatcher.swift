@@ -3,6 +3,7 @@ import Basics
 public import Configuration
 public import Linux
 import Logging
+import Messaging
 import Reactor
 import Wire
 
@@ -90,7 +91,10 @@ extension NICWatcher {
         do throws(SystemError) {
             try poller?.add(index: index, name: name)
         } catch {
-            context.logger.info("\(name): \(error); its carrier is told by link events alone")
+            let subject = Subject(.nic, name)
+            context.limited.event(
+                .watchedWithLess, key: "\(subject)",
+                "\(subject): \(error); its carrier is told by link events alone", ["subject": "\(subject)"])
         }
     }
 

@@ -2,7 +2,7 @@
 // and asks for a dump whenever something may have been missed.
 import Basics
 import Linux
-import Logging
+import Messaging
 import Reactor
 
 /// A complete picture, or one piece of news.
@@ -23,7 +23,7 @@ public final class NetworkMonitor {
 
     private let loop: EventLoop
     private let worker: Worker
-    private let logger: Logger
+    private let log: LimitedLog
     private let socket: NetlinkSocket
     private var source: IOSource?
     private var retry: Timer?
@@ -40,10 +40,10 @@ public final class NetworkMonitor {
     /// Times that messages may have been lost.
     public private(set) var overruns: UInt64 = 0
 
-    init(loop: EventLoop, worker: Worker, logger: Logger) throws(SystemError) {
+    init(loop: EventLoop, worker: Worker, log: LimitedLog) throws(SystemError) {
         self.loop = loop
         self.worker = worker
-        self.logger = logger
+        self.log = log
         socket = try NetlinkSocket(groups: NetworkMonitor.groups)
         source = try IOSource(loop, descriptor: socket.descriptor.raw) { [unowned self] in
             drain(atMost: NetworkMonitor.batch)
@@ -83,7 +83,7 @@ extension NetworkMonitor {
         isDumping = false
         switch result {
         case .failure(let failure):
-            logger.warning("\(failure), trying again in 1 s")
+            log.event(.networkNewsLost, key: "picture", "\(failure), trying again in 1 s")
             retry?.arm(at: loop.now + .seconds(1))
         case .success(let dump):
             note(dump.malformed, dump.defect)
@@ -108,7 +108,7 @@ extension NetworkMonitor {
         for _ in 0..<limit {
             let receipt: NetlinkReceipt
             do throws(SystemError) { receipt = try socket.receive(into: &buffer) } catch {
-                logger.error("\(error), asking for a new picture")
+                log.event(.networkNewsLost, key: "socket", "\(error), asking for a new picture")
                 return resync()
             }
             switch receipt {
@@ -126,7 +126,9 @@ extension NetworkMonitor {
 
     private func overrun() {
         overruns &+= 1
-        logger.notice("netlink messages were lost (\(overruns) times so far), asking for a new picture")
+        log.event(
+            .networkNewsLost, key: "overrun",
+            "netlink messages were lost (\(overruns) times so far), asking for a new picture")
         resync()
     }
 
@@ -152,13 +154,11 @@ extension NetworkMonitor {
         }
     }
 
-    /// Counts what could not be decoded; the first and every 1,000th is logged.
+    /// Counts what could not be decoded.
     private func note(_ count: UInt64, _ defect: NetlinkDefect?) {
         guard count > 0 else { return }
         malformed &+= count
-        if malformed % 1000 == 1 || count == malformed {
-            let words = defect?.description ?? "malformed netlink message"
-            logger.warning("\(words), ignoring it (\(malformed) so far)")
-        }
+        let words = defect?.description ?? "malformed netlink message"
+        log.event(.malformedInput, key: "netlink", "\(words), ignoring it (\(malformed) so far)")
     }
 }

@@ -2,6 +2,7 @@
 import Basics
 import Configuration
 import Linux
+import Messaging
 import Logging
 import Reactor
 import Wire
@@ -95,11 +96,16 @@ extension PathProber {
             reopenAt = nil
         } catch {
             if openFailure != error.description {
-                context.logger.warning("\(subject): \(error); its probes cannot be sent")
+                tell("\(error); its probes cannot be sent")
             }
             openFailure = error.description
             reopenAt = now + PathProber.reopenEvery
         }
+    }
+
+    private func tell(_ trouble: String) {
+        context.limited.event(
+            .probeFailed, key: "\(subject)", "\(subject): \(trouble)", ["subject": "\(subject)"])
     }
 
     /// Raw where allowed, else a datagram socket.
@@ -142,7 +148,7 @@ extension PathProber {
                 receipts.append(receipt)
             }
         } catch {
-            context.logger.warning("\(subject): \(error), opening its socket anew")
+            tell("\(error), opening its socket anew")
             close()
         }
         for case .departed(let index, let time) in receipts where socket.hasReliableNumbers {

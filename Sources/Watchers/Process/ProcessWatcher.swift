@@ -3,7 +3,9 @@ import Basics
 public import Configuration
 public import Linux
 import Logging
+import Messaging
 import Reactor
+import Wire
 
 /// Watches processes.
 public final class ProcessWatcher: Watcher {
@@ -140,7 +142,11 @@ extension ProcessWatcher {
         } catch {
             // ESRCH: it ended between the scan and now. Anything else: only scans can tell its end.
             guard error.number == 3 else {
-                return context.logger.warning("process/\(name): \(error); its end is told by scans alone")
+                let subject = Subject(.process, name)
+                return context.limited.event(
+                    .watchedWithLess, key: "\(subject)",
+                    "\(subject): \(error); its end is told by scans alone",
+                    ["subject": "\(subject)"])
             }
             ended(process, .unknown, name)
         }
