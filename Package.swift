@@ -13,9 +13,10 @@ let careful: [SwiftSetting] = [
 
 let strict: [SwiftSetting] = [.strictMemorySafety()] + careful
 
-// gold drops the parts of Foundation that nothing reaches; other linkers keep them.
+// gold drops the parts of Foundation that nothing reaches; other linkers keep them. What is bound at the start
+// cannot be overwritten later.
 let daemonLinking: [LinkerSetting] = [
-    .unsafeFlags(["-use-ld=gold", "-Xlinker", "--gc-sections"])
+    .unsafeFlags(["-use-ld=gold", "-Xlinker", "--gc-sections", "-Xlinker", "-z", "-Xlinker", "now"])
 ]
 
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
@@ -52,11 +53,12 @@ let package = Package(
         .executable(name: "holdfast-agent", targets: ["holdfast-agent"]),
         .executable(name: "holdfast-gateway", targets: ["holdfast-gateway"]),
     ],
+    // Exactly these, so that a commit is the same program whenever it is built.
     dependencies: [
-        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
-        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
-        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
-        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/LebJe/TOMLKit", exact: "0.6.0"),
+        .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-collections", exact: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
     ],
     targets: [
         .target(name: "CLinux"),

@@ -41,8 +41,6 @@ enum Invocation: Equatable {
     }
 }
 
-let agentVersion = "0.1.0"
-
 let usage = """
     Usage: holdfast-agent [--config FILE] [--check]
 

@@ -18,7 +18,7 @@ enum ExitCode {
 func runAgent(arguments: [String]) -> Int32 {
     switch Invocation(arguments) {
     case .version:
-        print("holdfast-agent \(agentVersion)")
+        print("holdfast-agent \(Version.number)")
         return ExitCode.fine
     case .help:
         print(usage, terminator: "")

@@ -7,8 +7,6 @@ enum Arguments {
     case version
     case help
 
-    static let versionNumber = "0.1.0"
-
     static let usage = """
         Usage: holdfast-gateway [--config FILE] [--check]
                holdfast-gateway --version | --help
@@ -21,7 +19,7 @@ enum Arguments {
           --help         print this text and exit
 
         Signals: SIGTERM and SIGINT stop, SIGHUP reads the configuration again.
-        Exit status: 0 stopped or good, 1 failed, 2 wrong arguments, 78 bad configuration.
+        Exit status: 0 stopped or good, 1 failed, 64 wrong arguments, 78 bad configuration.
         """
 
     /// - Throws: `WrongArgument` for what it does not know.

@@ -29,14 +29,14 @@ final class Daemon {
                 print(Arguments.usage)
                 exit(0)
             case .version:
-                print("\(name) \(Arguments.versionNumber)")
+                print("\(name) \(Version.number)")
                 exit(0)
             case .check(let config): exit(check(config))
             case .run(let config): exit(run(config))
             }
         } catch {
             complain("\(error); try --help")
-            exit(2)
+            exit(64)
         }
     }
 

@@ -1,6 +1,7 @@
 // `holdfast`, the command line: what people and scripts ask the daemons of this host. Each command is a file;
 // this one lists them.
 import ArgumentParser
+import Basics
 
 @main
 struct Holdfast: ParsableCommand {
@@ -12,7 +13,7 @@ struct Holdfast: ParsableCommand {
             redundant paths. Both are asked on their ipc endpoints under /run/holdfast, or where their \
             configuration files say.
             """,
-        version: "holdfast 0.1.0",
+        version: "holdfast \(Version.number)",
         subcommands: [
             StatusCommand.self, WatchCommand.self, CheckConfigCommand.self, SwitchCommand.self,
             MuteCommand.self, UnmuteCommand.self, Play.self,
