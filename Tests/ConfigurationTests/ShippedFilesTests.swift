@@ -43,6 +43,33 @@ import Wire
         #expect(KeyLines(of: uncommented(gateway)).keys == Set(GatewayFile.keyPaths))
     }
 
+    @Test func `holdfast.toml(5) has every key`() throws {
+        let page = try FileText.read(path: Self.packaging + "/man/holdfast.toml.5")
+        let documented = Self.keys(ofPage: page)
+        #expect(Set(AgentFile.keyPaths).subtracting(documented) == [])
+        #expect(Set(GatewayFile.keyPaths).subtracting(documented) == [])
+    }
+
+    /// The key paths that the page documents: `.Ss [table]` or `.Ss [[table]]`, then `.It Va key`.
+    private static func keys(ofPage page: String) -> Set<String> {
+        let lines = page.split(separator: "\n")
+        let arrays = Set(lines.compactMap { $0.wholeMatch(of: /\.Ss \[\[(.+)\]\]/).map { String($0.1) } })
+        var table = ""
+        var keys: Set<String> = []
+        for line in lines {
+            if line.hasPrefix(".Sh ") { table = "" }
+            if let heading = line.wholeMatch(of: /\.Ss \[+(.+?)\]+/) {
+                let parts = heading.1.split(separator: ".")
+                table = parts.indices.reduce("") { path, index in
+                    let isArray = arrays.contains(parts[...index].joined(separator: "."))
+                    return path + parts[index] + (isArray ? "[]." : ".")
+                }
+            }
+            if let key = line.wholeMatch(of: /\.It Va (\w+)/) { keys.insert(table + key.1) }
+        }
+        return keys
+    }
+
     @Test func `uncommented, the agent's file is its defaults and its examples`() throws {
         let options = try AgentFile.parse(uncommented(agent), name: "agent.toml")
         var expected = AgentOptions()
