@@ -14,6 +14,7 @@ extension Section where Options == AgentOptions {
                 .table("nic", \.nic, .nic),
                 .table("path", \.path, .path),
                 .table("process", \.process, .process),
+                .table("ups", \.ups, .ups),
             ], check: checkAgent)
     }
 

@@ -56,6 +56,7 @@ public struct AgentOptions: Hashable, Sendable {
     public var nic = NICOptions()
     public var path = PathOptions()
     public var process = ProcessOptions()
+    public var ups = UPSOptions()
 
     public init() {}
 }

@@ -43,15 +43,29 @@ private func eventSource(_ userdata: UnsafeMutableRawPointer?) -> EventSource {
     unsafe Unmanaged<EventSource>.fromOpaque(userdata!).takeUnretainedValue()
 }
 
-/// Calls back while a descriptor is readable (or has an error).
+/// Calls back while a descriptor is ready (or has an error).
 public final class IOSource: EventSource {
+    /// What it is waited for.
+    public enum Interest: Sendable {
+        case readable, writable, both
+
+        var events: UInt32 {
+            switch self {
+            case .readable: UInt32(EPOLLIN.rawValue)
+            case .writable: UInt32(EPOLLOUT.rawValue)
+            case .both: UInt32(EPOLLIN.rawValue) | UInt32(EPOLLOUT.rawValue)
+            }
+        }
+    }
+
     /// - Parameter descriptor: stays with its owner, who must outlive the source.
     /// - Parameter edgeTriggered: call once per arrival instead of while anything is left.
     public init(
-        _ loop: EventLoop, descriptor: Int32, edgeTriggered: Bool = false, _ onReadable: @escaping () -> Void
+        _ loop: EventLoop, descriptor: Int32, interest: Interest = .readable, edgeTriggered: Bool = false,
+        _ onReady: @escaping () -> Void
     ) throws(SystemError) {
-        super.init(onReadable)
-        let events = UInt32(EPOLLIN.rawValue) | (edgeTriggered ? UInt32(EPOLLET.rawValue) : 0)
+        super.init(onReady)
+        let events = interest.events | (edgeTriggered ? UInt32(EPOLLET.rawValue) : 0)
         let result = unsafe sd_event_add_io(
             loop.event, &source, descriptor, events,
             { _, _, _, userdata in
@@ -59,6 +73,12 @@ public final class IOSource: EventSource {
                 return 0
             }, pointer)
         try checked("sd_event_add_io", result)
+    }
+
+    /// Waits for something else from now on; a source that is edge-triggered becomes level-triggered.
+    public func setInterest(_ interest: Interest) throws(SystemError) {
+        try checked(
+            "sd_event_source_set_io_events", unsafe sd_event_source_set_io_events(source, interest.events))
     }
 }
 

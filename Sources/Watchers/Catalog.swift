@@ -4,6 +4,7 @@
 public enum Catalog {
     public static var watchers: [any Watcher.Type] {
         [
+            UPSWatcher.self,
             NICWatcher.self,
             PathWatcher.self,
             ProcessWatcher.self,

@@ -1,0 +1,107 @@
+// A stream socket as a client: TCP or Unix, never waiting. The loop tells when it can be written to, which is when
+// it is connected.
+import CLinux
+import Glibc
+
+/// Where a stream goes.
+public enum StreamAddress: Hashable, Sendable {
+    case unix(path: String)
+    /// A name or an address, and a port.
+    case tcp(host: String, port: UInt16)
+}
+
+/// A stream socket that is being connected or is connected.
+public struct StreamSocket: ~Copyable {
+    public let descriptor: Descriptor
+
+    /// Begins to connect to a resolved address.
+    public init(connecting address: ResolvedAddress) throws(SystemError) {
+        let flags = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+        let raw = try check("socket") { socket(address.family, flags, 0) }
+        let owned = Descriptor(owning: raw)
+        let result = unsafe address.bytes.withUnsafeBytes { bytes in
+            unsafe connect(
+                raw, bytes.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t(bytes.count))
+        }
+        if result != 0 && errno != EINPROGRESS { throw SystemError("connect \(address.text)", number: errno) }
+        descriptor = owned
+    }
+
+    /// Whether the connection stands, once the socket can be written to.
+    ///
+    /// - Throws: why it does not.
+    public func finishConnecting(_ text: String) throws(SystemError) {
+        guard let error = integerOption(descriptor.raw, SOL_SOCKET, SO_ERROR) else { return }
+        if error != 0 { throw SystemError("connect \(text)", number: error) }
+    }
+
+    /// What has come; `nil`: nothing now; empty: the peer has closed.
+    public func receive(into buffer: inout [UInt8]) throws(SystemError) -> Int? {
+        let raw = descriptor.raw
+        return try checkNow("read") { unsafe read(raw, &buffer, buffer.count) }
+    }
+
+    /// Writes what fits now; returns how much that was.
+    public func send(_ bytes: some Collection<UInt8>) throws(SystemError) -> Int {
+        let raw = descriptor.raw
+        let bytes = Array(bytes)
+        return try checkNow("write") {
+            unsafe Glibc.send(raw, bytes, bytes.count, Int32(MSG_NOSIGNAL))
+        } ?? 0
+    }
+}
+
+/// An address that a socket can be connected to.
+public struct ResolvedAddress: Hashable, Sendable {
+    let family: Int32
+    let bytes: [UInt8]
+    /// For errors: `192.0.2.1:3493`.
+    public let text: String
+
+    /// A Unix socket's; `nil`: the path is too long.
+    public init?(unix path: String) {
+        var address = sockaddr_un()
+        let room = MemoryLayout.size(ofValue: address.sun_path)
+        guard path.utf8.count < room else { return nil }
+        address.sun_family = sa_family_t(AF_UNIX)
+        unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: path.utf8) }
+        family = AF_UNIX
+        bytes = unsafe withUnsafeBytes(of: address) { unsafe Array($0) }
+        text = path
+    }
+
+    @unsafe private init(_ entry: addrinfo, text: String) {
+        family = unsafe entry.ai_family
+        bytes = unsafe Array(UnsafeRawBufferPointer(start: entry.ai_addr, count: Int(entry.ai_addrlen)))
+        self.text = text
+    }
+
+    /// The addresses of a host, which may take as long as name servers take: for the worker.
+    ///
+    /// - Returns: at least one address, or why there is none.
+    public static func lookUp(host: String, port: UInt16) -> Result<[ResolvedAddress], LookUpFailure> {
+        var hints = unsafe addrinfo()
+        unsafe hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
+        unsafe hints.ai_flags = AI_NUMERICSERV
+        var list: UnsafeMutablePointer<addrinfo>?
+        let result = unsafe getaddrinfo(host, String(port), &hints, &list)
+        guard result == 0 else {
+            return .failure(
+                LookUpFailure(description: "\(host): \(unsafe String(cString: gai_strerror(result)))"))
+        }
+        defer { unsafe freeaddrinfo(list) }
+        var addresses: [ResolvedAddress] = []
+        var entry = unsafe list
+        while let current = unsafe entry, addresses.count < 8 {
+            unsafe addresses.append(ResolvedAddress(current.pointee, text: "\(host):\(port)"))
+            unsafe entry = current.pointee.ai_next
+        }
+        return addresses.isEmpty
+            ? .failure(LookUpFailure(description: "\(host): no address")) : .success(addresses)
+    }
+}
+
+/// Why a name has no address.
+public struct LookUpFailure: Error, Hashable, Sendable, CustomStringConvertible {
+    public var description: String
+}
