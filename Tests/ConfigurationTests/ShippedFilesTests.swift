@@ -83,9 +83,7 @@ import Wire
         var matcher = ProcessWatchOptions(name: "matcher", match: .name("matcher"))
         matcher.maximum = 1
         expected.process.watched = [matcher]
-<<<<<<< HEAD
         expected.reportTo = [CollectorOptions(endpoint: "tcp://192.0.2.9:5570", serverKey: exampleKey)]
-=======
         var server = UPSServerOptions(host: "10.0.0.7")
         server.user = "monitor"
         server.passwordFile = "/etc/holdfast/upsd.password"
@@ -94,7 +92,6 @@ import Wire
         var group = UPSGroupOptions(name: "power")
         group.members = ["main", "rack2@10.0.0.7"]
         expected.ups.groups = [group]
->>>>>>> 808a4c2 (UPSes through NUT: four states apart, an own reckoning of the time left, drivers' pushes)
         #expect(options == expected)
     }
 
