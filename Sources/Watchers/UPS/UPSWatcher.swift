@@ -82,7 +82,8 @@ public final class UPSWatcher: Watcher {
             servers.append(made)
             made.start()
         } catch {
-            context.logger.warning("ups server \(server.host): \(error), not watching it")
+            context.logger.event(
+                .watchedWithLess, "ups server \(server.host): \(error), not watching it")
         }
     }
 
@@ -117,7 +118,10 @@ extension UPSWatcher {
             }
         case .malformed(let text):
             malformed &+= 1
-            if malformed <= 10 { context.logger.warning("ups server \(server.host): \"\(text)\", ignoring") }
+            if malformed <= 10 {
+                context.logger.event(
+                    .malformedInput, "ups server \(server.host): \"\(text.prefix(80))\", ignoring")
+            }
         }
         timer?.arm(at: deadline)
     }
@@ -156,7 +160,7 @@ extension UPSWatcher {
             upses[subject]?.link = link
             link.start()
         } catch {
-            context.logger.info("\(subject): \(error); polled only")
+            context.logger.event(.watchedWithLess, level: .info, "\(subject): \(error); polled only")
         }
     }
 
