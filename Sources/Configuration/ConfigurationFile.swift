@@ -46,7 +46,8 @@ public enum ConfigurationFile: Hashable, Sendable {
 
     /// Sections by which a file is recognised; those that several kinds have tell nothing.
     private static let sections: [(kind: ConfigurationFile, names: Set<String>)] = [
-        (.agent, ["nic", "path", "process", "ups", "report_to"]), (.gateway, ["downstream", "agent", "feed"]),
+        (.agent, ["nic", "path", "process", "ups", "report_to"]),
+        (.gateway, ["downstream", "agent", "feed"]),
         (.clients, ["client"]),
     ]
 
