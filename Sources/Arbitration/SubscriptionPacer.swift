@@ -28,6 +28,8 @@ public struct SubscriptionPacer: Sendable {
     /// How many of the subscriptions of this replay are made, and of how many.
     public var progress: (made: Int, of: Int) { (total - pending.count, total) }
     public var isDone: Bool { pending.isEmpty }
+    /// What is subscribed by now.
+    public var made: Set<UpstreamTopic> { topics.subtracting(pending) }
 
     /// Queues a topic unless the path has it.
     public mutating func add(_ topic: UpstreamTopic) {
@@ -48,7 +50,7 @@ public struct SubscriptionPacer: Sendable {
 
     /// Gives everything up and returns what was subscribed.
     public mutating func removeAll() -> [UpstreamTopic] {
-        let made = topics.subtracting(pending)
+        let made = made
         topics = []
         pending = []
         queue = []

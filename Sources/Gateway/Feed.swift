@@ -91,7 +91,7 @@ final class Feed {
                 throw .system(error)
             }
         case .zeromq:
-            let address = ZeroMQSource.Address(
+            let address = VenueLink.Address(
                 endpoint: wanted.endpoint ?? "", serverKey: wanted.serverKey, interface: wanted.interface)
             return try ZeroMQSource(
                 surroundings.context, surroundings.loop, path: path, at: address, keys: surroundings.keys,

@@ -9,28 +9,16 @@ import Reactor
 import Wire
 
 final class ZeroMQSource: FeedSource {
-    /// Frames that may wait unread before libzmq drops some.
-    static let receiveHighWaterMark: Int32 = 200_000
     /// How long the venue may take to confirm a subscription before it is believed.
     static let confirmation: Duration = .milliseconds(500)
-
-    /// Where the venue's server is.
-    struct Address {
-        var endpoint: String
-        /// Its key; `nil`: in the clear.
-        var serverKey: PublicKey?
-        /// The interface through which the connection leaves; `nil`: as routed.
-        var interface: String?
-    }
 
     private(set) var counters = SourceCounters()
     private let path: Int
     private let endpoint: String
-    private let serverKey: PublicKey?
     private let loop: EventLoop
     private let log: EventLog
     private unowned let owner: any FeedSourceOwner
-    private let subscriber: Subscriber
+    private var link: VenueLink?
     private var timer: Timer?
     private var pacer: SubscriptionPacer
     private var unconfirmed: Set<[UInt8]> = []
@@ -40,40 +28,33 @@ final class ZeroMQSource: FeedSource {
     private var toldTrouble: String?
 
     init(
-        _ context: MessagingContext, _ loop: EventLoop, path: Int, at address: Address, keys: KeyPair?,
+        _ context: MessagingContext, _ loop: EventLoop, path: Int, at address: VenueLink.Address,
+        keys: KeyPair?,
         rate: Int, log: @escaping EventLog, owner: any FeedSourceOwner
     ) throws(BusError) {
         self.loop = loop
         self.path = path
         endpoint = address.endpoint
-        serverKey = address.serverKey
         self.log = log
         self.owner = owner
         pacer = SubscriptionPacer(rate: rate)
-        var options = Subscriber.Options()
-        options.interface = address.interface
-        options.receiveHighWaterMark = ZeroMQSource.receiveHighWaterMark
-        var deliver: (([[UInt8]]) -> Void)?
-        var tell: ((Connection.News) -> Void)?
-        subscriber = try Subscriber(
-            context, loop, endpoint: endpoint, security: .connecting(to: endpoint, serverKey, with: keys),
-            options: options, onConnection: { tell?($0) }
-        ) { deliver?($0) }
-        deliver = { [unowned self] in received($0) }
-        tell = { [unowned self] in connection($0) }
         do throws(SystemError) {
             timer = try Timer(loop, accuracy: .milliseconds(1)) { [unowned self] in tick() }
         } catch {
             throw .system(error)
         }
-        attempt { () throws(MessagingError) in
-            try subscriber.subscribe(String(decoding: SequencedFrame.heartbeatTopic, as: UTF8.self))
-        }
+        link = try VenueLink(
+            context, loop, address, keys: keys,
+            VenueLink.Handlers(
+                connection: { [unowned self] in connection($0) }, frames: { [unowned self] in received($0) },
+                subscriptions: { [unowned self] in
+                    [SequencedFrame.heartbeatTopic] + pacer.made.map(ZeroMQSource.prefix)
+                }))
     }
 
-    var note: String? {
-        subscriber.isConnected ? nil : subscriber.trouble ?? "not connected to \(endpoint)"
-    }
+    private var isConnected: Bool { link?.isConnected ?? false }
+
+    var note: String? { isConnected ? nil : link?.trouble ?? "not connected to \(endpoint)" }
 
     // MARK: - Connection
 
@@ -84,21 +65,24 @@ final class ZeroMQSource: FeedSource {
             if toldTrouble != nil { log(.pathReceivingAgain, "connected to \(endpoint)") }
             toldTrouble = nil
             owner.connected(path)
-        case .disconnected: owner.disconnected(path, because: "disconnected from \(endpoint)")
+        case .disconnected:
+            toldTrouble = nil
+            owner.disconnected(path, because: "disconnected from \(endpoint)")
         case .failed: tellTrouble()
         }
     }
 
     /// Each trouble once; it is tried again and again.
     private func tellTrouble() {
-        guard let trouble = subscriber.trouble, trouble != toldTrouble else { return }
+        guard let trouble = link?.trouble, trouble != toldTrouble else { return }
         toldTrouble = trouble
-        log(.pathNotReceiving, "not receiving: \(trouble); trying again")
+        let meanwhile = isConnected ? "going on with the key before" : "not receiving"
+        log(.pathNotReceiving, "\(trouble); trying again, \(meanwhile)")
     }
 
     func rekey(_ keys: KeyPair) {
-        guard let serverKey else { return }
-        subscriber.reconnect(.client(keys, of: serverKey))
+        toldTrouble = nil
+        link?.rekey(keys)
     }
 
     // MARK: - Subscriptions
@@ -165,7 +149,7 @@ final class ZeroMQSource: FeedSource {
     private func change(_ topic: UpstreamTopic, isWanted: Bool) {
         let prefix = ZeroMQSource.prefix(of: topic)
         attempt { () throws(MessagingError) in
-            isWanted ? try subscriber.socket.subscribe(prefix) : try subscriber.socket.unsubscribe(prefix)
+            try link?.change(prefix, isWanted: isWanted)
         }
     }
 

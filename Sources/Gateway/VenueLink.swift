@@ -1,0 +1,136 @@
+// The connection to a venue's server, which loses nothing when our keys become others: the connection with the old
+// keys stays until the one with the new keys is up and has had time to deliver.
+import Basics
+import Linux
+import Messaging
+import Reactor
+import Wire
+
+final class VenueLink {
+    /// Where the venue's server is.
+    struct Address {
+        var endpoint: String
+        /// Its key; `nil`: in the clear.
+        var serverKey: PublicKey?
+        /// The interface through which the connection leaves; `nil`: as routed.
+        var interface: String?
+    }
+
+    /// What the link's owner is told, and asked.
+    struct Handlers {
+        var connection: (Connection.News) -> Void
+        var frames: ([[UInt8]]) -> Void
+        /// All that is to be subscribed on a connection that is made now.
+        var subscriptions: () -> [[UInt8]]
+    }
+
+    /// Frames that may wait unread before libzmq drops some.
+    static let receiveHighWaterMark: Int32 = 200_000
+    /// How long both connections deliver: what is under way by the old one has arrived by then.
+    static let overlap: Duration = .seconds(1)
+
+    /// One connection, with one pair of keys.
+    private final class Strand { var subscriber: Subscriber? }
+
+    let address: Address
+    private let context: MessagingContext
+    private let loop: EventLoop
+    private let handlers: Handlers
+    private var current = Strand()
+    /// With the new keys, until it takes over.
+    private var successor: Strand?
+    /// Whose place was taken; it is let go of when nobody is in one of its calls.
+    private var retired: Strand?
+    private var handover: Timer?
+
+    init(
+        _ context: MessagingContext, _ loop: EventLoop, _ address: Address, keys: KeyPair?,
+        _ handlers: Handlers
+    ) throws(BusError) {
+        self.context = context
+        self.loop = loop
+        self.address = address
+        self.handlers = handlers
+        do throws(SystemError) {
+            handover = try Timer(loop, accuracy: .milliseconds(50)) { [unowned self] in handOver() }
+        } catch {
+            throw .system(error)
+        }
+        current = try open(.connecting(to: address.endpoint, address.serverKey, with: keys))
+    }
+
+    var isConnected: Bool { current.subscriber?.isConnected ?? false }
+    /// Why a connection is refused, for a person.
+    var trouble: String? { successor?.subscriber?.trouble ?? current.subscriber?.trouble }
+
+    /// Subscribes to a prefix, or ends that.
+    func change(_ prefix: [UInt8], isWanted: Bool) throws(MessagingError) {
+        for strand in [current, successor] {
+            guard let socket = strand?.subscriber?.socket else { continue }
+            isWanted ? try socket.subscribe(prefix) : try socket.unsubscribe(prefix)
+        }
+    }
+
+    private func open(_ security: EndpointSecurity) throws(BusError) -> Strand {
+        var options = Subscriber.Options()
+        options.interface = address.interface
+        options.receiveHighWaterMark = VenueLink.receiveHighWaterMark
+        let strand = Strand()
+        let subscriber = try Subscriber(
+            context, loop, endpoint: address.endpoint, security: security, options: options,
+            onConnection: { [unowned self, unowned strand] in heard($0, on: strand) },
+            onMessage: { [unowned self] in handlers.frames($0) })
+        do throws(MessagingError) {
+            for prefix in handlers.subscriptions() { try subscriber.socket.subscribe(prefix) }
+        } catch {
+            throw .messaging(error)
+        }
+        strand.subscriber = subscriber
+        return strand
+    }
+
+    // MARK: - Other keys
+
+    func rekey(_ keys: KeyPair) {
+        guard let serverKey = address.serverKey else { return }
+        let security = EndpointSecurity.client(keys, of: serverKey)
+        if let successor {
+            handover?.disarm()
+            successor.subscriber?.reconnect(security)
+        } else if isConnected, let next = try? open(security) {
+            successor = next
+        } else {
+            current.subscriber?.reconnect(security)
+        }
+    }
+
+    private func heard(_ news: Connection.News, on strand: Strand) {
+        if strand === current {
+            if news == .disconnected, successor?.subscriber?.isConnected ?? false { return promote() }
+            handlers.connection(news)
+        } else if strand === successor {
+            switch news {
+            case .connected:
+                if isConnected {
+                    handover?.arm(at: loop.now + VenueLink.overlap)
+                } else {
+                    promote()
+                    handlers.connection(.connected)
+                }
+            case .disconnected: handover?.disarm()
+            case .failed: handlers.connection(news)
+            }
+        }
+    }
+
+    private func promote() {
+        guard let next = successor else { return }
+        (retired, current, successor) = (current, next, nil)
+        handover?.arm(at: loop.now)
+    }
+
+    private func handOver() {
+        if retired == nil { promote() }
+        retired = nil
+    }
+}
