@@ -19,6 +19,8 @@ public enum JournalEvent: String, Sendable, CaseIterable {
     case clockNotSet = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a0c"
     /// The number of this run could not be read or kept for the next one.
     case incarnationNotKept = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a0d"
+    /// The package was upgraded, and the old process goes on; logged by the package's script.
+    case upgradeRefused = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a0e"
 
     // MARK: Subjects
     case stateChanged = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a02"
@@ -100,7 +102,7 @@ extension JournalEvent {
             .clientRefused, .subscriptionRefused, .requestRefused, .plaintextPublished, .plaintextReceived,
             .probeFailed, .watchedWithLess, .malformedInput, .droppedLog, .journalLost:
             .warning
-        case .reloadRefused, .copiesDiffer: .error
+        case .reloadRefused, .upgradeRefused, .copiesDiffer: .error
         case .configurationRefused, .cannotStart: .critical
         }
     }
@@ -116,10 +118,10 @@ extension JournalEvent {
             .requestRefused, .probeFailed, .watchedWithLess, .networkNewsLost, .malformedInput:
             true
         case .started, .reloaded, .reloadRefused, .stopping, .configurationRefused, .cannotStart,
-            .restartNeeded, .clockNotSet, .incarnationNotKept, .stateChanged, .noLongerWatched, .switched,
-            .feedHeld, .feedReleased, .subjectMuted, .subjectUnmuted, .receiveBufferSmall, .agentLost,
-            .agentBack, .clientRemoved, .keysReloaded, .plaintextPublished, .plaintextReceived, .droppedLog,
-            .journalLost:
+            .restartNeeded, .clockNotSet, .incarnationNotKept, .upgradeRefused, .stateChanged,
+            .noLongerWatched, .switched, .feedHeld, .feedReleased, .subjectMuted, .subjectUnmuted,
+            .receiveBufferSmall, .agentLost, .agentBack, .clientRemoved, .keysReloaded, .plaintextPublished,
+            .plaintextReceived, .droppedLog, .journalLost:
             false
         }
     }

@@ -76,6 +76,11 @@ import Testing
         }
     }
 
+    @Test func `the packages' scripts log an upgrade that is refused as its event`() throws {
+        let identifier = try #require(try Self.events()["upgradeRefused"])
+        #expect(try Repository.text("packaging/debian/postinst.in").contains("MESSAGE_ID=\(identifier) "))
+    }
+
     @Test func `the catalogue names only fields that every entry of its kind has`() throws {
         // What every entry has, and what those who log these kinds always give.
         let everywhere: Set = ["HOLDFAST_HOST", "HOLDFAST_INCARNATION"]
