@@ -63,6 +63,9 @@ public enum ClientsFile {
         return AllowList(draft.clients.compactMap(\.client))
     }
 
+    /// Whether a client can have this name.
+    public static func isName(_ text: String) -> Bool { Rules.isName(text) }
+
     /// Every key that the file may hold: `client[].name`.
     public static var keyPaths: [String] { Section<ClientsDraft>.clients.paths }
 }

@@ -22,7 +22,13 @@ public enum FileText {
     static func read(path: String, keptFrom others: Others) throws(ConfigurationError) -> String {
         // Not blocking: a FIFO without a writer would hold the daemon for ever.
         let descriptor = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-        guard descriptor >= 0 else { throw failure(path, number: errno) }
+        guard descriptor >= 0 else {
+            let number = errno
+            guard number == EACCES, let advice = advice(onForbidden: path, keptFrom: others) else {
+                throw failure(path, number: number)
+            }
+            throw failure(path, .forbidden, advice)
+        }
         defer { close(descriptor) }
         var status = stat()
         guard unsafe fstat(descriptor, &status) == 0 else { throw failure(path, number: errno) }
@@ -54,6 +60,16 @@ public enum FileText {
             }
         }
         return nil
+    }
+
+    /// What to do about a secret of the daemons' that root made before there was their user.
+    private static func advice(onForbidden path: String, keptFrom others: Others) -> String? {
+        var status = stat()
+        guard case .readers = others, unsafe stat(path, &status) == 0 else { return nil }
+        guard let entry = unsafe getpwnam("holdfast"), status.st_uid != (unsafe entry.pointee.pw_uid) else {
+            return "permission denied; only its owner may read it"
+        }
+        return "permission denied; for the daemons to read it: sudo chown holdfast \(path)"
     }
 
     /// Root, ourselves, and the daemons' user, whose key root reads too.

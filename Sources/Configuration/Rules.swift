@@ -103,7 +103,9 @@ enum Rules {
     }
 
     /// A name for subjects and topics.
-    static let name = text("must be 1 to 64 bytes without spaces, slashes and control characters") { text in
+    static let name = text("must be 1 to 64 bytes without spaces, slashes and control characters", isName)
+
+    static func isName(_ text: String) -> Bool {
         (1...64).contains(text.utf8.count) && text.unicodeScalars.allSatisfy(isPlain) && !text.contains("/")
     }
 

@@ -16,19 +16,21 @@ enum Outcome {
 }
 
 enum Asking {
-    /// Asks each endpoint and waits for all answers, `limit` at most. Outcomes come in the endpoints' order.
+    /// Asks each target and waits for all answers, `limit` at most. Outcomes come in the targets' order.
     static func ask(
-        _ request: Request, of endpoints: [String], within limit: Duration
+        _ request: Request, of targets: [Target], within limit: Duration
     ) throws -> [(endpoint: String, outcome: Outcome)] {
         let loop = try EventLoop()
         let context = MessagingContext()
-        var outcomes = [Outcome](repeating: .silent, count: endpoints.count)
-        var waiting = endpoints.count
+        var outcomes = [Outcome](repeating: .silent, count: targets.count)
+        var waiting = targets.count
         var requesters: [Requester] = []
-        for (index, endpoint) in endpoints.enumerated() {
+        for (index, target) in targets.enumerated() {
             let requester: Requester
             do throws(BusError) {
-                requester = try Requester(context, loop, endpoint: endpoint) { bytes in
+                requester = try Requester(
+                    context, loop, endpoint: target.endpoint, security: target.security
+                ) { bytes in
                     guard case .silent = outcomes[index] else { return }
                     outcomes[index] = read(bytes)
                     waiting -= 1
@@ -45,7 +47,7 @@ enum Asking {
         timer.arm(at: Clock.monotonic + limit)
         if waiting > 0 { _ = try loop.run() }
         withExtendedLifetime((timer, requesters)) {}
-        return Array(zip(endpoints, outcomes)).map { (endpoint: $0.0, outcome: $0.1) }
+        return zip(targets, outcomes).map { (endpoint: $0.endpoint, outcome: $1) }
     }
 
     private static func read(_ bytes: [UInt8]) -> Outcome {

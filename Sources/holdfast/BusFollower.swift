@@ -24,17 +24,20 @@ final class BusFollower {
 
     /// - Parameter onEvents: what each message meant; the follower itself is up to date by then.
     init(
-        _ context: MessagingContext, _ loop: EventLoop, publish: String, request: String,
+        _ context: MessagingContext, _ loop: EventLoop, publish: Target, request: Target,
         onEvents: @escaping ([HealthView.Event], BusFollower) -> Void
     ) throws {
-        endpoint = publish
+        endpoint = publish.endpoint
         self.loop = loop
         self.onEvents = onEvents
-        requester = try Requester(context, loop, endpoint: request) { [unowned self] in answered($0) }
+        requester = try Requester(context, loop, endpoint: request.endpoint, security: request.security) {
+            [unowned self] in answered($0)
+        }
         expiry = try Timer(loop) { [unowned self] in take(view.tick(at: self.loop.now)) }
         asking = try Timer(loop) { [unowned self] in ask() }
-        let subscriber = try Subscriber(context, loop, endpoint: publish) { [unowned self] frames in
-            heard(frames)
+        let subscriber = try Subscriber(context, loop, endpoint: publish.endpoint, security: publish.security)
+        {
+            [unowned self] frames in heard(frames)
         }
         self.subscriber = subscriber
         for topic in ["state/", "sample/", "heartbeat/"] { try subscriber.subscribe(topic) }

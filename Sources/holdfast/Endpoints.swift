@@ -1,7 +1,10 @@
 // Where the daemons of this host are: where their configuration files say or, without them, the defaults; and
 // what to do when one does not answer.
+import ArgumentParser
 import Configuration
 import Glibc
+import Linux
+import Wire
 
 enum Daemon: String, CaseIterable {
     case agent, gateway
@@ -14,7 +17,34 @@ enum Daemon: String, CaseIterable {
         }
     }
 
+    /// An endpoint of this host at which requests are answered.
+    ///
+    /// - Throws: the end of the command, where the daemon is configured to serve other hosts only.
+    func request() throws -> String { try local(bus.request, "bus.request") }
+
+    /// The health bus of this daemon, as this host reaches it.
+    func endpoints() throws -> EndpointPair {
+        EndpointPair(publish: try local(bus.publish, "bus.publish"), request: try request())
+    }
+
+    private func local(_ endpoints: [String], _ key: String) throws -> String {
+        if let endpoint = endpoints.first(where: { Endpoint.isLocal($0) }) { return endpoint }
+        complain(
+            "the \(rawValue)'s \(key) has no endpoint for this host: add \"ipc:///run/holdfast/NAME\" to it, "
+                + "or name one with --endpoint and --server-key")
+        throw ExitCode.configuration
+    }
+
     var service: String { "holdfast-\(rawValue)" }
+
+    /// The services that are installed here, for `systemctl`.
+    static var services: String {
+        let files: [(Daemon, String)] = [
+            (.agent, AgentFile.defaultPath), (.gateway, GatewayFile.defaultPath),
+        ]
+        let present = files.filter { Files.exists($0.1) }.map(\.0)
+        return (present.isEmpty ? allCases : present).map(\.service).joined(separator: " ")
+    }
 
     /// The daemon that has this endpoint on this host, if one has it.
     static func owning(_ endpoint: String) -> Daemon? {
@@ -33,6 +63,9 @@ enum Advice {
     static func forSilence(of endpoint: String) -> String {
         if let path = socketPath(endpoint), unsafe access(path, F_OK) == 0, unsafe access(path, W_OK) != 0 {
             return "permission denied: this user must be in the group of \(path)"
+        }
+        if !Endpoint.isLocal(endpoint) {
+            return "is a daemon running there, is --server-key its public key, and has it authorized ours?"
         }
         guard let daemon = Daemon.owning(endpoint) else { return "is a daemon running there?" }
         return "is \(daemon.service) running? systemctl status \(daemon.service)"

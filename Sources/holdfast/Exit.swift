@@ -11,6 +11,8 @@ extension ExitCode {
     static let unavailable = ExitCode(69)
     /// The system refused something that should work (EX_OSERR).
     static let system = ExitCode(71)
+    /// A file cannot be written (EX_CANTCREAT).
+    static let cannotCreate = ExitCode(73)
     /// The daemon answered what this version does not understand (EX_PROTOCOL).
     static let protocolError = ExitCode(76)
     /// A configuration file is wrong (EX_CONFIG).

@@ -16,6 +16,6 @@ struct Holdfast: ParsableCommand {
         version: "holdfast \(Version.number)",
         subcommands: [
             StatusCommand.self, WatchCommand.self, CheckConfigCommand.self, SwitchCommand.self,
-            MuteCommand.self, UnmuteCommand.self, Play.self,
+            MuteCommand.self, UnmuteCommand.self, KeygenCommand.self, AuthorizeCommand.self, Play.self,
         ])
 }

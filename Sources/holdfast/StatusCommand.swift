@@ -18,6 +18,7 @@ struct StatusCommand: ParsableCommand {
               holdfast status
               holdfast status --json | jq '.daemons[].states[] | select(.status != "ok")'
               holdfast status --endpoint tcp://127.0.0.1:5556
+              holdfast status --endpoint tcp://10.0.0.1:5556 --server-key 'KEY'
             """)
 
     @Flag(help: "Print one JSON document instead of a table.")
@@ -31,10 +32,11 @@ struct StatusCommand: ParsableCommand {
         help: ArgumentHelp(
             "Ask the daemon whose requests are answered here; may be repeated.", valueName: "endpoint"))
     var endpoints: [String] = []
+    @OptionGroup var identity: IdentityOptions
     @OptionGroup var limit: TimeLimit
 
     func run() throws {
-        let asked = targets()
+        let asked = try targets()
         let outcomes = try Asking.ask(.status, of: asked, within: limit.timeLimit.duration)
         let answers = outcomes.map { DaemonAnswer(endpoint: $0.endpoint, $0.outcome) }
         if json {
@@ -47,7 +49,7 @@ struct StatusCommand: ParsableCommand {
     }
 
     /// Who is asked. A gateway that this host does not have is not missed, unless it was asked for.
-    private func targets() -> [String] {
+    private func targets() throws -> [Target] {
         var daemons: [Daemon] = []
         if agent { daemons.append(.agent) }
         if gateway { daemons.append(.gateway) }
@@ -55,7 +57,7 @@ struct StatusCommand: ParsableCommand {
             let present = Daemon.allCases.filter { Advice.mightExist($0.bus.request[0]) }
             daemons = present.isEmpty ? [.agent] : present
         }
-        return daemons.map { $0.bus.request[0] } + endpoints
+        return try daemons.map { Target(endpoint: try $0.request()) } + identity.targets(endpoints)
     }
 
     private func show(_ answers: [DaemonAnswer]) {

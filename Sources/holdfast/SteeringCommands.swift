@@ -11,12 +11,13 @@ struct GatewayEndpoint: ParsableArguments {
         help: ArgumentHelp(
             "Where the gateway answers requests (default: this host's gateway).", valueName: "endpoint"))
     var endpoint: String?
+    @OptionGroup var identity: IdentityOptions
     @OptionGroup var limit: TimeLimit
 
     /// Sends the request; ends the command unless it was done.
     func tell(_ request: Request) throws {
-        let endpoint = endpoint ?? Daemon.gateway.bus.request[0]
-        let outcomes = try Asking.ask(request, of: [endpoint], within: limit.timeLimit.duration)
+        let targets = try identity.targets([try endpoint ?? Daemon.gateway.request()])
+        let outcomes = try Asking.ask(request, of: targets, within: limit.timeLimit.duration)
         for (endpoint, outcome) in outcomes {
             switch outcome {
             case .answered(.done): return
@@ -46,6 +47,7 @@ struct SwitchCommand: ParsableCommand {
               holdfast switch quotes B
               holdfast switch quotes B --hold
               holdfast switch quotes --release
+              holdfast switch quotes B --endpoint tcp://10.0.0.1:7002 --server-key 'KEY'
             """)
 
     @Argument(help: "The feed's name.") var feed: String

@@ -21,6 +21,7 @@ struct WatchCommand: ParsableCommand {
               holdfast watch
               holdfast watch | grep critical
               holdfast watch --endpoint tcp://127.0.0.1:5555,tcp://127.0.0.1:5556
+              holdfast watch --endpoint tcp://10.0.0.1:5555,tcp://10.0.0.1:5556 --server-key 'KEY'
             """)
 
     @Option(
@@ -29,11 +30,15 @@ struct WatchCommand: ParsableCommand {
             "Follow this health bus (default: the agent and the gateway of this host); may be repeated.",
             valueName: "publish,request"))
     var endpoints: [EndpointPair] = []
+    @OptionGroup var identity: IdentityOptions
 
     func run() throws {
-        let buses = endpoints.isEmpty ? Daemon.allCases.map { EndpointPair($0.bus) } : endpoints
+        let pairs = try endpoints.isEmpty ? Daemon.allCases.map { try $0.endpoints() } : endpoints
+        let buses = zip(
+            try identity.targets(pairs.map(\.publish)), try identity.targets(pairs.map(\.request)))
         do {
-            _ = try WatchSession(buses, onTerminal: Screen.isTerminal).run()
+            _ = try WatchSession(buses.map { (publish: $0, request: $1) }, onTerminal: Screen.isTerminal)
+                .run()
         } catch let error as BusError {
             complain("\(error); an endpoint is ipc:///PATH or tcp://ADDRESS:PORT")
             throw ExitCode.usage
@@ -46,9 +51,9 @@ struct EndpointPair: ExpressibleByArgument {
     let publish: String
     let request: String
 
-    init(_ bus: BusOptions) {
-        publish = bus.publish[0]
-        request = bus.request[0]
+    init(publish: String, request: String) {
+        self.publish = publish
+        self.request = request
     }
 
     init?(argument: String) {
@@ -74,7 +79,7 @@ final class WatchSession {
     private var redraw: Timer?
     private var isRedrawDue = false
 
-    init(_ buses: [EndpointPair], onTerminal: Bool) throws {
+    init(_ buses: [(publish: Target, request: Target)], onTerminal: Bool) throws {
         loop = try EventLoop()
         screen = onTerminal ? Screen() : nil
         for signal in [SIGINT, SIGTERM, SIGHUP] {

@@ -65,11 +65,20 @@ import Testing
         let files = try Repository.swiftFiles(below: "Sources/holdfast")
         var commands: [String: String] = [:]
         for file in files {
+            let text = file.text + groups(of: file.text, in: files.map(\.text))
             for match in file.text.matches(of: /commandName: "([a-z-]+)"/) {
-                commands[String(match.1)] = file.text
+                commands[String(match.1)] = text
             }
         }
         return commands
+    }
+
+    /// The text of the files that declare the options which a command shares with others.
+    private static func groups(of text: String, in texts: [String]) -> String {
+        text.matches(of: /@OptionGroup var \w+: (\w+)/).map { match in
+            texts.filter { $0 != text && $0.contains("struct \(match.1): ParsableArguments") }
+                .map { $0 + groups(of: $0, in: texts) }.joined()
+        }.joined()
     }
 
     /// How a command's source declares an option: as a property or under a name of its own.
