@@ -13,10 +13,13 @@ let careful: [SwiftSetting] = [
 
 let strict: [SwiftSetting] = [.strictMemorySafety()] + careful
 
-// gold drops the parts of Foundation that nothing reaches; other linkers keep them. What is bound at the start
-// cannot be overwritten later.
+// gold drops the parts of Foundation that nothing reaches, symbols for libraries that nobody loads among them;
+// other linkers keep them. What is bound at the start cannot be overwritten later.
 let daemonLinking: [LinkerSetting] = [
-    .unsafeFlags(["-use-ld=gold", "-Xlinker", "--gc-sections", "-Xlinker", "-z", "-Xlinker", "now"])
+    .unsafeFlags([
+        "-use-ld=gold", "-Xlinker", "--gc-sections", "-Xlinker", "--no-export-dynamic",
+        "-Xlinker", "-z", "-Xlinker", "now",
+    ])
 ]
 
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")

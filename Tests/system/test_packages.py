@@ -28,22 +28,28 @@ usr/lib/systemd/catalog/holdfast.catalog
 usr/lib/sysusers.d/holdfast.conf
 usr/lib/tmpfiles.d/holdfast.conf
 usr/share/bash-completion/completions/holdfast
+usr/share/bash-completion/completions/holdfast-agent
 usr/share/doc/holdfast/changelog.gz
 usr/share/doc/holdfast/copyright
+usr/share/fish/vendor_completions.d/holdfast-agent.fish
 usr/share/fish/vendor_completions.d/holdfast.fish
 usr/share/man/man1/holdfast.1.gz
 usr/share/man/man5/holdfast.toml.5.gz
 usr/share/man/man8/holdfast-agent.8.gz
 usr/share/zsh/vendor-completions/_holdfast
+usr/share/zsh/vendor-completions/_holdfast-agent
 """.split()
 GATEWAY_FILES = """
 etc/holdfast/gateway.toml
 lib/systemd/system/holdfast-gateway.service
 usr/bin/holdfast-gateway
 usr/lib/sysctl.d/10-holdfast-gateway.conf
+usr/share/bash-completion/completions/holdfast-gateway
 usr/share/doc/holdfast-gateway/changelog.gz
 usr/share/doc/holdfast-gateway/copyright
+usr/share/fish/vendor_completions.d/holdfast-gateway.fish
 usr/share/man/man8/holdfast-gateway.8.gz
+usr/share/zsh/vendor-completions/_holdfast-gateway
 """.split()
 DROP_INS = "usr/share/holdfast/drop-ins/"
 
@@ -136,17 +142,37 @@ class Contents(Built):
                 with open(os.path.join(folder, name), "rb") as file:
                     self.assertNotIn(harness.ROOT.encode() + b"/", file.read(), name)
 
+    def completions(self, program):
+        """The texts for each shell."""
+        for path in (f"bash-completion/completions/{program}", f"zsh/vendor-completions/_{program}",
+                     f"fish/vendor_completions.d/{program}.fish"):
+            with open(self.inside(f"usr/share/{path}")) as file:
+                yield path, file.read()
+
     def test_completions_know_each_command(self):
         commands = re.findall(r"^  ([a-z][a-z-]+) ", run(self.inside("usr/bin/holdfast"), "--help"), re.M)
         self.assertGreater(len(commands), 5)
-        completions = [path for path in AGENT_FILES if "completion" in path]
-        self.assertEqual(len(completions), 3)
-        for path in completions:
-            with open(self.inside(path)) as file:
-                text = file.read()
+        for path, text in self.completions("holdfast"):
             for command in commands:
                 self.assertRegex(text, rf"\b{command}\b", path)
-        run("bash", "-n", self.inside(completions[0]))
+
+    def test_completions_know_each_option_of_the_daemons(self):
+        for program in ("holdfast-agent", "holdfast-gateway"):
+            options = set(re.findall(r"--([a-z]+)", run(self.inside(f"usr/bin/{program}"), "--help")))
+            self.assertGreaterEqual(len(options), 4)
+            for path, text in self.completions(program):
+                for option in options:
+                    self.assertRegex(text, rf"(--|-l ){option}\b", path)
+
+    def test_bash_offers_commands_and_options(self):
+        """As someone who presses the tab key."""
+        script = ('. "$1"; COMP_LINE="$2 $3"; COMP_POINT=${#COMP_LINE}; COMP_WORDS=("$2" "$3"); COMP_CWORD=1; '
+                  'shopt -s extglob; $(complete -p "$2" | sed "s/.*-F \\([^ ]*\\) .*/\\1/") "$2" "$3" "$2"; '
+                  'printf "%s\\n" "${COMPREPLY[@]}"')
+        for program, typed, offered in (("holdfast", "sta", "status"), ("holdfast-agent", "--ch", "--check"),
+                                        ("holdfast-gateway", "--con", "--config")):
+            path = self.inside(f"usr/share/bash-completion/completions/{program}")
+            self.assertEqual(run("bash", "-c", script, "bash", path, program, typed).split(), [offered])
 
     def test_lintian_has_nothing_to_say(self):
         """No error, no warning, and nothing that is overridden."""
