@@ -88,12 +88,10 @@ let package = Package(
                 "Messaging", "Configuration", logging,
             ]),
 
-        program(
-            "holdfast-agent",
-            ["Basics", "Wire", "Linux", "Reactor", "Messaging", "Configuration", "Watchers", logging]),
-        program(
-            "holdfast-gateway",
-            ["Basics", "Wire", "Linux", "Reactor", "Messaging", "Configuration", "Gateway", logging]),
+        module("Daemon", ["Basics", "Wire", "Linux", "Reactor", "Configuration", logging]),
+
+        program("holdfast-agent", ["Wire", "Messaging", "Configuration", "Watchers", "Daemon"]),
+        program("holdfast-gateway", ["Wire", "Messaging", "Configuration", "Gateway", "Daemon"]),
         program(
             "holdfast",
             [
@@ -118,6 +116,7 @@ let package = Package(
                 "Basics", "Wire", "Arbitration", "FeedProtocols", "Linux", "Reactor", "Messaging",
                 "Configuration", logging,
             ]),
+        tests("Daemon", ["Basics", "Wire", "Linux"]),
         .testTarget(name: "TidyTests", swiftSettings: careful),
     ],
     swiftLanguageModes: [.v6]

@@ -27,12 +27,13 @@ public final class Gateway {
 
     /// Opens everything and begins to work as soon as the loop runs.
     ///
-    /// - Parameter credentials: for what is beyond this host, in either direction; not read without such.
+    /// - Parameters:
+    ///   - credentials: for what is beyond this host, in either direction; not read without such.
+    ///   - incarnation: this run's number; `nil`: the time now.
     /// - Throws: `BusError` when an endpoint cannot be bound; feeds that cannot be reached yet are no error.
     public init(
         _ options: GatewayOptions, credentials: Credentials? = nil, context: MessagingContext,
-        loop: EventLoop,
-        logger: Logger
+        loop: EventLoop, logger: Logger, incarnation: Incarnation? = nil
     ) throws(BusError) {
         self.options = options
         self.credentials = credentials
@@ -48,7 +49,7 @@ public final class Gateway {
         downstream = try Downstream(context, loop, endpoints: options.publish, log: limited)
         downstream.owner = self
         let book = HealthBook(
-            host: options.host ?? hostName(), incarnation: Incarnation(startedAt: loop.wall),
+            host: options.host ?? hostName(), incarnation: incarnation ?? Incarnation(startedAt: loop.wall),
             heartbeatEvery: options.bus.heartbeatEvery, expiresAfter: options.bus.expiresAfter,
             stateEvery: options.bus.stateEvery)
         health = try HealthBus(

@@ -51,6 +51,9 @@ public enum Files {
         return String(decoding: buffer[..<count], as: UTF8.self)
     }
 
+    /// Whether this process may make files in a folder.
+    public static func mayWrite(in folder: String) -> Bool { unsafe access(folder, W_OK | X_OK) == 0 }
+
     public static func exists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
 }
 

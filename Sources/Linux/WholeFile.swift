@@ -18,13 +18,15 @@ extension Files {
 
     /// Writes a file beside the path, to the disk, and then gives it its name.
     ///
-    /// - Parameter replacing: whether a file that is there is replaced; else EEXIST.
+    /// - Parameters:
+    ///   - replacing: whether a file that is there is replaced; else EEXIST.
+    ///   - durably: whether to wait for the disk; otherwise a power cut may leave the old contents, or none.
     public static func write(
-        _ bytes: [UInt8], to path: String, _ attributes: Attributes, replacing: Bool
+        _ bytes: [UInt8], to path: String, _ attributes: Attributes, replacing: Bool, durably: Bool = true
     ) throws(SystemError) {
         let draft = path + ".\(String(UInt64.random(in: .min ... .max), radix: 36))~"
         do throws(SystemError) {
-            try writeDraft(bytes, draft, attributes)
+            try writeDraft(bytes, draft, attributes, durably)
             if replacing {
                 try check("rename \(draft) to \(path)") { unsafe rename(draft, path) }
             } else {
@@ -35,11 +37,11 @@ extension Files {
             unsafe unlink(draft)
             throw error
         }
-        try syncFolder(of: path)
+        if durably { try syncFolder(of: path) }
     }
 
     private static func writeDraft(
-        _ bytes: [UInt8], _ path: String, _ attributes: Attributes
+        _ bytes: [UInt8], _ path: String, _ attributes: Attributes, _ durably: Bool
     ) throws(SystemError) {
         // Readable by nobody else from its first moment on, whatever the mode will be.
         let flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC
@@ -56,7 +58,7 @@ extension Files {
             try check("chown \(path)") { fchown(descriptor.raw, owner.user, owner.group) }
         }
         try check("chmod \(path)") { fchmod(descriptor.raw, attributes.mode) }
-        try check("fsync \(path)") { fsync(descriptor.raw) }
+        if durably { try check("fsync \(path)") { fsync(descriptor.raw) } }
     }
 
     private static func syncFolder(of path: String) throws(SystemError) {

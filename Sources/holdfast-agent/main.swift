@@ -1,5 +1,5 @@
-// holdfast-agent: watches one host. The command line is in Arguments.swift, the daemon's life in Daemon.swift,
-// and the agent itself in the module Watchers.
+// holdfast-agent: watches one host. Its life is the module Daemon's, what it does the module Watchers'.
+import Daemon
 import Glibc
 
-exit(runAgent(arguments: Array(CommandLine.arguments.dropFirst())))
+exit(DaemonLife<AgentBody>.main(Array(CommandLine.arguments.dropFirst())))

@@ -1,3 +1,6 @@
-// holdfast-gateway: reads its configuration, opens the gateway on the event loop, and does what systemd and
-// signals ask of it.
-Daemon.main()
+// holdfast-gateway: fans market data out over redundant paths. Its life is the module Daemon's, what it does the
+// module Gateway's.
+import Daemon
+import Glibc
+
+exit(DaemonLife<GatewayBody>.main(Array(CommandLine.arguments.dropFirst())))

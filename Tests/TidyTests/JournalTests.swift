@@ -61,7 +61,8 @@ import Testing
 
     /// The modules that make up the daemons; the command line says what it says on a terminal.
     private static let daemons = [
-        "Linux", "Reactor", "Messaging", "Watchers", "Gateway", "holdfast-agent", "holdfast-gateway",
+        "Linux", "Reactor", "Messaging", "Watchers", "Gateway", "Daemon", "holdfast-agent",
+        "holdfast-gateway",
     ]
 
     @Test(arguments: daemons) func `whatever a daemon logs is an event of the catalogue`(module: String)

@@ -26,7 +26,7 @@ struct Manifest {
         ["Linux", "Wire"],
         ["Reactor"],
         ["Detection", "Arbitration", "FeedProtocols", "Messaging", "Configuration", "Terminal"],
-        ["Watchers", "Gateway"],
+        ["Watchers", "Gateway", "Daemon"],
         ["holdfast", "holdfast-agent", "holdfast-gateway"],
     ]
 

@@ -50,7 +50,7 @@ import Testing
 
     @Test(arguments: ["holdfast-agent", "holdfast-gateway"])
     func `a daemon's page has each option of its usage`(program: String) throws {
-        let usage = try Repository.text("Sources/\(program)/Arguments.swift")
+        let usage = try Repository.swiftFiles(below: "Sources/\(program)").map(\.text).joined()
         let page = try Repository.text("packaging/man/\(program).8")
         let options = Set(usage.matches(of: /--([a-z]+)/).map { String($0.1) })
         #expect(options.count >= 4)

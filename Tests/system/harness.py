@@ -253,7 +253,8 @@ class Daemon:
         if self.namespace:
             words = self.namespace.command(*words)
         log = open(self.log_path, "ab")
-        environment = dict(os.environ, NOTIFY_SOCKET=os.path.join(self.folder, "notify"), **(environment or {}))
+        environment = {**os.environ, "NOTIFY_SOCKET": os.path.join(self.folder, "notify"),
+                       "STATE_DIRECTORY": self.folder, **(environment or {})}
         self.child = spawn(self.case, words, stdout=log, stderr=log, env=environment)
         log.close()
         if ready:

@@ -108,7 +108,8 @@ class Demo:
 
     def spawn(self, name, words, **options):
         log = open(os.path.join(self.folder, f"{name}.log"), "wb")
-        options = {"stdout": log, "stderr": log, "stdin": subprocess.DEVNULL} | options
+        options = {"stdout": log, "stderr": log, "stdin": subprocess.DEVNULL,
+                   "env": os.environ | {"STATE_DIRECTORY": self.folder}} | options
         child = subprocess.Popen(words, start_new_session=True, **options)
         self.children[name] = child
         os.write(self.guard, b"%d\n" % child.pid)

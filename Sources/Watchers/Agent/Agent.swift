@@ -6,7 +6,7 @@ public import Linux
 public import Logging
 public import Messaging
 public import Reactor
-import Wire
+public import Wire
 
 /// Why an agent cannot work.
 public enum AgentError: Error, Hashable, Sendable, CustomStringConvertible {
@@ -35,16 +35,18 @@ public final class Agent {
     public let host: String
 
     /// Opens the bus and makes the watchers; nothing is watched before `start`.
+    ///
+    /// - Parameter incarnation: this run's number; `nil`: the time now.
     public init(
         _ options: AgentOptions, loop: EventLoop, logger: Logger, roots: FileRoots = FileRoots(),
-        without: WithoutFeatures = WithoutFeatures()
+        without: WithoutFeatures = WithoutFeatures(), incarnation: Incarnation? = nil
     ) throws(AgentError) {
         self.options = options
         self.loop = loop
         self.logger = logger
         host = options.host ?? hostName()
         let book = HealthBook(
-            host: host, incarnation: Incarnation(startedAt: loop.wall),
+            host: host, incarnation: incarnation ?? Incarnation(startedAt: loop.wall),
             heartbeatEvery: options.bus.heartbeatEvery, expiresAfter: options.bus.expiresAfter,
             stateEvery: options.bus.stateEvery)
         do throws(BusError) {
@@ -75,7 +77,6 @@ public final class Agent {
         }
         self.options = next
         for watcher in watchers { watcher.reconfigure(next) }
-        logger.event(.reloaded, "configuration reloaded, \(summary)")
     }
 
     /// How many subjects there are, and how the worst of them is: for `systemctl status`.

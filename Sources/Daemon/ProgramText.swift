@@ -4,9 +4,10 @@ import Basics
 import Glibc
 import Linux
 
-enum ProgramText {
+/// The pages of program text.
+public enum ProgramText {
     /// Unmaps the pages of all program text; what runs on comes back page by page.
-    static func release(maps path: String = "/proc/self/maps") {
+    public static func release(maps path: String = "/proc/self/maps") {
         guard let text = try? Files.text(path) else { return }
         for line in text.split(separator: "\n") {
             guard let (start, end) = range(of: line),
