@@ -8,7 +8,9 @@ import Testing
         ".gitignore",
         ".swift-format", ".editorconfig", ".github",
     ]
-    private static let leftByTools: Set = [".git", ".build", "Package.resolved", ".swiftpm", ".vscode"]
+    private static let leftByTools: Set = [
+        ".git", ".build", "dist", "Package.resolved", ".swiftpm", ".vscode",
+    ]
 
     @Test func `the top level holds what the design lists`() {
         let names = Set(Repository.names(in: "")).subtracting(Self.leftByTools)

@@ -59,6 +59,13 @@ import Testing
         }
     }
 
+    @Test func `holdfast-agent(8) has each drop-in`() throws {
+        let page = try Repository.text("packaging/man/holdfast-agent.8")
+        let names = Repository.names(in: "units/drop-ins/holdfast-agent.service.d")
+        #expect(names.count >= 3)
+        for name in names { #expect(page.contains(".Pa \(name)\n"), "\(name)") }
+    }
+
     @Test func `the programs and the packages have one version`() throws {
         let source = try Repository.text("Sources/Basics/Version.swift")
         let changelog = try Repository.text("packaging/debian/changelog")
