@@ -39,36 +39,25 @@ final class Downstream: FrameSink {
 
     weak var owner: (any DownstreamOwner)?
     private let loop: EventLoop
-    private let socket: Socket
-    private var source: SocketSource?
-    private var monitor: SocketMonitor?
+    private var server: ServerSocket?
     private var lingering: Timer?
-    private var connections: Set<Int32> = []
     private let log: LimitedLog
 
-    init(_ context: MessagingContext, _ loop: EventLoop, endpoints: [String], log: LimitedLog)
-        throws(BusError)
-    {
+    init(
+        _ context: MessagingContext, _ loop: EventLoop, at endpoints: ServerEndpoints, log: LimitedLog
+    ) throws(BusError) {
         self.loop = loop
         self.log = log
-        do throws(MessagingError) {
-            socket = try Socket(context, .xpub)
-            try socket.set(.xpubManual)
-            try socket.set(.maximumMessageSize(4096))
-            try socket.set(.sendHighWaterMark(Downstream.sendHighWaterMark))
-        } catch {
-            throw .messaging(error)
-        }
-        monitor = try SocketMonitor(context, loop, of: socket) { [unowned self] in connectionEvent($0) }
-        do throws(MessagingError) {
-            for endpoint in endpoints { try socket.bind(endpoint) }
-        } catch {
-            throw .messaging(error)
-        }
+        server = try ServerSocket(
+            context, loop, .xpub, for: .marketData, at: endpoints, log: log,
+            configure: { socket throws(MessagingError) in
+                try socket.set(.xpubManual)
+                try socket.set(.maximumMessageSize(4096))
+                try socket.set(.sendHighWaterMark(Downstream.sendHighWaterMark))
+            },
+            onDeparture: { [unowned self] in perform(table.closed($0, at: loop.now)) },
+            onMessage: { [unowned self] in heard($0, $1) })
         do throws(SystemError) {
-            source = try SocketSource(loop, socket, onError: { [unowned self] _ in malformed &+= 1 }) {
-                [unowned self] in heard($0)
-            }
             lingering = try Timer(loop, accuracy: .milliseconds(50)) { [unowned self] in expire() }
         } catch {
             throw .system(error)
@@ -76,14 +65,15 @@ final class Downstream: FrameSink {
     }
 
     /// The endpoint bound last.
-    var lastEndpoint: String { socket.lastEndpoint }
+    var lastEndpoint: String { server?.lastEndpoint ?? "" }
     /// How many clients are connected.
-    var clients: Int { connections.count }
+    var clients: Int { access.clients }
+    var access: AccessCounters { server?.counters ?? AccessCounters() }
 
     /// Sends one frame to everybody who holds its topic.
     func publish(_ frame: [UInt8]) {
         do throws(MessagingError) {
-            try socket.send(frame)
+            try server?.socket.send(frame)
         } catch {
             failedSends &+= 1
         }
@@ -100,30 +90,19 @@ final class Downstream: FrameSink {
 
     // MARK: - Clients
 
-    private func connectionEvent(_ event: SocketMonitor.Event) {
-        switch event {
-        case .accepted(let connection): connections.insert(connection)
-        case .disconnected(let connection):
-            connections.remove(connection)
-            perform(table.closed(connection, at: loop.now))
-        case .connected, .handshakeSucceeded, .handshakeFailed, .connectRetried: break
-        }
-    }
-
-    /// libzmq tells of a closed descriptor before the kernel can give its number to another client, so the
-    /// monitor is read before a subscription is booked on it.
-    private func heard(_ message: Socket.Message) {
+    /// libzmq tells of a closed descriptor before the kernel can give its number to another client, and the server
+    /// socket reads that before a subscription is booked on it.
+    private func heard(_ message: Socket.Message, _ caller: Caller) {
         guard message.frames.count == 1, let frame = message.frames.first, let first = frame.first, first <= 1
         else {
             malformed &+= 1
             return
         }
-        monitor?.drain()
         let connection = message.connection
         let prefix = frame.dropFirst()
         if first == 0 {
             perform(table.unsubscribe(prefix, by: connection < 0 ? nil : connection, at: loop.now))
-        } else if connections.contains(connection) {
+        } else if server?.isConnected(connection) == true {
             perform(table.subscribe(prefix, by: connection, at: loop.now))
         }
     }
@@ -134,10 +113,10 @@ final class Downstream: FrameSink {
         for action in actions {
             switch action {
             case .grant(let prefix, let request):
-                apply(prefix) { () throws(MessagingError) in try socket.subscribe(prefix.utf8) }
+                apply(prefix) { () throws(MessagingError) in try server?.socket.subscribe(prefix.utf8) }
                 owner?.granted(request, prefix: prefix)
             case .revoke(let prefix):
-                apply(prefix) { () throws(MessagingError) in try socket.unsubscribe(prefix.utf8) }
+                apply(prefix) { () throws(MessagingError) in try server?.socket.unsubscribe(prefix.utf8) }
             case .refuse(let connection, let prefix, let refusal): refuse(connection, prefix, refusal)
             case .narrow(let connection, let prefix, let entitled):
                 refuse(connection, prefix, .notEntitled(entitled))

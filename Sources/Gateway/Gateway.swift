@@ -17,6 +17,7 @@ public final class Gateway {
     private let limited: LimitedLog
     private var options: GatewayOptions
     private var credentials: Credentials?
+    private let authenticator: Authenticator?
     private let downstream: Downstream
     private var health: HealthBus?
     private var links: LinkWatch?
@@ -46,7 +47,15 @@ public final class Gateway {
         } catch {
             throw .system(error)
         }
-        downstream = try Downstream(context, loop, endpoints: options.publish, log: limited)
+        let limited = limited
+        authenticator = try credentials.map { credentials throws(BusError) in
+            try Authenticator(context, loop, credentials, log: limited)
+        }
+        downstream = try Downstream(
+            context, loop,
+            at: ServerEndpoints(
+                options.publish, plaintext: options.plaintext, authenticator: authenticator),
+            log: limited)
         downstream.owner = self
         let book = HealthBook(
             host: options.host ?? hostName(), incarnation: incarnation ?? Incarnation(startedAt: loop.wall),
@@ -54,8 +63,9 @@ public final class Gateway {
             stateEvery: options.bus.stateEvery)
         health = try HealthBus(
             context, loop, book: book, publish: options.bus.publish, request: options.bus.request,
-            logger: logger
+            authenticator: authenticator, logger: logger, limited: limited
         ) { [unowned self] in answer($0) }
+        health?.otherAccess = { [unowned self] in downstream.access }
         do throws(SystemError) {
             links = try LinkWatch(loop) { [unowned self] event in
                 switch event {
@@ -67,8 +77,19 @@ public final class Gateway {
             throw .system(error)
         }
         health?.describe = { [unowned self] in fields(of: $0) }
+        tellPlaintext()
         try openFeeds()
         try followAgents()
+    }
+
+    /// What leaves this host in the clear is said at each start.
+    private func tellPlaintext() {
+        for endpoint in options.plaintext {
+            logger.event(
+                .plaintextPublished,
+                "market data goes out in the clear at \(endpoint), to whoever connects: [downstream] plaintext",
+                ["endpoint": "\(endpoint)"])
+        }
     }
 
     /// HOLDFAST_FEED and HOLDFAST_PATH of a subject's entries.
@@ -148,12 +169,14 @@ public final class Gateway {
     public func reload(
         _ new: GatewayOptions, credentials newCredentials: Credentials? = nil
     ) throws(ReloadRefusal) {
-        guard new.bus == options.bus, new.publish == options.publish, new.host == options.host,
+        guard new.bus == options.bus, new.publish == options.publish,
+            new.plaintext == options.plaintext, new.host == options.host,
             new.controlEvery == options.controlEvery
         else { throw .needsRestart }
         let (old, oldKeys) = (options, credentials?.keys)
         options = new
         credentials = newCredentials
+        authenticator?.renew(newCredentials)
         let kept = Set(new.feeds.filter { old.feeds.contains($0) }.map(\.name))
         for (name, feed) in feeds where !kept.contains(name) {
             feed.close()

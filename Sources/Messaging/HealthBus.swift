@@ -8,34 +8,48 @@ public import Wire
 
 /// Publishes a daemon's subjects and answers requests about them.
 public final class HealthBus {
+    private let context: MessagingContext
     private let loop: EventLoop
     private let logger: Logger
+    private let limited: LimitedLog
     private let answer: (Request) -> Reply
     private var book: HealthBook
     private var publisher: Publisher?
     private var server: RequestServer?
+    private var collectors: [Collector] = []
     private var timer: Timer?
     private var meter = CostMeter()
     /// What the daemon knows of a subject besides its state, as fields of its journal entries.
     public var describe: (Subject) -> Logger.Metadata = { _ in [:] }
     /// Requests that were refused, those that made no sense among them.
     public private(set) var refusedRequests: UInt64 = 0
+    /// Counters of the process's other sockets, for the status.
+    public var otherAccess: () -> AccessCounters = { AccessCounters() }
 
-    /// - Parameter answer: performs a request other than `status`; its members are added to the status.
+    /// - Parameters:
+    ///   - authenticator: needed by endpoints beyond this host.
+    ///   - answer: performs a request other than `status`; its members are added to the status.
     public init(
         _ context: MessagingContext, _ loop: EventLoop, book initial: HealthBook, publish: [String],
-        request: [String], logger: Logger, answer: @escaping (Request) -> Reply
+        request: [String], authenticator: Authenticator? = nil, logger: Logger, limited: LimitedLog,
+        answer: @escaping (Request) -> Reply
     ) throws(BusError) {
+        self.context = context
         self.loop = loop
         self.logger = logger
+        self.limited = limited
         self.answer = answer
         book = initial
-        publisher = try Publisher(context, loop, endpoints: publish) { [unowned self] prefix in
-            perform(book.subscribed(to: prefix, wall: loop.wall))
+        publisher = try Publisher(
+            context, loop, at: ServerEndpoints(publish, authenticator: authenticator), log: limited
+        ) { [unowned self] prefix in
+            for message in messages(book.subscribed(to: prefix, wall: loop.wall)) {
+                publisher?.publish(topic: message.topic, payload: message.payload)
+            }
         }
-        server = try RequestServer(context, loop, endpoints: request) { [unowned self] in
-            reply(to: $0)
-        }
+        server = try RequestServer(
+            context, loop, at: ServerEndpoints(request, authenticator: authenticator), log: limited
+        ) { [unowned self] in reply(to: $0, of: $1) }
         do throws(SystemError) {
             timer = try Timer(loop, accuracy: .milliseconds(5)) { [unowned self] in tick() }
         } catch {
@@ -65,19 +79,55 @@ public final class HealthBus {
     private func perform(_ actions: [HealthBook.Action]) {
         for action in actions {
             switch action {
-            case .publish(let topic, let payload): publisher?.publish(topic: topic, payload: payload.bytes)
+            case .publish(let topic, let payload): publish(topic: topic, payload: payload.bytes)
             case .transition(let state): logger.transition(state, describe(state.subject))
             }
         }
         timer?.arm(at: book.deadline)
     }
 
+    private func publish(topic: String, payload: [UInt8]) {
+        publisher?.publish(topic: topic, payload: payload)
+        for collector in collectors { collector.publish(topic: topic, payload: payload) }
+    }
+
+    /// What is to be published to somebody who subscribed.
+    private func messages(_ actions: [HealthBook.Action]) -> [(topic: String, payload: [UInt8])] {
+        actions.compactMap { action in
+            guard case .publish(let topic, let payload) = action else { return nil }
+            return (topic, payload.bytes)
+        }
+    }
+
+    // MARK: - Collectors
+
+    /// Reports to these collectors from now on; a connection to one that stays is kept.
+    ///
+    /// - Parameter keys: ours, for those with a server key.
+    /// - Throws: `BusError.noKeys`, of a collector whose server key is known and ours are not; and where libzmq
+    ///   does not take an address. Those before it are reported to.
+    public func report(to addresses: [Collector.Address], keys: KeyPair?) throws(BusError) {
+        collectors.removeAll { !addresses.contains($0.address) }
+        for address in addresses where !collectors.contains(where: { $0.address == address }) {
+            let collector = try Collector(context, loop, address, keys: keys, log: limited) {
+                [unowned self] in
+                messages(book.subscribed(to: $0, wall: loop.wall))
+            }
+            collectors.append(collector)
+        }
+    }
+
+    /// Our keys are others from now on.
+    public func rekey(_ keys: KeyPair?) {
+        for collector in collectors { collector.rekey(keys) }
+    }
+
     // MARK: - Requests
 
-    private func reply(to bytes: [UInt8]) -> [UInt8] {
+    private func reply(to bytes: [UInt8], of caller: Caller) -> [UInt8] {
         let reply: Reply
         do throws(WireError) {
-            reply = completed(try Request(parsing: bytes))
+            reply = completed(try Request(parsing: bytes), of: caller)
         } catch {
             reply = .refused(error.description)
         }
@@ -86,10 +136,33 @@ public final class HealthBus {
     }
 
     /// The answer to a request; of `status`, behind the document.
-    private func completed(_ request: Request) -> Reply {
+    private func completed(_ request: Request, of caller: Caller) -> Reply {
+        if request.isOperation, !caller.mayOperate { return forbidden(request, caller) }
         let reply = answer(request)
         guard case .status = request, case .done(let members) = reply else { return reply }
-        return .done((book.snapshot(wall: loop.wall).members ?? []) + members)
+        return .done((book.snapshot(wall: loop.wall).members ?? []) + accessMembers + members)
+    }
+
+    private func forbidden(_ request: Request, _ caller: Caller) -> Reply {
+        guard case .client(let client) = caller else { return .refused("not allowed") }
+        limited.event(
+            .requestRefused, key: client.name, "client \(client.name) may not \(request.word)",
+            ["client": "\(client.name)", "request": "\(request.word)"])
+        return .refused("client \(client.name) may not \(request.word): authorize it with --operate")
+    }
+
+    /// Who is connected and who was refused, and the collectors.
+    private var accessMembers: [JSON.Member] {
+        let none = AccessCounters()
+        let access = (publisher?.counters ?? none) + (server?.counters ?? none) + otherAccess()
+        let counters = [
+            JSON.Member("clients", .integer(Int64(access.clients))),
+            JSON.Member("refused_connections", .integer(Int64(clamping: access.refused))),
+            JSON.Member("removed_clients", .integer(Int64(clamping: access.removed))),
+        ]
+        let first = JSON.Member("access", .object(counters))
+        let reports = JSON.Member("report_to", .array(collectors.map(\.json)))
+        return collectors.isEmpty ? [first] : [first, reports]
     }
 }
 

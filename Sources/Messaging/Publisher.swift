@@ -7,11 +7,8 @@ import Wire
 
 /// Publishes to subscribers and hears their subscriptions.
 public final class Publisher {
-    private let socket: Socket
-    private var source: SocketSource?
-    private let onSubscription: ([UInt8]) -> Void
-    /// Messages from subscribers that are no subscriptions.
-    public private(set) var malformed = 0
+    private let server: ServerSocket
+    private let hears: Subscriptions
     /// Publications that libzmq refused.
     public private(set) var failed = 0
 
@@ -19,48 +16,58 @@ public final class Publisher {
     ///
     /// - Parameter onSubscription: called with the prefix of each subscription.
     public init(
-        _ context: MessagingContext, _ loop: EventLoop, endpoints: [String],
+        _ context: MessagingContext, _ loop: EventLoop, at endpoints: ServerEndpoints, log: LimitedLog,
         onSubscription: @escaping ([UInt8]) -> Void
     ) throws(BusError) {
-        self.onSubscription = onSubscription
-        do throws(MessagingError) {
-            socket = try Socket(context, .xpub)
-            try socket.set(.xpubVerboser)
-            try socket.set(.maximumMessageSize(4096))
-            try socket.set(.sendHighWaterMark(100_000))
-            for endpoint in endpoints { try socket.bind(endpoint) }
-        } catch {
-            throw .messaging(error)
-        }
-        do throws(SystemError) {
-            source = try SocketSource(loop, socket, onError: { [unowned self] _ in malformed += 1 }) {
-                [unowned self] message in heard(message)
-            }
-        } catch {
-            throw .system(error)
-        }
+        let hears = Subscriptions(onSubscription)
+        self.hears = hears
+        server = try ServerSocket(
+            context, loop, .xpub, for: .publish, at: endpoints, log: log,
+            configure: { socket throws(MessagingError) in try Publisher.configure(socket) }
+        ) { message, _ in hears.heard(message) }
+    }
+
+    /// What every socket that the health bus is published by has in common.
+    static func configure(_ socket: Socket) throws(MessagingError) {
+        try socket.set(.xpubVerboser)
+        try socket.set(.maximumMessageSize(4096))
+        try socket.set(.sendHighWaterMark(100_000))
     }
 
     /// The endpoint bound last.
-    public var lastEndpoint: String { socket.lastEndpoint }
+    public var lastEndpoint: String { server.lastEndpoint }
+    public var counters: AccessCounters { server.counters }
+    /// For tests.
+    var endpoints: [String] { server.endpoints }
+    var connections: Int { server.connections }
+    /// Messages from subscribers that are no subscriptions.
+    public var malformed: Int { hears.malformed }
 
-    private func heard(_ message: Socket.Message) {
+    /// Publishes two frames. A subscriber that does not keep up loses messages, which the change numbers
+    /// show to it.
+    public func publish(topic: String, payload: [UInt8]) {
+        do throws(MessagingError) {
+            try server.socket.send(frames: [Array(topic.utf8), payload])
+        } catch {
+            failed += 1
+        }
+    }
+}
+
+/// Reads what subscribers send to an XPUB.
+final class Subscriptions {
+    private let onSubscription: ([UInt8]) -> Void
+    private(set) var malformed = 0
+
+    init(_ onSubscription: @escaping ([UInt8]) -> Void) { self.onSubscription = onSubscription }
+
+    func heard(_ message: Socket.Message) {
         guard message.frames.count == 1, let frame = message.frames.first, let first = frame.first, first <= 1
         else {
             malformed += 1
             return
         }
         if first == 1 { onSubscription(Array(frame.dropFirst())) }
-    }
-
-    /// Publishes two frames. A subscriber that does not keep up loses messages, which the change numbers
-    /// show to it.
-    public func publish(topic: String, payload: [UInt8]) {
-        do throws(MessagingError) {
-            try socket.send(frames: [Array(topic.utf8), payload])
-        } catch {
-            failed += 1
-        }
     }
 }
 

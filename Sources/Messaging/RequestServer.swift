@@ -3,65 +3,60 @@
 import Basics
 import Linux
 public import Reactor
-import Wire
+public import Wire
 
 /// Answers requests of DEALER and REQ clients.
 public final class RequestServer {
     /// The longest request that is read; a longer one is answered with that.
     public static let longestRequest = 64 << 10
-    /// Whoever sends more than this is hung up on.
-    static let longestMessage = 1 << 20
+    /// Whoever sends more than this is hung up on. A stranger can make libzmq hold as much for the time of a
+    /// handshake.
+    static let longestMessage = 128 << 10
 
-    private let socket: Socket
-    private var source: SocketSource?
-    private let answer: ([UInt8]) -> [UInt8]
+    private var server: ServerSocket?
+    private let answer: ([UInt8], Caller) -> [UInt8]
     /// Answers that could not be delivered: the client was gone or did not read.
     public private(set) var undelivered = 0
     /// Messages without a request in them.
     public private(set) var malformed = 0
 
-    /// - Parameter answer: makes the reply to a request.
+    /// - Parameter answer: makes the reply to a request of a client. (Strangers have none.)
     public init(
-        _ context: MessagingContext, _ loop: EventLoop, endpoints: [String],
-        answer: @escaping ([UInt8]) -> [UInt8]
+        _ context: MessagingContext, _ loop: EventLoop, at endpoints: ServerEndpoints, log: LimitedLog,
+        answer: @escaping ([UInt8], Caller) -> [UInt8]
     ) throws(BusError) {
         self.answer = answer
-        do throws(MessagingError) {
-            socket = try Socket(context, .router)
-            try socket.set(.maximumMessageSize(Int64(RequestServer.longestMessage)))
-            try socket.set(.routerMandatory)
-            for endpoint in endpoints { try socket.bind(endpoint) }
-        } catch {
-            throw .messaging(error)
-        }
-        do throws(SystemError) {
-            source = try SocketSource(loop, socket, onError: { [unowned self] _ in malformed += 1 }) {
-                [unowned self] message in reply(to: message)
+        server = try ServerSocket(
+            context, loop, .router, for: .request, at: endpoints, log: log,
+            configure: { socket throws(MessagingError) in
+                try socket.set(.maximumMessageSize(Int64(RequestServer.longestMessage)))
+                try socket.set(.routerMandatory)
             }
-        } catch {
-            throw .system(error)
-        }
+        ) { [unowned self] message, caller in reply(to: message, of: caller) }
     }
 
+    public var counters: AccessCounters { server?.counters ?? AccessCounters() }
+
     /// The endpoint bound last.
-    public var lastEndpoint: String { socket.lastEndpoint }
+    public var lastEndpoint: String { server?.lastEndpoint ?? "" }
 
     /// The envelope is the peer's identity and, from a REQ, an empty delimiter; it goes back as it came.
-    private func reply(to message: Socket.Message) {
+    private func reply(to message: Socket.Message, of caller: Caller) {
         guard message.frames.count >= 2, let request = message.frames.last else {
             malformed += 1
             return
         }
         let envelope = message.frames.dropLast()
+        let answer = answerOrRefuse(request, of: caller)
         do throws(MessagingError) {
-            if try !socket.send(frames: envelope + [answerOrRefuse(request)]) { undelivered += 1 }
+            if try server?.socket.send(frames: envelope + [answer]) != true { undelivered += 1 }
         } catch {
             undelivered += 1
         }
     }
 
-    private func answerOrRefuse(_ request: [UInt8]) -> [UInt8] {
-        guard request.count > RequestServer.longestRequest else { return answer(request) }
+    private func answerOrRefuse(_ request: [UInt8], of caller: Caller) -> [UInt8] {
+        guard request.count > RequestServer.longestRequest else { return answer(request, caller) }
         malformed += 1
         let limit = RequestServer.longestRequest
         return Reply.refused("a request of \(request.count) bytes; at most \(limit) are read").json.bytes

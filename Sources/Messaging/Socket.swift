@@ -75,10 +75,17 @@ public enum SocketOption: Sendable {
     case sendHighWaterMark(Int32)
     case receiveHighWaterMark(Int32)
     case reconnectInterval(Int32)
+    case longestReconnectInterval(Int32)
     case connectTimeout(Int32)
     case handshakeInterval(Int32)
     /// Interval, time to answer, and how long the peer may wait for one.
     case heartbeat(interval: Int32, timeout: Int32, timeToLive: Int32)
+    /// Connections that the kernel makes before libzmq accepts them.
+    case backlog(Int32)
+    /// TCP keepalive: seconds of silence before the first probe, between two, and how many stay unanswered.
+    case keepalive(idle: Int32, interval: Int32, count: Int32)
+    /// How long sent bytes may stay unacknowledged (TCP_USER_TIMEOUT).
+    case longestUnacknowledged(Int32)
     case maximumMessageSize(Int64)
     case bindToDevice(String)
     case xpubVerboser
@@ -87,13 +94,11 @@ public enum SocketOption: Sendable {
     case immediate
 }
 
-/// How what goes over an endpoint is protected (ZeroMQ RFCs 23 to 26).
+/// How what goes over a connection that we make is protected (ZeroMQ RFCs 23 to 26).
 public enum EndpointSecurity: Hashable, Sendable {
     /// In the clear: endpoints of this host, and what is opted in by name.
     case plain
-    /// We are the CURVE server; who may connect, the ZAP handler of the context says.
-    case server(KeyPair)
-    /// We are a CURVE client of the server with this key.
+    /// We are a CURVE client of the server with this key. (A CURVE server is bound with a `ServerIdentity`.)
     case client(KeyPair, of: PublicKey)
 }
 
@@ -106,6 +111,8 @@ public final class Socket {
     /// descriptor then has no new edge for what they brought.
     var mayHaveNews = true
     private var isSecured = false
+    /// Outlives the endpoints that depend on it.
+    private var authenticator: Authenticator?
 
     /// Opens a socket that does not wait at its end (`ZMQ_LINGER` = 0).
     public init(_ context: MessagingContext, _ type: SocketType) throws(MessagingError) {
@@ -125,13 +132,27 @@ public final class Socket {
         unsafe zmq_close(socket)
     }
 
-    /// Fails for an ipc endpoint that another process serves: libzmq would take it over without a word.
-    /// One socket may have endpoints of each kind of security.
-    public func bind(_ endpoint: String, _ security: EndpointSecurity = .plain) throws(MessagingError) {
-        try secure(security)
+    /// Binds in the clear. Fails for an ipc endpoint that another process serves: libzmq would take it over without
+    /// a word. One socket may have endpoints of each kind, those in the clear first.
+    public func bind(_ endpoint: String) throws(MessagingError) {
+        try secure(.plain)
         if endpoint.hasPrefix("ipc://"), isServed(unixSocket: String(endpoint.dropFirst("ipc://".count))) {
             throw MessagingError("bind \(endpoint)", number: EADDRINUSE)
         }
+        try bindAsIs(endpoint)
+    }
+
+    /// Binds as a CURVE server that lets in whom the identity's authenticator does, which is kept with the socket.
+    func bind(_ endpoint: String, as server: ServerIdentity) throws(MessagingError) {
+        authenticator = server.authenticator
+        // A domain cannot be taken back (libzmq 4.3.4), and without CURVE it, too, makes libzmq ask.
+        try set(ZMQ_CURVE_SERVER, Int32(1), "ZMQ_CURVE_SERVER")
+        try set(ZMQ_CURVE_SECRETKEY, server.keys.secretKey.bytes, "ZMQ_CURVE_SECRETKEY")
+        try set(ZMQ_ZAP_DOMAIN, Array(server.service.rawValue.utf8), "ZMQ_ZAP_DOMAIN")
+        try bindAsIs(endpoint)
+    }
+
+    private func bindAsIs(_ endpoint: String) throws(MessagingError) {
         if unsafe zmq_bind(socket, endpoint) != 0 { throw MessagingError("bind \(endpoint)") }
     }
 
@@ -156,27 +177,15 @@ public final class Socket {
 
     /// libzmq copies the options to an endpoint when it is bound or connected.
     private func secure(_ security: EndpointSecurity) throws(MessagingError) {
-        switch security {
-        case .plain:
-            if isSecured {
-                try set(ZMQ_CURVE_SERVER, Int32(0), "ZMQ_CURVE_SERVER")
-                // Sets the mechanism back to NULL (zmq_setsockopt(3)).
-                if unsafe zmq_setsockopt(socket, ZMQ_CURVE_SERVERKEY, nil, 0) != 0 {
-                    throw MessagingError("ZMQ_CURVE_SERVERKEY")
-                }
-            }
-        case .server(let keys):
-            try set(ZMQ_CURVE_SERVER, Int32(1), "ZMQ_CURVE_SERVER")
-            try set(ZMQ_CURVE_SECRETKEY, keys.secretKey.bytes, "ZMQ_CURVE_SECRETKEY")
-            try set(ZMQ_ZAP_DOMAIN, Array("holdfast".utf8), "ZMQ_ZAP_DOMAIN")
-            isSecured = true
-        case .client(let keys, let server):
-            try set(ZMQ_CURVE_SERVER, Int32(0), "ZMQ_CURVE_SERVER")
-            try set(ZMQ_CURVE_PUBLICKEY, keys.publicKey.bytes, "ZMQ_CURVE_PUBLICKEY")
-            try set(ZMQ_CURVE_SECRETKEY, keys.secretKey.bytes, "ZMQ_CURVE_SECRETKEY")
-            try set(ZMQ_CURVE_SERVERKEY, server.bytes, "ZMQ_CURVE_SERVERKEY")
-            isSecured = true
-        }
+        precondition(
+            authenticator == nil, "libzmq would ask for clients in the clear, too: bind those before")
+        // Sets the mechanism back to NULL.
+        if isSecured { try set(ZMQ_CURVE_SERVER, Int32(0), "ZMQ_CURVE_SERVER") }
+        guard case .client(let keys, let server) = security else { return }
+        try set(ZMQ_CURVE_PUBLICKEY, keys.publicKey.bytes, "ZMQ_CURVE_PUBLICKEY")
+        try set(ZMQ_CURVE_SECRETKEY, keys.secretKey.bytes, "ZMQ_CURVE_SECRETKEY")
+        try set(ZMQ_CURVE_SERVERKEY, server.bytes, "ZMQ_CURVE_SERVERKEY")
+        isSecured = true
     }
 
     /// The endpoint last bound, with the port that the kernel chose for `tcp://127.0.0.1:*`.
@@ -203,12 +212,21 @@ public final class Socket {
         case .sendHighWaterMark(let value): try set(ZMQ_SNDHWM, value, "ZMQ_SNDHWM")
         case .receiveHighWaterMark(let value): try set(ZMQ_RCVHWM, value, "ZMQ_RCVHWM")
         case .reconnectInterval(let value): try set(ZMQ_RECONNECT_IVL, value, "ZMQ_RECONNECT_IVL")
+        case .longestReconnectInterval(let value):
+            try set(ZMQ_RECONNECT_IVL_MAX, value, "ZMQ_RECONNECT_IVL_MAX")
         case .connectTimeout(let value): try set(ZMQ_CONNECT_TIMEOUT, value, "ZMQ_CONNECT_TIMEOUT")
         case .handshakeInterval(let value): try set(ZMQ_HANDSHAKE_IVL, value, "ZMQ_HANDSHAKE_IVL")
         case .heartbeat(let interval, let timeout, let timeToLive):
             try set(ZMQ_HEARTBEAT_IVL, interval, "ZMQ_HEARTBEAT_IVL")
             try set(ZMQ_HEARTBEAT_TIMEOUT, timeout, "ZMQ_HEARTBEAT_TIMEOUT")
             try set(ZMQ_HEARTBEAT_TTL, timeToLive, "ZMQ_HEARTBEAT_TTL")
+        case .backlog(let value): try set(ZMQ_BACKLOG, value, "ZMQ_BACKLOG")
+        case .keepalive(let idle, let interval, let count):
+            try set(ZMQ_TCP_KEEPALIVE, Int32(1), "ZMQ_TCP_KEEPALIVE")
+            try set(ZMQ_TCP_KEEPALIVE_IDLE, idle, "ZMQ_TCP_KEEPALIVE_IDLE")
+            try set(ZMQ_TCP_KEEPALIVE_INTVL, interval, "ZMQ_TCP_KEEPALIVE_INTVL")
+            try set(ZMQ_TCP_KEEPALIVE_CNT, count, "ZMQ_TCP_KEEPALIVE_CNT")
+        case .longestUnacknowledged(let value): try set(ZMQ_TCP_MAXRT, value, "ZMQ_TCP_MAXRT")
         case .maximumMessageSize(let value): try set(ZMQ_MAXMSGSIZE, value, "ZMQ_MAXMSGSIZE")
         case .bindToDevice(let name): try set(ZMQ_BINDTODEVICE, Array(name.utf8), "ZMQ_BINDTODEVICE \(name)")
         case .xpubVerboser: try set(ZMQ_XPUB_VERBOSER, Int32(1), "ZMQ_XPUB_VERBOSER")
@@ -295,7 +313,7 @@ public final class Socket {
     }
 
     /// The frames that one message may have; more are read and dropped.
-    public static let mostFrames = 8
+    public static let mostFrames = 16
 
     /// The next message; `nil`: nothing now.
     public func receive() throws(MessagingError) -> Message? {
@@ -310,13 +328,17 @@ public final class Socket {
                 default: throw MessagingError("zmq_msg_recv")
                 }
             }
-            if message.frames.isEmpty {
-                message.connection = unsafe zmq_msg_get(incoming, ZMQ_SRCFD)
-                message.userID = unsafe zmq_msg_gets(incoming, "User-Id").map { unsafe String(cString: $0) }
-            }
+            if message.connection < 0 { takeOrigin(into: &message) }
             if message.frames.count < Socket.mostFrames { message.frames.append(incomingBytes) }
             if unsafe zmq_msg_more(incoming) == 0 { return message }
         }
+    }
+
+    /// The frame that a ROUTER puts in front may be without it; the peer's own frames are not.
+    private func takeOrigin(into message: inout Message) {
+        message.connection = unsafe zmq_msg_get(incoming, ZMQ_SRCFD)
+        guard message.connection >= 0 else { return }
+        message.userID = unsafe zmq_msg_gets(incoming, "User-Id").map { unsafe String(cString: $0) }
     }
 
     private var incomingBytes: [UInt8] {

@@ -10,7 +10,8 @@ public final class SocketMonitor {
     /// Something happened to a connection, which is named by its descriptor.
     public enum Event: Hashable, Sendable {
         case connected(Int32)
-        case accepted(Int32)
+        /// `at`: this side's address, `tcp://10.0.0.1:5555`.
+        case accepted(Int32, at: String)
         case handshakeSucceeded
         case handshakeFailed(HandshakeFailure)
         case disconnected(Int32)
@@ -77,7 +78,9 @@ public final class SocketMonitor {
         }
         switch Int32(kind) {
         case ZMQ_EVENT_CONNECTED: onEvent(.connected(value))
-        case ZMQ_EVENT_ACCEPTED: onEvent(.accepted(value))
+        case ZMQ_EVENT_ACCEPTED:
+            let address = message.frames.count > 1 ? message.frames[1] : []
+            onEvent(.accepted(value, at: String(decoding: address, as: UTF8.self)))
         case ZMQ_EVENT_DISCONNECTED: onEvent(.disconnected(value))
         case ZMQ_EVENT_CONNECT_RETRIED: onEvent(.connectRetried)
         case ZMQ_EVENT_HANDSHAKE_SUCCEEDED: onEvent(.handshakeSucceeded)
@@ -87,4 +90,11 @@ public final class SocketMonitor {
         default: malformed += 1
         }
     }
+}
+
+extension HandshakeFailure {
+    /// The other side does not use CURVE, or we do not.
+    static let otherMechanism = ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH
+    /// What the other side sent cannot be opened with our keys.
+    static let otherKey = ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC
 }

@@ -62,17 +62,18 @@ public final class WatcherContext {
     private let onForget: (Subject) -> Void
 
     public init(
-        loop: EventLoop, worker: Worker, logger: Logger, roots: FileRoots = FileRoots(),
-        without: WithoutFeatures = WithoutFeatures(), report: @escaping (Report) -> Void,
-        sample: @escaping (Sample) -> Void, forget: @escaping (Subject) -> Void
+        loop: EventLoop, worker: Worker, logger: Logger, limited: LimitedLog? = nil,
+        roots: FileRoots = FileRoots(), without: WithoutFeatures = WithoutFeatures(),
+        report: @escaping (Report) -> Void, sample: @escaping (Sample) -> Void,
+        forget: @escaping (Subject) -> Void
     ) throws(SystemError) {
         self.loop = loop
         self.worker = worker
         self.logger = logger
-        limited = try LimitedLog(loop, logger)
+        self.limited = if let limited { limited } else { try LimitedLog(loop, logger) }
         self.roots = roots
         self.without = without
-        network = try NetworkMonitor(loop: loop, worker: worker, log: limited)
+        network = try NetworkMonitor(loop: loop, worker: worker, log: self.limited)
         onReport = report
         onSample = sample
         onForget = forget

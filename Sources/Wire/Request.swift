@@ -34,7 +34,16 @@ public enum Request: Hashable, Sendable {
         return .object(members)
     }
 
-    private var word: String {
+    /// Whether it changes something, for which a client beyond this host needs to be an operator.
+    public var isOperation: Bool {
+        switch self {
+        case .status: false
+        case .switch, .release, .mute, .unmute: true
+        }
+    }
+
+    /// Its name on the wire: `switch`.
+    public var word: String {
         switch self {
         case .status: "status"
         case .switch: "switch"

@@ -43,12 +43,14 @@ final class AgentBody: DaemonBody {
 
     init(_ settings: Secured<AgentOptions>, _ surroundings: DaemonSurroundings) throws {
         agent = try Agent(
-            settings.options, loop: surroundings.loop, logger: surroundings.logger,
-            incarnation: surroundings.incarnation)
+            settings.options, credentials: settings.credentials, loop: surroundings.loop,
+            logger: surroundings.logger, incarnation: surroundings.incarnation)
     }
 
     func start() { agent.start() }
-    func reload(_ settings: Secured<AgentOptions>) { agent.reload(settings.options) }
+    func reload(_ settings: Secured<AgentOptions>) {
+        agent.reload(settings.options, credentials: settings.credentials)
+    }
     var summary: String { agent.summary }
     /// An agent shares its host with what it watches.
     func settled() { ProgramText.release() }

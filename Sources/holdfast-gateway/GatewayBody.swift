@@ -46,7 +46,9 @@ final class GatewayBody: DaemonBody {
     }
 
     func start() {}
-    func reload(_ settings: Secured<GatewayOptions>) throws { try gateway.reload(settings.options) }
+    func reload(_ settings: Secured<GatewayOptions>) throws {
+        try gateway.reload(settings.options, credentials: settings.credentials)
+    }
     var summary: String { gateway.summary }
     func settled() {}
 }

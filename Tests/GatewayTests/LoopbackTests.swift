@@ -226,10 +226,11 @@ private final class Venue {
         let stage = try Stage()
         let venues = [try Venue(stage), try Venue(stage)]
         let book = HealthBook(host: "agent", incarnation: Incarnation(startedAt: Clock.wall))
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
         let agent = try HealthBus(
             stage.context, stage.loop, book: book, publish: ["ipc://\(stage.folder)/agent.pub"],
-            request: ["ipc://\(stage.folder)/agent.req"],
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+            request: ["ipc://\(stage.folder)/agent.req"], logger: logger,
+            limited: try LimitedLog(stage.loop, logger)
         ) { _ in .done([]) }
         func say(_ status: Status) {
             agent.report(Report(Subject(.path, "isp-a"), status, reason: "said so", detectedAt: Clock.wall))

@@ -1,6 +1,7 @@
 // ZeroMQ on the loop, with real sockets on loopback.
 import Basics
 import Linux
+import Logging
 import Reactor
 import Testing
 
@@ -9,8 +10,13 @@ import Testing
 @Suite struct BusTests {
     let loop: EventLoop
     let context = MessagingContext()
+    let log: LimitedLog
+    let anyPort = ServerEndpoints(["tcp://127.0.0.1:*"])
 
-    init() throws { loop = try EventLoop() }
+    init() throws {
+        loop = try EventLoop()
+        log = try LimitedLog(loop, Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    }
 
     /// Steps the loop until `condition` holds; gives up, and fails the test, after many idle steps.
     func run(until condition: () -> Bool) throws {
@@ -21,7 +27,7 @@ import Testing
     @Test func `a subscription is seen, and what is then published arrives in order`() throws {
         var prefixes: [String] = []
         var received: [[String]] = []
-        let publisher = try Publisher(context, loop, endpoints: ["tcp://127.0.0.1:*"]) {
+        let publisher = try Publisher(context, loop, at: anyPort, log: log) {
             prefixes.append(String(decoding: $0, as: UTF8.self))
         }
         let subscriber = try Subscriber(context, loop, endpoint: publisher.lastEndpoint) { frames in
@@ -39,7 +45,7 @@ import Testing
 
     @Test func `each request gets its reply`() throws {
         var replies: [String] = []
-        let server = try RequestServer(context, loop, endpoints: ["tcp://127.0.0.1:*"]) { request in
+        let server = try RequestServer(context, loop, at: anyPort, log: log) { request, _ in
             Array("re: ".utf8) + request
         }
         let requester = try Requester(context, loop, endpoint: server.lastEndpoint) {
@@ -52,10 +58,10 @@ import Testing
     }
 
     @Test func `an endpoint in use is named in the error`() throws {
-        let publisher = try Publisher(context, loop, endpoints: ["tcp://127.0.0.1:*"]) { _ in }
+        let publisher = try Publisher(context, loop, at: anyPort, log: log) { _ in }
         let taken = publisher.lastEndpoint
         let error = #expect(throws: BusError.self) {
-            _ = try Publisher(context, loop, endpoints: [taken]) { _ in }
+            _ = try Publisher(context, loop, at: ServerEndpoints([taken]), log: log) { _ in }
         }
         #expect(error?.description.hasPrefix("bind \(taken): Address already in use; ") == true)
     }

@@ -1,6 +1,7 @@
 // Connections out, over real sockets on loopback: who is refused says so and comes back later.
 import Basics
 import Linux
+import Logging
 import Reactor
 import Testing
 import Wire
@@ -24,15 +25,24 @@ import Wire
         #expect(condition())
     }
 
-    private func bound(_ security: EndpointSecurity) throws -> Socket {
+    /// A server in the clear, or one that lets our client in.
+    private func bound(secured: Bool) throws -> Socket {
         let socket = try Socket(context, .xpub)
-        try socket.bind("tcp://127.0.0.1:*", security)
+        if secured {
+            let log = try LimitedLog(loop, Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+            let allowed = AllowList([AllowedClient(name: "client", key: client.publicKey)])
+            let credentials = Credentials(keys: server, allowed: allowed)
+            let authenticator = try Authenticator(context, loop, credentials, log: log)
+            try socket.bind("tcp://127.0.0.1:*", as: authenticator.identity(for: .publish))
+        } else {
+            try socket.bind("tcp://127.0.0.1:*")
+        }
         return socket
     }
 
     @Test func `a wrong server key is named after a few attempts, and the right one connects at once`() throws
     {
-        let venue = try bound(.server(server))
+        let venue = try bound(secured: true)
         var news: [Connection.News] = []
         let subscriber = try Subscriber(
             context, loop, endpoint: venue.lastEndpoint, security: .client(client, of: client.publicKey),
@@ -57,7 +67,7 @@ import Wire
     }
 
     @Test func `a server in the clear is never taken for the one whose key is known`() throws {
-        let venue = try bound(.plain)
+        let venue = try bound(secured: false)
         let requester = try Requester(
             context, loop, endpoint: venue.lastEndpoint, security: .client(client, of: server.publicKey)
         ) { _ in }
@@ -66,7 +76,7 @@ import Wire
     }
 
     @Test func `nobody there is no trouble of its own`() throws {
-        var venue: Socket? = try bound(.plain)
+        var venue: Socket? = try bound(secured: false)
         let endpoint = try #require(venue?.lastEndpoint)
         var news: [Connection.News] = []
         let subscriber = try Subscriber(context, loop, endpoint: endpoint, onConnection: { news.append($0) })

@@ -28,6 +28,9 @@ public final class Agent {
     private var options: AgentOptions
     private let bus: HealthBus
     private let messaging = MessagingContext()
+    private let authenticator: Authenticator?
+    private let limited: LimitedLog
+    private var credentials: Credentials?
     private var watchers: [any Watcher] = []
     private var sampling: Timer?
     private var watched: Set<Subject> = []
@@ -36,12 +39,16 @@ public final class Agent {
 
     /// Opens the bus and makes the watchers; nothing is watched before `start`.
     ///
-    /// - Parameter incarnation: this run's number; `nil`: the time now.
+    /// - Parameters:
+    ///   - credentials: for what is beyond this host, in either direction; not read without such.
+    ///   - incarnation: this run's number; `nil`: the time now.
     public init(
-        _ options: AgentOptions, loop: EventLoop, logger: Logger, roots: FileRoots = FileRoots(),
-        without: WithoutFeatures = WithoutFeatures(), incarnation: Incarnation? = nil
+        _ options: AgentOptions, credentials: Credentials? = nil, loop: EventLoop, logger: Logger,
+        roots: FileRoots = FileRoots(), without: WithoutFeatures = WithoutFeatures(),
+        incarnation: Incarnation? = nil
     ) throws(AgentError) {
         self.options = options
+        self.credentials = credentials
         self.loop = loop
         self.logger = logger
         host = options.host ?? hostName()
@@ -49,10 +56,16 @@ public final class Agent {
             host: host, incarnation: incarnation ?? Incarnation(startedAt: loop.wall),
             heartbeatEvery: options.bus.heartbeatEvery, expiresAfter: options.bus.expiresAfter,
             stateEvery: options.bus.stateEvery)
+        do throws(SystemError) { limited = try LimitedLog(loop, logger) } catch { throw .system(error) }
         do throws(BusError) {
+            let (messaging, limited) = (messaging, limited)
+            authenticator = try credentials.map { credentials throws(BusError) in
+                try Authenticator(messaging, loop, credentials, log: limited)
+            }
             bus = try HealthBus(
                 messaging, loop, book: book, publish: options.bus.publish, request: options.bus.request,
-                logger: logger, answer: Agent.answer)
+                authenticator: authenticator, logger: logger, limited: limited, answer: Agent.answer)
+            try bus.report(to: options.collectors, keys: credentials?.keys)
         } catch {
             throw .bus(error)
         }
@@ -65,9 +78,9 @@ public final class Agent {
         sampling?.arm(at: nextMultiple(of: options.bus.sampleEvery, after: loop.now))
     }
 
-    /// Takes other options over. What they do not change keeps its state and numbers; the host's name and the
-    /// bus stay as they are until a restart, and the log says so.
-    public func reload(_ options: AgentOptions) {
+    /// Takes other options and credentials over. What they do not change keeps its state, numbers and connections;
+    /// the host's name and the bus stay as they are until a restart, and the log says so.
+    public func reload(_ options: AgentOptions, credentials: Credentials? = nil) {
         var next = options
         if next.host != self.options.host || next.bus != self.options.bus {
             logger.event(
@@ -76,7 +89,24 @@ public final class Agent {
             next.bus = self.options.bus
         }
         self.options = next
+        renew(credentials)
+        reportToCollectors()
         for watcher in watchers { watcher.reconfigure(next) }
+    }
+
+    private func renew(_ new: Credentials?) {
+        let old = credentials
+        credentials = new
+        authenticator?.renew(new)
+        if new?.keys != old?.keys { bus.rekey(new?.keys) }
+    }
+
+    private func reportToCollectors() {
+        do throws(BusError) {
+            try bus.report(to: options.collectors, keys: credentials?.keys)
+        } catch {
+            logger.event(.collectorLost, "cannot report to every collector: \(error)")
+        }
     }
 
     /// How many subjects there are, and how the worst of them is: for `systemctl status`.
@@ -90,7 +120,8 @@ public final class Agent {
 extension Agent {
     private func makeWatchers(_ roots: FileRoots, _ without: WithoutFeatures) throws(SystemError) {
         let context = try WatcherContext(
-            loop: loop, worker: try Worker(loop), logger: logger, roots: roots, without: without,
+            loop: loop, worker: try Worker(loop), logger: logger, limited: limited, roots: roots,
+            without: without,
             report: { [unowned self] in
                 watched.insert($0.subject)
                 bus.report($0)
@@ -120,5 +151,11 @@ extension Agent {
         case .switch, .release, .mute, .unmute:
             .refused("an agent watches and decides nothing; ask a gateway")
         }
+    }
+}
+
+extension AgentOptions {
+    fileprivate var collectors: [Collector.Address] {
+        reportTo.map { Collector.Address(endpoint: $0.endpoint, serverKey: $0.serverKey) }
     }
 }

@@ -1,0 +1,26 @@
+// Who is at the other end of a TCP connection that a library owns: it may close the descriptor at any time and have
+// its number given to another connection, so that whoever acts on one looks first whose it is now.
+public import Basics
+import CLinux
+import Glibc
+
+/// The peers of TCP connections.
+public enum PeerAddress {
+    /// The address of the peer; `nil`: the connection is gone, or not over IPv4.
+    public static func of(_ descriptor: Int32) -> IPv4Endpoint? {
+        var address = sockaddr_in()
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let result = unsafe withUnsafeMutablePointer(to: &address) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { target in
+                unsafe getpeername(descriptor, target, &length)
+            }
+        }
+        guard result == 0, address.sin_family == sa_family_t(AF_INET) else { return nil }
+        return IPv4Endpoint(address)
+    }
+
+    /// Ends a connection if it is still this peer's: whoever reads from it sees its end. `false`: it is not.
+    public static func hangUp(on descriptor: Int32, of peer: IPv4Endpoint) -> Bool {
+        of(descriptor) == peer && shutdown(descriptor, Int32(SHUT_RDWR)) == 0
+    }
+}

@@ -1,0 +1,303 @@
+// The book of connections as a dialogue: what libzmq, the handshake's judge and the messages tell, and what is to
+// be done about it.
+import Basics
+import Testing
+import Wire
+
+@testable import Messaging
+
+@Suite struct ConnectionBookTests {
+    private let desk: AllowedClient
+    private let risk: AllowedClient
+    private let stranger: PublicKey
+    private let allowed: AllowList
+    private var book = ConnectionBook(limits: limits(handshakes: 3, connections: 5))
+    private let start = Instant.zero + .seconds(100)
+
+    init() throws {
+        func key(_ byte: UInt8) throws -> PublicKey {
+            try #require(PublicKey(bytes: [UInt8](repeating: byte, count: 32)))
+        }
+        desk = AllowedClient(name: "desk", key: try key(1), topics: ["md/itch/"])
+        risk = AllowedClient(name: "risk", key: try key(2))
+        stranger = try key(3)
+        allowed = AllowList([desk, risk])
+        book.isGuarded = true
+    }
+
+    private static func limits(handshakes: Int, connections: Int) -> ConnectionBook.Limits {
+        var limits = ConnectionBook.Limits()
+        limits.handshake = .seconds(2)
+        limits.handshakes = handshakes
+        limits.connections = connections
+        return limits
+    }
+
+    /// 10.0.0.`host`, whose port tells its connections apart.
+    private func peer(_ host: UInt32, _ port: UInt16 = 5000) -> IPv4Endpoint {
+        IPv4Endpoint(IPv4Address(number: 0x0A00_0000 + host), port)
+    }
+
+    /// A client of the list, connected and heard.
+    private mutating func join(_ client: AllowedClient, _ descriptor: Int32, _ peer: IPv4Endpoint) {
+        #expect(book.accepted(descriptor, by: .guarded, from: peer, at: start) == [])
+        book.admitted(from: peer.address)
+        book.succeeded()
+        let (caller, actions) = book.heard(descriptor, userID: client.key.description, allowed: allowed)
+        #expect(caller == .client(client))
+        #expect(actions == [])
+    }
+
+    // MARK: Who is refused, and why
+
+    @Test mutating func `a refused key is told once, with the address, and its end is no news`() {
+        #expect(book.accepted(20, by: .guarded, from: peer(7), at: start) == [])
+        #expect(
+            book.refused(stranger, from: peer(7).address) == [.refused(peer(7), .unknownKey(stranger))])
+        book.failed(.refused(status: 300))
+        #expect(book.disconnected(20, at: start + .seconds(2)) == [.departed(20)])
+        #expect(book.refused == 1)
+    }
+
+    @Test(arguments: [
+        (HandshakeFailure.notUnderstood(code: 0x1100_0001), ConnectionRefusal.otherServerKey),
+        (.notUnderstood(code: 0x1100_0002), .noCURVE),
+        (.notUnderstood(code: 0x1000_0013), .notZeroMQ),
+        (.closed(errno: 32), .left),
+    ])
+    mutating func `a failed handshake is explained by what libzmq says right before the end`(
+        _ failure: HandshakeFailure, _ reason: ConnectionRefusal
+    ) {
+        _ = book.accepted(20, by: .guarded, from: peer(7), at: start)
+        book.failed(failure)
+        #expect(book.disconnected(20, at: start) == [.departed(20), .refused(peer(7), reason)])
+    }
+
+    @Test mutating func `a failure explains only the end that follows at once`() {
+        _ = book.accepted(20, by: .guarded, from: peer(7), at: start)
+        _ = book.accepted(21, by: .guarded, from: peer(8), at: start)
+        book.failed(.closed(errno: 32))
+        #expect(book.disconnected(20, at: start).last == .refused(peer(7), .left))
+        #expect(book.disconnected(21, at: start).last == .refused(peer(8), .notZeroMQ))
+        _ = book.accepted(22, by: .guarded, from: peer(9), at: start)
+        book.failed(.closed(errno: 32))
+        book.succeeded()
+        #expect(book.disconnected(22, at: start).last == .refused(peer(9), .notZeroMQ))
+    }
+
+    @Test mutating func `who holds the connection and says nothing was too slow`() {
+        _ = book.accepted(20, by: .guarded, from: peer(7), at: start)
+        book.failed(.closed(errno: 11))
+        let actions = book.disconnected(20, at: start + .seconds(2))
+        #expect(actions == [.departed(20), .refused(peer(7), .tooSlow(.seconds(2)))])
+    }
+
+    @Test mutating func `of two from one address the judge means the older one`() {
+        _ = book.accepted(20, by: .guarded, from: peer(7, 5000), at: start)
+        _ = book.accepted(21, by: .guarded, from: peer(7, 5001), at: start)
+        _ = book.accepted(22, by: .guarded, from: peer(8), at: start)
+        let address = peer(7).address
+        #expect(book.refused(stranger, from: address).first == .refused(peer(7, 5000), .unknownKey(stranger)))
+        #expect(book.refused(stranger, from: address).first == .refused(peer(7, 5001), .unknownKey(stranger)))
+        #expect(book.clients == 0)
+        book.admitted(from: peer(8).address)
+        #expect(book.clients == 1)
+    }
+
+    @Test
+    mutating func `a connection that was gone before its address was known is the judge's, or nobody's`() {
+        _ = book.accepted(20, by: .guarded, from: nil, at: start)
+        _ = book.accepted(21, by: .guarded, from: nil, at: start)
+        let told = book.refused(stranger, from: peer(7).address)
+        #expect(told == [.refused(IPv4Endpoint(peer(7).address, 0), .unknownKey(stranger))])
+        #expect(book.disconnected(20, at: start) == [.departed(20)])
+        #expect(book.disconnected(21, at: start) == [.departed(21), .refused(nil, .notZeroMQ)])
+    }
+
+    @Test mutating func `a client that leaves without a word was not refused`() {
+        _ = book.accepted(20, by: .guarded, from: peer(7), at: start)
+        book.admitted(from: peer(7).address)
+        #expect(book.disconnected(20, at: start) == [.departed(20)])
+        #expect(book.refused == 0)
+    }
+
+    @Test mutating func `on this host and in the clear nobody is refused`() {
+        for entrance in [Entrance.local, .plaintext] {
+            _ = book.accepted(20, by: entrance, from: nil, at: start)
+            book.failed(.closed(errno: 32))
+            #expect(book.disconnected(20, at: start) == [.departed(20)])
+        }
+        #expect(book.refused == 0)
+    }
+
+    // MARK: Bounds
+
+    @Test mutating func `beyond the bound of handshakes the oldest is hung up on, never one that is through`()
+    {
+        join(desk, 10, peer(1))
+        for number in 0..<3 as Range<Int32> {
+            #expect(book.accepted(20 + number, by: .guarded, from: peer(7, 5000), at: start) == [])
+        }
+        #expect(
+            book.accepted(23, by: .guarded, from: peer(8), at: start)
+                == [.hangUp(20, peer(7, 5000)), .refused(peer(7, 5000), .crowdedOut(3))])
+        #expect(book.disconnected(20, at: start) == [.departed(20)])
+        book.admitted(from: peer(8).address)
+        #expect(book.clients == 2)
+        #expect(book.refused == 1)
+    }
+
+    @Test mutating func `a refused key that holds its connection counts as one in its handshake, told once`()
+    {
+        for number in 0..<3 as Range<Int32> {
+            _ = book.accepted(20 + number, by: .guarded, from: peer(7, UInt16(number)), at: start)
+            _ = book.refused(stranger, from: peer(7).address)
+        }
+        #expect(
+            book.accepted(23, by: .guarded, from: peer(8), at: start) == [.hangUp(20, peer(7, 0))])
+        #expect(book.refused == 3)
+    }
+
+    @Test mutating func `beyond the bound of connections the newest is hung up on`() {
+        for number in 0..<5 as Range<Int32> { join(desk, 10 + number, peer(1, UInt16(number))) }
+        #expect(
+            book.accepted(30, by: .guarded, from: peer(9), at: start)
+                == [.hangUp(30, peer(9)), .refused(peer(9), .full(5))])
+        #expect(book.accepted(31, by: .local, from: nil, at: start) == [])
+        #expect(book.disconnected(30, at: start) == [.departed(30)])
+        #expect(book.disconnected(10, at: start) == [.departed(10)])
+        #expect(book.accepted(10, by: .guarded, from: peer(9), at: start) == [])
+    }
+
+    @Test mutating func `a flood keeps the book small`() {
+        for number in 0..<1000 as Range<Int32> {
+            let actions = book.accepted(100 + number, by: .guarded, from: peer(7), at: start)
+            #expect(actions.count <= 2)
+            if number >= 4 { _ = book.disconnected(100 + number - 4, at: start) }
+            #expect(book.count <= 5)
+        }
+        for number in 996..<1000 as Range<Int32> { _ = book.disconnected(100 + number, at: start) }
+        join(desk, 10, peer(1))
+        #expect(book.clients == 1 && book.count == 1)
+    }
+
+    @Test mutating func `in the clear whoever is there after the time for a handshake is through it`() {
+        for number in 0..<3 as Range<Int32> {
+            _ = book.accepted(20 + number, by: .plaintext, from: peer(7), at: start)
+        }
+        let later = start + .seconds(5)
+        #expect(book.accepted(23, by: .plaintext, from: peer(8), at: later) == [])
+        #expect(book.clients == 4)
+    }
+
+    // MARK: Messages
+
+    @Test mutating func `whoever is on this host or in the clear is no client of the list`() {
+        for (descriptor, entrance) in [(Int32(20), Entrance.local), (21, .plaintext)] {
+            _ = book.accepted(descriptor, by: entrance, from: nil, at: start)
+            let (caller, actions) = book.heard(descriptor, userID: nil, allowed: allowed)
+            #expect(caller == .open)
+            #expect(actions == [])
+        }
+    }
+
+    @Test mutating func `a message without a key from beyond is a stranger's`() {
+        _ = book.accepted(20, by: .guarded, from: peer(7), at: start)
+        let (caller, actions) = book.heard(20, userID: nil, allowed: allowed)
+        #expect(caller == .stranger)
+        #expect(actions == [.hangUp(20, peer(7))])
+        #expect(book.strangeMessages == 1)
+    }
+
+    @Test mutating func `a message without a key is nobody's unless its connection came in without one`() {
+        for descriptor in [Int32(99), -1] {
+            let heard = book.heard(descriptor, userID: nil, allowed: allowed)
+            #expect(heard.caller == .stranger && heard.actions == [])
+        }
+        book.isGuarded = false
+        #expect(book.heard(-1, userID: nil, allowed: allowed).caller == .open)
+    }
+
+    @Test mutating func `a client that was taken off the list in its handshake is hung up on when it speaks`()
+    {
+        _ = book.accepted(20, by: .guarded, from: peer(1), at: start)
+        book.admitted(from: peer(1).address)
+        let renewed = AllowList([risk])
+        #expect(book.renewed(from: allowed, to: renewed) { _, _ in false } == [])
+        let (caller, actions) = book.heard(20, userID: desk.key.description, allowed: renewed)
+        #expect(caller == .stranger)
+        #expect(actions == [.hangUp(20, peer(1))])
+        #expect(book.heard(20, userID: desk.key.description, allowed: renewed).actions == [])
+        #expect(book.strangeMessages == 2)
+    }
+
+    // MARK: Another list
+
+    @Test mutating func `who is off the list is hung up on, and nobody else`() {
+        join(desk, 10, peer(1, 1))
+        join(risk, 11, peer(2))
+        join(desk, 12, peer(1, 2))
+        _ = book.accepted(13, by: .local, from: nil, at: start)
+        _ = book.heard(13, userID: nil, allowed: allowed)
+        #expect(
+            book.renewed(from: allowed, to: AllowList([risk])) { _, _ in false }
+                == [
+                    .hangUp(10, peer(1, 1)), .removed(desk, peer(1, 1)), .hangUp(12, peer(1, 2)),
+                    .removed(desk, peer(1, 2)),
+                ])
+        #expect(book.removed == 2)
+        #expect(book.clients == 2)
+        #expect(book.disconnected(10, at: start) == [.departed(10)])
+        #expect(book.refused == 0)
+    }
+
+    @Test mutating func `a client whose key changed is hung up on`() {
+        join(desk, 10, peer(1))
+        let rekeyed = AllowList([AllowedClient(name: "desk", key: stranger)])
+        let actions = book.renewed(from: allowed, to: rekeyed) { _, _ in false }
+        #expect(actions == [.hangUp(10, peer(1)), .removed(desk, peer(1))])
+    }
+
+    @Test mutating func `a client that may do less comes in anew`() {
+        join(desk, 10, peer(1))
+        join(risk, 11, peer(2))
+        let narrowed = AllowList([AllowedClient(name: "desk", key: desk.key), risk])
+        let actions = book.renewed(from: allowed, to: narrowed) { $0.topics != $1.topics }
+        #expect(actions == [.hangUp(10, peer(1)), .curtailed(desk, peer(1))])
+        #expect(book.removed == 0)
+    }
+
+    @Test mutating func `of a descriptor with two keys, both must be on the list`() {
+        // A message of the connection before it was read late.
+        join(desk, 10, peer(1))
+        #expect(book.heard(10, userID: risk.key.description, allowed: allowed).caller == .client(risk))
+        let actions = book.renewed(from: allowed, to: AllowList([desk])) { _, _ in false }
+        #expect(actions == [.hangUp(10, peer(1)), .removed(risk, peer(1))])
+    }
+
+    // MARK: Descriptors
+
+    @Test mutating func `a descriptor that comes back is another connection`() {
+        join(desk, 10, peer(1))
+        #expect(book.accepted(10, by: .guarded, from: peer(2), at: start) == [.departed(10)])
+        #expect(book.clients == 0)
+        #expect(book.renewed(from: allowed, to: AllowList()) { _, _ in false } == [])
+    }
+
+    @Test mutating func `an endpoint that is closed takes its connections along`() {
+        join(desk, 10, peer(1))
+        _ = book.accepted(11, by: .guarded, from: peer(2), at: start)
+        _ = book.accepted(12, by: .local, from: nil, at: start)
+        #expect(book.closed(.guarded) == [.departed(10), .departed(11)])
+        #expect(book.contains(12) && !book.contains(10))
+        #expect(book.disconnected(11, at: start) == [])
+        #expect(book.refused == 0)
+    }
+
+    @Test mutating func `what nobody knows changes nothing`() {
+        #expect(book.disconnected(99, at: start) == [])
+        #expect(book.heard(99, userID: "no key", allowed: allowed).caller == .stranger)
+        book.admitted(from: peer(7).address)
+        #expect(book.clients == 0)
+    }
+}
