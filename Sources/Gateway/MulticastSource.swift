@@ -149,13 +149,17 @@ final class MulticastSource: FeedSource {
         owner.connected(path)
     }
 
-    /// The kernel reports twice what it grants for payload.
-    private func warnOfBuffer(_ granted: Int32) {
-        guard granted < MulticastSource.bufferBytes else { return }
-        log(
-            .receiveBufferSmall,
-            "the receive buffer of \(address.endpoint) is \(granted / 2048) KiB, not \(MulticastSource.bufferBytes / 1024): raise net.core.rmem_max or bursts may be dropped"
-        )
+    private func warnOfBuffer(_ reported: Int32) {
+        guard let warning = MulticastSource.warning(ofBuffer: reported) else { return }
+        log(.receiveBufferSmall, "\(address.endpoint): \(warning)")
+    }
+
+    /// What there is to say of a receive buffer as the kernel reports it: twice what it grants for payload.
+    static func warning(ofBuffer reported: Int32) -> String? {
+        let granted = reported / 2
+        guard granted < bufferBytes else { return nil }
+        return "the receive buffer is \(granted >> 10) KiB, not \(bufferBytes >> 10): bursts may be dropped; "
+            + "raise net.core.rmem_max to \(bufferBytes)"
     }
 
     private func fail(_ error: SystemError) {

@@ -61,14 +61,24 @@ enum Advice {
 
     /// Why an endpoint may not answer, and what to do.
     static func forSilence(of endpoint: String) -> String {
-        if let path = socketPath(endpoint), unsafe access(path, F_OK) == 0, unsafe access(path, W_OK) != 0 {
-            return "permission denied: this user must be in the group of \(path)"
+        if let path = socketPath(endpoint), unsafe access(path, W_OK) != 0, errno == EACCES {
+            let members = group(of: path).map { "the group \($0)" } ?? "the group of \(path)"
+            return "permission denied: try sudo, or make this user a member of \(members)"
         }
         if !Endpoint.isLocal(endpoint) {
             return "is a daemon running there, is --server-key its public key, and has it authorized ours?"
         }
         guard let daemon = Daemon.owning(endpoint) else { return "is a daemon running there?" }
         return "is \(daemon.service) running? systemctl status \(daemon.service)"
+    }
+
+    /// The group of a file or, where this user may not even see it, of its folder.
+    private static func group(of path: String) -> String? {
+        let folder = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
+        var status = stat()
+        guard unsafe stat(path, &status) == 0 || stat(folder, &status) == 0 else { return nil }
+        guard let entry = unsafe getgrgid(status.st_gid) else { return nil }
+        return unsafe String(cString: entry.pointee.gr_name)
     }
 
     private static func socketPath(_ endpoint: String) -> String? {

@@ -68,6 +68,15 @@ import Testing
         #expect(LinkMessages.read((link(type: 99, flags: [0, 0, 0, 0]) + bytes)[...]) == [])
     }
 
+    @Test func `a receive buffer smaller than asked for is told, with what to do`() {
+        let asked = MulticastSource.bufferBytes
+        #expect(MulticastSource.warning(ofBuffer: 2 * asked) == nil)
+        let words = """
+            the receive buffer is 16383 KiB, not 16384: bursts may be dropped; raise net.core.rmem_max to 16777216
+            """
+        #expect(MulticastSource.warning(ofBuffer: 2 * asked - 2048) == words)
+    }
+
     @Test func `the loss alarm raises at 1 percent and clears below a half`() {
         var alarm = LossAlarm()
         alarm.update(received: 9_900, missed: 100)

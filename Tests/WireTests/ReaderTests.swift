@@ -160,7 +160,7 @@ struct ReaderTests {
                 print((received(frame(*words)) or ("nothing",))[0])
             """
         let output = try PythonReader.run(["python3", "-c", example + script])
-        let expected = "data data nothing nothing nothing lost lost data data data"
+        let expected = "data data nothing nothing nothing lost lost data lost data"
         #expect(output.split(separator: "\n").joined(separator: " ") == expected)
     }
 }

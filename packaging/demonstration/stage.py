@@ -114,13 +114,13 @@ class Namespaces:
 
 
 def in_namespace(name, work):
-    """Performs `work` with this thread in a namespace; what it opens stays there."""
+    """Performs `work` with this thread in a network namespace, given by name or path; what it opens stays there."""
     libc = ctypes.CDLL(None, use_errno=True)
 
     def enter(descriptor):
         if libc.setns(descriptor, CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), f"setns {name}")
-    with open("/proc/self/ns/net") as home, open(f"/run/netns/{name}") as there:
+    with open("/proc/self/ns/net") as home, open(os.path.join("/run/netns", name)) as there:
         enter(there.fileno())
         try:
             return work()
