@@ -25,6 +25,7 @@ final class Downstream: FrameSink {
     static let rememberedRefusals = 64
 
     struct Refused {
+        var peer: Peer
         var prefix: String
         var reason: String
         var at: WallTime
@@ -42,6 +43,8 @@ final class Downstream: FrameSink {
     private var server: ServerSocket?
     private var lingering: Timer?
     private let log: LimitedLog
+    /// What each client of the list may have, worked out once.
+    private var entitlements: [PublicKey: (topics: [String], Entitlements)] = [:]
 
     init(
         _ context: MessagingContext, _ loop: EventLoop, at endpoints: ServerEndpoints, log: LimitedLog
@@ -57,6 +60,11 @@ final class Downstream: FrameSink {
             },
             onDeparture: { [unowned self] in perform(table.closed($0, at: loop.now)) },
             onMessage: { [unowned self] in heard($0, $1) })
+        // It comes back by itself, and is judged anew: what a connection holds can be taken from it only while
+        // it is heard.
+        server?.isCurtailed = { old, new in
+            !Entitlements(topics: new.topics).covers(Entitlements(topics: old.topics))
+        }
         do throws(SystemError) {
             lingering = try Timer(loop, accuracy: .milliseconds(50)) { [unowned self] in expire() }
         } catch {
@@ -69,6 +77,11 @@ final class Downstream: FrameSink {
     /// How many clients are connected.
     var clients: Int { access.clients }
     var access: AccessCounters { server?.counters ?? AccessCounters() }
+
+    /// Who is connected, and how many topics each holds.
+    func connections(atMost limit: Int) -> [(peer: Peer, subscriptions: Int)] {
+        (server?.peers(atMost: limit) ?? []).map { ($0, table.count(of: $0.connection)) }
+    }
 
     /// Sends one frame to everybody who holds its topic.
     func publish(_ frame: [UInt8]) {
@@ -103,8 +116,18 @@ final class Downstream: FrameSink {
         if first == 0 {
             perform(table.unsubscribe(prefix, by: connection < 0 ? nil : connection, at: loop.now))
         } else if server?.isConnected(connection) == true {
-            perform(table.subscribe(prefix, by: connection, at: loop.now))
+            let entitled = entitlements(of: caller)
+            perform(table.subscribe(prefix, by: connection, entitled: entitled, at: loop.now))
         }
+    }
+
+    private func entitlements(of caller: Caller) -> Entitlements {
+        guard case .client(let client) = caller else { return Entitlements(caller) }
+        if let (topics, known) = entitlements[client.key], topics == client.topics { return known }
+        if entitlements.count >= AllowList.mostClients { entitlements = [:] }
+        let worked = Entitlements(caller)
+        entitlements[client.key] = (client.topics, worked)
+        return worked
     }
 
     private func expire() { perform(table.tick(at: loop.now)) }
@@ -117,9 +140,12 @@ final class Downstream: FrameSink {
                 owner?.granted(request, prefix: prefix)
             case .revoke(let prefix):
                 apply(prefix) { () throws(MessagingError) in try server?.socket.unsubscribe(prefix.utf8) }
-            case .refuse(let connection, let prefix, let refusal): refuse(connection, prefix, refusal)
+            case .refuse(let connection, let prefix, let refusal):
+                tell(connection, prefix, "\(refusal)", "refused the subscription \"\(prefix)\"")
             case .narrow(let connection, let prefix, let entitled):
-                refuse(connection, prefix, .notEntitled(entitled))
+                tell(
+                    connection, prefix, "narrowed to \(entitled)",
+                    "narrowed the subscription \"\(prefix)\"")
             case .subscribeUpstream, .unsubscribeUpstream: owner?.upstream(action)
             }
         }
@@ -138,10 +164,16 @@ final class Downstream: FrameSink {
         }
     }
 
-    private func refuse(_ connection: Int32, _ prefix: String, _ refusal: SubscriptionRefusal) {
-        refusals.append(Refused(prefix: prefix, reason: refusal.description, at: loop.wall))
+    /// What a client does not get, or not wholly, is told in the status and in the log; never to the client.
+    private func tell(_ connection: Int32, _ prefix: String, _ reason: String, _ what: String) {
+        let peer = server?.peer(connection) ?? Peer(connection: connection)
+        refusals.append(Refused(peer: peer, prefix: prefix, reason: reason, at: loop.wall))
+        var fields: Logger.Metadata = ["connection": "\(connection)", "topic": "\(prefix)"]
+        if let client = peer.client { fields["client"] = "\(client)" }
+        if let address = peer.address { fields["client_address"] = "\(address)" }
+        let whose = peer.client.map { " of client \($0)" } ?? peer.address.map { " of \($0)" } ?? ""
         log.event(
-            .subscriptionRefused, key: "\(connection)", "refused the subscription \"\(prefix)\": \(refusal)",
-            ["connection": "\(connection)", "topic": "\(prefix)"])
+            .subscriptionRefused, key: peer.client ?? peer.address ?? "", "\(what)\(whose): \(reason)", fields
+        )
     }
 }

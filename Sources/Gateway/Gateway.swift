@@ -82,13 +82,22 @@ public final class Gateway {
         try followAgents()
     }
 
-    /// What leaves this host in the clear is said at each start.
+    /// What leaves this host in the clear, and what reaches it so, is said at each start and reload.
     private func tellPlaintext() {
         for endpoint in options.plaintext {
             logger.event(
                 .plaintextPublished,
                 "market data goes out in the clear at \(endpoint), to whoever connects: [downstream] plaintext",
                 ["endpoint": "\(endpoint)"])
+        }
+        for feed in options.feeds {
+            for path in feed.paths where path.plaintext {
+                guard let endpoint = path.endpoint, !Endpoint.isLocal(endpoint) else { continue }
+                logger.event(
+                    .plaintextReceived,
+                    "feed \(feed.name) comes in the clear from \(endpoint), path \(path.name): plaintext = true",
+                    ["endpoint": "\(endpoint)", "feed": "\(feed.name)", "path": "\(path.name)"])
+            }
         }
     }
 
@@ -112,6 +121,9 @@ public final class Gateway {
     public var endpoints: (data: String, health: String, requests: String) {
         (downstream.lastEndpoint, health?.publishEndpoint ?? "", health?.requestEndpoint ?? "")
     }
+
+    /// Connections that the `status` request names.
+    private static let mostConnectionsShown = 256
 
     // MARK: - Feeds
 
@@ -193,6 +205,7 @@ public final class Gateway {
         } catch {
             throw .failed(error)
         }
+        tellPlaintext()
     }
 }
 
@@ -295,10 +308,18 @@ extension Gateway {
     private var statusMembers: [JSON.Member] {
         let counters = downstream.table.counters
         let refused = downstream.refusals.elements.map { refusal in
-            JSON.object([
-                JSON.Member("prefix", .string(refusal.prefix)), JSON.Member("error", .string(refusal.reason)),
-                JSON.Member("at", .string(refusal.at.rfc3339)),
-            ])
+            JSON.object(
+                members(of: refusal.peer) + [
+                    JSON.Member("prefix", .string(refusal.prefix)),
+                    JSON.Member("error", .string(refusal.reason)),
+                    JSON.Member("at", .string(refusal.at.rfc3339)),
+                ])
+        }
+        let connections = downstream.connections(atMost: Gateway.mostConnectionsShown).map { connection in
+            JSON.object(
+                members(of: connection.peer) + [
+                    JSON.Member("subscriptions", .integer(Int64(connection.subscriptions)))
+                ])
         }
         return [
             JSON.Member("clients", .integer(Int64(downstream.clients))),
@@ -308,8 +329,16 @@ extension Gateway {
             JSON.Member("unsubscriptions_ignored", count(counters.notHeld &+ counters.anonymous)),
             JSON.Member("malformed_client_messages", count(downstream.malformed)),
             JSON.Member("refused_requests", count(health?.refusedRequests ?? 0)),
+            JSON.Member("connections", .array(connections)),
             JSON.Member("refused", .array(refused)),
             JSON.Member("agents", .array(agents.map(agentMember))),
+        ]
+    }
+
+    private func members(of peer: Peer) -> [JSON.Member] {
+        [
+            JSON.Member("client", peer.client.map { .string($0) } ?? .null),
+            JSON.Member("address", peer.address.map { .string($0) } ?? .null),
         ]
     }
 

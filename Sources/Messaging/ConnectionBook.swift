@@ -114,6 +114,19 @@ struct ConnectionBook {
     var count: Int { connections.count }
 
     func contains(_ descriptor: Int32) -> Bool { connections[descriptor] != nil }
+
+    /// Who is at the other end: its address, where it is known, and the keys that its messages gave.
+    func peer(_ descriptor: Int32) -> (address: IPv4Endpoint?, keys: Set<String>) {
+        guard let connection = connections[descriptor] else { return (nil, []) }
+        guard case .heard(let keys) = connection.stage else { return (connection.peer, []) }
+        return (connection.peer, keys)
+    }
+
+    /// Connections from which something was heard, in the order in which they came.
+    var heard: [Int32] {
+        let heard = connections.filter { if case .heard = $0.value.stage { true } else { false } }
+        return heard.sorted { $0.value.number < $1.value.number }.map(\.key)
+    }
 }
 
 // MARK: - What libzmq tells

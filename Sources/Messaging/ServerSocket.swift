@@ -46,6 +46,21 @@ public struct AccessCounters: Hashable, Sendable {
     }
 }
 
+/// Somebody who is connected.
+public struct Peer: Hashable, Sendable {
+    public var connection: Int32
+    /// Its name on the list; `nil`: it came in the clear.
+    public var client: String?
+    /// Its IPv4 address; `nil`: it is of this host, or not known.
+    public var address: String?
+
+    public init(connection: Int32, client: String? = nil, address: String? = nil) {
+        self.connection = connection
+        self.client = client
+        self.address = address
+    }
+}
+
 /// A bound socket and its connections.
 public final class ServerSocket {
     public let socket: Socket
@@ -134,6 +149,17 @@ public final class ServerSocket {
         counters.removed = book.removed
         return counters
     }
+
+    /// Who is at the other end of a connection.
+    public func peer(_ descriptor: Int32) -> Peer {
+        let (address, keys) = book.peer(descriptor)
+        let allowed = authenticator?.credentials.allowed
+        let name = keys.sorted().compactMap { PublicKey($0) }.compactMap { allowed?[$0]?.name }.first
+        return Peer(connection: descriptor, client: name, address: address.map { "\($0.address)" })
+    }
+
+    /// The clients from which something was heard, in the order in which they came.
+    public func peers(atMost limit: Int) -> [Peer] { book.heard.prefix(limit).map(peer) }
 
     /// Whether a connection is still there.
     public func isConnected(_ descriptor: Int32) -> Bool { book.contains(descriptor) }

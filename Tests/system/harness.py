@@ -331,10 +331,12 @@ def health(case, daemon, *topics, name="agent"):
 # Clients
 
 
-def subscriber(context, endpoint, *topics):
-    """A SUB socket as the wire document says."""
+def subscriber(context, endpoint, *topics, curve=None):
+    """A SUB socket as the wire document says. `curve`: our `curve.Keys` and the server's public key."""
     sub = context.socket(zmq.SUB)
     sub.sndhwm, sub.rcvhwm, sub.linger = 0, 0, 0
+    if curve:
+        curve[0].client(sub, curve[1])
     sub.connect(endpoint)
     for topic in topics:
         sub.subscribe(topic.encode())
@@ -344,10 +346,13 @@ def subscriber(context, endpoint, *topics):
 class Client:
     """What both clients share: a subscriber, waiting with patience, and the sync marker."""
 
-    def __init__(self, case, endpoint):
+    def __init__(self, case, endpoint, curve=None, namespace=None):
         self.case = case
         self.context = zmq.Context()
-        self.sub = subscriber(self.context, endpoint)
+
+        def connect():  # the context's I/O thread starts in this namespace
+            self.sub = subscriber(self.context, endpoint, curve=curve)
+        namespace.enter(connect) if namespace else connect()
         self.stamps = []
         case.addCleanup(self.close)
 
@@ -411,11 +416,13 @@ class Client:
 class HealthClient(Client):
     """A subscriber of the health bus: messages are the JSON objects, with their `topic`."""
 
-    def __init__(self, case, publish, request, *topics):
-        super().__init__(case, publish)
+    def __init__(self, case, publish, request, *topics, curve=None, namespace=None):
+        super().__init__(case, publish, curve, namespace)
         self.request_endpoint = request
         self.dealer = self.context.socket(zmq.DEALER)
         self.dealer.linger = 0
+        if curve:
+            curve[0].client(self.dealer, curve[1])
         self.dealer.connect(request)
         self.subscribe(*topics)
 
@@ -472,8 +479,8 @@ def subject_of(message):
 class MarketClient(Client):
     """A subscriber of market data: messages are the header's fields with `topic`, `body`, `told`, `at`."""
 
-    def __init__(self, case, publish, feed, *instruments, everything=False):
-        super().__init__(case, publish)
+    def __init__(self, case, publish, feed, *instruments, everything=False, curve=None, namespace=None):
+        super().__init__(case, publish, curve, namespace)
         self.feed = feed
         self.subscribe(f"control/{feed}/")
         self.subscribe(*(f"md/{feed}/{instrument}/" for instrument in instruments))

@@ -6,9 +6,10 @@ import subprocess
 import sys
 import unittest
 
+import curve
 import harness
 import venue
-from harness import AGENT_BUS, Daemon, agent, health
+from harness import AGENT_BUS, Daemon, Namespace, agent, health, needs_namespaces
 from test_agent_bus import QUIET, watch, write_pid
 from test_gateway_itch import FEED
 
@@ -90,6 +91,37 @@ for told in follow({daemon.endpoint("agent.pub")!r}, {daemon.endpoint("agent.req
         self.assertEqual(following.stdout.readline(), "process algo ok\n")
         os.kill(child.pid, signal.SIGKILL)
         self.assertEqual(following.stdout.readline(), "process algo critical\n")
+
+    @needs_namespaces
+    def test_the_subscriber_beyond_the_host_prints_what_it_may_read(self):
+        code = example(text_of("Sources/Wire/README.md"), "Beyond the host")
+        desk, algo = Namespace(self, "desk"), Namespace(self, "algo")
+        harness.veth(desk, "to-algo", algo, "to-desk", 1)
+        host, client = curve.Keys(), curve.Keys()
+        watched = harness.spawn(self, ["sleep", "86400"])
+        daemon = Daemon(self, "holdfast-agent", "", desk)
+        folder = daemon.folder
+        host.write(os.path.join(folder, "host.key"))
+        client.write(os.path.join(folder, "client.key"))
+        curve.write_clients(os.path.join(folder, "clients.toml"), desk2=client)
+        pid_file = write_pid(folder, "algo", watched.pid)
+        daemon.configure("""host = "desk"
+[curve]
+key = "@/host.key"
+clients = "@/clients.toml"
+[bus]
+publish = ["tcp://10.82.1.1:5555"]
+request = ["ipc://@/agent.req"]
+""" + QUIET + watch("algo", pid_file))
+        daemon.start()
+        words = [sys.executable, "-u", "-c", code, "tcp://10.82.1.1:5555", host.public, folder + "/client.key"]
+        reading = harness.spawn(self, algo.command(*words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.addCleanup(reading.stdout.close)
+        for line in reading.stdout:
+            self.assertNotIn("Traceback", line)
+            if line.startswith("state/desk/process/algo/ ok"):
+                return
+        self.fail("the example ended")
 
 
 if __name__ == "__main__":

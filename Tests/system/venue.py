@@ -9,6 +9,7 @@ import time
 
 import zmq
 
+import curve
 import harness
 
 # MoldUDP64 and ITCH 5.0
@@ -104,9 +105,10 @@ def frame(topic, kind, session, sequence, payload=b"", interval_ms=0, source_ns=
 
 class Upstream:
     """One server of a venue: an XPUB that notes each subscription, answers it with an idle frame, and sends
-    heartbeats, until it is frozen. Its socket belongs to its thread."""
+    heartbeats, until it is frozen. Its socket belongs to its thread. With `keys` it is a CURVE server, and lets in
+    whose keys its `door` is told."""
 
-    def __init__(self, case, book, address="127.0.0.1", namespace=None, port=None):
+    def __init__(self, case, book, address="127.0.0.1", namespace=None, port=None, keys=None, allowed=()):
         self.book = book
         self.subscriptions = []  # ("+" or "-", topic) in the order of their arrival
         self.is_frozen = False
@@ -119,6 +121,9 @@ class Upstream:
             self.socket = self.context.socket(zmq.XPUB)
             self.socket.setsockopt(zmq.XPUB_VERBOSER, 1)
             self.socket.sndhwm, self.socket.linger = 0, 0
+            if keys:
+                self.door = curve.Door(case, self.context, *allowed)
+                keys.server(self.socket)
             self.socket.bind(f"tcp://{address}:{port or '*'}")
         namespace.enter(open_socket) if namespace else open_socket()
         self.endpoint = self.socket.last_endpoint.decode().rstrip("\0")
@@ -169,10 +174,18 @@ class Upstream:
                 case.fail(f"{self.endpoint}: subscribed are {self.held}, not {sorted(topics)}; "
                           f"it was asked for {self.subscriptions}")
 
+    def wait_released(self, case, topic):
+        """Waits until somebody has given a topic up."""
+        with self.lock:
+            if not self.lock.wait_for(lambda: ("-", topic) in self.subscriptions, harness.PATIENCE_S):
+                case.fail(f"{self.endpoint}: nobody gave {topic} up, only {self.subscriptions}")
+
     def close(self):
         if not self.is_closed:
             self.is_closed, self.ends = True, True
             self.thread.join()
+            if hasattr(self, "door"):
+                self.door.close()
             self.context.destroy(linger=0)
 
 
