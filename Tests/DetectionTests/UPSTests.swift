@@ -124,6 +124,17 @@ struct UPSLossTests {
         #expect(dialogue.loses(.driver("no such socket"), for: .seconds(5))?.status == .unknown)
     }
 
+    @Test func `a driver that says WAIT knows nothing, and what was known counts on`() {
+        var dialogue = Dialogue()
+        #expect(dialogue.hears("OB DISCHRG", runtime: "600") == .warning)
+        #expect(dialogue.hears("WAIT") == nil)
+        #expect(dialogue.hears("WAIT", after: .seconds(5)) == .critical)
+        #expect(
+            dialogue.reason
+                == "its driver is gone: it says \"WAIT\" while on battery, 594 s left by the last reading")
+        #expect(dialogue.hears("OL") == .ok)
+    }
+
     @Test func `one stale poll is no news`() {
         var dialogue = Dialogue()
         #expect(dialogue.hears("OL") == .ok)

@@ -66,10 +66,13 @@ publish = ["ipc://@/gateway.md"]
         blocks = re.findall(r"^```toml\n(.*?)^```", text_of("README.md"), flags=re.M | re.S)
         self.assertTrue(blocks)
         folder = harness.folder_of(self)
+        key, clients = os.path.join(folder, "host.key"), os.path.join(folder, "clients.toml")
+        public = harness.run(harness.binary("holdfast"), "keygen", key).strip()
+        harness.run(harness.binary("holdfast"), "authorize", "algo", public, "--file", clients)
         for number, block in enumerate(blocks):
             path = os.path.join(folder, f"{'gateway' if '[[feed]]' in block else 'agent'}{number}.toml")
             with open(path, "w") as file:
-                file.write(block)
+                file.write(f'{block}\n[curve]\nkey = "{key}"\nclients = "{clients}"\n')
             done = subprocess.run([harness.binary("holdfast"), "check-config", path], capture_output=True, text=True)
             self.assertEqual((done.returncode, done.stderr), (0, ""))
 

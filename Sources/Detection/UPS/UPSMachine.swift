@@ -78,6 +78,10 @@ public struct UPSMachine: Sendable {
     public mutating func read(_ variables: [String: String], at now: Instant) -> Verdict? {
         let reading = UPSReading(variables: variables)
         rejections &+= UInt64(reading.rejected.count)
+        // A driver that is starting says WAIT, and knows less of the power than we do.
+        if self.reading != nil, reading.status.isDisjoint(with: UPSMachine.powerWords) {
+            return troubled(.driver("it says \"\((reading.statusText ?? "").prefix(32))\""), at: now)
+        }
         self.reading = reading
         trouble = nil
         if reading.status.contains(.forcedShutdown) {
@@ -105,6 +109,11 @@ public struct UPSMachine: Sendable {
         let short = margin.onBatterySince == nil ? nil : margin.instant(whenLeft: limits.hostNeeds)
         return [isTroubleTold ? nil : dwell, told == .onBattery ? short : nil].compactMap(\.self).min()
     }
+
+    /// One of these at least is in a status that tells of the power.
+    private static let powerWords: UPSStatusWords = [
+        .onLine, .onBattery, .off, .bypass, .calibrating, .forcedShutdown,
+    ]
 
     private var isTroubleTold: Bool {
         switch told {

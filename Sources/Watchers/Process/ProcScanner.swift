@@ -97,8 +97,9 @@ struct ProcScanner {
             }
             add(pid, to: &result)
         } catch {
-            let isMissing = error.number == ENOENT || error.number == ENOTDIR
-            result.trouble = isMissing ? .missing(error.description) : .hidden(error.description)
+            // What is not there, or is too large for a number holds no process id.
+            let isNone = [ENOENT, ENOTDIR, EFBIG].contains(error.number)
+            result.trouble = isNone ? .missing(error.description) : .hidden(error.description)
         }
         return result
     }
