@@ -67,6 +67,8 @@ struct StatusCommand: ParsableCommand {
                 for: states, at: Clock.wall, width: Screen.outputWidth, palette: Screen.outputPalette)
             write(lines.joined(separator: "\n") + "\n")
         }
+        let notes = answers.flatMap { StatusNotes.lines(of: $0.reply, at: Clock.wall) }
+        if !notes.isEmpty { write("\n" + notes.joined(separator: "\n") + "\n") }
         for answer in answers {
             if let failure = answer.failure { complain("\(answer.endpoint): \(failure)") }
         }
@@ -77,6 +79,8 @@ struct StatusCommand: ParsableCommand {
 struct DaemonAnswer {
     var endpoint: String
     var document: StatusDocument?
+    /// The document with all that came with it.
+    var reply = JSON.object([])
     /// Why there is no document.
     var failure: String?
 
@@ -86,7 +90,8 @@ struct DaemonAnswer {
         case .answered(.done(let members)):
             do throws(WireError) {
                 let version = JSON.Member("v", .integer(1))
-                document = try StatusDocument(json: .object([version] + members))
+                reply = .object([version] + members)
+                document = try StatusDocument(json: reply)
             } catch {
                 failure = "an answer that this version cannot read: \(error)"
             }
@@ -102,7 +107,7 @@ struct DaemonAnswer {
         return Status.worst(of: states)
     }
 
-    /// `{"worst":…,"daemons":[{"endpoint":…,"answered":true, the status document …}]}`.
+    /// `{"worst":…,"daemons":[{"endpoint":…,"answered":true, the status document and what came with it …}]}`.
     static func json(of answers: [DaemonAnswer]) -> JSON {
         let daemons = answers.map { answer -> JSON in
             let head = [
@@ -110,7 +115,8 @@ struct DaemonAnswer {
                 JSON.Member("answered", .bool(answer.document != nil)),
             ]
             let error = answer.failure.map { [JSON.Member("error", .string($0))] } ?? []
-            return .object(head + error + (answer.document?.json.members ?? []))
+            let reply = answer.document == nil ? [] : answer.reply.members ?? []
+            return .object(head + error + reply)
         }
         return .object([
             JSON.Member("worst", .string(worst(of: answers).rawValue)),
