@@ -87,7 +87,8 @@ final class AgentFollower {
     /// Each trouble once; it is tried again and again.
     private func tellTrouble() {
         defer { toldTrouble = trouble }
-        guard let trouble, trouble != toldTrouble else { return }
+        guard trouble != toldTrouble else { return }
+        guard let trouble else { return logger.event(.agentBack, "agent \(endpoint.publish) lets us in") }
         logger.event(.agentLost, "agent \(trouble): its word counts as unknown")
     }
 

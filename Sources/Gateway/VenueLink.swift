@@ -1,5 +1,6 @@
 // The connection to a venue's server, which loses nothing when our keys become others: the connection with the old
-// keys stays until the one with the new keys is up and has had time to deliver.
+// keys delivers until the one with the new keys has been up for a while. What that one brought last is then delivered
+// again, so that nothing is lost which the old one had still under way; the arbiter drops what it has.
 import Basics
 import Linux
 import Messaging
@@ -26,8 +27,12 @@ final class VenueLink {
 
     /// Frames that may wait unread before libzmq drops some.
     static let receiveHighWaterMark: Int32 = 200_000
-    /// How long both connections deliver: what is under way by the old one has arrived by then.
+    /// How long the new connection is up before it takes over: its subscriptions are in place by then.
     static let overlap: Duration = .seconds(1)
+    /// What came by it in this time before is delivered then: the most that one connection is behind the other.
+    static let memory: Duration = .milliseconds(250)
+    /// Messages that are kept for that; beyond it the oldest are let go of.
+    static let mostKept = 50_000
 
     /// One connection, with one pair of keys.
     private final class Strand { var subscriber: Subscriber? }
@@ -42,6 +47,7 @@ final class VenueLink {
     /// Whose place was taken; it is let go of when nobody is in one of its calls.
     private var retired: Strand?
     private var handover: Timer?
+    private var kept = Ring<(at: Instant, frames: [[UInt8]])>(capacity: VenueLink.mostKept)
 
     init(
         _ context: MessagingContext, _ loop: EventLoop, _ address: Address, keys: KeyPair?,
@@ -79,7 +85,7 @@ final class VenueLink {
         let subscriber = try Subscriber(
             context, loop, endpoint: address.endpoint, security: security, options: options,
             onConnection: { [unowned self, unowned strand] in heard($0, on: strand) },
-            onMessage: { [unowned self] in handlers.frames($0) })
+            onMessage: { [unowned self, unowned strand] in received($0, on: strand) })
         do throws(MessagingError) {
             for prefix in handlers.subscriptions() { try subscriber.socket.subscribe(prefix) }
         } catch {
@@ -87,6 +93,14 @@ final class VenueLink {
         }
         strand.subscriber = subscriber
         return strand
+    }
+
+    private func received(_ frames: [[UInt8]], on strand: Strand) {
+        if strand === current {
+            handlers.frames(frames)
+        } else if strand === successor {
+            kept.append((loop.now, frames))
+        }
     }
 
     // MARK: - Other keys
@@ -127,6 +141,9 @@ final class VenueLink {
         guard let next = successor else { return }
         (retired, current, successor) = (current, next, nil)
         handover?.arm(at: loop.now)
+        let latest = kept.elements.filter { loop.now - $0.at <= VenueLink.memory }
+        kept = Ring(capacity: VenueLink.mostKept)
+        for message in latest { handlers.frames(message.frames) }
     }
 
     private func handOver() {
