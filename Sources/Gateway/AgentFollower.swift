@@ -88,7 +88,12 @@ final class AgentFollower {
     private func tellTrouble() {
         defer { toldTrouble = trouble }
         guard trouble != toldTrouble else { return }
-        guard let trouble else { return logger.event(.agentBack, "agent \(endpoint.publish) lets us in") }
+        guard let trouble else {
+            if subscriber?.isConnected ?? false {
+                logger.event(.agentBack, "agent \(endpoint.publish) lets us in")
+            }
+            return
+        }
         logger.event(.agentLost, "agent \(trouble): its word counts as unknown")
     }
 
