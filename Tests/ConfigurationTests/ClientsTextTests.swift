@@ -140,6 +140,38 @@ import Wire
         }
     }
 
+    @Test func `a cut or a changed byte anywhere stops neither the reader nor the change`() {
+        let bytes = Array(kept.utf8)
+        let client = AllowedClient(name: "desk", key: three, topics: ["md/quotes/"])
+        for place in stride(from: 0, to: bytes.count, by: 3) {
+            var texts = [Array(bytes[..<place])]
+            for byte in "\"'[]{}#=\\\n,x".utf8 {
+                var text = bytes
+                text[place] = byte
+                texts.append(text)
+            }
+            for text in texts {
+                // What is not refused is what was asked for; the others on the list stay as they were.
+                let text = String(decoding: text, as: UTF8.self)
+                guard let changed = try? with(client, in: text) else { continue }
+                let before = try? ClientsFile.parse(text, name: "clients.toml")
+                let after = try? ClientsFile.parse(changed, name: "clients.toml")
+                #expect(after?[three] == client)
+                #expect(
+                    after?.clients.filter { $0.name != "desk" }
+                        == before?.clients.filter { $0.name != "desk" })
+                _ = try? ClientsFile.text(text, without: "desk", name: "clients.toml")
+            }
+        }
+    }
+
+    @Test func `line ends of other systems are kept`() throws {
+        let text = "# a\r\n[[client]]\r\nname = \"a\"\r\nkey = \"\(one)\"\r\n"
+        #expect(
+            try with(AllowedClient(name: "a", key: two), in: text)
+                == "# a\r\n[[client]]\r\nname = \"a\"\r\nkey = \"\(two)\"\n")
+    }
+
     @Test func `a key of another client is refused`() {
         #expect {
             try with(AllowedClient(name: "x", key: one), in: kept)

@@ -21,6 +21,19 @@ import Testing
         #expect(!agentProblems(text).isEmpty)
     }
 
+    @Test(arguments: [
+        "client = 5", "client = [5]", "client = {}", "[[client]]\n[[client.key]]\na = 1",
+        "[[client]]\nkey = [1]",
+        "[[client]]\ntopics = {}", "[[client]]\ntopics = [[\"md/\"]]", "[[client]]\nname = \"\"\nkey = \"\"",
+        "[[client]]\nname = \"\\u001b\"", "[[client]]\noperate = 1979-05-27", "client.name = 1", "public = 1",
+    ])
+    func `is refused as a list of clients and as a key`(text: String) {
+        #expect(throws: ConfigurationError.self) { try ClientsFile.parse(text, name: "clients.toml") }
+        #expect(throws: ConfigurationError.self) {
+            try KeyFile.parse(text, name: "host.key", isPair: { _ in true })
+        }
+    }
+
     @Test func `deep nesting ends in an error`() {
         let deep = String(repeating: "[", count: 300) + String(repeating: "]", count: 300)
         #expect(!agentProblems("host = " + deep).isEmpty)
