@@ -21,6 +21,46 @@ import Testing
         #expect(!agentProblems(text).isEmpty)
     }
 
+    /// Texts over which the library ends the process, most of them found by fuzzing it.
+    @Test(arguments: [
+        ("[&", "a header without a name"), ("[\n", "a header without a name"),
+        ("[ \t\n", "a header without a name"),
+        ("[[\r\n", "a header without a name"), ("[[[a]]]", "a header without a name"),
+        ("[#", "a header without a name"), ("[=]", "a header without a name"),
+        ("[é]", "a header without a name"),
+        ("\u{FEFF}[&", "a header without a name"), (" [[ &", "a header without a name"),
+        ("a = [1, }", "a } that closes nothing"), ("a = {b = 2, c = [1,}21]", "a } that closes nothing"),
+        ("a = 1979-05-28T)7:00", "1979-05-28T)7:00: a value is a number, true, false, or text in quotes"),
+        ("a = 1979-05-27T'7:32:00'", "1979-05-27T: a value is"), ("a = [\n1,\n07:3x\n]", "07:3x: a value is"),
+        ("a = {b = 1, c = 1979-05-28T)7:00}", "1979-05-28T)7:00: a value is"),
+        ("a.b = -", "-: a value is"), ("a = tru", "tru: a value is"), ("host = fra-1", "fra-1: a value is"),
+        ("a = [\u{A0}]", ": a value is"), ("a = 1]\n[&", "a ] that closes nothing"),
+    ])
+    func `is refused before the library reads it`(text: String, advice: String) {
+        let problems = agentProblems(text)
+        #expect(
+            problems.count == 1 && problems[0].contains("syntax: ") && problems[0].contains(advice),
+            "\(problems)")
+    }
+
+    @Test(arguments: [
+        "1", "-1", "+1_000", "0x1F", "0o17", "0b101", "1.5", "-1.5e-3", "1E5", "inf", "-nan", "true",
+    ])
+    func `a value without quotes is left to its key`(value: String) {
+        let told = "agent.toml:1: nonsense: unknown key"
+        #expect(agentProblems("nonsense = \(value)")[0].hasPrefix(told))
+        #expect(agentProblems("nonsense = [\n\(value), # x\n[\(value)],{a=\(value)}]")[0].hasPrefix(told))
+    }
+
+    @Test(arguments: [
+        "", "+", "-", ".", "_1", "1_.", "1.", ".5", "1e", "1e+", "0x", "0xg", "0o8", "0b2", "infinity", "1-1",
+        "1:1",
+        "TRUE", "1é",
+    ])
+    func `what is no value without quotes is none`(word: String) {
+        #expect(!BareValue.isValue(Array(word.utf8)))
+    }
+
     @Test(arguments: [
         "client = 5", "client = [5]", "client = {}", "[[client]]\n[[client.key]]\na = 1",
         "[[client]]\nkey = [1]",
