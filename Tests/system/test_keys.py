@@ -5,6 +5,7 @@ import os
 import pwd
 import re
 import shutil
+import signal
 import stat
 import subprocess
 import threading
@@ -13,6 +14,8 @@ import unittest
 import zmq
 
 import harness
+from harness import Daemon, agent
+from test_agent_bus import QUIET
 from test_cli import tool
 
 KEY = re.compile(r"[0-9a-zA-Z][0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{39}")
@@ -420,6 +423,51 @@ class BeyondThisHost(Case):
         self.assertEqual(done.returncode, 69)
         self.doCleanups()
         self.assertEqual(self.heard, 0)
+
+
+class Daemons(Case):
+    def test_neither_starts_beyond_this_host_without_keys(self):
+        for program, section in (("holdfast-agent", "[bus]\npublish"), ("holdfast-gateway", "[downstream]\npublish")):
+            with self.subTest(program):
+                daemon = Daemon(self, program, f'[curve]\nkey = "@/host.key"\nclients = "@/clients.toml"\n{section} = '
+                                               '["tcp://*:5999"]\n')
+                daemon.start(ready=False)
+                self.assertEqual(daemon.wait_exit(), 78)
+                for word in (f"{program}.toml:5", "tcp://*:5999", "needs a key", "holdfast keygen", "holdfast authorize"):
+                    self.assertIn(word, daemon.log())
+
+    def test_a_reload_with_bad_keys_changes_nothing(self):
+        daemon = agent(self, QUIET)
+        with open(daemon.file) as file:
+            good = file.read()
+        key = os.path.join(daemon.folder, "host.key")
+        server = self.key("server.key")
+        for content, told in ((None, "no such file"), ('public = "x"\nsecret = "y"\n', "host.key:1: public: must be 40"),
+                              ("[&", "host.key:1: syntax"), ('secret = "', "host.key:1: syntax")):
+            with self.subTest(content):
+                if content is not None:
+                    with open(key, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+                        file.write(content)
+                daemon.configure(good + f'[curve]\nkey = "@/host.key"\n[[report_to]]\nendpoint = "tcp://192.0.2.9:1"\n'
+                                 f'server_key = "{server}"\n')
+                daemon.signal(signal.SIGHUP)
+                daemon.wait_told("RELOADING=1")
+                status = daemon.wait_told("READY=1")
+                self.assertTrue(any("refused" in line for line in status), status)
+                daemon.wait_log(told)
+        self.assertTrue(daemon.is_running())
+
+    def test_no_text_of_a_file_ends_a_daemon(self):
+        """Texts over which the TOML library would end the process."""
+        daemon = agent(self, QUIET)
+        for text in ("[&", "[\n", "[[[a]]]", "a = [1, }", "a = 1979-05-28T)7:00", "a = 1979-05-28T'"):
+            with self.subTest(text):
+                daemon.configure(text)
+                daemon.signal(signal.SIGHUP)
+                daemon.wait_told("RELOADING=1")
+                daemon.wait_told("READY=1")
+                self.assertTrue(daemon.is_running())
+        self.assertIn("syntax: ", daemon.log())
 
 
 if __name__ == "__main__":
