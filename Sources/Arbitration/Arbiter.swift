@@ -15,6 +15,8 @@ public struct Arbiter: Sendable {
     public internal(set) var epoch: UInt64 = 0
     /// The venue's session that the epoch belongs to.
     public internal(set) var session: UInt64 = 0
+    /// The number with which this arbiter's knowledge of the epoch begins: what is below was never seen here.
+    public internal(set) var first: UInt64 = 0
     /// The number that is delivered or told next; 0 until the channel has begun.
     public internal(set) var expected: UInt64 = 0
     /// The highest number known to exist, `expected` - 1 if nothing is missing.

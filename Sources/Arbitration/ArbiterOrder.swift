@@ -52,6 +52,7 @@ extension Arbiter {
     }
 
     mutating func start(at sequence: UInt64, at now: Instant) {
+        first = sequence
         expected = sequence
         highest = sequence &- 1
         history.restart(at: sequence)

@@ -8,7 +8,9 @@ final class ControlChannel {
     let publisher: FramePublisher
     private(set) var machine: ChannelMachine
     /// What goes into the headers.
-    var epoch: UInt64 = 0
+    private(set) var epoch: UInt64 = 0
+    /// Where this run's knowledge of the epoch begins; 0: nowhere yet, or topics are numbered each by itself.
+    private var first: UInt64 = 0
     /// On every frame of the channel.
     var flags: FrameFlags = []
     /// Worth saying even when all is well; for people.
@@ -59,12 +61,31 @@ final class ControlChannel {
             case .state(_, _, let path):
                 self.path = path
                 sendState(wall: wall)
-            case .heartbeat(_, let messages, let missing):
-                send(.heartbeat(published: messages, gaps: missing, interval: every), wall: wall)
+            case .heartbeat: sendHeartbeat(wall: wall)
             case .gap(let gap):
                 send(.gap(gap.range, reason(of: gap, isFailover), instrument: instrument), wall: wall)
             }
         }
+    }
+
+    /// The numbers of this epoch are known from `first` on, 0 where topics are numbered each by itself. It is
+    /// told before the first of them is published, so that a client can say what it missed before.
+    func begin(epoch: UInt64, first: UInt64, wall: WallTime) {
+        self.epoch = epoch
+        self.first = first
+        if first != 0 { sendHeartbeat(wall: wall) }
+    }
+
+    /// Where the channel stands: for a client that has just come.
+    func show(wall: WallTime) {
+        sendState(wall: wall)
+        sendHeartbeat(wall: wall)
+    }
+
+    private func sendHeartbeat(wall: WallTime) {
+        let body = ControlBody.heartbeat(
+            published: machine.messages, gaps: machine.missing, interval: every, first: first)
+        send(body, wall: wall)
     }
 
     /// Passes on how the paths are.
@@ -80,7 +101,7 @@ final class ControlChannel {
         }
     }
 
-    /// The state again: for a client that has just come, or because the remark is another one.
+    /// The state again, because the remark is another one.
     func sendState(wall: WallTime) {
         send(
             .state(

@@ -20,6 +20,8 @@ struct FeedSurroundings {
     let logger: Logger
     let limited: LimitedLog
     let controlEvery: Duration
+    /// The number of this run of the feed.
+    let run: UInt32
     /// Ours, for paths with a server key.
     let keys: KeyPair?
 }
@@ -38,6 +40,8 @@ final class Feed {
     private var armedAt: Instant?
     private var nextReport: Instant
     private var lastSwitch = ""
+    /// Sequences told as missing of which the journal knows.
+    private var loggedGaps: UInt64 = 0
 
     init(_ options: FeedOptions, index: UInt16, _ surroundings: FeedSurroundings) throws(BusError) {
         self.options = options
@@ -47,7 +51,7 @@ final class Feed {
         alarms = options.paths.map { _ in LossAlarm() }
         nextReport = now
         engine = EnginePlan(
-            options: options, index: index, controlEvery: surroundings.controlEvery,
+            options: options, index: index, run: surroundings.run, controlEvery: surroundings.controlEvery,
             sink: surroundings.downstream, log: Feed.log(options.subject, surroundings), now: now
         ).engine()
         do throws(SystemError) {
@@ -267,7 +271,20 @@ extension Feed {
             let loss = NamedValue("loss_ratio", .number(alarms[path].ratio))
             surroundings.health.sample(Sample(options.subject(ofPath: path), figures.values + [loss]))
         }
+        logGaps()
         reportAll()
+    }
+
+    /// One entry for all gaps of the last second, so that no number of them floods the journal or is hidden.
+    private func logGaps() {
+        let gaps = engine.channel.gaps
+        guard gaps > loggedGaps else { return }
+        let missing = gaps - loggedGaps
+        loggedGaps = gaps
+        surroundings.logger.event(
+            .gapTold,
+            "feed \(options.name): \(missing) sequences were lost on all paths and told as missing, \(gaps) so far",
+            ["subject": "\(options.subject)", "missing": "\(missing)"])
     }
 
     private func figures(of path: Int) -> PathFigures {

@@ -14,6 +14,8 @@ protocol FrameSink: AnyObject {
 struct EnginePlan {
     let options: FeedOptions
     let index: UInt16
+    /// Another number than any engine of this feed had before, in this run of the gateway or an earlier one.
+    let run: UInt32
     let controlEvery: Duration
     let sink: any FrameSink
     let log: EventLog

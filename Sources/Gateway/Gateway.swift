@@ -24,6 +24,9 @@ public final class Gateway {
     private let batch = DatagramBatch(slots: MulticastSource.slots)
     private let worker: Worker
     private var feeds: [String: Feed] = [:]
+    private let incarnation: Incarnation
+    /// How many feeds were opened; each is a run of its own.
+    private var opened: Int64 = 0
     private var agents: [AgentFollower] = []
 
     /// Opens everything and begins to work as soon as the loop runs.
@@ -41,6 +44,7 @@ public final class Gateway {
         self.context = context
         self.loop = loop
         self.logger = logger
+        self.incarnation = incarnation ?? Incarnation(startedAt: loop.wall)
         do throws(SystemError) {
             worker = try Worker(loop)
             limited = try LimitedLog(loop, logger)
@@ -58,7 +62,7 @@ public final class Gateway {
             log: limited)
         downstream.owner = self
         let book = HealthBook(
-            host: options.host ?? hostName(), incarnation: incarnation ?? Incarnation(startedAt: loop.wall),
+            host: options.host ?? hostName(), incarnation: self.incarnation,
             heartbeatEvery: options.bus.heartbeatEvery, expiresAfter: options.bus.expiresAfter,
             stateEvery: options.bus.stateEvery)
         health = try HealthBus(
@@ -140,11 +144,19 @@ public final class Gateway {
             let surroundings = FeedSurroundings(
                 context: context, loop: loop, batch: batch, worker: worker, downstream: downstream,
                 health: health, logger: logger, limited: limited,
-                controlEvery: options.controlEvery, keys: credentials?.keys)
+                controlEvery: options.controlEvery, run: nextRun(), keys: credentials?.keys)
             let opened = try Feed(feed, index: number, surroundings)
             feeds[feed.name] = opened
             replayHealth(to: opened)
         }
+    }
+
+    /// A number for one feed's frames until the feed is built anew: the low bits of the incarnation, counted on.
+    /// An incarnation is above the one before by the microseconds in between, which are more than feeds.
+    private func nextRun() -> UInt32 {
+        defer { opened += 1 }
+        let run = UInt32(truncatingIfNeeded: incarnation.number &+ opened)
+        return run == 0 ? 1 : run
     }
 
     private func followAgents() throws(BusError) {

@@ -26,7 +26,7 @@ final class MoldEngine: FeedEngine {
 
     init(_ plan: EnginePlan) {
         let options = plan.options
-        publisher = FramePublisher(feed: plan.index, sink: plan.sink)
+        publisher = FramePublisher(plan)
         control = ControlChannel(plan, numberedPerTopic: false, publisher: publisher)
         log = plan.log
         var limits = ArbiterOptions(paths: options.paths.count)
@@ -71,6 +71,10 @@ final class MoldEngine: FeedEngine {
         var arrival = Arrival(
             path: UInt8(truncatingIfNeeded: path), session: number(of: packet.session),
             sequence: packet.firstSequence, receivedAt: receivedAt)
+        // The arbiter begins with this word, too: what can be known from then on is told before anything else.
+        if !arbiter.hasBegun, arrival.sequence != 0, arrival.sequence != .max {
+            begin(epoch: arrival.session, first: arrival.sequence, at: now, wall: receivedAt)
+        }
         control.step(wall: receivedAt) { $0.heard(arrival.path, at: now) }
         switch packet.kind {
         case .data:
@@ -123,12 +127,19 @@ final class MoldEngine: FeedEngine {
         for slot in locates.indices { locates[slot] = -1 }
         hasDirectory = false
         clock.restart()
-        control.epoch = change.epoch
         control.flags = change.cause == .inferred ? [.epochInferred] : []
         remark()
         log(.epochBegan, "another session: sequences begin anew (\(change.cause.rawValue))")
         control.step(wall: wall) { $0.epochChanged(at: now) }
+        begin(epoch: arbiter.epoch, first: arbiter.first, at: now, wall: wall)
         control.sendState(wall: wall)
+    }
+
+    /// The numbers of an epoch begin here. Whoever joins a session in its middle has missed its directory, and
+    /// cannot name instruments before the venue repeats it.
+    private func begin(epoch: UInt64, first: UInt64, at now: Instant, wall: WallTime) {
+        control.begin(epoch: epoch, first: first, wall: wall)
+        control.step(wall: wall) { $0.directory(isKnown: first == 1, at: now) }
     }
 
     private func tell(_ divergence: Divergence) {
@@ -141,7 +152,6 @@ final class MoldEngine: FeedEngine {
     // MARK: - Publishing
 
     private func publish(_ bytes: ArraySlice<UInt8>, _ arrival: Arrival, epoch: UInt64, at now: Instant) {
-        if control.epoch != epoch { control.epoch = epoch }
         let (slot, sourceTime) = route(bytes, arrival, at: now)
         control.published(arrival.sequence, at: now, wall: arrival.receivedAt)
         guard let slot else { return }
@@ -165,7 +175,7 @@ final class MoldEngine: FeedEngine {
         do throws(MalformedInput) {
             let message = try ITCH50Message(bytes)
             return (
-                slot(for: message, at: now),
+                slot(for: message, at: now, wall: arrival.receivedAt),
                 clock.time(ofDay: message.timestamp, receivedAt: arrival.receivedAt)
             )
         } catch {
@@ -175,9 +185,9 @@ final class MoldEngine: FeedEngine {
     }
 
     /// Where a message goes. A directory message binds its locate first and goes to its own symbol.
-    private func slot(for message: ITCH50Message, at now: Instant) -> Int? {
+    private func slot(for message: ITCH50Message, at now: Instant, wall: WallTime) -> Int? {
         let locate = Int(message.locate)
-        if let symbol = message.directorySymbol { return bind(locate, to: symbol, at: now) }
+        if let symbol = message.directorySymbol { return bind(locate, to: symbol, at: now, wall: wall) }
         guard locate != 0 else { return noInstrument(at: now) }
         if locates[locate] >= 0 { return Int(locates[locate]) }
         let name = "#\(locate)"
@@ -188,7 +198,7 @@ final class MoldEngine: FeedEngine {
 
     private func noInstrument(at now: Instant) -> Int? { topics.intern([], at: now) { nil } }
 
-    private func bind(_ locate: Int, to symbol: ITCHSymbol, at now: Instant) -> Int? {
+    private func bind(_ locate: Int, to symbol: ITCHSymbol, at now: Instant, wall: WallTime) -> Int? {
         let name = symbol.description
         guard !name.isEmpty, let slot = topics.intern(Array(name.utf8)[...], at: now, instrument: { name })
         else {
@@ -198,6 +208,7 @@ final class MoldEngine: FeedEngine {
         if !hasDirectory {
             hasDirectory = true
             remark()
+            control.step(wall: wall) { $0.directory(isKnown: true, at: now) }
         }
         return slot
     }
@@ -238,7 +249,7 @@ final class MoldEngine: FeedEngine {
     /// A new client is shown where it stands.
     func granted(_ request: TopicRequest, at now: Instant, wall: WallTime) {
         switch request {
-        case .control: control.sendState(wall: wall)
+        case .control: control.show(wall: wall)
         case .data(_, .one(let name)): show(Array(name.utf8), at: now, wall: wall)
         case .data(_, .none): show([], at: now, wall: wall)
         case .data(_, .all): topics.wantAll(at: now)

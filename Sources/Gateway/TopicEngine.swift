@@ -18,7 +18,7 @@ final class TopicEngine: FeedEngine {
     private var isFailover = false
 
     init(_ plan: EnginePlan) {
-        publisher = FramePublisher(feed: plan.index, sink: plan.sink)
+        publisher = FramePublisher(plan)
         control = ControlChannel(plan, numberedPerTopic: true, publisher: publisher)
         log = plan.log
         var limits = TopicArbiterOptions(paths: plan.options.paths.count)
@@ -124,7 +124,7 @@ final class TopicEngine: FeedEngine {
     private func enter(_ topic: Int, _ change: EpochChange, at now: Instant, wall: WallTime) {
         topics.epochChanged(of: topic)
         guard control.epoch != change.epoch else { return }
-        control.epoch = change.epoch
+        control.begin(epoch: change.epoch, first: 0, wall: wall)
         log(.epochBegan, "another session: sequences begin anew (\(change.cause.rawValue))")
         control.step(wall: wall) { $0.epochChanged(at: now) }
         control.sendState(wall: wall)
@@ -133,7 +133,7 @@ final class TopicEngine: FeedEngine {
     private func publish(
         _ topic: Int, _ payload: ArraySlice<UInt8>, _ arrival: Arrival, epoch: UInt64, at now: Instant
     ) {
-        if control.epoch == 0 { control.epoch = epoch }
+        if control.epoch == 0 { control.begin(epoch: epoch, first: 0, wall: arrival.receivedAt) }
         control.published(arrival.sequence, at: now, wall: arrival.receivedAt)
         let previous = topics.published(topic, sequence: arrival.sequence, at: now)
         guard topics.isWanted(topic) else { return }
@@ -179,7 +179,7 @@ final class TopicEngine: FeedEngine {
     /// A new client is shown where it stands.
     func granted(_ request: TopicRequest, at now: Instant, wall: WallTime) {
         switch request {
-        case .control: control.sendState(wall: wall)
+        case .control: control.show(wall: wall)
         case .data(_, .one(let name)):
             let key = UpstreamName.topic(of: name)
             topics.want(key, at: now)

@@ -48,6 +48,9 @@ public enum JournalEvent: String, Sendable, CaseIterable {
     /// A subscription upstream, or a question to an agent, could not be sent.
     case upstreamFailed = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a19"
 
+    /// Sequences were told to clients as missing; with HOLDFAST_MISSING. At most one a second and feed, summed up.
+    case gapTold = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a1a"
+
     // MARK: Agents and collectors
     /// The gateway no longer hears an agent that it follows.
     case agentLost = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a20"
@@ -98,7 +101,8 @@ extension JournalEvent {
             .collectorConnected, .clientRemoved, .keysReloaded, .networkNewsLost:
             .notice
         case .restartNeeded, .clockNotSet, .incarnationNotKept, .switched, .pathNotReceiving,
-            .receiveBufferSmall, .subscriptionsUnconfirmed, .upstreamFailed, .agentLost, .collectorLost,
+            .receiveBufferSmall, .gapTold, .subscriptionsUnconfirmed, .upstreamFailed, .agentLost,
+            .collectorLost,
             .clientRefused, .subscriptionRefused, .requestRefused, .plaintextPublished, .plaintextReceived,
             .probeFailed, .watchedWithLess, .malformedInput, .droppedLog, .journalLost:
             .warning

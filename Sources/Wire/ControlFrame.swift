@@ -16,8 +16,10 @@ public enum GapReason: UInt8, Hashable, Sendable, CaseIterable {
 /// What a frame on `control/<feed>/<channel>/` says.
 public enum ControlBody: Hashable, Sendable {
     /// `published`: messages published on the channel; `gaps`: sequences told as missing, both since the
-    /// gateway started. `interval`: when the next heartbeat comes, at a resolution of 1 ms.
-    case heartbeat(published: UInt64, gaps: UInt64, interval: Duration)
+    /// gateway started. `interval`: when the next heartbeat comes, at a resolution of 1 ms. `first`: the
+    /// sequence with which this run's knowledge of the epoch begins; 0: nothing was heard yet, or topics are
+    /// numbered each by itself.
+    case heartbeat(published: UInt64, gaps: UInt64, interval: Duration, first: UInt64)
     /// These sequences will not come; `nil`: of the whole channel, otherwise of one instrument's topic.
     case gap(SequenceRange, GapReason, instrument: String?)
     /// The header's state holds from now; `path`: the active one, if there is one.
@@ -35,10 +37,11 @@ public enum ControlBody: Hashable, Sendable {
     public var bytes: [UInt8] {
         var writer = ByteWriter(capacity: 32)
         switch self {
-        case .heartbeat(let published, let gaps, let interval):
+        case .heartbeat(let published, let gaps, let interval, let first):
             writer.littleEndian(published)
             writer.littleEndian(gaps)
             writer.littleEndian(UInt32(clamping: interval.nanoseconds / 1_000_000))
+            writer.littleEndian(first)
         case .gap(let range, let reason, let instrument):
             writer.littleEndian(range.first)
             writer.littleEndian(range.last)
@@ -53,7 +56,8 @@ public enum ControlBody: Hashable, Sendable {
 }
 
 extension ControlBody {
-    /// Reads the body of a control frame of this kind; offsets in errors count from the body's first byte.
+    /// Reads the body of a control frame of this kind; offsets in errors count from the body's first byte. What
+    /// follows the fields that are known here is ignored: later versions may use it.
     public init(kind: FrameKind, parsing bytes: ArraySlice<UInt8>) throws(FrameError) {
         var reader = ByteReader(bytes)
         switch kind {
@@ -62,14 +66,15 @@ extension ControlBody {
         case .state: self = .state(path: try reader.shortText().nonEmpty, reason: try reader.shortText())
         case .data, .idle, .sync: throw FrameError(.kind(kind.rawValue), at: 0)
         }
-        guard reader.isAtEnd else { throw FrameError(.trailing(reader.count), at: reader.offset) }
     }
 
     private static func heartbeat(_ reader: inout ByteReader) throws(FrameError) -> ControlBody {
         do throws(EndOfBytes) {
             return .heartbeat(
                 published: try reader.littleEndian(UInt64.self), gaps: try reader.littleEndian(UInt64.self),
-                interval: .milliseconds(try reader.littleEndian(UInt32.self)))
+                interval: .milliseconds(try reader.littleEndian(UInt32.self)),
+                // Gateways before this field ended here.
+                first: reader.isAtEnd ? 0 : try reader.littleEndian(UInt64.self))
         } catch {
             throw FrameError(error)
         }

@@ -132,6 +132,7 @@ extension FrameHeader {
             feed: UInt16(truncatingIfNeeded: words[0] >> 32),
             channel: UInt16(truncatingIfNeeded: words[0] >> 48), epoch: words[1], sequence: words[2],
             previous: words[3], path: path == .max ? nil : path, state: state,
+            run: UInt32(truncatingIfNeeded: words[4] >> 32),
             sourceTime: source == 0 ? nil : WallTime(nanoseconds: source),
             receiveTime: WallTime(nanoseconds: Int64(bitPattern: words[6])))
     }

@@ -68,6 +68,8 @@ public struct FrameHeader: Hashable, Sendable {
     /// The index of the path that delivered the message, 0 to 254.
     public var path: UInt8?
     public var state: ChannelState
+    /// Which run of the gateway, and of the feed in it, made the frame; 0: it does not say. Runs have no order.
+    public var run: UInt32
     /// When the venue sent it; `nil`: the venue does not say.
     public var sourceTime: WallTime?
     /// When it reached the gateway, or when the gateway made it.
@@ -75,7 +77,7 @@ public struct FrameHeader: Hashable, Sendable {
 
     public init(
         kind: FrameKind, flags: FrameFlags = [], feed: UInt16, channel: UInt16, epoch: UInt64,
-        sequence: UInt64, previous: UInt64 = 0, path: UInt8? = nil, state: ChannelState,
+        sequence: UInt64, previous: UInt64 = 0, path: UInt8? = nil, state: ChannelState, run: UInt32 = 0,
         sourceTime: WallTime? = nil, receiveTime: WallTime
     ) {
         self.kind = kind
@@ -87,6 +89,7 @@ public struct FrameHeader: Hashable, Sendable {
         self.previous = previous
         self.path = path
         self.state = state
+        self.run = run
         self.sourceTime = sourceTime
         self.receiveTime = receiveTime
     }
@@ -106,7 +109,7 @@ extension FrameHeader {
         let identity =
             UInt64(FrameHeader.version) | UInt64(kind.rawValue) << 8 | UInt64(flags.rawValue) << 16
             | UInt64(feed) << 32 | UInt64(channel) << 48
-        let delivery = UInt64(path ?? .max) | UInt64(state.rawValue) << 8
+        let delivery = UInt64(path ?? .max) | UInt64(state.rawValue) << 8 | UInt64(run) << 32
         let words = (
             identity.littleEndian, epoch.littleEndian, sequence.littleEndian, previous.littleEndian,
             delivery.littleEndian, (sourceTime?.nanoseconds ?? 0).littleEndian,

@@ -1,8 +1,7 @@
 // What each message of the health bus carries: who says it, in which run, after which change, and when.
 public import Basics
 
-/// One run of one publisher. A later run compares greater, as long as the wall clock is not set back beyond
-/// the earlier start.
+/// One run of one publisher. A later run compares greater; `RunNumber` sees to it.
 public struct Incarnation: Hashable, Comparable, Sendable, CustomStringConvertible {
     /// From 0, below 2^53.
     public let number: Int64

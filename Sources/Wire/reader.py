@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 HEADER = struct.Struct("<BBHHHQQQBBHIqq")
 FIELDS = ("version kind flags feed channel epoch sequence previous path state "
-          "reserved_1 reserved_2 source_time receive_time").split()
+          "reserved run source_time receive_time").split()
 KINDS = {1: "data", 2: "idle", 3: "heartbeat", 4: "gap", 5: "state", 6: "sync"}
 STATES = {1: "live", 2: "recovering", 3: "stale", 4: "closed"}
 FLAGS = ("recovering", "stale", "late", "epoch_inferred", "numbered_per_topic", "unresolved")
@@ -22,7 +22,7 @@ def read(frame):
     if not nul or not topic.endswith(b"/") or len(rest) < HEADER.size:
         raise ValueError("no topic, NUL and header of 56 bytes")
     header = dict(zip(FIELDS, HEADER.unpack_from(rest)))
-    del header["reserved_1"], header["reserved_2"]
+    del header["reserved"]
     if header["version"] != 1 or header["kind"] not in KINDS or header["state"] not in STATES:
         raise ValueError("version %(version)d, kind %(kind)d, state %(state)d" % header)
     header["kind"], header["state"] = KINDS[header["kind"]], STATES[header["state"]]
@@ -38,7 +38,7 @@ def names(topic):
 
 
 def control(header, body):
-    """What the body of a heartbeat, gap or state says; None for other kinds."""
+    """What the body of a heartbeat, gap or state says; None for other kinds. More than that is ignored."""
     def text(at):
         end = at + 1 + body[at]
         if end > len(body):
@@ -46,7 +46,9 @@ def control(header, body):
         return body[at + 1:end].decode() or None, end
     try:
         if header["kind"] == "heartbeat":
-            return dict(zip(("published", "gaps", "interval_ms"), struct.unpack("<QQI", body)))
+            told = dict(zip(("published", "gaps", "interval_ms"), struct.unpack_from("<QQI", body)))
+            told["first"] = struct.unpack_from("<Q", body, 20)[0] if len(body) > 20 else 0
+            return told
         if header["kind"] == "gap":
             first, last, reason = struct.unpack_from("<QQB", body)
             return {"first": first, "last": last, "reason": REASONS[reason], "instrument": text(17)[0]}
@@ -56,6 +58,113 @@ def control(header, body):
     except (struct.error, KeyError, IndexError) as error:
         raise ValueError("the body is not that of a %s: %r" % (header["kind"], error)) from None
     return None
+
+
+class Position:
+    """Where a client of one gateway stands, by the rules of README.md. Give it every frame, in order:
+
+        is_new, missing = position.take(topic, header, control(header, body))
+        for instrument, first, last, why in missing: ...
+
+    `is_new` is false for data that an earlier frame has brought. `instrument` is None where sequences of the
+    channel are meant, `last` is None where nobody knows the end. `why`: "told" by a gap, "restart" while no
+    gateway was there, "own" what was published and did not get here.
+    """
+
+    EPOCHS = 8  # of a channel or a topic that are remembered
+
+    def __init__(self):
+        self.spaces = {}  # what has sequences of its own, a channel or a topic -> Space
+        self.last = {}    # topic of a channel -> (epoch, sequence)
+
+    def take(self, topic, header, told=None):
+        kind, epoch, per_topic = header["kind"], header["epoch"], "numbered_per_topic" in header["flags"]
+        if kind == "sync" or not epoch:
+            return False, []
+        feed, name = names(topic)[1:3]
+        if per_topic and kind not in ("data", "idle", "gap"):
+            return False, []
+        if per_topic:
+            name = told["instrument"] if kind == "gap" else name
+            return self.spaces.setdefault((feed, name), Space()).topic(name, header, told)
+        space = self.spaces.setdefault((feed, header["channel"]), Space())
+        missing = space.channel(header, told)
+        if kind not in ("data", "idle"):
+            return False, missing
+        floor, first = space.runs[header["run"], epoch]
+        known, last = self.last.get(topic, (None, 0))
+        last = max(last, floor) if known == epoch else max(floor, space.joined.get(epoch, 0))
+        if header["previous"] > last:
+            missing.append((name, max(last + 1, first), header["previous"], "own"))
+        is_new = header["sequence"] > (last if known == epoch else floor)
+        self.last[topic] = epoch, max(header["sequence"], last if known == epoch else 0)
+        return kind == "data" and is_new, missing
+
+    def joined(self, feed):
+        """Call it after subscribing to further topics: what was published on them before is not missed."""
+        for (name, _), space in self.spaces.items():
+            if name == feed:
+                space.joined = dict(space.tops)
+
+
+class Space:
+    """One sequence of numbers: what is the highest one of each epoch, and what each run of the gateway knows."""
+
+    def __init__(self):
+        self.tops = {}    # epoch -> the highest sequence that was received or told
+        self.runs = {}    # (run, epoch) -> [the top when it was first heard, where its knowledge begins]
+        self.run = None   # the last one that was heard
+        self.joined = {}  # epoch -> what came before was before our time
+
+    def enter(self, header):
+        """Notes a run that was not heard before; returns what is missing of a session that ended meanwhile."""
+        run, epoch = header["run"], header["epoch"]
+        if (run, epoch) in self.runs:
+            return []
+        is_restart = bool(self.runs) and all(known != run for known, _ in self.runs)
+        ended = list(self.tops.values())[-1:] if is_restart and epoch not in self.tops else []
+        # Who has just come misses nothing; `first` is then no news.
+        self.runs[run, epoch] = [self.tops.get(epoch, 0), 0 if self.tops else 1]
+        self.joined = self.joined or {epoch: header["sequence"]}
+        self.bound(self.runs)
+        return [(top + 1, None, "restart") for top in ended]
+
+    def reach(self, epoch, sequence):
+        self.tops[epoch] = max(sequence, self.tops.get(epoch, 0))
+        self.bound(self.tops)
+
+    @staticmethod
+    def bound(table):
+        while len(table) > Position.EPOCHS:
+            del table[next(iter(table))]
+
+    def channel(self, header, told):
+        missing = self.enter(header)
+        state = self.runs[header["run"], header["epoch"]]
+        floor, first, last, why = state[0], 1, 0, "told"
+        if header["kind"] == "heartbeat" and told["first"] and not state[1]:
+            state[1], last, why = told["first"], told["first"] - 1, "restart"
+        elif header["kind"] == "gap":
+            first, last = told["first"], told["last"]
+        if max(first, floor + 1) <= last:
+            missing.append((max(first, floor + 1), last, why))
+        self.reach(header["epoch"], last if header["kind"] == "gap" else header["sequence"])
+        return [(None, *words) for words in missing]
+
+    def topic(self, name, header, told):
+        is_known, is_other = bool(self.tops), header["run"] != self.run
+        self.run, missing = header["run"], self.enter(header)
+        kind, epoch = header["kind"], header["epoch"]
+        top = self.tops.get(epoch, 0)
+        if kind == "gap":
+            first, last, why = told["first"], told["last"], "told"
+        else:
+            first, last = 1, header["sequence"] - (kind == "data")
+            why = "restart" if is_other or not header["previous"] else "own"
+        if is_known and max(first, top + 1) <= last:
+            missing.append((max(first, top + 1), last, why))
+        self.reach(epoch, max(last, header["sequence"]))
+        return kind == "data" and header["sequence"] > top, [(name, *words) for words in missing]
 
 
 def main(path):

@@ -52,7 +52,8 @@ final class Recorder: FrameSink {
 
     private static func control(_ body: ControlBody, _ header: FrameHeader) -> String {
         switch body {
-        case .heartbeat(let published, let gaps, _): "heartbeat \(published) \(gaps) \(header.state)"
+        case .heartbeat(let published, let gaps, _, let first):
+            "heartbeat \(published) \(gaps) \(header.state)\(first == 0 ? "" : " from \(first)")"
         case .gap(let range, let reason, let instrument):
             "gap \(range.first)-\(range.last) \(reason)\(instrument.map { " of \($0)" } ?? "")"
         case .state(let path, let reason): "state \(header.state) \(path ?? "-"): \(reason)"
@@ -126,7 +127,7 @@ final class Bench {
         options.freshness = .seconds(1)
         options.paths = [FeedPathOptions(name: "A"), FeedPathOptions(name: "B")]
         engine = EnginePlan(
-            options: options, index: 3, controlEvery: .seconds(100), sink: recorder, log: { _, _ in },
+            options: options, index: 3, run: 7, controlEvery: .seconds(100), sink: recorder, log: { _, _ in },
             now: ms(0)
         ).engine()
         let isHotHot = policy == .hotHot

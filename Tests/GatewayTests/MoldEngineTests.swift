@@ -15,19 +15,47 @@ import Wire
         let bench = Bench(.moldUDP64, .hotHot)
         #expect(
             bench.receive(venue.packet(1, [venue.directory(5, "AAPL"), venue.delete(5)]), on: 0, at: 1) == [
-                "state live -: no directory yet", "md/itch/AAPL/ 1 after 0", "md/itch/AAPL/ 2 after 1",
+                "heartbeat 0 0 recovering from 1", "state live -: no directory yet",
+                "md/itch/AAPL/ 1 after 0", "md/itch/AAPL/ 2 after 1",
             ])
     }
 
     @Test func `without a directory the instrument is its number and flagged`() {
         let bench = Bench(.moldUDP64, .hotHot)
-        #expect(
-            bench.receive(venue.packet(100, [venue.delete(117), venue.delete(0)]), on: 0, at: 1).dropFirst()
-                == [
-                    "md/itch/%23117/ 100 after 0 unresolved", "md/itch/*/ 101 after 0",
-                ])
+        let lines = bench.receive(venue.packet(1, [venue.delete(117), venue.delete(0)]), on: 0, at: 1)
+        #expect(lines.suffix(2) == ["md/itch/%23117/ 1 after 0 unresolved", "md/itch/*/ 2 after 0"])
         #expect(bench.engine.channel.unresolved == 1)
         #expect(bench.engine.channel.reason == "no directory yet")
+    }
+
+    @Test func `who joins a session in its middle says where, and recovers until the directory is repeated`()
+    {
+        let bench = Bench(.moldUDP64, .hotHot)
+        #expect(
+            bench.receive(venue.packet(100, [venue.delete(117)]), on: 0, at: 1) == [
+                "heartbeat 0 0 recovering from 100", "state recovering -: no directory",
+                "md/itch/%23117/ 100 after 0 recovering unresolved",
+            ])
+        #expect(
+            bench.receive(venue.packet(101, [venue.directory(117, "X"), venue.delete(117)]), on: 0, at: 2)
+                == ["state live -: ", "md/itch/X/ 101 after 0", "md/itch/X/ 102 after 101"])
+    }
+
+    @Test func `where a run begins is told to each who subscribes, and each frame says whose it is`() {
+        let bench = Bench(.moldUDP64, .hotHot)
+        _ = bench.receive(venue.packet(100, [venue.delete(117)]), on: 0, at: 1)
+        bench.engine.granted(.control(feed: "itch", channel: nil), at: ms(2), wall: wall(2))
+        #expect(
+            bench.recorder.take() == [
+                "state recovering -: no directory", "heartbeat 1 0 recovering from 100",
+            ])
+        #expect(bench.recorder.frames.allSatisfy { $0.header.run == 7 })
+    }
+
+    @Test func `a heartbeat of the venue's says where a run begins, too`() {
+        let bench = Bench(.moldUDP64, .hotHot)
+        let beat = MoldUDP64PacketBuilder.heartbeat(session: venue.session, next: 55)
+        #expect(bench.receive(beat, on: 0, at: 1).first == "heartbeat 0 0 recovering from 55")
     }
 
     @Test func `what one path loses the other one fills`() {
@@ -118,7 +146,8 @@ import Wire
         bench.engine.granted(.data(feed: "itch", .one("X")), at: ms(1), wall: wall(1))
         bench.engine.granted(.data(feed: "itch", .one("Y")), at: ms(1), wall: wall(1))
         bench.engine.granted(.control(feed: "itch", channel: nil), at: ms(1), wall: wall(1))
-        #expect(bench.recorder.take() == ["md/itch/X/ idle 1", "state live -: "])
+        #expect(
+            bench.recorder.take() == ["md/itch/X/ idle 1", "state live -: ", "heartbeat 1 0 live from 1"])
     }
 
     @Test func `packets that are none are counted by name and prove nothing`() {

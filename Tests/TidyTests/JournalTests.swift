@@ -87,7 +87,8 @@ import Testing
         let everywhere: Set = ["HOLDFAST_HOST", "HOLDFAST_INCARNATION"]
         let given: [String: Set<String>] = [
             "stateChanged": ["SUBJECT", "STATUS", "REASON"], "noLongerWatched": ["SUBJECT"],
-            "switched": ["FEED"], "epochBegan": ["FEED"], "feedHeld": ["FEED"], "feedReleased": ["FEED"],
+            "switched": ["FEED"], "epochBegan": ["FEED"], "gapTold": ["FEED", "MISSING"],
+            "feedHeld": ["FEED"], "feedReleased": ["FEED"],
             "subjectMuted": ["FEED"], "subjectUnmuted": ["FEED"], "copiesDiffer": ["FEED"],
             "pathNotReceiving": ["SUBJECT"], "pathReceivingAgain": ["SUBJECT"],
             "receiveBufferSmall": ["SUBJECT"], "subscriptionsUnconfirmed": ["SUBJECT"],

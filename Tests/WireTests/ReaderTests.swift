@@ -62,7 +62,8 @@ struct ReaderTests {
         let header = FrameHeader(
             kind: .data, flags: [.recovering, .stale, .late, .epochInferred, .numberedPerTopic, .unresolved],
             feed: .max, channel: .max, epoch: .max, sequence: .max - 1, previous: .max - 2, path: 254,
-            state: .closed, sourceTime: WallTime(nanoseconds: .min), receiveTime: WallTime(nanoseconds: .max))
+            state: .closed, run: .max - 3, sourceTime: WallTime(nanoseconds: .min),
+            receiveTime: WallTime(nanoseconds: .max))
         let topic = Topic.marketData(feed: "e/u", instrument: "Ä *")
         let lines = try PythonReader.read([ReaderTests.frame(topic, header, [0, 255])])
         #expect(
@@ -71,7 +72,7 @@ struct ReaderTests {
                     + #""flags":["recovering","stale","late","epoch_inferred","numbered_per_topic","#
                     + #""unresolved"],"feed":65535,"channel":65535,"epoch":18446744073709551615,"#
                     + #""sequence":18446744073709551614,"previous":18446744073709551613,"path":254,"#
-                    + #""state":"closed","source_time":-9223372036854775808,"#
+                    + #""state":"closed","run":4294967292,"source_time":-9223372036854775808,"#
                     + #""receive_time":9223372036854775807,"body":"00ff"}"#
             ])
     }
@@ -79,14 +80,15 @@ struct ReaderTests {
     /// Frames of each kind, and what the reader must say of their bodies.
     static let bodies: [(Topic, FrameKind, [UInt8], String)] = {
         let topic = Topic.control(feed: "itch", channel: 3)
-        let heartbeat = ControlBody.heartbeat(published: 1 << 60, gaps: 7, interval: .milliseconds(100))
+        let heartbeat = ControlBody.heartbeat(
+            published: 1 << 60, gaps: 7, interval: .milliseconds(100), first: 5)
         let gap = ControlBody.gap(SequenceRange(5, .max), .sessionChange, instrument: "ÄPFEL")
         let wholeGap = ControlBody.gap(SequenceRange(5, 5), .upstream, instrument: nil)
         let state = ControlBody.state(path: "A", reason: "silent for 300 ms")
         return [
             (
                 topic, .heartbeat, heartbeat.bytes,
-                #"{"published":1152921504606846976,"gaps":7,"interval_ms":100}"#
+                #"{"published":1152921504606846976,"gaps":7,"interval_ms":100,"first":5}"#
             ),
             (
                 topic, .gap, gap.bytes,
@@ -120,7 +122,7 @@ struct ReaderTests {
             #expect(
                 line == #"{"topic":"\#(topic)","names":\#(names),"version":1,"kind":"\#(kind)","flags":[],"#
                     + #""feed":1,"channel":3,"epoch":9,"sequence":12,"previous":12,"path":null,"#
-                    + #""state":"live","source_time":null,"receive_time":5,\#(end)}"#)
+                    + #""state":"live","run":0,"source_time":null,"receive_time":5,\#(end)}"#)
         }
     }
 
@@ -144,23 +146,82 @@ struct ReaderTests {
         #expect(lines.allSatisfy { $0.hasPrefix(#"{"error":"#) })
     }
 
-    @Test func `the document's example notices its own losses`() throws {
+    /// What the document's example says of these frames; each is written as arguments of `frame`.
+    private static func example(_ frames: String, _ definition: String) throws -> [String] {
         let document = URL(filePath: PythonReader.path).deletingLastPathComponent().appending(
             path: "README.md")
         let blocks = try String(contentsOf: document, encoding: .utf8).components(separatedBy: "```")
         let example = try #require(blocks.first { $0.hasPrefix("python\nfrom reader import") }).dropFirst(6)
         let script = """
 
+            import struct
             from reader import HEADER
-            def frame(kind, sequence, previous, epoch=1):
-                header = HEADER.pack(1, kind, 0, 0, 0, epoch, sequence, previous, 0, 1, 0, 0, 0, 0)
-                return b"md/f/A/\\0" + header + (b"x" if kind == 1 else b"")
-            for words in ((1, 5, 0), (1, 9, 5), (1, 9, 5), (1, 8, 5), (2, 9, 9), (1, 15, 12), (2, 20, 20),
-                          (1, 21, 20), (1, 30, 0), (1, 1, 0, 2)):
-                print((received(frame(*words)) or ("nothing",))[0])
+            \(definition)
+            for words in (\(frames)):
+                said = [" ".join(map(str, news[1:] if news[0] == "missing" else news[:3:2]))
+                        for news in received(frame(*words)) if news[0] in ("missing", "data")]
+                print(", ".join(said) or "nothing")
             """
-        let output = try PythonReader.run(["python3", "-c", example + script])
-        let expected = "data data nothing nothing nothing lost lost data lost data"
-        #expect(output.split(separator: "\n").joined(separator: " ") == expected)
+        return try PythonReader.run(["python3", "-c", example + script]).split(separator: "\n").map(
+            String.init)
+    }
+
+    private static let channel = """
+        def frame(kind, sequence, previous=0, run=1, epoch=1, topic="md/f/A/", first=0):
+            header = HEADER.pack(1, kind, 0, 0, 0, epoch, sequence, previous, 0, 1, 0, run, 0, 0)
+            body = {1: b"x", 2: b"", 3: struct.pack("<QQIQ", 0, 0, 100, first),
+                    4: struct.pack("<QQBB", sequence, first, 1, 0)}[kind]
+            return (topic if kind < 3 else "control/f/0/").encode() + b"\\0" + header + body
+        """
+
+    @Test func `the document's example notices its own losses`() throws {
+        let said = try Self.example(
+            """
+            (1, 5), (1, 9, 5), (1, 9, 5), (1, 8, 5), (2, 9, 9), (1, 15, 12), (2, 20, 20), (1, 21, 20),
+            (4, 22, 0, 1, 1, "", 25), (1, 30), (1, 1, 0, 1, 2)
+            """, Self.channel)
+        #expect(
+            said == [
+                "data 5", "data 9", "nothing", "nothing", "nothing", "A 10 12 own, data 15", "A 16 20 own",
+                "data 21", "None 22 25 told", "data 30", "data 1",
+            ])
+    }
+
+    @Test func `the document's example knows what it missed while the gateway was restarted`() throws {
+        let said = try Self.example(
+            """
+            (3, 0, 0, 1, 1, "", 4), (1, 5), (1, 6, 0, 1, 1, "md/f/B/"), (3, 8, 0, 1, 1, "", 4),
+            (3, 0, 0, 2, 0), (3, 0, 0, 2, 1, "", 12), (1, 12, 0, 2), (3, 12, 0, 2, 1, "", 12),
+            (1, 15, 13, 2, 1, "md/f/B/"),
+            (1, 13, 0, 3), (3, 13, 0, 3, 1, "", 11), (1, 16, 13, 3),
+            (3, 0, 0, 4, 2, "", 3), (1, 3, 0, 4, 2)
+            """, Self.channel)
+        #expect(
+            said == [
+                "nothing", "data 5", "data 6", "nothing",
+                "nothing", "None 9 11 restart", "data 12", "nothing",
+                "B 12 13 own, data 15",
+                "nothing", "nothing", "data 16",
+                "None 17 None restart, None 1 2 restart", "data 3",
+            ])
+    }
+
+    @Test func `where topics are numbered, each topic's own sequence shows what a restart cost`() throws {
+        let said = try Self.example(
+            """
+            (1, 5), (1, 6, 5), (2, 8, 8), (2, 8, 8, 2), (1, 11, 0, 2), (2, 12, 12, 3), (1, 12, 0, 3),
+            (4, 13, 0, 3, 1, "", 14), (1, 15, 0, 3), (1, 3, 0, 4, 2)
+            """,
+            """
+            def frame(kind, sequence, previous=0, run=1, epoch=1, topic="", first=0):
+                header = HEADER.pack(1, kind, 16, 0, 0, epoch, sequence if kind < 3 else 0, previous, 0, 1, 0, run, 0, 0)
+                body = {1: b"x", 2: b"", 4: struct.pack("<QQBB", sequence, first, 1, 1) + b"A"}[kind]
+                return (b"md/f/A/" if kind < 3 else b"control/f/0/") + b"\\0" + header + body
+            """)
+        #expect(
+            said == [
+                "data 5", "data 6", "A 7 8 own", "nothing", "A 9 10 restart, data 11", "A 12 12 restart",
+                "nothing", "A 13 14 told", "data 15", "A 16 None restart, A 1 2 restart, data 3",
+            ])
     }
 }

@@ -39,6 +39,7 @@ class Strategy:
     def __init__(self, settings):
         self.context = zmq.Context()
         self.poller = zmq.Poller()
+        self.position, self.runs = reader.Position(), {}  # topic -> the run of the gateway that delivered last
         self.counts = {"itch": itch_count, "quotes": quote_count}
         self.ledgers = {
             feed["name"]: FeedLedger(feed["name"], feed["policy"], feed["per_topic"], feed["freshness_s"])
@@ -88,7 +89,13 @@ class Strategy:
         parts = reader.names(topic)
         ledger, kind = self.ledgers[parts[1]], header["kind"]
         told = reader.control(header, body)
-        if kind == "data":
+        is_new, missing = self.position.take(topic, header, told)
+        for instrument, first, last, why in missing:
+            if why == "restart" and last is not None:
+                ledger.gap(first, last, instrument or "")
+                say(event="gap", feed=parts[1], at=at, first=first, last=last, reason=why, instrument=instrument)
+        if kind == "data" and (is_new or header["run"] == self.runs.get(topic)):  # another run may repeat some
+            self.runs[topic] = header["run"]
             ledger.data(parts[2], self.counts[parts[1]](body), header, at, time.time_ns())
         elif kind == "gap":
             ledger.gap(told["first"], told["last"], told["instrument"] or "")
