@@ -200,7 +200,7 @@ public final class Gateway {
         let (old, oldKeys) = (options, credentials?.keys)
         options = new
         credentials = newCredentials
-        authenticator?.renew(newCredentials)
+        if let newCredentials { authenticator?.renew(newCredentials) }
         let kept = Set(new.feeds.filter { old.feeds.contains($0) }.map(\.name))
         for (name, feed) in feeds where !kept.contains(name) {
             feed.close()

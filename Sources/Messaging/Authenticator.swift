@@ -51,11 +51,9 @@ public final class Authenticator {
     public var malformed: UInt64 { admission.malformed }
 
     /// Takes over other keys and another list. Clients that are no longer on the list are hung up on, and where our
-    /// own key is another one, endpoints are bound anew with it; nothing else loses its connection. Without
-    /// credentials nobody is let in any more.
-    public func renew(_ new: Credentials?) {
+    /// own key is another one, endpoints are bound anew with it; nothing else loses its connection.
+    public func renew(_ new: Credentials) {
         let old = credentials
-        let new = new ?? Credentials(keys: old.keys)
         guard new != old else { return }
         credentials = new
         admission.allowed = new.allowed

@@ -91,9 +91,8 @@ public final class Collector {
         }
     }
 
-    func rekey(_ keys: KeyPair?) {
-        guard let serverKey = address.serverKey, let keys else { return }
-        connection?.reconnect(.client(keys, of: serverKey))
+    func rekey(_ keys: KeyPair) {
+        if let serverKey = address.serverKey { connection?.reconnect(.client(keys, of: serverKey)) }
     }
 
     // MARK: - The connection

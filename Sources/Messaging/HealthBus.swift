@@ -118,7 +118,7 @@ public final class HealthBus {
     }
 
     /// Our keys are others from now on.
-    public func rekey(_ keys: KeyPair?) {
+    public func rekey(_ keys: KeyPair) {
         for collector in collectors { collector.rekey(keys) }
     }
 

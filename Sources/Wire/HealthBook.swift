@@ -118,7 +118,7 @@ extension HealthBook {
     /// own number, and a `sync/<nonce>/` is echoed.
     public mutating func subscribed(to prefix: some Collection<UInt8>, wall: WallTime) -> [Action] {
         if case .sync(let nonce)? = try? Topic(parsing: prefix) {
-            let message = SyncMessage(stamp: stamp(wall), nonce: nonce)
+            let message = SyncMessage(stamp: stamp(wall), nonce: nonce, subjects: subjects)
             return [.publish(topic: message.topic.text, payload: message.json)]
         }
         return subjects.compactMap { entries[$0] }.filter { $0.topic.utf8.starts(with: prefix) }.map {

@@ -35,18 +35,29 @@ public struct SampleMessage: Hashable, Sendable {
 public struct SyncMessage: Hashable, Sendable {
     public var stamp: Stamp
     public var nonce: String
+    /// All subjects that the publisher has now: who cannot ask for the status forgets the others.
+    public var subjects: [Subject]
 
-    public init(stamp: Stamp, nonce: String) {
+    public init(stamp: Stamp, nonce: String, subjects: [Subject] = []) {
         self.stamp = stamp
         self.nonce = nonce
+        self.subjects = subjects
     }
 
     public var topic: Topic { .sync(nonce: nonce) }
 
-    public var json: JSON { .object(stamp.members + [JSON.Member("sync", .string(nonce))]) }
+    public var json: JSON {
+        let names = subjects.map { JSON.string($0.description) }
+        return .object(
+            stamp.members + [JSON.Member("sync", .string(nonce)), JSON.Member("subjects", .array(names))])
+    }
 
+    /// Subjects of a kind that it does not know are left out.
     public init(json: JSON) throws(WireError) {
         let fields = try Fields(json)
-        self.init(stamp: try Stamp(fields), nonce: try fields.name("sync"))
+        let names = json["subjects"]?.array ?? []
+        self.init(
+            stamp: try Stamp(fields), nonce: try fields.name("sync"),
+            subjects: names.compactMap { $0.string.flatMap { Subject(parsing: $0) } })
     }
 }

@@ -193,15 +193,21 @@ struct BookDialogue {
         #expect(repeats("sync/") == [])
     }
 
-    @Test func `a sync marker echoes its nonce`() throws {
+    @Test func `a sync marker echoes its nonce and names the subjects that there are`() throws {
         var dialogue = BookDialogue()
+        _ = dialogue.report(nic, .ok)
+        _ = dialogue.report(path, .ok)
+        _ = dialogue.book.forget(nic, wall: dialogue.wall)
         let actions = dialogue.book.subscribed(to: "sync/a%2F1/".utf8, wall: dialogue.wall)
         guard case .publish(let topic, let payload)? = actions.first else {
             Issue.record("nothing published")
             return
         }
         #expect(topic == "sync/a%2F1/")
-        #expect(try SyncMessage(json: payload).nonce == "a/1")
+        let marker = try SyncMessage(json: payload)
+        #expect(marker.nonce == "a/1")
+        #expect(marker.subjects == [path])
+        #expect(marker.stamp.change == 3)
     }
 
     @Test func `heartbeats come on time with the count and the worst`() throws {

@@ -193,6 +193,59 @@ def cost(options):
         yield [*memory(daemon.child.pid), used]
 
 
+def strangers(options):
+    """10,000 connections a minute by strangers while a client follows every change of a NIC that flaps: percent of a
+    core before and meanwhile, the most resident MiB, changes that the client missed."""
+    with Stage() as stage:
+        case = curve_tests.Access()
+        stage.addCleanup(case.doCleanups)
+        case.setUp()
+        keys = curve_tests.Keys()
+        case.authorize("screen", keys)
+        harness.veth(case.near, "flap0", case.out, "peer", 3)
+        case.daemon.configure(curve_tests.AGENT.replace(
+            "discover = false\n", 'discover = false\ninclude = ["flap0"]\nflap_count = 100000\n', 1))
+        daemon = case.daemon.start().child
+        client = case.join(keys)
+        client.settle("nic/flap0", "ok")
+        link = case.out.link("peer")
+        before = follow(client, link, daemon.pid, options.seconds(15), None)
+        seconds = options.seconds(60)
+        flood = harness.spawn(stage, case.out.command(
+            sys.executable, os.path.join(os.path.dirname(__file__), "flood.py"), "10.82.2.1", "5555",
+            case.server_key.decode(), str(round(seconds * 10_000 / 60)), str(seconds)),
+            stdout=subprocess.PIPE, text=True)
+        during = follow(client, link, daemon.pid, None, flood)
+        said = flood.stdout.read().strip()
+        flood.stdout.close()
+        link.close()
+        access = case.access()
+        print(f"  strangers: {said}; {access}; {during}", file=sys.stderr)
+        if ", 0 heard" not in said or access["refused_connections"] < seconds * 10_000 / 60:
+            raise SystemExit(f"measure: strangers {said}, and the agent says {access}")
+        yield [before["processor"], during["processor"], during["resident"], during["missed"] + before["missed"]]
+
+
+def follow(client, link, pid, seconds, child):
+    """Flaps a link, one change after another, for so long or until a child has ended."""
+    view = tests.View(client.join())
+    began, used, most, up = time.monotonic(), processor_s(pid), 0, False
+    while (time.monotonic() < began + seconds) if child is None else child.poll() is None:
+        known = view.news
+        link.set(up)
+        up = not up
+        until = time.monotonic() + 5
+        while view.news == known and time.monotonic() < until:
+            frames = client.frames(0.2)
+            if frames is not None and not frames[0].startswith(b"sync/"):
+                view.take(client.read(frames))
+        if view.news == known:
+            view.holes.append("no change in 5 s")
+        most = max(most, memory(pid)[0])
+    share = (processor_s(pid) - used) / (time.monotonic() - began) * 100
+    return {"processor": share, "resident": most, "missed": len(view.holes), "seen": view.news}
+
+
 class Market:
     """Agent, gateway and two servers of quotes behind two ISPs."""
 
@@ -288,6 +341,10 @@ FIGURES = [
     ("agent, resident memory", "MiB", cost, 16, 0),
     ("agent, anonymous memory", "MiB", cost, 4, 1),
     ("agent, processor", "% of a core", cost, 1, 2),
+    ("agent while a client follows a flapping NIC, processor", "% of a core", strangers, 30, 0),
+    ("the same with 10,000 connections a minute by strangers", "% of a core", strangers, 50, 1),
+    ("the same, resident memory", "MiB", strangers, 64, 2),
+    ("the same, changes that the client missed", "changes", strangers, 0, 3),
     ("hot-warm switch after carrier loss, from the agent's event", "ms", switch_after_carrier_loss, 10, "max"),
     ("hot-warm switch after a black hole, from the injection", "ms", switch_after_black_hole, 350, "max"),
 ]
@@ -335,10 +392,11 @@ def parse():
 
 def main():
     options = parse()
-    global harness, zmq, tests, itch_tests, quote_tests
+    global harness, zmq, tests, curve_tests, itch_tests, quote_tests
     import zmq
     import harness
     import test_agent_bus as tests
+    import test_curve as curve_tests
     import test_gateway_itch as itch_tests
     import test_gateway_quotes as quote_tests
     if not harness.can_use_namespaces():

@@ -94,11 +94,13 @@ public final class Agent {
         for watcher in watchers { watcher.reconfigure(next) }
     }
 
+    /// Without new ones the old ones stay: what was bound with them is open until a restart.
     private func renew(_ new: Credentials?) {
-        let old = credentials
+        guard let new else { return }
+        let oldKeys = credentials?.keys
         credentials = new
         authenticator?.renew(new)
-        if new?.keys != old?.keys { bus.rekey(new?.keys) }
+        if new.keys != oldKeys { bus.rekey(new.keys) }
     }
 
     private func reportToCollectors() {
