@@ -284,7 +284,7 @@ extension Feed {
         surroundings.logger.event(
             .gapTold,
             "feed \(options.name): \(missing) sequences were lost on all paths and told as missing, \(gaps) so far",
-            ["subject": "\(options.subject)", "missing": "\(missing)"])
+            ["feed": "\(options.name)", "subject": "\(options.subject)", "missing": "\(missing)"])
     }
 
     private func figures(of path: Int) -> PathFigures {

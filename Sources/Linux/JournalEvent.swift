@@ -124,7 +124,8 @@ extension JournalEvent {
         case .started, .reloaded, .reloadRefused, .stopping, .configurationRefused, .cannotStart,
             .restartNeeded, .clockNotSet, .incarnationNotKept, .upgradeRefused, .stateChanged,
             .noLongerWatched, .switched, .feedHeld, .feedReleased, .subjectMuted, .subjectUnmuted,
-            .receiveBufferSmall, .agentLost, .agentBack, .clientRemoved, .keysReloaded, .plaintextPublished,
+            .receiveBufferSmall, .gapTold, .agentLost, .agentBack, .clientRemoved, .keysReloaded,
+            .plaintextPublished,
             .plaintextReceived, .droppedLog, .journalLost:
             false
         }
