@@ -196,8 +196,8 @@ class Machine:
         done = self.attempt(*words)
         if done.returncode:
             journal = self.attempt("journalctl", "--lines=15", "--output=cat").stdout
-            self.owner.fail(f"{' '.join(words)} ended with {done.returncode}: {done.stdout[-2000:]}{done.stderr[-2000:]}\n"
-                            f"The journal's last entries:\n{journal}")
+            self.owner.fail(f"{' '.join(words)} ended with {done.returncode}:\n{done.stdout[-2000:]}"
+                            f"{done.stderr[-2000:]}\nThe journal's last entries:\n{journal}")
         return done.stdout
 
     def shell(self, text):
@@ -246,7 +246,8 @@ class Machine:
                     last.append(f"\n  {entry.get('MESSAGE')}")
             finally:
                 follower.kill()
-        self.owner.fail(f"{what}: nothing in the journal in {patience:g} s; the last entries were{''.join(last) or ' none'}")
+        shown = "".join(last) or " none"
+        self.owner.fail(f"{what}: nothing in the journal in {patience:g} s; the last entries were{shown}")
 
     def moment(self):
         """The stamp of the journal's last entry. Not a cursor: systemd 252 passes over the first match after one."""

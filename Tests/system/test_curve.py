@@ -1,6 +1,7 @@
 """Beyond the host: who comes in, who does not, and what happens when lists and keys change while all run."""
 
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -159,8 +160,8 @@ class Access(Stage):
         good = self.join(keys)
         good.settle("process/algo", "ok")
 
-        def at(name, words):
-            self.daemon.wait_log(f"refused 10.82.2.2 at {name}: {words}")
+        def at(name, words, address="10.82.2.2"):
+            self.daemon.wait_log(f"refused {address} at {name}: {words}")
         with self.subTest("a key that is not on the list"):
             stranger = self.stranger(unknown)
             at("publish", f"its key is not on the list; to let it in: holdfast authorize NAME '{unknown.public}'")
@@ -177,21 +178,29 @@ class Access(Stage):
             self.wait_any(("refused 10.82.2.2 at publish: no CURVE",
                            "refused 10.82.2.2 at publish: it left in the handshake, as one without CURVE does"))
         with self.subTest("garbage"):
-            raw = self.out.enter(lambda: socket.create_connection(("10.82.2.1", 5555)))
-            self.addCleanup(raw.close)
+            raw = self.connect("10.82.2.3", 5555)
             self.assertEqual(raw.recv(1), b"\xff", "the greeting")
+            # By its answers the agent has looked at the connection: of one that is gone, nobody knows the address.
+            for _ in range(2):
+                self.local().status()
             raw.sendall(b"GET / HTTP/1.1\r\n\r\n")
-            at("publish", "it does not speak ZeroMQ's CURVE")
+            at("publish", "it does not speak ZeroMQ's CURVE", "10.82.2.3")
         with self.subTest("silence"):
-            silent = self.out.enter(lambda: socket.create_connection(("10.82.2.1", 5556)))
-            self.addCleanup(silent.close)
-            at("request", "no handshake within 2.5 seconds")
+            self.connect("10.82.2.4", 5556)
+            at("request", "no handshake within 2.5 seconds", "10.82.2.4")
         self.assertFalse(plain.poll(0))
         self.assertNotIn("10.82.1.2", self.daemon.log())
         access = self.wait_access(lambda access: access["refused_connections"] >= 6, "refusals are counted")
         self.assertEqual(access["removed_clients"], 0)
         self.algo.kill()
         good.wait_state("process/algo", "critical")
+
+    def connect(self, address, port):
+        """A plain connection from an address of its own, for which the journal has an allowance of its own."""
+        self.out.ip("address", "add", f"{address}/24", "dev", "eth0")
+        raw = self.out.enter(lambda: socket.create_connection(("10.82.2.1", port), source_address=(address, 0)))
+        self.addCleanup(raw.close)
+        return raw
 
     def wait_any(self, texts):
         until = time.monotonic() + harness.PATIENCE_S
@@ -379,19 +388,23 @@ class Collector(Stage):
         code += ("import sys\nfor told in collect(*sys.argv[1:4], sys.argv[4:]):\n    print(*told, flush=True)\n")
         words = [sys.executable, "-u", "-c", code, self.ENDPOINT, keys.public, keys.secret,
                  *agents]
-        child = harness.spawn(self, self.desk.command(*words), stdout=subprocess.PIPE, text=True)
+        child = harness.spawn(self, self.desk.command(*words), stdout=subprocess.PIPE, bufsize=0)
         self.addCleanup(child.stdout.close)
         return child
 
     def wait_lines(self, child, *lines):
         """Reads until each of the lines has come."""
         left, heard = set(lines), []
-        for line in child.stdout:
-            heard.append(line.strip())
-            left.discard(heard[-1])
-            if not left:
-                return heard
-        self.fail(f"the collector ended; {left} not in {heard}")
+        until = time.monotonic() + harness.PATIENCE_S
+        while left and select.select([child.stdout], [], [], max(0, until - time.monotonic()))[0]:
+            line = child.stdout.readline().decode().strip()
+            if not line:
+                break
+            heard.append(line)
+            left.discard(line)
+        if left:
+            self.daemon.fail(f"the collector did not say {left}, but {heard}")
+        return heard
 
     def configured(self, keys, port=5570):
         endpoint = self.ENDPOINT.replace("5570", str(port))
