@@ -97,7 +97,7 @@ for told in follow({daemon.endpoint("agent.pub")!r}, {daemon.endpoint("agent.req
 
     @needs_namespaces
     def test_the_subscriber_beyond_the_host_prints_what_it_may_read(self):
-        code = example(text_of("Sources/Wire/README.md"), "Beyond the host")
+        code = example(text_of("README.md"), "From another host")
         desk, algo = Namespace(self, "desk"), Namespace(self, "algo")
         harness.veth(desk, "to-algo", algo, "to-desk", 1)
         host, client = curve.Keys(), curve.Keys()
