@@ -9,7 +9,7 @@ from zmq.utils.monitor import recv_monitor_message
 import harness
 import packages
 from curve import Door, Keys
-from debian import AGENT, AGENT_TOML, GATEWAY, ITCH, Lines, boot, follow, install, line, watch
+from debian import AGENT, AGENT_TOML, GATEWAY, ITCH, LOCAL_AGENT, Lines, boot, follow, install, line, watch
 from harness import HealthClient, MarketClient, veth
 from nspawn import needs_machines, owner_of
 
@@ -67,7 +67,7 @@ class TwoHosts(unittest.TestCase):
         client.settle("process/matcher", "ok")
         self.fra.run("systemctl", "kill", "--signal=KILL", "matcher")
         self.assertEqual(client.wait_state("process/matcher", "critical")["host"], "fra-1")
-        self.ldn.run("holdfast", "keygen")
+        self.ldn.attempt("holdfast", "keygen")
         self.authorize("ldn-1", self.public(self.ldn))
         done = self.ldn.attempt("holdfast", "status", "--endpoint", REQUEST, "--server-key", self.public(self.fra))
         self.assertEqual(done.returncode, 2, done.stderr)
@@ -82,7 +82,7 @@ class TwoHosts(unittest.TestCase):
         before = self.fra.moment()
         context = zmq.Context()
         self.addCleanup(context.destroy, linger=0)
-        sub = context.socket(zmq.SUB)
+        sub = self.ldn.enter(lambda: context.socket(zmq.SUB))  # libzmq's thread is of where its first socket is
         events = sub.get_monitor_socket()
         stranger.client(sub, self.public(self.fra))
         sub.subscribe(b"")
@@ -192,7 +192,7 @@ class TwoHosts(unittest.TestCase):
         """The gateway gives each client what its topics allow, and no more."""
         isps = {"A": line(self, self.fra, "eth0", 1), "B": line(self, self.fra, "eth1", 2)}
         lines = Lines(self, **isps)
-        self.fra.write("/etc/holdfast/gateway.toml", BEYOND_GATEWAY + ITCH)
+        self.fra.write("/etc/holdfast/gateway.toml", BEYOND_GATEWAY + LOCAL_AGENT + ITCH)
         some, nothing = Keys(), Keys()
         self.fra.run("holdfast", "authorize", "some", some.public, "--topic", "md/itch/ALFA/")
         self.fra.run("holdfast", "authorize", "nothing", nothing.public)
