@@ -204,7 +204,7 @@ def strangers(options):
         case.authorize("screen", keys)
         harness.veth(case.near, "flap0", case.out, "peer", 3)
         case.daemon.configure(curve_tests.AGENT.replace(
-            "discover = false\n", 'discover = false\ninclude = ["flap0"]\nflap_count = 100000\n', 1))
+            "discover = false\n", 'discover = false\ninclude = ["flap0"]\nflap_count = 1000\nflap_window = "1s"\n', 1))
         daemon = case.daemon.start().child
         client = case.join(keys)
         client.settle("nic/flap0", "ok")
@@ -213,7 +213,7 @@ def strangers(options):
         seconds = options.seconds(60)
         flood = harness.spawn(stage, case.out.command(
             sys.executable, os.path.join(os.path.dirname(__file__), "flood.py"), "10.82.2.1", "5555",
-            case.server_key.decode(), str(round(seconds * 10_000 / 60)), str(seconds)),
+            case.server_key, str(round(seconds * 10_000 / 60)), str(seconds)),
             stdout=subprocess.PIPE, text=True)
         during = follow(client, link, daemon.pid, None, flood)
         said = flood.stdout.read().strip()
