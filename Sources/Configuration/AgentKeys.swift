@@ -13,6 +13,7 @@ extension Section where Options == AgentOptions {
                 ) { collector, _ in collector },
                 .table("nic", \.nic, .nic),
                 .table("path", \.path, .path),
+                .table("unit", \.unit, .unit),
                 .table("process", \.process, .process),
                 .table("ups", \.ups, .ups),
             ], check: checkAgent)

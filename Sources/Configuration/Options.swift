@@ -55,6 +55,7 @@ public struct AgentOptions: Hashable, Sendable {
     public var reportTo: [CollectorOptions] = []
     public var nic = NICOptions()
     public var path = PathOptions()
+    public var unit = UnitOptions()
     public var process = ProcessOptions()
     public var ups = UPSOptions()
 

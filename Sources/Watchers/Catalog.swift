@@ -7,6 +7,7 @@ public enum Catalog {
             UPSWatcher.self,
             NICWatcher.self,
             PathWatcher.self,
+            UnitWatcher.self,
             ProcessWatcher.self,
         ]
     }

@@ -1,5 +1,6 @@
 // What a watcher is, and what it is given: the loop, the worker, the sinks for what it finds, and where /proc
 // and /sys are, so that tests can show it recorded ones.
+public import Basics
 public import Configuration
 public import Linux
 public import Logging
@@ -26,6 +27,8 @@ public protocol Watcher: AnyObject {
 public struct FileRoots: Hashable, Sendable {
     public var proc = "/proc"
     public var sys = "/sys"
+    /// The address of the message bus of the system.
+    public var systemBus = SystemBus.defaultAddress
 
     public init() {}
 }
@@ -55,6 +58,8 @@ public final class WatcherContext {
     public let without: WithoutFeatures
     /// What the kernel says of links, addresses and routes, for whoever wants it.
     public let network: NetworkMonitor
+    /// The host's systemd, for whoever asks it something.
+    public let systemd: SystemdLink
     /// The links under the paths.
     public let links = LinkBoard()
     private let onReport: (Report) -> Void
@@ -73,6 +78,7 @@ public final class WatcherContext {
         self.limited = if let limited { limited } else { try LimitedLog(loop, logger) }
         self.roots = roots
         self.without = without
+        systemd = try SystemdLink(loop, address: roots.systemBus)
         network = try NetworkMonitor(loop: loop, worker: worker, log: self.limited)
         onReport = report
         onSample = sample
@@ -80,7 +86,11 @@ public final class WatcherContext {
     }
 
     /// Passes a finding on, stamped with the loop's wall clock.
-    public func report(_ finding: Finding) { onReport(finding.report(detectedAt: loop.wall)) }
+    ///
+    /// - Parameter occurredAt: when it happened, where somebody tells.
+    public func report(_ finding: Finding, occurredAt: WallTime? = nil) {
+        onReport(finding.report(detectedAt: loop.wall, occurredAt: occurredAt))
+    }
 
     public func sample(_ sample: Sample) { onSample(sample) }
 

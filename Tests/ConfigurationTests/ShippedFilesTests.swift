@@ -91,6 +91,7 @@ import Wire
         var group = UPSGroupOptions(name: "power")
         group.members = ["main", "rack2@10.0.0.7"]
         expected.ups.groups = [group]
+        expected.unit.watched = [UnitWatchOptions(name: "matcher.service")]
         #expect(options == expected)
     }
 
