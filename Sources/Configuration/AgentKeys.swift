@@ -55,20 +55,6 @@ func checkServerKey(_ key: PublicKey?, for endpoints: [(key: String, endpoint: S
     }
 }
 
-extension Section where Options == NICOptions {
-    static var nic: Section {
-        Section(keys: [
-            .value("enabled", \.enabled, Rules.flag),
-            .value("discover", \.discover, Rules.flag),
-            .value("include", \.include, Rules.list(0...64, of: Rules.interfacePattern)),
-            .value("exclude", \.exclude, Rules.list(0...64, of: Rules.interfacePattern)),
-            .value("counter_poll_every", \.counterPollEvery, Rules.duration(.milliseconds(5), .seconds(60))),
-            .value("flap_count", \.flapCount, Rules.integer(1...1000)),
-            .value("flap_window", \.flapWindow, Rules.duration(.seconds(1), .seconds(86400))),
-        ])
-    }
-}
-
 extension Section where Options == PathOptions {
     static var path: Section {
         Section(

@@ -62,26 +62,6 @@ public struct AgentOptions: Hashable, Sendable {
     public init() {}
 }
 
-/// `[nic]`: which network interfaces are watched, and how.
-public struct NICOptions: Hashable, Sendable {
-    public var enabled = true
-    /// Watch each physical NIC that is administratively up.
-    public var discover = true
-    /// Names, with `*` as a wildcard, that are watched besides, virtual ones too; one without a wildcard is
-    /// watched even while it does not exist.
-    public var include: [String] = []
-    /// Names, with `*` as a wildcard, that are never watched.
-    public var exclude: [String] = []
-    /// How often the carrier counters of real NICs are read; the kernel may hold their link events back for
-    /// a second.
-    public var counterPollEvery: Duration = .milliseconds(50)
-    /// Carrier losses within `flapWindow` that make a NIC `warning` after it is back up.
-    public var flapCount = 3
-    public var flapWindow: Duration = .seconds(60)
-
-    public init() {}
-}
-
 /// `[path]`: the ways out of this host.
 public struct PathOptions: Hashable, Sendable {
     public var enabled = true

@@ -15,17 +15,26 @@ public enum NetlinkReceipt {
     case truncated
 }
 
-/// A socket of `NETLINK_ROUTE`.
+/// A socket of `NETLINK_ROUTE` or `NETLINK_GENERIC`.
 public struct NetlinkSocket: ~Copyable {
+    /// Which part of the kernel answers.
+    public enum Family: Sendable {
+        case route, generic
+
+        var number: Int32 { self == .route ? NETLINK_ROUTE : NETLINK_GENERIC }
+    }
+
     public let descriptor: Descriptor
 
     /// - Parameter groups: multicast groups to join, `RTNLGRP_…`.
     /// - Parameter isBlocking: for a worker thread, which waits for the answer; bounded to 5 s.
-    public init(groups: [UInt32] = [], isBlocking: Bool = false) throws(SystemError) {
+    public init(_ family: Family = .route, groups: [UInt32] = [], isBlocking: Bool = false)
+        throws(SystemError)
+    {
         let flags = Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
         let mode = isBlocking ? 0 : Int32(SOCK_NONBLOCK.rawValue)
         let opened = Descriptor(
-            owning: try check("socket NETLINK_ROUTE") { socket(AF_NETLINK, flags | mode, NETLINK_ROUTE) })
+            owning: try check("socket netlink") { socket(AF_NETLINK, flags | mode, family.number) })
         let raw = opened.raw
         try setOption(raw, SOL_SOCKET, SO_RCVBUF, Int32(1 << 20), "SO_RCVBUF")
         if isBlocking {
@@ -34,7 +43,7 @@ public struct NetlinkSocket: ~Copyable {
         // The kernel passes over sockets without a port when it broadcasts, and gives one by bind().
         var own = sockaddr_nl()
         own.nl_family = sa_family_t(AF_NETLINK)
-        try check("bind NETLINK_ROUTE") {
+        try check("bind netlink") {
             unsafe withUnsafePointer(to: &own) { pointer in
                 unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                     unsafe bind(raw, $0, socklen_t(MemoryLayout<sockaddr_nl>.size))

@@ -43,6 +43,8 @@ public struct WithoutFeatures: Hashable, Sendable {
     public var rawICMP = false
     /// Carrier counters in sysfs.
     public var carrierCounters = false
+    /// ethtool over generic netlink (Linux 5.6).
+    public var ethtoolNetlink = false
 
     public init() {}
 }

@@ -79,6 +79,7 @@ import Wire
         isp.rttRaise = .milliseconds(50)
         isp.rttClear = .milliseconds(40)
         expected.path.isps = [isp]
+        expected.nic.links = [LinkOptions(name: "eth*", speedAtLeast: 10_000)]
         var matcher = ProcessWatchOptions(name: "matcher", match: .name("matcher"))
         matcher.maximum = 1
         expected.process.watched = [matcher]

@@ -126,10 +126,10 @@ struct NICTests {
             let flaps = "eth0 warning: up, but lost its carrier 3 times or more within 60 s"
             #expect(said(back) == [step < 3 ? "eth0 ok: up" : flaps])
         }
-        #expect(table.deadline == at(61_000))
+        #expect(table.deadline(at: at(5000)) == at(61_000))
         #expect(said(table.passed(at(60_999))) == [])
         #expect(said(table.passed(at(61_000))) == ["eth0 ok: up"])
-        #expect(table.deadline == nil)
+        #expect(table.deadline(at: at(61_000)) == nil)
     }
 
     @Test func `switched off is critical and says so`() {
@@ -148,11 +148,25 @@ struct NICTests {
         #expect(said(table.dumped([dormant], at: at(0))) == [words])
     }
 
-    @Test func `a found NIC that is unplugged leaves a tombstone`() {
+    @Test func `a found NIC that is unplugged is critical for a minute and leaves a tombstone`() {
         var table = table()
         _ = table.dumped([link("eth0")], at: at(0))
         let actions = table.removed(3, at: at(5))
-        #expect(actions == [.stopPolling(index: 3), .forget(Subject(.nic, "eth0"))])
+        #expect(actions.contains(.stopPolling(index: 3)))
+        #expect(said(actions) == ["eth0 critical: removed"])
+        #expect(table.deadline(at: at(6)) == at(60_005))
+        #expect(table.passed(at(60_004)) == [])
+        #expect(table.passed(at(60_005)) == [.forget(Subject(.nic, "eth0"))])
+    }
+
+    @Test func `a found NIC that is plugged in again within the minute goes on`() {
+        var table = table()
+        _ = table.dumped([link("eth0", counts: (0, 0))], at: at(0))
+        for step in UInt32(1)...3 { _ = table.counted(3, CarrierCounts(up: step, down: step), at: at(10)) }
+        _ = table.removed(3, at: at(20))
+        let back = table.changed(link("eth0", index: 9, counts: (0, 0)), isEvent: true, at: at(30))
+        #expect(said(back) == ["eth0 warning: up, but lost its carrier 3 times or more within 60 s"])
+        #expect(table.passed(at(60_020)).contains(.forget(Subject(.nic, "eth0"))) == false)
     }
 
     @Test func `a named NIC is watched while it does not exist, comes, goes and comes back with its history`()

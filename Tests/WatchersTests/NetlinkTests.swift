@@ -52,9 +52,9 @@ struct NetlinkTests {
             0800 0f00 fe000000  0800 0100 c0000200
             0800 0700 c0000202  0800 0400 03000000
             """)
-        let gateway = try #require(IPv4Address("192.0.2.1"))
+        let gateway = try #require(IPAddress("192.0.2.1"))
         let expected = RouteMessage(
-            destination: .any, prefixLength: 0, metric: 100, hops: [.init(index: 3, gateway: gateway)])
+            destination: .v4(.any), prefixLength: 0, metric: 100, hops: [.init(index: 3, gateway: gateway)])
         #expect(try decode(viaHop + onLink) == [.route(expected), .other(24)])
         #expect(expected.isDefault)
     }
@@ -135,7 +135,7 @@ struct NetlinkTests {
             let end = text.range(of: "\n# parsed")?.lowerBound ?? text.endIndex
             return hex(String(text[..<end]))
         }
-        let loopback = AddressMessage(index: 1, prefixLength: 8, local: .loopback)
+        let loopback = AddressMessage(index: 1, prefixLength: 8, local: .v4(.loopback))
         #expect(try decode(head("addrmsg_ipv4.dump")) == [.address(loopback)])
         let tunnel = try decode(head("gre_01.dump"))
         guard case .link(let link)? = tunnel.first else { throw NetlinkDefect.truncated("link", left: 0) }

@@ -5,8 +5,8 @@ import Testing
 @testable import Watchers
 
 struct RouteTableTests {
-    private let gatewayA = IPv4Address(number: 0xC000_0201)
-    private let gatewayB = IPv4Address(number: 0xC633_6401)
+    private let gatewayA = IPAddress.v4(IPv4Address(number: 0xC000_0201))
+    private let gatewayB = IPAddress.v4(IPv4Address(number: 0xC633_6401))
 
     private func link(_ index: Int32, _ name: String) -> LinkMessage {
         var link = LinkMessage(index: index)
@@ -14,11 +14,11 @@ struct RouteTableTests {
         return link
     }
 
-    private func route(_ gateway: IPv4Address, via index: Int32, prefix: UInt8 = 0, metric: UInt32 = 0)
+    private func route(_ gateway: IPAddress, via index: Int32, prefix: UInt8 = 0, metric: UInt32 = 0)
         -> RouteMessage
     {
         RouteMessage(
-            destination: .any, prefixLength: prefix, metric: metric,
+            destination: .v4(.any), prefixLength: prefix, metric: metric,
             hops: [.init(index: index, gateway: gateway)])
     }
 
@@ -26,7 +26,7 @@ struct RouteTableTests {
         var dump = NetworkDump()
         dump.links = [link(3, "isp-a"), link(4, "isp-b")]
         dump.routes = [route(gatewayB, via: 4, metric: 200), route(gatewayA, via: 3, metric: 100)]
-        dump.addresses = [AddressMessage(index: 3, prefixLength: 24, local: IPv4Address(number: 7))]
+        dump.addresses = [AddressMessage(index: 3, prefixLength: 24, local: .v4(IPv4Address(number: 7)))]
         var table = RouteTable()
         table.picture(dump)
         return table
@@ -34,10 +34,10 @@ struct RouteTableTests {
 
     @Test func `the preferred default route comes first`() {
         let table = table()
-        #expect(table.defaultHops.map(\.gateway) == [gatewayA, gatewayB])
-        #expect(table.nextHop(on: nil) == gatewayA)
-        #expect(table.nextHop(on: "isp-b") == gatewayB)
-        #expect(table.nextHop(on: "eth9") == nil)
+        #expect(table.defaultHops(.v4).map(\.gateway) == [gatewayA, gatewayB])
+        #expect(table.nextHop(on: nil, .v4) == gatewayA)
+        #expect(table.nextHop(on: "isp-b", .v4) == gatewayB)
+        #expect(table.nextHop(on: "eth9", .v4) == nil)
     }
 
     @Test func `a link without a default route has the next hop of its widest route`() {
@@ -46,29 +46,30 @@ struct RouteTableTests {
         dump.links = [link(3, "isp-a")]
         dump.routes = [route(gatewayA, via: 3, prefix: 24), route(gatewayB, via: 3, prefix: 16)]
         table.picture(dump)
-        #expect(table.nextHop(on: "isp-a") == gatewayB)
+        #expect(table.nextHop(on: "isp-a", .v4) == gatewayB)
     }
 
     @Test func `routes and links come and go`() {
         var table = table()
         #expect(table.changed(.routeRemoved(route(gatewayA, via: 3, metric: 100))) == nil)
-        #expect(table.defaultHops.map(\.gateway) == [gatewayB])
+        #expect(table.defaultHops(.v4).map(\.gateway) == [gatewayB])
         _ = table.changed(.linkRemoved(link(4, "isp-b")))
-        #expect(table.defaultHops.isEmpty)
+        #expect(table.defaultHops(.v4).isEmpty)
     }
 
     @Test func `only another address is a change of address`() {
         var table = table()
-        let same = AddressMessage(index: 3, prefixLength: 24, local: IPv4Address(number: 7))
-        let other = AddressMessage(index: 3, prefixLength: 24, local: IPv4Address(number: 8))
+        let same = AddressMessage(index: 3, prefixLength: 24, local: .v4(IPv4Address(number: 7)))
+        let other = AddressMessage(index: 3, prefixLength: 24, local: .v4(IPv4Address(number: 8)))
         #expect(table.changed(.address(same)) == nil)
-        #expect(table.changed(.address(other)) == 3)
-        #expect(table.changed(.addressRemoved(other)) == 3)
+        #expect(table.changed(.address(other)) == .init(index: 3, family: .v4))
+        #expect(table.changed(.addressRemoved(other)) == .init(index: 3, family: .v4))
         #expect(table.changed(.addressRemoved(other)) == nil)
     }
 
     @Test func `a reply is matched to the kernel's stamp of its probe`() {
         var log = DepartureLog()
+        let (gatewayA, gatewayB) = (IPv4Address(number: 1), IPv4Address(number: 2))
         for sequence in UInt16(0)..<300 { log.sent(to: gatewayA, sequence: sequence) }
         log.departed(299, at: WallTime(nanoseconds: 5))
         log.departed(1, at: WallTime(nanoseconds: 6))

@@ -5,6 +5,7 @@ end of a pipe, and cleans up when the other end closes. Nothing here sleeps to w
 """
 
 import atexit
+import ctypes
 import fcntl
 import json
 import os
@@ -210,7 +211,7 @@ class Tap:
     """A tap device whose carrier is switched as a cable is pulled."""
 
     def __init__(self, case, namespace, name):
-        self.name = name
+        self.name, self.namespace = name, namespace
         self.file = namespace.enter(lambda: os.open("/dev/net/tun", os.O_RDWR))
         case.addCleanup(os.close, self.file)
         fcntl.ioctl(self.file, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI))
@@ -218,6 +219,14 @@ class Tap:
 
     def carrier(self, up):
         fcntl.ioctl(self.file, TUNSETCARRIER, struct.pack("i", 1 if up else 0))
+
+    def set_speed(self, megabits):
+        """What the driver says that the link's speed is (ETHTOOL_SSET)."""
+        command = struct.pack("IIIHBBBBBB", 2, 0, 0, megabits, 1, 0, 0, 0, 0, 0).ljust(44, b"\0")
+        buffer = ctypes.create_string_buffer(command, 44)
+        with self.namespace.enter(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as control:
+            request = struct.pack("16sP", self.name.encode(), ctypes.addressof(buffer)).ljust(40, b"\0")
+            fcntl.ioctl(control, 0x8946, request)
 
 
 # Daemons

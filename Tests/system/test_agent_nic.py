@@ -1,5 +1,6 @@
 """NICs: carrier, names, switches and unplugging, as an independent subscriber sees them."""
 
+import signal
 import unittest
 
 import harness
@@ -123,13 +124,15 @@ class Veth(Case):
         self.daemon = agent(self, '[nic]\ninclude = ["*"]\nexclude = ["eth1", "lo"]\n[path]\nenabled = false\n', self.desk)
         client = health(self, self.daemon, "state/")
         client.settle("nic/eth0", "ok")
-        self.assertEqual(client.states().keys(), {"nic/eth0"})
+        self.assertEqual({name for name in client.states() if name.startswith("nic/")}, {"nic/eth0"})
 
     def test_samples_carry_counters_with_their_units(self):
         self.start("eth0")
         samples = health(self, self.daemon, "sample/desk/nic/eth0/")
         values = samples.wait(lambda message: "rx_bytes" in message["values"], "a sample")["values"]
         self.assertLessEqual({"rx_bytes", "tx_bytes", "rx_packets", "rx_errors", "carrier_down_count"}, values.keys())
+        values = samples.wait(lambda message: "errors_per_second" in message["values"], "rates")["values"]
+        self.assertEqual(values["errors_per_second"], 0)
 
     def test_a_veth_whose_peer_has_its_index_is_not_late_either(self):
         """The kernel takes it for a real NIC and holds its second event back."""
@@ -158,7 +161,117 @@ class Veth(Case):
         client.wait_state("nic/eth0", "critical")
         self.link.set(True)
         client.wait_state("nic/eth0", "ok")
-        self.assertEqual(client.states().keys(), {"nic/eth0"})
+        self.assertEqual({name for name in client.states() if name.startswith("nic/")}, {"nic/eth0"})
+
+
+    def test_news_that_the_kernel_dropped_are_made_good_by_a_new_picture(self):
+        """The agent is held still until its socket overflows (ENOBUFS), and only then the carrier is lost."""
+        client = self.start("eth0")
+        client.settle("nic/eth0", "ok")
+        harness.veth(self.desk, "other", self.isp, "far", 2)
+        self.daemon.signal(signal.SIGSTOP)
+        try:
+            harness.run("ip", "-n", self.desk.name, "-batch", "-",
+                        input="".join(f"link set other alias {'x' * 200}{number}\n" for number in range(1500)))
+            self.link.set(False)
+        finally:
+            self.daemon.signal(signal.SIGCONT)
+        client.wait_state("nic/eth0", "critical")
+        self.daemon.wait_log("netlink messages were lost")
+        self.link.set(True)
+        client.wait_state("nic/eth0", "ok")
+
+    def test_the_loss_of_the_last_address_and_of_the_default_route_are_warnings(self):
+        self.desk.ip("route", "add", "default", "via", "10.82.1.2")
+        client = self.start("eth0")
+        client.settle("nic/eth0", "ok")
+        self.desk.ip("route", "del", "default")
+        state = client.wait_state("nic/eth0", "warning")
+        self.assertEqual(state["reason"], "has lost its IPv4 default route via 10.82.1.2")
+        self.desk.ip("route", "add", "default", "via", "10.82.1.2")
+        client.wait_state("nic/eth0", "ok")
+        self.desk.ip("addr", "del", "10.82.1.1/24", "dev", "eth0")
+        state = client.wait_state("nic/eth0", "warning")
+        self.assertEqual(state["reason"], "has lost its last IPv4 address 10.82.1.1")
+        self.desk.ip("addr", "add", "10.82.1.1/24", "dev", "eth0")
+        client.wait_state("nic/eth0", lambda message: "default route" in message["reason"])
+
+    def test_a_lost_parent_is_the_cause_of_a_macvlan(self):
+        self.desk.ip("link", "add", "link", "eth0", "name", "mv0", "type", "macvlan")
+        self.desk.ip("link", "set", "mv0", "up")
+        client = self.start("mv0")
+        client.settle("nic/mv0", "ok")
+        client.settle("nic/eth0", "ok")
+        self.link.set(False)
+        state = client.wait_state("nic/mv0", lambda message: message["status"] == "critical" and message["cause"])
+        self.assertEqual((state["reason"], state["cause"]), ("no carrier", "nic/eth0"))
+        self.link.set(True)
+        client.wait_state("nic/mv0", "ok")
+
+    def test_the_backlog_of_the_host_is_told(self):
+        client = self.start("eth0")
+        state = client.settle("pressure/softnet", "ok")
+        self.assertLessEqual({"dropped_packets", "time_squeezes"}, state["values"].keys())
+
+    def test_two_hundred_NICs_are_watched_and_told(self):
+        batch = "".join(f"link add many{number} type veth peer name far{number} netns {self.isp.name}\n"
+                        f"link set many{number} up\n" for number in range(200))
+        harness.run("ip", "-n", self.desk.name, "-batch", "-", input=batch)
+        harness.run("ip", "-n", self.isp.name, "-batch", "-",
+                    input="".join(f"link set far{number} up\n" for number in range(200)))
+        client = self.start("many*")
+        client.settle("nic/many199", "ok")
+        client.wait(lambda message: len([name for name, state in client.states().items()
+                                         if name.startswith("nic/many") and "speed_bits_per_second" in state["values"]])
+                    == 200, "200 NICs with their speeds")
+
+
+@needs_namespaces
+class Bond(Case):
+    def setUp(self):
+        self.desk, self.isp = Namespace(self, "desk"), Namespace(self, "isp")
+        try:
+            self.desk.ip("link", "add", "bond0", "type", "bond", "mode", "active-backup", "miimon", "50")
+        except RuntimeError as error:
+            self.skipTest(f"this kernel has no bonds: {error}")
+        self.links = []
+        for number in (0, 1):
+            harness.veth(self.desk, f"eth{number}", self.isp, f"peer{number}", number + 1)
+            self.desk.ip("link", "set", f"eth{number}", "down")
+            self.desk.ip("link", "set", f"eth{number}", "master", "bond0")
+            self.links.append(self.isp.link(f"peer{number}"))
+            self.addCleanup(self.links[-1].close)
+        self.desk.ip("link", "set", "bond0", "up")
+
+    def test_a_bond_that_loses_a_member_is_a_warning_and_names_it(self):
+        client = self.start("bond0")
+        client.settle("nic/bond0", "ok")
+        self.links[0].set(False)
+        state = client.wait_state("nic/bond0", "warning")
+        self.assertEqual(state["reason"], "1 of 2 members is up: eth0 has no carrier")
+        self.links[1].set(False)
+        client.wait_state("nic/bond0", "critical")
+
+
+@needs_namespaces
+class VLAN(Case):
+    def setUp(self):
+        self.desk, self.isp = Namespace(self, "desk"), Namespace(self, "isp")
+        harness.veth(self.desk, "eth0", self.isp, "peer", 1)
+        try:
+            self.desk.ip("link", "add", "link", "eth0", "name", "eth0.5", "type", "vlan", "id", "5")
+        except RuntimeError as error:
+            self.skipTest(f"this kernel has no VLANs: {error}")
+        self.desk.ip("link", "set", "eth0.5", "up")
+
+    def test_a_lost_parent_is_the_cause_of_a_VLAN(self):
+        client = self.start("eth0.5")
+        client.settle("nic/eth0.5", "ok")
+        link = self.isp.link("peer")
+        self.addCleanup(link.close)
+        link.set(False)
+        state = client.wait_state("nic/eth0.5", lambda message: message["status"] == "critical" and message["cause"])
+        self.assertEqual(state["cause"], "nic/eth0")
 
 
 @needs_namespaces
@@ -188,6 +301,17 @@ class TapDevice(Case):
         lost = client.wait_state("nic/tap0", "critical")
         self.assertEqual(lost["reason"], "no carrier")
         client.wait_state("nic/tap0", "ok")
+
+    def test_a_speed_that_fell_is_a_warning(self):
+        self.tap.set_speed(1000)
+        client = self.start("tap0")
+        client.wait_state("nic/tap0", lambda message: message["values"].get("speed_bits_per_second") == 1_000_000_000)
+        self.tap.set_speed(100)
+        self.tap.carrier(False)
+        client.wait_state("nic/tap0", "critical")
+        self.tap.carrier(True)
+        state = client.wait_state("nic/tap0", "warning")
+        self.assertEqual(state["reason"], "its speed fell from 1000 to 100 Mbit/s")
 
     def test_a_closed_tap_is_removed_and_a_new_one_is_the_same_NIC(self):
         client = self.start("tap0")

@@ -30,8 +30,8 @@ public struct NICMachine: Sendable {
     public private(set) var resets: UInt64 = 0
     /// Messages older than what the counters had already told.
     public private(set) var outdated: UInt64 = 0
-    /// Megabits per second as the driver tells them; `nil`: it does not.
-    public var speed: Int64?
+    /// Since when it has been up; zero: since before anyone looked, or it is not.
+    public private(set) var upSince = Instant.zero
     private var counts: CarrierCounts?
     /// `up − down` while there is carrier; found when a message shows carrier and counts together.
     private var balanceWithCarrier: Int64?
@@ -166,6 +166,7 @@ extension NICMachine {
             changes.append(Change(condition: .noCarrier, isFlapping: flaps))
         }
         let moved = next != condition || flaps != wasFlapping || !changes.isEmpty
+        if next == .up, !wasUp { upSince = now }
         condition = next
         wasFlapping = flaps
         return moved ? changes + [current] : []

@@ -1,5 +1,5 @@
 // All NICs of the host: which of them are watched, under which subject, and what is reported of each. A
-// value: link messages and counter reads in, findings out.
+// value: link messages, counter reads, addresses and routes in, findings out.
 public import Basics
 public import Configuration
 public import Wire
@@ -12,9 +12,9 @@ public enum NICAction: Hashable, Sendable {
     /// Keep the carrier counters of this link open and read them regularly.
     case poll(index: Int32, name: String)
     case stopPolling(index: Int32)
-    /// What a message does not tell (speed) should be read again.
+    /// What a message does not tell (speed, duplex, why it is down) should be asked for again.
     case inspect(index: Int32, name: String)
-    /// The counters went back: only a message that shows counters and carrier together helps.
+    /// Something changed of which the kernel tells nothing: only a whole picture helps.
     case resync
 }
 
@@ -22,22 +22,47 @@ public enum NICAction: Hashable, Sendable {
 public struct NICTable: Sendable {
     /// Links beyond this many are ignored and counted.
     public static let mostLinks = 4096
+    /// A NIC that nobody asked for by name and that is unplugged is critical for so long, then forgotten.
+    public static let mournedFor: Duration = .seconds(60)
+    /// How often, once a sample, a link that changed is looked at again: drivers learn late why it is down.
+    static let looksAfterChange = 2
 
-    private enum Presence: Hashable { case present(Int32), missing, renamed(to: String) }
+    enum Presence: Hashable { case present(Int32), missing, renamed(to: String) }
 
-    private struct Watched {
+    struct Watched {
         var presence: Presence
         /// The machine as it was when the link went.
         var past: NICMachine?
         var wasEverPresent: Bool
+        /// Since when it has been gone, if nobody asked for it by name.
+        var mournedSince: Instant?
     }
 
-    private var options: NICOptions
+    /// What is known of a watched link besides its messages.
+    struct Record {
+        var details = LinkDetails()
+        /// The highest speed seen while it was up.
+        var fastest: Int64?
+        var traffic: LinkTraffic
+        var told: Told?
+        var looksLeft = 0
+    }
+
+    /// What was reported, without the values.
+    struct Told: Hashable {
+        var status: Status
+        var reason: String
+        var dependsOn: [Subject]
+    }
+
+    var options: NICOptions
     /// Interfaces that ISP paths leave through: watched as if they were included.
-    private var required: [String]
-    private var machines: [Int32: NICMachine] = [:]
-    private var watched: [String: Watched] = [:]
-    private var polled: Set<Int32> = []
+    var required: [String]
+    var machines: [Int32: NICMachine] = [:]
+    var watched: [String: Watched] = [:]
+    var records: [Int32: Record] = [:]
+    var reach = LinkReach()
+    var polled: Set<Int32> = []
     private var isComplete = false
     /// Links ignored because there were too many.
     public private(set) var ignored: UInt64 = 0
@@ -47,14 +72,29 @@ public struct NICTable: Sendable {
         self.required = required
     }
 
-    /// The next instant at which `passed` is of use.
-    public var deadline: Instant? { watchedMachines.compactMap { machines[$0]?.deadline }.min() }
+    /// The watched link that bears this name now.
+    public func link(named name: String) -> NICMachine? {
+        guard case .present(let index)? = watched[name]?.presence else { return nil }
+        return machines[index]
+    }
 
-    /// The link that bears this name now.
-    public func link(named name: String) -> NICMachine? { machines.values.first { $0.link.name == name } }
-
-    private var watchedMachines: [Int32] {
+    /// Links that are watched and there.
+    var watchedLinks: [Int32] {
         watched.values.compactMap { if case .present(let index) = $0.presence { index } else { nil } }
+    }
+
+    /// The next instant at which `passed` is of use.
+    public func deadline(at now: Instant) -> Instant? {
+        var deadline = watched.values.compactMap { $0.mournedSince.map { $0 + NICTable.mournedFor } }.min()
+        for index in watchedLinks {
+            guard let machine = machines[index] else { continue }
+            let lost = reach.deadline(
+                of: index, upSince: machine.upSince, dwell: options.addressDwell, at: now)
+            for next in [machine.deadline, lost] {
+                if let next { deadline = min(deadline ?? next, next) }
+            }
+        }
+        return deadline
     }
 }
 
@@ -68,20 +108,33 @@ extension NICTable {
         let changes = machine.changed(link, isOrdered: isEvent && !polled.contains(link.index), at: now)
         machines[link.index] = machine
         guard previous.name == link.name else { return renamed(from: previous.name, machine, at: now) }
-        guard isWatched(link) else { return begin(link.index, at: now) }
-        var actions = changes.map { NICAction.report(finding($0, machine)) }
-        if !changes.isEmpty || previous.mtu != link.mtu {
-            actions.append(.inspect(index: link.index, name: link.name))
+        var actions: [NICAction] = []
+        if previous.master != link.master || previous.lower != link.lower {
+            actions += related(previous, at: now) + release([link.index])
         }
-        return actions
+        guard isWatched(link) else { return actions + begin(link.index, at: now) + related(link, at: now) }
+        actions += tell(changes, of: link.index, at: now)
+        if !changes.isEmpty || previous.mtu != link.mtu { actions.append(look(at: link)) }
+        // The kernel drops the routes of a link that is switched off without a word for each.
+        if previous.isAdministrativelyUp, !link.isAdministrativelyUp { actions.append(.resync) }
+        return actions + related(link, at: now)
     }
 
     /// RTM_DELLINK, or a link that a complete dump no longer holds.
     public mutating func removed(_ index: Int32, at now: Instant) -> [NICAction] {
         guard let machine = machines.removeValue(forKey: index) else { return [] }
-        let stop = stopPolling(index)
-        guard let entry = watched[machine.link.name], entry.presence == .present(index) else { return stop }
-        return stop + vanish(machine.link.name, .missing, machine)
+        records[index] = nil
+        var actions = stopPolling(index)
+        if let entry = watched[machine.link.name], entry.presence == .present(index) {
+            actions += vanish(machine.link.name, .missing, machine, at: now)
+        }
+        return actions + release(lower(of: machine.link)) + related(machine.link, at: now)
+    }
+
+    /// All links, addresses and routes, by a dump: what it does not hold is gone.
+    mutating func pictured(_ dump: NetworkDump, at now: Instant) -> [NICAction] {
+        reach.picture(dump, at: now)
+        return dumped(dump.links, at: now) + tellAll(at: now)
     }
 
     /// All links, by a dump: what it does not hold is gone.
@@ -97,246 +150,115 @@ extension NICTable {
         return actions + reportMissing()
     }
 
+    /// News of an address or a route.
+    mutating func reached(_ message: RouteNetlinkMessage, at now: Instant) -> [NICAction] {
+        let changed = reach.changed(message, at: now)
+        var actions: [NICAction] = []
+        for index in changed.sorted() { actions += tell([], of: index, at: now) }
+        // Routes go with an address without a word.
+        if case .addressRemoved(let address) = message, changed.contains(address.index),
+            let link = machines[address.index]?.link, isWatched(link)
+        {
+            actions.append(.resync)
+        }
+        return actions
+    }
+
     /// A read of a polled link's counters.
     public mutating func counted(_ index: Int32, _ counts: CarrierCounts, at now: Instant) -> [NICAction] {
         guard var machine = machines[index] else { return [] }
         let resets = machine.resets
         let changes = machine.counted(counts, at: now)
         machines[index] = machine
-        guard isWatched(machine.link) else { return [] }
-        let reports = changes.map { NICAction.report(finding($0, machine)) }
-        return machine.resets == resets ? reports : reports + [.resync]
+        guard !changes.isEmpty || machine.resets != resets, isWatched(machine.link) else { return [] }
+        var actions = changes.isEmpty ? [] : tell(changes, of: index, at: now)
+        if !changes.isEmpty { actions += [look(at: machine.link)] + related(machine.link, at: now) }
+        return machine.resets == resets ? actions : actions + [.resync]
     }
 
     /// Time passed.
     public mutating func passed(_ now: Instant) -> [NICAction] {
         var actions: [NICAction] = []
-        for index in watchedMachines.sorted() {
+        for name in watched.keys.sorted() {
+            guard let since = watched[name]?.mournedSince, now - since >= NICTable.mournedFor else {
+                continue
+            }
+            watched[name] = nil
+            actions.append(.forget(Subject(.nic, name)))
+        }
+        for index in watchedLinks.sorted() {
             guard var machine = machines[index] else { continue }
             let changes = machine.passed(now)
             machines[index] = machine
-            actions += changes.map { .report(finding($0, machine)) }
+            actions += tell(changes, of: index, at: now)
         }
         return actions
     }
 
-    /// The driver's speed in megabits per second.
-    public mutating func inspected(_ index: Int32, speed: Int64?) -> [NICAction] {
-        guard var machine = machines[index], machine.speed != speed else { return [] }
-        machine.speed = speed
-        machines[index] = machine
-        return isWatched(machine.link) ? [.report(finding(machine.current, machine))] : []
+    /// What ethtool says of a link.
+    public mutating func inspected(_ index: Int32, _ details: LinkDetails, at now: Instant) -> [NICAction] {
+        guard let machine = machines[index], var record = records[index], record.details != details else {
+            return []
+        }
+        record.details = details
+        if machine.condition == .up, let speed = details.speed {
+            record.fastest = max(record.fastest ?? speed, speed)
+        }
+        records[index] = record
+        return tell([], of: index, at: now, always: true)
     }
 
-    /// Statistics of all links, by a dump that is about nothing else.
-    public mutating func measured(_ links: [LinkMessage]) {
-        for link in links {
-            guard let statistics = link.statistics else { continue }
-            machines[link.index]?.measured(statistics)
+    /// The counters of all links, as read just now.
+    public mutating func measured(_ counters: [Int32: LinkStatistics], at now: Instant) -> [NICAction] {
+        var actions: [NICAction] = []
+        for index in watchedLinks.sorted() {
+            guard let read = counters[index], var record = records[index] else { continue }
+            let before = (record.traffic.errors, record.traffic.drops)
+            machines[index]?.measured(read)
+            record.traffic.measured(read, at: now)
+            let isLookedAt = record.looksLeft > 0
+            record.looksLeft = max(0, record.looksLeft - 1)
+            records[index] = record
+            let isOther = before != (record.traffic.errors, record.traffic.drops)
+            actions += tell([], of: index, at: now, always: isOther)
+            if isLookedAt, let name = machines[index]?.link.name {
+                actions.append(.inspect(index: index, name: name))
+            }
         }
+        return actions
     }
 
     /// Other options: what is still watched keeps its history.
     public mutating func reconfigure(_ options: NICOptions, required: [String], at now: Instant)
         -> [NICAction]
     {
+        let hasOtherLimits = options.errors != self.options.errors || options.drops != self.options.drops
         self.options = options
         self.required = required
         for index in machines.keys {
             machines[index]?.limit(flapCount: options.flapCount, flapWindow: options.flapWindow)
+            if hasOtherLimits { records[index]?.traffic = LinkTraffic(options) }
         }
         var actions: [NICAction] = []
-        for name in watched.keys.sorted() where !keeps(name) {
-            if case .present(let index)? = watched[name]?.presence { actions += stopPolling(index) }
-            watched[name] = nil
-            actions.append(.forget(Subject(.nic, name)))
-        }
+        // What is above goes first, then what was watched for its sake alone.
+        while let name = watched.keys.sorted().first(where: { !keeps($0) }) { actions += drop(name) }
         for index in machines.keys.sorted() { actions += begin(index, at: now) }
+        actions += tellAll(at: now)
         return isComplete ? actions + reportMissing() : actions
     }
 
-    /// The samples of all watched links.
-    public var samples: [Sample] {
-        watchedMachines.sorted().compactMap { index in
-            machines[index].map { Sample(Subject(.nic, $0.link.name), NICTable.measurements($0)) }
-        }
-    }
-}
-
-// MARK: - What is watched
-
-extension NICTable {
-    private func isExcluded(_ name: String) -> Bool {
-        options.exclude.contains { NamePattern($0).matches(name) }
-    }
-
-    private func isNamed(_ name: String) -> Bool {
-        options.enabled && (options.include.contains { NamePattern($0).matches(name) } && !isExcluded(name))
-            || required.contains(name)
-    }
-
-    private func isDiscoverable(_ link: LinkMessage) -> Bool {
-        options.enabled && options.discover && link.isPhysical && link.isAdministrativelyUp
-            && !isExcluded(link.name)
-    }
-
-    private func isWatched(_ link: LinkMessage) -> Bool {
-        watched[link.name]?.presence == .present(link.index)
-    }
-
-    private func keeps(_ name: String) -> Bool {
-        if isNamed(name) { return true }
-        guard let entry = watched[name], case .present(let index) = entry.presence else { return false }
-        guard let link = machines[index]?.link else { return false }
-        return options.enabled && options.discover && link.isPhysical && !isExcluded(name)
-    }
-
-    private mutating func appeared(_ link: LinkMessage, at now: Instant) -> [NICAction] {
+    mutating func appeared(_ link: LinkMessage, at now: Instant) -> [NICAction] {
         guard machines.count < NICTable.mostLinks else {
             ignored &+= 1
             return []
         }
         machines[link.index] = NICMachine(link, flapCount: options.flapCount, flapWindow: options.flapWindow)
-        return begin(link.index, at: now) + noteRenames(link)
+        return begin(link.index, at: now) + noteRenames(link, at: now) + related(link, at: now)
     }
 
-    /// Starts to watch a link, if it is one to watch and is not watched yet.
-    private mutating func begin(_ index: Int32, at now: Instant) -> [NICAction] {
-        guard var machine = machines[index], !isWatched(machine.link) else { return [] }
-        let name = machine.link.name
-        guard isNamed(name) || isDiscoverable(machine.link) else { return [] }
-        if let past = watched[name]?.past { machine.inherit(past, at: now) }
-        machines[index] = machine
-        watched[name] = Watched(
-            presence: .present(index), past: nil, wasEverPresent: true)
-        var actions: [NICAction] = [.report(finding(machine.current, machine))]
-        if !machine.link.hasPromptEvents, !machine.link.isLoopback {
-            polled.insert(index)
-            actions.append(.poll(index: index, name: name))
-        }
-        return actions + [.inspect(index: index, name: name)]
-    }
-
-    private mutating func renamed(from old: String, _ machine: NICMachine, at now: Instant) -> [NICAction] {
-        var actions = stopPolling(machine.link.index)
-        if watched[old]?.presence == .present(machine.link.index) {
-            actions += vanish(old, .renamed(to: machine.link.name), machine)
-        }
-        return actions + begin(machine.link.index, at: now)
-    }
-
-    /// A watched name lost its link: critical if someone asked for that name, else a tombstone.
-    private mutating func vanish(_ name: String, _ presence: Presence, _ machine: NICMachine) -> [NICAction] {
-        guard isNamed(name), watched.count < NICTable.mostLinks else {
-            watched[name] = nil
-            return [.forget(Subject(.nic, name))]
-        }
-        watched[name] = Watched(presence: presence, past: machine, wasEverPresent: true)
-        return [.report(missingFinding(name))]
-    }
-
-    /// A link that bears the permanent address of a missing one explains where that one went.
-    private mutating func noteRenames(_ link: LinkMessage) -> [NICAction] {
-        guard let address = link.permanentAddress else { return [] }
-        var actions: [NICAction] = []
-        for name in watched.keys.sorted() where name != link.name {
-            guard let entry = watched[name], entry.presence == .missing,
-                entry.past?.link.permanentAddress == address
-            else { continue }
-            watched[name]?.presence = .renamed(to: link.name)
-            actions.append(.report(missingFinding(name)))
-        }
-        return actions
-    }
-
-    private mutating func reportMissing() -> [NICAction] {
-        let names =
-            options.enabled ? options.include.filter { !NamePattern($0).isWildcard && !isExcluded($0) } : []
-        var actions: [NICAction] = []
-        for name in names + required where watched[name] == nil {
-            watched[name] = Watched(presence: .missing, past: nil, wasEverPresent: false)
-            actions.append(.report(missingFinding(name)))
-        }
-        return actions
-    }
-
-    private mutating func stopPolling(_ index: Int32) -> [NICAction] {
-        polled.remove(index) == nil ? [] : [.stopPolling(index: index)]
-    }
-}
-
-// MARK: - What is said
-
-extension NICTable {
-    private func missingFinding(_ name: String) -> Finding {
-        let entry = watched[name]
-        let reason: String
-        switch entry?.presence {
-        case .renamed(let other): reason = "renamed to \(other)"
-        case .missing, .present, nil:
-            reason = entry?.wasEverPresent == true ? "removed" : "no such interface"
-        }
-        return Finding(Subject(.nic, name), .critical, reason)
-    }
-
-    private func finding(_ change: NICMachine.Change, _ machine: NICMachine) -> Finding {
-        let (status, reason) = verdict(change)
-        let subject = Subject(.nic, machine.link.name)
-        return Finding(subject, status, reason, values: NICTable.values(machine))
-    }
-
-    private func verdict(_ change: NICMachine.Change) -> (Status, String) {
-        switch change.condition {
-        case .administrativelyDown: return (.critical, "administratively down")
-        case .noCarrier: return (.critical, "no carrier")
-        case .withheld(let state): return (.critical, NICTable.words(state))
-        case .up:
-            guard change.isFlapping else { return (.ok, "up") }
-            let window = options.flapWindow.components.seconds
-            return (
-                .warning, "up, but lost its carrier \(options.flapCount) times or more within \(window) s"
-            )
-        }
-    }
-
-    private static func words(_ state: OperationalState) -> String {
-        switch state {
-        case .dormant: "dormant: waiting for another event, such as authentication"
-        case .testing: "in a test mode"
-        case .notPresent: "a component is not present"
-        case .unknown, .down, .lowerLayerDown, .up: "held back by the kernel"
-        }
-    }
-
-    private static func values(_ machine: NICMachine) -> [NamedValue] {
-        let link = machine.link
-        var values = [NamedValue("ifindex", .integer(Int64(link.index)))]
-        if let address = link.address { values.append(NamedValue("mac", .text(address))) }
-        if let kind = link.kind { values.append(NamedValue("driver_kind", .text(kind))) }
-        if let mtu = link.mtu { values.append(NamedValue("mtu_bytes", .integer(Int64(mtu)))) }
-        if let speed = machine.speed {
-            values.append(NamedValue("speed_bits_per_second", .integer(speed &* 1_000_000)))
-        }
-        if let counts = machine.carrierCounts {
-            values.append(NamedValue("carrier_down_count", .integer(Int64(counts.down))))
-        }
-        return values
-    }
-
-    private static func measurements(_ machine: NICMachine) -> [NamedValue] {
-        var values: [NamedValue] = []
-        if let statistics = machine.link.statistics {
-            let named: [(String, UInt64)] = [
-                ("rx_bytes", statistics.receivedBytes), ("tx_bytes", statistics.sentBytes),
-                ("rx_packets", statistics.receivedPackets), ("tx_packets", statistics.sentPackets),
-                ("rx_errors", statistics.receiveErrors), ("tx_errors", statistics.sendErrors),
-                ("rx_drops", statistics.receiveDrops), ("tx_drops", statistics.sendDrops),
-            ]
-            values = named.map { NamedValue($0.0, .integer(Int64(clamping: $0.1))) }
-        }
-        if let counts = machine.carrierCounts {
-            values.append(NamedValue("carrier_down_count", .integer(Int64(counts.down))))
-        }
-        return values + [NamedValue("carrier_losses_seen", .integer(Int64(clamping: machine.losses)))]
+    /// A link that changed is looked at now and, as drivers learn late why it is down, a little later again.
+    mutating func look(at link: LinkMessage) -> NICAction {
+        records[link.index]?.looksLeft = NICTable.looksAfterChange
+        return .inspect(index: link.index, name: link.name)
     }
 }

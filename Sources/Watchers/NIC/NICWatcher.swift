@@ -15,17 +15,23 @@ public final class NICWatcher: Watcher {
     private var poller: CarrierPoller?
     private var timer: Timer?
     private var hasPicture = false
+    private var softnet: SoftnetMachine
+    private var hasBacklog = false
+    private var uninspected: [Int32: String] = [:]
+    private var isInspecting = false
 
     public init(_ context: WatcherContext, _ options: AgentOptions) throws(SystemError) {
         self.context = context
         self.options = options
         table = NICTable(options: options.nic, required: context.links.required)
+        softnet = SoftnetMachine(options.nic)
         poller = try CarrierPoller(context, every: options.nic.counterPollEvery) {
             [unowned self] index, counts in
             perform(table.counted(index, counts, at: context.loop.now))
         }
         timer = try Timer(context.loop, accuracy: .milliseconds(100)) { [unowned self] in
             perform(table.passed(context.loop.now))
+            settle()
         }
         context.network.listen { [unowned self] in heard($0) }
         context.links.onRequired = { [unowned self] in reconfigure() }
@@ -34,6 +40,11 @@ public final class NICWatcher: Watcher {
     public func start() { context.network.resync() }
 
     public func reconfigure(_ options: AgentOptions) {
+        if options.nic.backlogDrops != self.options.nic.backlogDrops
+            || options.nic.backlogSqueezes != self.options.nic.backlogSqueezes
+        {
+            softnet = SoftnetMachine(options.nic)
+        }
         self.options = options
         poller?.interval = options.nic.counterPollEvery
         reconfigure()
@@ -42,13 +53,15 @@ public final class NICWatcher: Watcher {
     private func reconfigure() {
         let actions = table.reconfigure(options.nic, required: context.links.required, at: context.loop.now)
         perform(actions)
+        settle()
     }
 
     public func sample() {
-        guard !table.samples.isEmpty else { return }
-        context.network.statistics { [weak self] links in
+        readBacklog()
+        guard !table.watchedLinks.isEmpty else { return }
+        context.network.statistics { [weak self] counters in
             guard let self else { return }
-            table.measured(links)
+            perform(table.measured(counters, at: context.loop.now))
             for sample in table.samples { context.sample(sample) }
         }
     }
@@ -58,11 +71,27 @@ public final class NICWatcher: Watcher {
         switch news {
         case .picture(let dump):
             hasPicture = true
-            perform(table.dumped(dump.links, at: now))
+            perform(table.pictured(dump, at: now))
         case .message(.link(let link)): perform(table.changed(link, isEvent: true, at: now))
-        case .message(.linkRemoved(let link)): perform(table.removed(link.index, at: now))
-        case .message: break
+        case .message(.linkRemoved(let link)):
+            perform(table.reached(.linkRemoved(link), at: now) + table.removed(link.index, at: now))
+        case .message(let message): perform(table.reached(message, at: now))
         }
+        settle()
+    }
+
+    /// The backlog of received packets, where any NIC is watched; reading it waits for nothing.
+    private func readBacklog() {
+        guard !table.watchedLinks.isEmpty else {
+            if hasBacklog { context.forget(SoftnetMachine.subject) }
+            hasBacklog = false
+            return
+        }
+        hasBacklog = true
+        let bytes = try? Files.read("\(context.roots.proc)/net/softnet_stat", limit: 1 << 20)
+        let finding = softnet.read(bytes.flatMap { SoftnetCounters($0) }, at: context.loop.now)
+        context.report(finding)
+        context.sample(Sample(finding.subject, finding.values))
     }
 }
 
@@ -70,8 +99,15 @@ public final class NICWatcher: Watcher {
 
 extension NICWatcher {
     private func perform(_ actions: [NICAction]) {
+        guard !actions.isEmpty else { return }
         for action in actions { perform(action) }
-        timer?.arm(at: table.deadline)
+        inspect()
+        settle()
+    }
+
+    /// After whatever may have changed what is told to paths, or when to look again.
+    private func settle() {
+        timer?.arm(at: table.deadline(at: context.loop.now))
         tellLinks()
     }
 
@@ -81,7 +117,7 @@ extension NICWatcher {
         case .forget(let subject): context.forget(subject)
         case .poll(let index, let name): poll(index, name)
         case .stopPolling(let index): poller?.remove(index: index)
-        case .inspect(let index, let name): inspect(index, name)
+        case .inspect(let index, let name): uninspected[index] = name
         case .resync: context.network.resync()
         }
     }
@@ -98,16 +134,22 @@ extension NICWatcher {
         }
     }
 
-    /// The driver's speed; reading it takes RTNL, so it is the worker's.
-    private func inspect(_ index: Int32, _ name: String) {
-        let path = "\(context.roots.sys)/class/net/\(name)/speed"
-        context.worker.perform({
-            (try? Files.text(path, limit: 64)).flatMap { Int64($0) }.flatMap { $0 > 0 ? $0 : nil }
-        }) {
-            [weak self] speed in
+    /// Asks ethtool for what has changed, all at once; that waits for RTNL, so it is the worker's.
+    private func inspect() {
+        guard !uninspected.isEmpty, !isInspecting else { return }
+        let links = uninspected
+        let inspection = LinkInspection(
+            roots: context.roots, withoutEthtool: context.without.ethtoolNetlink)
+        isInspecting = context.worker.perform({ inspection.take(links) }) { [weak self] details in
             guard let self else { return }
-            for action in table.inspected(index, speed: speed) { perform(action) }
+            isInspecting = false
+            let now = context.loop.now
+            for index in details.keys.sorted() {
+                if let found = details[index] { perform(table.inspected(index, found, at: now)) }
+            }
+            inspect()
         }
+        if isInspecting { uninspected = [:] }
     }
 
     /// Tells the paths of the links under them.

@@ -7,7 +7,7 @@ import Linux
 enum DumpScope: Hashable, Sendable {
     /// Links without statistics, addresses and routes.
     case everything
-    /// Links with statistics.
+    /// The counters of all links.
     case statistics
 }
 
@@ -16,6 +16,8 @@ struct NetworkDump: Hashable, Sendable {
     var links: [LinkMessage] = []
     var addresses: [AddressMessage] = []
     var routes: [RouteMessage] = []
+    /// By the index of the link.
+    var statistics: [Int32: LinkStatistics] = [:]
     /// Messages that could not be decoded, and why the last one could not.
     var malformed: UInt64 = 0
     var defect: NetlinkDefect?
@@ -50,11 +52,15 @@ extension NetworkDump {
             }
             switch scope {
             case .statistics:
-                try dump.ask(socket, linkRequest(skipsStatistics: false))
+                try dump.ask(socket, statisticsRequest)
             case .everything:
-                try dump.ask(socket, linkRequest(skipsStatistics: true))
-                try dump.ask(socket, request(22, familyOnly(8)))
-                try dump.ask(socket, request(26, familyOnly(12)))
+                try dump.ask(socket, linkRequest)
+                for family in IPFamily.allCases {
+                    // A kernel without IPv6 may refuse to speak of it.
+                    let mayBeRefused = family == .v6
+                    try dump.ask(socket, request(22, familyOnly(family, 8)), mayBeRefused)
+                    try dump.ask(socket, request(26, familyOnly(family, 12)), mayBeRefused)
+                }
             }
             return .success(dump)
         } catch {
@@ -74,26 +80,42 @@ extension NetworkDump {
         return writer.bytes
     }
 
-    /// A fixed part of which only the first byte, AF_INET, is set.
-    private static func familyOnly(_ count: Int) -> [UInt8] { [2] + Array(repeating: 0, count: count - 1) }
+    /// A fixed part of which only the first byte, AF_INET or AF_INET6, is set.
+    private static func familyOnly(_ family: IPFamily, _ count: Int) -> [UInt8] {
+        [family == .v4 ? 2 : 10] + Array(repeating: 0, count: count - 1)
+    }
 
     /// `struct ifinfomsg` and IFLA_EXT_MASK with RTEXT_FILTER_SKIP_STATS.
-    private static func linkRequest(skipsStatistics: Bool) -> [UInt8] {
+    private static var linkRequest: [UInt8] {
         var writer = ByteWriter()
         writer.append(repeatElement(0, count: 16))
         writer.hostEndian(UInt16(8))
         writer.hostEndian(UInt16(29))
-        writer.hostEndian(UInt32(skipsStatistics ? 8 : 0))
+        writer.hostEndian(UInt32(8))
         return request(18, writer.bytes)
     }
 
-    private mutating func ask(_ socket: borrowing NetlinkSocket, _ request: [UInt8]) throws(DumpFailure) {
+    /// `struct if_stats_msg` with IFLA_STATS_LINK_64 in its mask: a fifth of what a dump of links is.
+    private static var statisticsRequest: [UInt8] {
+        var writer = ByteWriter()
+        writer.append(repeatElement(0, count: 8))
+        writer.hostEndian(UInt32(1))
+        return request(94, writer.bytes)
+    }
+
+    private mutating func ask(
+        _ socket: borrowing NetlinkSocket, _ request: [UInt8], _ mayBeRefused: Bool = false
+    ) throws(DumpFailure) {
         for _ in 0..<NetworkDump.rounds {
             var answer = self
-            if try answer.exchange(socket, request) {
-                self = answer
-                return
+            do throws(DumpFailure) {
+                guard try answer.exchange(socket, request) else { continue }
+            } catch {
+                if mayBeRefused, case .refused = error { return }
+                throw error
             }
+            self = answer
+            return
         }
         throw .unstable
     }
@@ -130,11 +152,12 @@ extension NetworkDump {
             case .link(let link): links.append(link)
             case .address(let address): addresses.append(address)
             case .route(let route): routes.append(route)
+            case .statistics(let index, let counters): statistics[index] = counters
             case .done(let code), .failed(let code):
                 if code < 0 { throw .refused(-max(code, -4095)) }
                 return true
             case .overrun: isConsistent = false
-            case .linkRemoved, .addressRemoved, .routeRemoved, .other: break
+            case .linkRemoved, .addressRemoved, .routeRemoved, .neighbour, .other: break
             }
         }
         return false
@@ -160,7 +183,7 @@ extension NetworkDump {
 
 extension ByteWriter {
     /// An integer in the host's own byte order, as netlink uses.
-    fileprivate mutating func hostEndian<T: FixedWidthInteger>(_ value: T) {
+    mutating func hostEndian<T: FixedWidthInteger>(_ value: T) {
         #if _endian(little)
             littleEndian(value)
         #else

@@ -16,8 +16,8 @@ enum NetworkNews {
 public final class NetworkMonitor {
     /// Datagrams taken before others get their turn.
     private static let batch = 64
-    /// RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV4_ROUTE.
-    private static let groups: [UInt32] = [1, 5, 7]
+    /// RTNLGRP_LINK; IFADDR and ROUTE of IPv4 and IPv6.
+    private static let groups: [UInt32] = [1, 5, 7, 9, 11]
     /// A picture that news overtook is asked for again this often; then it is taken as it is.
     private static let mostRepeats = 5
 
@@ -67,9 +67,9 @@ public final class NetworkMonitor {
     }
 
     /// Asks for the statistics of all links.
-    func statistics(_ then: @escaping ([LinkMessage]) -> Void) {
+    func statistics(_ then: @escaping ([Int32: LinkStatistics]) -> Void) {
         worker.perform({ NetworkDump.take(.statistics) }) { result in
-            if case .success(let dump) = result { then(dump.links) }
+            if case .success(let dump) = result { then(dump.statistics) }
         }
     }
 }
@@ -150,7 +150,7 @@ extension NetworkMonitor {
             if isDumping { newsWhileDumping = true }
             tell(.message(message))
         case .overrun: overrun()
-        case .done, .failed, .other: break
+        case .statistics, .neighbour, .done, .failed, .other: break
         }
     }
 

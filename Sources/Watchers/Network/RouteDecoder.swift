@@ -15,6 +15,8 @@ extension RouteNetlinkMessage {
         case 21: self = try AddressMessage.read(frame.payload).map { .addressRemoved($0) } ?? .other(21)
         case 24: self = try RouteMessage.read(frame.payload).map { .route($0) } ?? .other(24)
         case 25: self = try RouteMessage.read(frame.payload).map { .routeRemoved($0) } ?? .other(25)
+        case 28: self = .neighbour(try NeighbourMessage(frame.payload))
+        case 92: self = try Self.statistics(frame.payload)
         default: self = .other(frame.type)
         }
     }
@@ -22,6 +24,22 @@ extension RouteNetlinkMessage {
     private static func code(_ frame: NetlinkFrame) throws(NetlinkDefect) -> Int32 {
         var fixed = FixedPart("error code", frame.payload)
         return try fixed.next(Int32.self)
+    }
+}
+
+extension RouteNetlinkMessage {
+    /// `struct if_stats_msg` and IFLA_STATS_LINK_64.
+    private static func statistics(_ payload: ArraySlice<UInt8>) throws(NetlinkDefect) -> RouteNetlinkMessage
+    {
+        var fixed = FixedPart("if_stats_msg", payload)
+        _ = try fixed.next(UInt32.self)  // family and padding
+        let index = try fixed.next(Int32.self)
+        _ = try fixed.next(UInt32.self)  // which statistics follow
+        var attributes = fixed.attributes
+        while let attribute = try attributes.next() {
+            if attribute.type == 1 { return .statistics(index: index, try LinkStatistics(attribute)) }
+        }
+        return .other(92)
     }
 }
 
@@ -77,26 +95,80 @@ extension LinkMessage {
         case 3: name = attribute.text
         case 4: mtu = try attribute.integer(UInt32.self)
         case 5: lower = try attribute.integer(Int32.self)
+        case 10: master = try attribute.integer(Int32.self)
         case 16: operationalState = OperationalState(rawValue: try attribute.integer(UInt8.self))
-        case 18: kind = try Self.kind(attribute)
+        case 18: try take(details: attribute)
         case 23: statistics = try LinkStatistics(attribute)
+        case 37: isLowerElsewhere = try attribute.integer(Int32.self) >= 0
         case 54: permanentAddress = hardwareAddress(attribute.bytes)
         default: break
         }
     }
 
-    /// IFLA_INFO_KIND within IFLA_LINKINFO.
-    private static func kind(_ attribute: NetlinkAttribute) throws(NetlinkDefect) -> String? {
+    /// IFLA_LINKINFO: the kind, and what bonds say. The kind stands before its data.
+    private mutating func take(details attribute: NetlinkAttribute) throws(NetlinkDefect) {
         var nested = NetlinkAttributeReader(attribute.bytes)
+        var memberOf: String?
         while let inner = try nested.next() {
-            if inner.type == 1 { return inner.text }
+            switch inner.type {
+            case 1: kind = inner.text
+            case 2: if kind == "bond" { bond = try BondMessage(inner.bytes) }
+            case 4: memberOf = inner.text
+            case 5: if memberOf == "bond" { bondMember = try BondMemberMessage(inner.bytes) }
+            default: break
+            }
         }
-        return nil
+    }
+}
+
+extension BondMessage {
+    /// IFLA_BOND_MODE and IFLA_BOND_ACTIVE_SLAVE.
+    init(_ bytes: ArraySlice<UInt8>) throws(NetlinkDefect) {
+        self.init()
+        var attributes = NetlinkAttributeReader(bytes)
+        while let attribute = try attributes.next() {
+            switch attribute.type {
+            case 1: mode = try attribute.integer(UInt8.self)
+            case 2: activeMember = try attribute.integer(Int32.self)
+            default: break
+            }
+        }
+    }
+}
+
+extension BondMemberMessage {
+    /// IFLA_BOND_SLAVE_STATE and IFLA_BOND_SLAVE_MII_STATUS.
+    init(_ bytes: ArraySlice<UInt8>) throws(NetlinkDefect) {
+        self.init()
+        var attributes = NetlinkAttributeReader(bytes)
+        while let attribute = try attributes.next() {
+            switch attribute.type {
+            case 1: isActive = try attribute.integer(UInt8.self) == 0
+            case 2: isLinkUp = try attribute.integer(UInt8.self) == 0
+            default: break
+            }
+        }
+    }
+}
+
+extension NeighbourMessage {
+    /// `struct ndmsg` and NDA_DST.
+    init(_ payload: ArraySlice<UInt8>) throws(NetlinkDefect) {
+        var fixed = FixedPart("ndmsg", payload)
+        _ = try fixed.next(UInt32.self)  // family and padding
+        let index = try fixed.next(Int32.self)
+        let state = try fixed.next(UInt16.self)
+        _ = try fixed.next(UInt16.self)  // flags and type
+        self.init(index: index, state: state, address: nil)
+        var attributes = fixed.attributes
+        while let attribute = try attributes.next() {
+            if attribute.type == 1 { address = IPAddress(attribute) }
+        }
     }
 }
 
 extension LinkStatistics {
-    /// The first eight of `struct rtnl_link_stats64`; later kernels append fields.
+    /// The first eight of `struct rtnl_link_stats64` and, where told, the sixteenth; later kernels append fields.
     init(_ attribute: NetlinkAttribute) throws(NetlinkDefect) {
         guard attribute.bytes.count >= 64 else {
             throw .shortAttribute(type: attribute.type, wanted: 64, got: attribute.bytes.count)
@@ -110,34 +182,60 @@ extension LinkStatistics {
         sendErrors = try fixed.next(UInt64.self)
         receiveDrops = try fixed.next(UInt64.self)
         sendDrops = try fixed.next(UInt64.self)
+        var missed = FixedPart("statistics", attribute.bytes.dropFirst(120))
+        if attribute.bytes.count >= 128 { receiveMissed = try missed.next(UInt64.self) }
     }
 }
 
-extension IPv4Address {
-    fileprivate init(_ attribute: NetlinkAttribute) throws(NetlinkDefect) {
-        guard attribute.bytes.count == 4 else {
-            throw .shortAttribute(type: attribute.type, wanted: 4, got: attribute.bytes.count)
+extension IPAddress {
+    /// By the number of bytes; `nil` for neither 4 nor 16 of them, as of a neighbour of another protocol.
+    fileprivate init?(_ attribute: NetlinkAttribute) {
+        if attribute.bytes.count == 4 {
+            self = .v4(IPv4Address(number: attribute.bytes.reduce(0) { $0 << 8 | UInt32($1) }))
+        } else if let address = IPv6Address(bytes: attribute.bytes) {
+            self = .v6(address)
+        } else {
+            return nil
         }
-        self.init(number: attribute.bytes.reduce(0) { $0 << 8 | UInt32($1) })
+    }
+
+    /// An address of this family and no other.
+    fileprivate init(_ attribute: NetlinkAttribute, _ family: IPFamily) throws(NetlinkDefect) {
+        guard let address = IPAddress(attribute), address.family == family else {
+            throw .shortAttribute(
+                type: attribute.type, wanted: family == .v4 ? 4 : 16, got: attribute.bytes.count)
+        }
+        self = address
+    }
+}
+
+extension IPFamily {
+    /// AF_INET or AF_INET6.
+    fileprivate init?(kernel family: UInt8) {
+        switch family {
+        case 2: self = .v4
+        case 10: self = .v6
+        default: return nil
+        }
     }
 }
 
 extension AddressMessage {
-    /// `struct ifaddrmsg` and its attributes; `nil` for a family other than IPv4.
+    /// `struct ifaddrmsg` and its attributes; `nil` for a family other than IPv4 and IPv6.
     static func read(_ payload: ArraySlice<UInt8>) throws(NetlinkDefect) -> AddressMessage? {
         var fixed = FixedPart("ifaddrmsg", payload)
         let family = try fixed.next(UInt8.self)
         let prefixLength = try fixed.next(UInt8.self)
         _ = try fixed.next(UInt16.self)  // flags and scope
         let index = try fixed.next(Int32.self)
-        guard family == 2 else { return nil }
+        guard let family = IPFamily(kernel: family) else { return nil }
         var attributes = fixed.attributes
-        var address: IPv4Address?
-        var local: IPv4Address?
+        var address: IPAddress?
+        var local: IPAddress?
         while let attribute = try attributes.next() {
             switch attribute.type {
-            case 1: address = try IPv4Address(attribute)
-            case 2: local = try IPv4Address(attribute)
+            case 1: address = try IPAddress(attribute, family)
+            case 2: local = try IPAddress(attribute, family)
             default: break
             }
         }
@@ -148,38 +246,45 @@ extension AddressMessage {
 
 extension RouteMessage {
     private struct Parts {
-        var destination = IPv4Address(number: 0)
+        let family: IPFamily
+        var destination: IPAddress
         var metric: UInt32 = 0
         var index: Int32?
-        var gateway: IPv4Address?
+        var gateway: IPAddress?
         var table: UInt32
         var hops: [Hop] = []
 
+        init(family: IPFamily, table: UInt8) {
+            self.family = family
+            self.table = UInt32(table)
+            destination = family == .v4 ? .v4(.any) : .v6(.any)
+        }
+
         mutating func take(_ attribute: NetlinkAttribute) throws(NetlinkDefect) {
             switch attribute.type {
-            case 1: destination = try IPv4Address(attribute)
+            case 1: destination = try IPAddress(attribute, family)
             case 4: index = try attribute.integer(Int32.self)
-            case 5: gateway = try IPv4Address(attribute)
+            case 5: gateway = try IPAddress(attribute, family)
             case 6: metric = try attribute.integer(UInt32.self)
-            case 9: hops = try RouteMessage.hops(attribute.bytes)
+            case 9: hops = try RouteMessage.hops(attribute.bytes, family)
             case 15: table = try attribute.integer(UInt32.self)
             default: break
             }
         }
     }
 
-    /// `struct rtmsg` and its attributes; `nil` for what is not an IPv4 unicast route of the main table over
-    /// a next hop.
+    /// `struct rtmsg` and its attributes; `nil` for what is not a unicast route of the main table over a next hop.
     static func read(_ payload: ArraySlice<UInt8>) throws(NetlinkDefect) -> RouteMessage? {
         var fixed = FixedPart("rtmsg", payload)
         let family = try fixed.next(UInt8.self)
         let prefixLength = try fixed.next(UInt8.self)
         _ = try fixed.next(UInt16.self)  // source length and type of service
-        var parts = Parts(table: UInt32(try fixed.next(UInt8.self)))
+        let table = try fixed.next(UInt8.self)
         _ = try fixed.next(UInt16.self)  // protocol and scope
         let type = try fixed.next(UInt8.self)
         _ = try fixed.next(UInt32.self)  // flags
-        guard family == 2, type == 1 else { return nil }
+        guard let family = IPFamily(kernel: family), type == 1 else { return nil }
+        var parts = Parts(family: family, table: table)
         var attributes = fixed.attributes
         while let attribute = try attributes.next() { try parts.take(attribute) }
         if let index = parts.index, let gateway = parts.gateway {
@@ -192,7 +297,7 @@ extension RouteMessage {
     }
 
     /// RTA_MULTIPATH: a run of `struct rtnexthop`, each with attributes.
-    private static func hops(_ bytes: ArraySlice<UInt8>) throws(NetlinkDefect) -> [Hop] {
+    private static func hops(_ bytes: ArraySlice<UInt8>, _ family: IPFamily) throws(NetlinkDefect) -> [Hop] {
         var rest = bytes
         var hops: [Hop] = []
         while rest.count >= 8 {
@@ -206,7 +311,7 @@ extension RouteMessage {
             var attributes = NetlinkAttributeReader(rest.prefix(length).dropFirst(8))
             while let attribute = try attributes.next() {
                 guard attribute.type == 5 else { continue }
-                hops.append(Hop(index: index, gateway: try IPv4Address(attribute)))
+                hops.append(Hop(index: index, gateway: try IPAddress(attribute, family)))
             }
             rest = rest.dropFirst((length + 3) & ~3)
         }

@@ -16,6 +16,8 @@ public struct LinkStatistics: Hashable, Sendable {
     public var sendErrors: UInt64 = 0
     public var receiveDrops: UInt64 = 0
     public var sendDrops: UInt64 = 0
+    /// Packets that the device had no buffer for; drivers do not count them as drops.
+    public var receiveMissed: UInt64 = 0
 
     public init() {}
 }
@@ -49,8 +51,16 @@ public struct LinkMessage: Hashable, Sendable {
     public var mtu: UInt32?
     /// The index of the lower or peer link.
     public var lower: Int32?
+    /// `lower` is an index of another network namespace.
+    public var isLowerElsewhere = false
+    /// The index of the bond, bridge or VRF that it belongs to.
+    public var master: Int32?
     /// `veth`, `bond`, `tun`; `nil` for a device that is not virtual.
     public var kind: String?
+    /// What a bond says of itself.
+    public var bond: BondMessage?
+    /// What its bond says of a member.
+    public var bondMember: BondMemberMessage?
     public var statistics: LinkStatistics?
 
     public init(index: Int32) { self.index = index }
@@ -68,39 +78,65 @@ public struct LinkMessage: Hashable, Sendable {
     public var isPhysical: Bool { kind == nil && !isLoopback && (hardwareType == 1 || hardwareType == 32) }
 }
 
-/// RTM_NEWADDR or RTM_DELADDR of an IPv4 address.
+/// A bond, from `IFLA_INFO_DATA`.
+public struct BondMessage: Hashable, Sendable {
+    /// The `mode` of the bonding driver: 1 is active-backup, 4 is 802.3ad.
+    public var mode: UInt8?
+    /// The index of the member that carries the traffic, where the mode has such.
+    public var activeMember: Int32?
+
+    public init(mode: UInt8? = nil, activeMember: Int32? = nil) {
+        self.mode = mode
+        self.activeMember = activeMember
+    }
+}
+
+/// A member of a bond, from `IFLA_INFO_SLAVE_DATA`.
+public struct BondMemberMessage: Hashable, Sendable {
+    /// BOND_STATE_ACTIVE: it carries traffic.
+    public var isActive: Bool?
+    /// BOND_LINK_UP: the bond's own monitoring finds its link well.
+    public var isLinkUp: Bool?
+
+    public init(isActive: Bool? = nil, isLinkUp: Bool? = nil) {
+        self.isActive = isActive
+        self.isLinkUp = isLinkUp
+    }
+}
+
+/// RTM_NEWADDR or RTM_DELADDR.
 public struct AddressMessage: Hashable, Sendable {
     public var index: Int32
     public var prefixLength: UInt8
     /// The host's own address on the link.
-    public var local: IPv4Address
+    public var local: IPAddress
 
-    public init(index: Int32, prefixLength: UInt8, local: IPv4Address) {
+    public init(index: Int32, prefixLength: UInt8, local: IPAddress) {
         self.index = index
         self.prefixLength = prefixLength
         self.local = local
     }
 }
 
-/// RTM_NEWROUTE or RTM_DELROUTE of an IPv4 unicast route in the main table that goes over a next hop.
+/// RTM_NEWROUTE or RTM_DELROUTE of a unicast route in the main table that goes over a next hop.
 public struct RouteMessage: Hashable, Sendable {
     public struct Hop: Hashable, Sendable {
         public var index: Int32
-        public var gateway: IPv4Address
+        public var gateway: IPAddress
 
-        public init(index: Int32, gateway: IPv4Address) {
+        public init(index: Int32, gateway: IPAddress) {
             self.index = index
             self.gateway = gateway
         }
     }
 
-    public var destination: IPv4Address
+    public var destination: IPAddress
     public var prefixLength: UInt8
     /// Lower is preferred.
     public var metric: UInt32
     public var hops: [Hop]
 
-    public init(destination: IPv4Address, prefixLength: UInt8, metric: UInt32, hops: [Hop]) {
+    public init(destination: IPAddress, prefixLength: UInt8, metric: UInt32, hops: [Hop]) {
         self.destination = destination
         self.prefixLength = prefixLength
         self.metric = metric
@@ -108,6 +144,24 @@ public struct RouteMessage: Hashable, Sendable {
     }
 
     public var isDefault: Bool { prefixLength == 0 }
+    public var family: IPFamily { destination.family }
+}
+
+/// RTM_NEWNEIGH: how an address on a link is resolved.
+public struct NeighbourMessage: Hashable, Sendable {
+    public var index: Int32
+    /// NUD_*: 1 incomplete, 32 failed.
+    public var state: UInt16
+    public var address: IPAddress?
+
+    public init(index: Int32, state: UInt16, address: IPAddress?) {
+        self.index = index
+        self.state = state
+        self.address = address
+    }
+
+    /// It was asked for its hardware address and does not answer.
+    public var isUnresolved: Bool { state & 0x21 != 0 }
 }
 
 /// One decoded rtnetlink message.
@@ -118,6 +172,10 @@ public enum RouteNetlinkMessage: Hashable, Sendable {
     case addressRemoved(AddressMessage)
     case route(RouteMessage)
     case routeRemoved(RouteMessage)
+    /// RTM_NEWSTATS: the counters of the link of this index.
+    case statistics(index: Int32, LinkStatistics)
+    /// RTM_NEWNEIGH: what is known of a neighbour.
+    case neighbour(NeighbourMessage)
     /// NLMSG_DONE: a dump is complete; the code is 0 or a negative errno.
     case done(Int32)
     /// NLMSG_ERROR with a negative errno; 0 acknowledges.

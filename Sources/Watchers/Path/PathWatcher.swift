@@ -82,11 +82,12 @@ extension PathWatcher {
             routes.picture(dump)
             arrange()
         case .message(let message):
-            guard let index = routes.changed(message) else {
+            guard let change = routes.changed(message) else {
                 if message.isAboutRoutes { arrange() }
                 return
             }
-            let name = routes.name(of: index)
+            guard change.family == .v4 else { return }
+            let name = routes.name(of: change.index)
             for prober in probers.values where prober.options.interface == name { prober.addressesChanged() }
         }
     }
@@ -128,7 +129,7 @@ extension PathWatcher {
             targets.append(target)
         }
         guard isp.targets.isEmpty, hasPicture else { return targets }
-        if let hop = routes.nextHop(on: isp.interface) { return [hop] }
+        if let hop = routes.nextHop(on: isp.interface, .v4)?.asIPv4 { return [hop] }
         // The route went with its link: what was probed before is still the way.
         return probers[isp.name]?.machine.targets.map(\.address) ?? []
     }
@@ -142,11 +143,13 @@ extension PathWatcher {
         let covered = Set(options.isps.compactMap(\.interface))
         discovered = discovered.filter { !covered.contains($0.value.interface ?? "") }
         var routed: Set<String> = []
-        for hop in routes.defaultHops {
-            guard let interface = routes.name(of: hop.index), !covered.contains(interface) else { continue }
-            let name = name(ofPathVia: hop.gateway, on: interface, taken: routed)
+        for hop in routes.defaultHops(.v4) {
+            guard let gateway = hop.gateway.asIPv4, let interface = routes.name(of: hop.index),
+                !covered.contains(interface)
+            else { continue }
+            let name = name(ofPathVia: gateway, on: interface, taken: routed)
             routed.insert(name)
-            discovered[name] = PathWatcher.options(named: name, via: hop.gateway, on: interface)
+            discovered[name] = PathWatcher.options(named: name, via: gateway, on: interface)
             routeGoneAt[name] = nil
         }
         for name in discovered.keys where !routed.contains(name) && routeGoneAt[name] == nil {
@@ -179,7 +182,8 @@ extension RouteNetlinkMessage {
     fileprivate var isAboutRoutes: Bool {
         switch self {
         case .route, .routeRemoved, .linkRemoved: true
-        case .link, .address, .addressRemoved, .done, .failed, .overrun, .other: false
+        case .link, .address, .addressRemoved, .statistics, .neighbour, .done, .failed, .overrun, .other:
+            false
         }
     }
 }

@@ -9,13 +9,13 @@ struct RouteTable: Hashable, Sendable {
     /// A next hop of a default route.
     struct DefaultHop: Hashable, Sendable {
         var index: Int32
-        var gateway: IPv4Address
+        var gateway: IPAddress
         var metric: UInt32
     }
 
     private var routes: Set<RouteMessage> = []
     private var names: [Int32: String] = [:]
-    private var addresses: [Int32: Set<IPv4Address>] = [:]
+    private var addresses: [Int32: Set<IPAddress>] = [:]
 
     init() {}
 
@@ -27,8 +27,14 @@ struct RouteTable: Hashable, Sendable {
         for address in dump.addresses { addresses[address.index, default: []].insert(address.local) }
     }
 
-    /// One piece of news; returns the index of a link whose addresses changed.
-    mutating func changed(_ message: RouteNetlinkMessage) -> Int32? {
+    /// A link whose addresses of a family changed.
+    struct AddressChange: Hashable, Sendable {
+        var index: Int32
+        var family: IPFamily
+    }
+
+    /// One piece of news; returns whose addresses changed.
+    mutating func changed(_ message: RouteNetlinkMessage) -> AddressChange? {
         switch message {
         case .link(let link): names[link.index] = link.name
         case .linkRemoved(let link):
@@ -39,10 +45,11 @@ struct RouteTable: Hashable, Sendable {
         case .route(let route): if routes.count < RouteTable.mostRoutes { routes.insert(route) }
         case .routeRemoved(let route): routes.remove(route)
         case .address(let address):
-            return addresses[address.index, default: []].insert(address.local).inserted ? address.index : nil
+            return addresses[address.index, default: []].insert(address.local).inserted
+                ? AddressChange(address) : nil
         case .addressRemoved(let address):
-            return addresses[address.index]?.remove(address.local) == nil ? nil : address.index
-        case .done, .failed, .overrun, .other: break
+            return addresses[address.index]?.remove(address.local) == nil ? nil : AddressChange(address)
+        case .statistics, .neighbour, .done, .failed, .overrun, .other: break
         }
         return nil
     }
@@ -50,9 +57,9 @@ struct RouteTable: Hashable, Sendable {
     func name(of index: Int32) -> String? { names[index] }
 
     /// Next hops of default routes, the preferred ones first.
-    var defaultHops: [DefaultHop] {
+    func defaultHops(_ family: IPFamily) -> [DefaultHop] {
         var hops: [DefaultHop] = []
-        for route in routes where route.isDefault {
+        for route in routes where route.isDefault && route.family == family {
             for hop in route.hops {
                 let found = DefaultHop(index: hop.index, gateway: hop.gateway, metric: route.metric)
                 if !hops.contains(where: { $0.index == hop.index && $0.gateway == hop.gateway }) {
@@ -61,20 +68,37 @@ struct RouteTable: Hashable, Sendable {
             }
         }
         return hops.sorted {
-            ($0.metric, $0.index, $0.gateway.number) < ($1.metric, $1.index, $1.gateway.number)
+            ($0.metric, $0.index, $0.gateway) < ($1.metric, $1.index, $1.gateway)
         }
     }
 
     /// The next hop on a link of this name: of a default route if there is one, else of the shortest prefix;
     /// without a name, of the preferred default route.
-    func nextHop(on name: String?) -> IPv4Address? {
-        guard let name else { return defaultHops.first?.gateway }
-        if let hop = defaultHops.first(where: { names[$0.index] == name }) { return hop.gateway }
-        let candidates = routes.flatMap { route in
+    func nextHop(on name: String?, _ family: IPFamily) -> IPAddress? {
+        let hops = defaultHops(family)
+        guard let name else { return hops.first?.gateway }
+        if let hop = hops.first(where: { names[$0.index] == name }) { return hop.gateway }
+        let candidates = routes.filter { $0.family == family }.flatMap { route in
             route.hops.filter { names[$0.index] == name }.map { (route, $0.gateway) }
         }
         return candidates.min {
-            ($0.0.prefixLength, $0.0.metric, $0.1.number) < ($1.0.prefixLength, $1.0.metric, $1.1.number)
+            ($0.0.prefixLength, $0.0.metric, $0.1) < ($1.0.prefixLength, $1.0.metric, $1.1)
         }?.1
+    }
+}
+
+extension RouteTable.AddressChange {
+    init(_ message: AddressMessage) {
+        self.init(index: message.index, family: message.local.family)
+    }
+}
+
+extension IPAddress {
+    /// The address, if it is one of IPv4.
+    var asIPv4: IPv4Address? {
+        switch self {
+        case .v4(let address): address
+        case .v6: nil
+        }
     }
 }
