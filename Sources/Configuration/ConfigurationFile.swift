@@ -46,7 +46,7 @@ public enum ConfigurationFile: Hashable, Sendable {
 
     /// Sections by which a file is recognised; those that several kinds have tell nothing.
     private static let sections: [(kind: ConfigurationFile, names: Set<String>)] = [
-        (.agent, ["nic", "path", "process", "ups", "report_to"]),
+        (.agent, ["nic", "path", "process", "ups", "history", "report_to"]),
         (.gateway, ["downstream", "agent", "feed"]),
         (.clients, ["client"]),
     ]

@@ -58,6 +58,20 @@ public struct AgentOptions: Hashable, Sendable {
     public var unit = UnitOptions()
     public var process = ProcessOptions()
     public var ups = UPSOptions()
+    public var history = HistoryOptions()
+
+    public init() {}
+}
+
+/// `[history]`: what the agent remembers of its subjects' numbers.
+public struct HistoryOptions: Hashable, Sendable {
+    public var keep: Duration = .seconds(60)
+    /// How often NICs, paths and pressure are read for it.
+    public var recordEvery: Duration = .milliseconds(100)
+    /// For all subjects together, in bytes.
+    public var mostBytes = 1 << 20
+    /// How much of it is in a state that changes for the worse; zero: nothing.
+    public var before: Duration = .seconds(10)
 
     public init() {}
 }

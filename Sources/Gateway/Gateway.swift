@@ -268,7 +268,7 @@ extension Gateway {
     private func answer(_ request: Request) -> Reply {
         do throws(PathRefusal) {
             switch request {
-            case .status: return .done(statusMembers)
+            case .status, .history: return .done(statusMembers)
             case .switch(let feed, let path, let hold): return try switchFeed(feed, to: path, hold: hold)
             case .release(let feed): return release(feed)
             case .mute(let subject, let duration): return try mute(subject, for: duration)

@@ -65,7 +65,11 @@ public final class HealthBus {
     public var requestEndpoint: String { server?.lastEndpoint ?? "" }
 
     public func report(_ report: Report) { perform(book.report(report, at: loop.now, wall: loop.wall)) }
-    public func sample(_ sample: Sample) { perform(book.sample(sample, wall: loop.wall)) }
+    public func sample(_ sample: Sample) { perform(book.sample(sample, at: loop.now, wall: loop.wall)) }
+    /// A reading for the history alone, which is published nowhere.
+    public func record(_ sample: Sample) { book.record(sample, at: loop.now) }
+    /// Keeps so much of the past from now on.
+    public func keep(_ limits: HistoryLimits) { book.keep(limits) }
     /// Another publisher's word on a subject of its own, which may explain ours.
     public func heard(_ subject: Subject, _ status: Status) {
         perform(book.heard(subject, status, at: loop.now, wall: loop.wall))
@@ -138,9 +142,17 @@ public final class HealthBus {
     /// The answer to a request; of `status`, behind the document.
     private func completed(_ request: Request, of caller: Caller) -> Reply {
         if request.isOperation, !caller.mayOperate { return forbidden(request, caller) }
+        if case .history(let subject, let span) = request { return history(of: subject, last: span) }
         let reply = answer(request)
         guard case .status = request, case .done(let members) = reply else { return reply }
         return .done((book.snapshot(wall: loop.wall).members ?? []) + accessMembers + members)
+    }
+
+    private func history(of subject: Subject, last span: Duration) -> Reply {
+        guard let document = book.history(of: subject, last: span, at: loop.now, wall: loop.wall) else {
+            return .refused("\(subject) is not watched here; the status lists what is")
+        }
+        return .done(document.json.members ?? [])
     }
 
     private func forbidden(_ request: Request, _ caller: Caller) -> Reply {

@@ -5,12 +5,24 @@ public import Wire
 public enum ValueText {
     /// `rtt_s` 0.0123 as `rtt 12.3ms`, `loss_ratio` 0.05 as `loss 5.0%`, `rx_bytes` 1500 as `rx 1.5kB`.
     public static func text(_ value: NamedValue) -> String {
-        for (suffix, format) in units where value.name.hasSuffix(suffix) {
-            if let number = number(value.value) {
-                return "\(value.name.dropLast(suffix.count)) \(format(number))"
-            }
-        }
-        return "\(value.name) \(plain(value.value))".printable
+        "\(name(value)) \(figure(value))".printable
+    }
+
+    /// The name without its unit, where the value's text has it: `rtt`.
+    public static func name(_ value: NamedValue) -> String {
+        String(value.name.dropLast(unit(value)?.suffix.count ?? 0))
+    }
+
+    /// The value without its name, `12.3ms`.
+    public static func figure(_ value: NamedValue) -> String {
+        guard let unit = unit(value), let number = number(value.value) else { return plain(value.value) }
+        return unit.format(number)
+    }
+
+    private static func unit(
+        _ value: NamedValue
+    ) -> (suffix: String, format: @Sendable (Double) -> String)? {
+        number(value.value) == nil ? nil : units.first { value.name.hasSuffix($0.suffix) }
     }
 
     /// As many of the values as fit into `width` characters.
@@ -24,7 +36,7 @@ public enum ValueText {
         return result
     }
 
-    private static let units: [(String, @Sendable (Double) -> String)] = [
+    private static let units: [(suffix: String, format: @Sendable (Double) -> String)] = [
         ("_per_s", { scaled($0, ["", "k", "M", "G"]) + "/s" }),
         ("_ratio", { fixed($0 * 100, 1) + "%" }),
         ("_bytes", { scaled($0, ["", "k", "M", "G", "T"]) + "B" }),

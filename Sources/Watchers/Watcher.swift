@@ -21,6 +21,14 @@ public protocol Watcher: AnyObject {
 
     /// Gives a sample of each subject; called once per sample interval.
     func sample()
+
+    /// Gives `WatcherContext.record` what is worth more than a reading per sample interval; called many times a
+    /// second, so it takes what is in memory or costs microseconds.
+    func record()
+}
+
+extension Watcher {
+    public func record() {}
 }
 
 /// Where the kernel's file systems are.
@@ -66,12 +74,14 @@ public final class WatcherContext {
     public let links = LinkBoard()
     private let onReport: (Report) -> Void
     private let onSample: (Sample) -> Void
+    private let onRecord: (Sample) -> Void
     private let onForget: (Subject) -> Void
 
     public init(
         loop: EventLoop, worker: Worker, logger: Logger, limited: LimitedLog? = nil,
         roots: FileRoots = FileRoots(), without: WithoutFeatures = WithoutFeatures(),
         report: @escaping (Report) -> Void, sample: @escaping (Sample) -> Void,
+        record: @escaping (Sample) -> Void = { _ in },
         forget: @escaping (Subject) -> Void
     ) throws(SystemError) {
         self.loop = loop
@@ -84,6 +94,7 @@ public final class WatcherContext {
         network = try NetworkMonitor(loop: loop, worker: worker, log: self.limited)
         onReport = report
         onSample = sample
+        onRecord = record
         onForget = forget
     }
 
@@ -95,6 +106,9 @@ public final class WatcherContext {
     }
 
     public func sample(_ sample: Sample) { onSample(sample) }
+
+    /// Keeps a reading in the history and publishes it nowhere.
+    public func record(_ sample: Sample) { onRecord(sample) }
 
     public func forget(_ subject: Subject) { onForget(subject) }
 }

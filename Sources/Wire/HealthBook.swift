@@ -23,6 +23,8 @@ public struct HealthBook: Sendable {
     /// the cause: watchers of one fault do not notice it in the order of cause and effect.
     public static let causeWindow: Duration = .seconds(2)
 
+    /// What the subjects' numbers were lately.
+    public internal(set) var past: HistoryBook
     let heartbeatEvery: Duration
     let expiresAfter: Duration
     let stateEvery: Duration
@@ -37,7 +39,8 @@ public struct HealthBook: Sendable {
 
     public init(
         host: String, incarnation: Incarnation, heartbeatEvery: Duration = .milliseconds(250),
-        expiresAfter: Duration = .seconds(1), stateEvery: Duration = .seconds(10), mostSubjects: Int = 10_000
+        expiresAfter: Duration = .seconds(1), stateEvery: Duration = .seconds(10), mostSubjects: Int = 10_000,
+        history: HistoryLimits = HistoryLimits()
     ) {
         self.host = host
         self.incarnation = incarnation
@@ -45,6 +48,7 @@ public struct HealthBook: Sendable {
         self.expiresAfter = expiresAfter
         self.stateEvery = stateEvery
         self.mostSubjects = mostSubjects
+        past = HistoryBook(history)
     }
 
     /// When `tick` is to be called next. A new book wants its first heartbeat at once.
@@ -97,7 +101,8 @@ extension HealthBook {
     }
 
     /// A measurement, which changes no state.
-    public func sample(_ sample: Sample, wall: WallTime) -> [Action] {
+    public mutating func sample(_ sample: Sample, at now: Instant, wall: WallTime) -> [Action] {
+        record(sample, at: now)
         let message = SampleMessage(stamp: stamp(wall), subject: sample.subject, values: sample.values)
         return [.publish(topic: message.topic.text, payload: message.json)]
     }
@@ -106,6 +111,7 @@ extension HealthBook {
     public mutating func forget(_ subject: Subject, wall: WallTime) -> [Action] {
         guard let entry = entries[subject], !entry.isHearsay else { return [] }
         entries[subject] = nil
+        past.forget(subject)
         var message = entry.retired(wall: wall)
         subjects.removeAll { $0 == subject }
         unlink(subject)
@@ -172,7 +178,7 @@ extension HealthBook {
             unlink(report.subject)
             link(report.subject, to: report.dependsOn)
         }
-        let isNews = entry.take(report, at: now)
+        let isNews = take(report, into: &entry, at: now)
         entries[report.subject] = entry
         return isNews
     }

@@ -82,6 +82,7 @@ extension HealthBook {
             last.detectedAt = wall
             last.happenedAt = nil
             last.values = []
+            last.before = nil
             last.isGone = true
             return last
         }

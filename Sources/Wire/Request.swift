@@ -12,9 +12,14 @@ public enum Request: Hashable, Sendable {
     /// Let a subject's failure trigger nothing for this long.
     case mute(Subject, for: Duration)
     case unmute(Subject)
+    /// The recent past of a subject's numbers, so far back.
+    case history(Subject, last: Duration)
 
     /// The longest mute: 30 days.
     public static let longestMute: Duration = .seconds(30 * 86400)
+
+    /// The longest history that can be asked for: a day.
+    public static let longestHistory: Duration = .seconds(86400)
 
     public var json: JSON {
         var members = [JSON.Member("v", .integer(schemaVersion)), JSON.Member("request", .string(word))]
@@ -30,6 +35,9 @@ public enum Request: Hashable, Sendable {
             members.append(JSON.Member("for_s", .number(duration.inSeconds)))
         case .unmute(let subject):
             members.append(JSON.Member("subject", .string(subject.description)))
+        case .history(let subject, let last):
+            members.append(JSON.Member("subject", .string(subject.description)))
+            members.append(JSON.Member("last_s", .number(last.inSeconds)))
         }
         return .object(members)
     }
@@ -37,7 +45,7 @@ public enum Request: Hashable, Sendable {
     /// Whether it changes something, for which a client beyond this host needs to be an operator.
     public var isOperation: Bool {
         switch self {
-        case .status: false
+        case .status, .history: false
         case .switch, .release, .mute, .unmute: true
         }
     }
@@ -50,6 +58,7 @@ public enum Request: Hashable, Sendable {
         case .release: "release"
         case .mute: "mute"
         case .unmute: "unmute"
+        case .history: "history"
         }
     }
 
@@ -66,7 +75,13 @@ public enum Request: Hashable, Sendable {
             let seconds = try fields.number("for_s", 0.001...Request.longestMute.inSeconds)
             self = .mute(try fields.subject("subject"), for: .ofSeconds(seconds))
         case "unmute": self = .unmute(try fields.subject("subject"))
-        case _: throw fields.failure("request", "one of status, switch, release, mute, unmute")
+        case "history":
+            let last =
+                fields.has("last_s")
+                ? Duration.ofSeconds(try fields.number("last_s", 0.1...Request.longestHistory.inSeconds))
+                : Request.longestHistory
+            self = .history(try fields.subject("subject"), last: last)
+        case _: throw fields.failure("request", "one of status, history, switch, release, mute, unmute")
         }
     }
 

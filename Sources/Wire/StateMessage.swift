@@ -20,13 +20,15 @@ public struct StateMessage: Hashable, Sendable {
     /// When it happened, where the kernel tells.
     public var happenedAt: WallTime?
     public var values: [NamedValue]
+    /// The last seconds before a change for the worse, where there were numbers that moved.
+    public var before: Before?
     /// A tombstone: the subject is no longer watched, and this is its last message.
     public var isGone: Bool
 
     public init(
         stamp: Stamp, subject: Subject, status: Status, since: WallTime, reason: String,
         previous: Status? = nil, cause: Subject? = nil, detectedAt: WallTime, happenedAt: WallTime? = nil,
-        values: [NamedValue] = [], isGone: Bool = false
+        values: [NamedValue] = [], before: Before? = nil, isGone: Bool = false
     ) {
         self.stamp = stamp
         self.subject = subject
@@ -38,6 +40,7 @@ public struct StateMessage: Hashable, Sendable {
         self.detectedAt = detectedAt
         self.happenedAt = happenedAt
         self.values = values
+        self.before = before
         self.isGone = isGone
     }
 
@@ -57,6 +60,7 @@ public struct StateMessage: Hashable, Sendable {
             JSON.Member("happened_at", happenedAt.map { .string($0.rfc3339) } ?? .null),
             JSON.Member("values", values.json),
         ]
+        if let before { members.append(JSON.Member("before", before.json)) }
         if isGone { members.append(JSON.Member("gone", .bool(true))) }
         return .object(members)
     }
@@ -70,6 +74,7 @@ public struct StateMessage: Hashable, Sendable {
             cause: fields.has("cause") ? try fields.subject("cause") : nil,
             detectedAt: try fields.time("detected_at"),
             happenedAt: fields.has("happened_at") ? try fields.time("happened_at") : nil,
-            values: try fields.values(), isGone: json["gone"]?.bool ?? false)
+            values: try fields.values(), before: json["before"].flatMap { Before(json: $0) },
+            isGone: json["gone"]?.bool ?? false)
     }
 }

@@ -269,7 +269,8 @@ struct BookDialogue {
         _ = dialogue.report(nic, .ok)
         let sample = Sample(nic, [NamedValue("rx_bytes", .integer(5))])
         #expect(
-            dialogue.said(dialogue.book.sample(sample, wall: dialogue.wall)) == ["1 sample/fra-1/nic/eth0/"])
+            dialogue.said(dialogue.book.sample(sample, at: dialogue.now, wall: dialogue.wall))
+                == ["1 sample/fra-1/nic/eth0/"])
     }
 
     @Test func `a long reason is cut so that every reader takes it`() throws {

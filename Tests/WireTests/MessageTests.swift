@@ -40,7 +40,8 @@ import Wire
             cost: Cost(cpuRatio: 0.004, residentBytes: 9_800_000, wakeupsPerSecond: 21.5))
         #expect(try HeartbeatMessage(json: JSON(parsing: heartbeat.json.text)) == heartbeat)
         let sync = SyncMessage(
-            stamp: MessageTests.stamp, nonce: "x/y", subjects: [Subject(.nic, "eth0"), Subject(.disk, "/var")])
+            stamp: MessageTests.stamp, nonce: "x/y",
+            subjects: [Subject(.nic, "eth0"), Subject(.disk, "/var")])
         #expect(try SyncMessage(json: sync.json) == sync)
         #expect(sync.topic.text == "sync/x%2Fy/")
         let document = StatusDocument(stamp: MessageTests.stamp, states: [MessageTests.state, bare])

@@ -17,6 +17,10 @@ import Wire
             ),
             (.release(feed: "itch"), #"{"v":1,"request":"release","feed":"itch"}"#),
             (.unmute(Subject(.nic, "eth0")), #"{"v":1,"request":"unmute","subject":"nic/eth0"}"#),
+            (
+                .history(Subject(.path, "isp-a"), last: .seconds(30)),
+                #"{"v":1,"request":"history","subject":"path/isp-a","last_s":30.0}"#
+            ),
         ] as [(Request, String)])
     func `each request is written and read`(request: Request, text: String) throws {
         #expect(request.json.text == text)
@@ -34,7 +38,7 @@ import Wire
         ("nonsense", #"not JSON (offset 0: expected null)"#),
         (
             #"{"v":1,"request":"reboot"}"#,
-            #""request" is "reboot", expected one of status, switch, release, mute, unmute"#
+            #""request" is "reboot", expected one of status, history, switch, release, mute, unmute"#
         ),
         (#"{"v":1}"#, #""request" is missing"#),
         (

@@ -33,6 +33,7 @@ public final class Agent {
     private var credentials: Credentials?
     private var watchers: [any Watcher] = []
     private var sampling: Timer?
+    private var recording: Timer?
     private var watched: Set<Subject> = []
     /// The host's name on the bus.
     public let host: String
@@ -55,7 +56,7 @@ public final class Agent {
         let book = HealthBook(
             host: host, incarnation: incarnation ?? Incarnation(startedAt: loop.wall),
             heartbeatEvery: options.bus.heartbeatEvery, expiresAfter: options.bus.expiresAfter,
-            stateEvery: options.bus.stateEvery)
+            stateEvery: options.bus.stateEvery, history: options.history.limits)
         do throws(SystemError) { limited = try LimitedLog(loop, logger) } catch { throw .system(error) }
         do throws(BusError) {
             let (messaging, limited) = (messaging, limited)
@@ -76,6 +77,7 @@ public final class Agent {
     public func start() {
         for watcher in watchers { watcher.start() }
         sampling?.arm(at: nextMultiple(of: options.bus.sampleEvery, after: loop.now))
+        recording?.arm(at: nextMultiple(of: options.history.recordEvery, after: loop.now))
     }
 
     /// Takes other options and credentials over. What they do not change keeps its state, numbers and connections;
@@ -89,6 +91,7 @@ public final class Agent {
             next.bus = self.options.bus
         }
         self.options = next
+        bus.keep(next.history.limits)
         renew(credentials)
         reportToCollectors()
         for watcher in watchers { watcher.reconfigure(next) }
@@ -129,12 +132,14 @@ extension Agent {
                 bus.report($0)
             },
             sample: { [unowned self] in bus.sample($0) },
+            record: { [unowned self] in bus.record($0) },
             forget: { [unowned self] in
                 watched.remove($0)
                 bus.forget($0)
             })
         for watcher in Catalog.watchers { watchers.append(try watcher.init(context, options)) }
         sampling = try Timer(loop, accuracy: .milliseconds(50)) { [unowned self] in takeSamples() }
+        recording = try Timer(loop, accuracy: .milliseconds(20)) { [unowned self] in record() }
     }
 }
 
@@ -146,13 +151,29 @@ extension Agent {
         sampling?.arm(at: nextMultiple(of: options.bus.sampleEvery, after: loop.now))
     }
 
+    /// For the history alone: what is in memory anyway, more often than it is published.
+    private func record() {
+        for watcher in watchers { watcher.record() }
+        recording?.arm(at: nextMultiple(of: options.history.recordEvery, after: loop.now))
+    }
+
     /// An agent has nothing to add to its status, and nothing else to do for others.
     private static func answer(_ request: Request) -> Reply {
         switch request {
-        case .status: .done([])
+        case .status, .history: .done([])
         case .switch, .release, .mute, .unmute:
             .refused("an agent watches and decides nothing; ask a gateway")
         }
+    }
+}
+
+extension HistoryOptions {
+    fileprivate var limits: HistoryLimits {
+        var limits = HistoryLimits()
+        limits.keep = keep
+        limits.mostBytes = mostBytes
+        limits.before = before
+        return limits
     }
 }
 

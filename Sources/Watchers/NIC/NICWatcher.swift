@@ -19,10 +19,12 @@ public final class NICWatcher: Watcher {
     private var hasBacklog = false
     private var uninspected: [Int32: String] = [:]
     private var isInspecting = false
+    private let recorder: NICRecorder
 
     public init(_ context: WatcherContext, _ options: AgentOptions) throws(SystemError) {
         self.context = context
         self.options = options
+        recorder = NICRecorder(context.roots)
         table = NICTable(options: options.nic, required: context.links.required)
         softnet = SoftnetMachine(options.nic)
         poller = try CarrierPoller(context, every: options.nic.counterPollEvery) {
@@ -62,8 +64,14 @@ public final class NICWatcher: Watcher {
         context.network.statistics { [weak self] counters in
             guard let self else { return }
             perform(table.measured(counters, at: context.loop.now))
-            for sample in table.samples { context.sample(sample) }
+            let samples = table.samples
+            recorder.watch(samples.map(\.subject.name))
+            for sample in samples { context.sample(sample) }
         }
+    }
+
+    public func record() {
+        for reading in recorder.readings(at: context.loop.now) { context.record(reading) }
     }
 
     private func heard(_ news: NetworkNews) {

@@ -12,6 +12,9 @@ extension PathMachine {
         return Finding(subject, told.status, toldReason, values: values, dependsOn: depends)
     }
 
+    /// What moves between two samples.
+    public var reading: Sample { Sample(subject, figures) }
+
     public var sample: Sample { Sample(subject, measurements) }
 
     func reason(_ verdict: Verdict, at now: Instant) -> String {

@@ -50,6 +50,10 @@ public final class PathWatcher: Watcher {
         arm()
     }
 
+    public func record() {
+        for prober in probers.values { context.record(prober.machine.reading) }
+    }
+
     private func mayForget(_ name: String) -> Bool {
         guard let interface = discovered[name]?.interface else { return true }
         switch context.links[interface].condition {
