@@ -15,7 +15,8 @@ struct Holdfast: ParsableCommand {
             """,
         version: "holdfast \(Version.number)",
         subcommands: [
-            StatusCommand.self, WatchCommand.self, HistoryCommand.self, CheckConfigCommand.self,
+            StatusCommand.self, WatchCommand.self, HistoryCommand.self, DoctorCommand.self,
+            CheckConfigCommand.self,
             SwitchCommand.self, MuteCommand.self, UnmuteCommand.self, KeygenCommand.self,
             AuthorizeCommand.self, Play.self,
         ])

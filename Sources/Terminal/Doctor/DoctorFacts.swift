@@ -1,0 +1,79 @@
+// What `holdfast doctor` has found out of a host. What could not be read is nil, and nothing is concluded from it.
+public import Wire
+
+/// The host as it is, for the checks.
+public struct DoctorFacts: Hashable, Sendable {
+    /// What became of asking the agent.
+    public enum Answer: Hashable, Sendable {
+        /// It has these subjects that are `unknown`, of so many.
+        case status(unknown: [UnknownSubject], subjects: Int)
+        /// No answer, and what to do about that.
+        case none(advice: String)
+    }
+
+    public struct UnknownSubject: Hashable, Sendable {
+        public var subject: Subject
+        public var reason: String
+
+        public init(_ subject: Subject, _ reason: String) {
+            self.subject = subject
+            self.reason = reason
+        }
+    }
+
+    /// The running agent as the kernel sees it.
+    public struct Process: Hashable, Sendable {
+        /// The set of effective capabilities, one bit each (capabilities(7)).
+        public var capabilities: UInt64
+        public var groups: [UInt32]
+
+        public init(capabilities: UInt64, groups: [UInt32]) {
+            self.capabilities = capabilities
+            self.groups = groups
+        }
+    }
+
+    /// A server or a socket, and why it cannot be reached; `nil`: it can.
+    public struct Reach: Hashable, Sendable {
+        public var name: String
+        public var failure: String?
+
+        public init(_ name: String, failure: String?) {
+            self.name = name
+            self.failure = failure
+        }
+    }
+
+    public var answer: Answer = .none(advice: "")
+    /// Why configuration files would be refused.
+    public var refusedFiles: [String] = []
+    public var process: Process?
+    /// `net.ipv4.ping_group_range`.
+    public var pingGroups: ClosedRange<UInt32>?
+    public var watchesPaths = true
+    /// The reverse-path filter in force (the higher of `all` and the interface's), by interface that matters.
+    public var reversePathFilters: [String: Int] = [:]
+    /// Multicast groups that are received, the gateway's feeds among them.
+    public var multicastGroups = 0
+    /// `net.core.rmem_max` in bytes.
+    public var mostReceiveBuffer: Int?
+    /// The receive buffer that is asked for each group.
+    public var wantedReceiveBuffer = 0
+    /// `net.ipv4.igmp_max_memberships`, for each socket, and how many one socket needs.
+    public var igmpMemberships: Int?
+    public var wantedMemberships = 0
+    /// The servers of UPSes that are to be watched.
+    public var upsServers: [Reach] = []
+    /// NUT's drivers' sockets, their group, and whether the agent is in it.
+    public var driverGroup: UInt32?
+    public var driverSockets: [String] = []
+    /// Daemons that keep the clock, by name.
+    public var clockDaemons: [String] = []
+    public var systemBus: Reach?
+    /// Whether the kernel tells of pressure (PSI).
+    public var hasPressure: Bool?
+    /// Processes that are recognised by their executable.
+    public var executables: [String] = []
+
+    public init() {}
+}
