@@ -63,7 +63,8 @@ public struct WatchScreen {
 
     private func title(of states: [StateMessage], _ width: Int) -> String {
         let time = String(now.rfc3339.dropFirst(11).prefix(8)) + " UTC"
-        let left = "holdfast  " + StatusTable.summary(of: states.map(\.status))
+        let left =
+            "holdfast  " + StatusTable.summary(of: states.map(\.status)) + IncidentLines.count(of: states)
         let right = "\(time)  q quits"
         return palette.heading(left.fitted(to: max(0, width - right.count - 1)) + " " + right)
     }

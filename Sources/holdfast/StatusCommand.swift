@@ -67,6 +67,8 @@ struct StatusCommand: ParsableCommand {
                 for: states, at: Clock.wall, width: Screen.outputWidth, palette: Screen.outputPalette)
             write(lines.joined(separator: "\n") + "\n")
         }
+        let incidents = IncidentLines.lines(of: states, at: Clock.wall)
+        if !incidents.isEmpty { write("\n" + incidents.joined(separator: "\n") + "\n") }
         let notes = answers.flatMap { StatusNotes.lines(of: $0.reply, at: Clock.wall) }
         if !notes.isEmpty { write("\n" + notes.joined(separator: "\n") + "\n") }
         for answer in answers {
@@ -118,8 +120,10 @@ struct DaemonAnswer {
             let reply = answer.document == nil ? [] : answer.reply.members ?? []
             return .object(head + error + reply)
         }
+        let incidents = Incident.all(of: answers.flatMap { $0.document?.states ?? [] })
         return .object([
             JSON.Member("worst", .string(worst(of: answers).rawValue)),
+            JSON.Member("incidents", .array(incidents.map(\.json))),
             JSON.Member("daemons", .array(daemons)),
         ])
     }
