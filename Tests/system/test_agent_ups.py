@@ -25,7 +25,7 @@ class Upsd:
     def __init__(self, case, namespace, devices):
         self.case, self.namespace = case, namespace
         self.folder = harness.folder_of(case)
-        self.drivers = {}
+        self.drivers, self.written = {}, 0
         with open(os.path.join(self.folder, "ups.conf"), "w") as conf:
             conf.write("user = root\nmaxstartdelay = 5\npollinterval = 1\n")
             for name, text in devices.items():
@@ -48,9 +48,11 @@ class Upsd:
         return os.path.join(self.folder, f"dummy-ups-{name}")
 
     def write(self, name, text):
-        """The driver reads its file again when it has another time."""
+        """The driver reads its file again when it has another time, in whole seconds."""
         with open(self.device(name) + ".new", "w") as file:
             file.write(text)
+        self.written = max(int(time.time()), self.written + 1)
+        os.utime(self.device(name) + ".new", (self.written, self.written))
         os.replace(self.device(name) + ".new", self.device(name))
 
     def status(self, name, status, **variables):
