@@ -66,7 +66,7 @@ public struct AgentOptions: Hashable, Sendable {
 /// `[history]`: what the agent remembers of its subjects' numbers.
 public struct HistoryOptions: Hashable, Sendable {
     public var keep: Duration = .seconds(60)
-    /// How often NICs, paths and pressure are read for it.
+    /// How often NICs and paths are read for it.
     public var recordEvery: Duration = .milliseconds(100)
     /// For all subjects together, in bytes.
     public var mostBytes = 1 << 20

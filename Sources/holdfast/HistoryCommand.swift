@@ -10,7 +10,7 @@ struct HistoryCommand: ParsableCommand {
         commandName: "history",
         abstract: "Show how a subject's numbers moved in the last seconds.",
         discussion: """
-            The agent keeps the last minute of each subject, ten readings a second of NICs, paths and pressure; \
+            The agent keeps the last minute of each subject, ten readings a second of NICs and paths; \
             how much is set in [history]. The lowest block is the least of what is shown, the highest the most.
 
             EXAMPLES
