@@ -106,7 +106,7 @@ let package = Package(
         tests("FeedProtocols", ["Basics", "Wire"]),
         tests("Linux", ["Basics", logging]),
         tests("Reactor", ["Basics", "Linux"]),
-        tests("Messaging", ["Basics", "Wire", "Linux", "Reactor", logging]),
+        tests("Messaging", ["Basics", "Wire", "Linux", "CLinux", "Reactor", logging]),
         tests("Configuration", ["Basics", "Wire"]),
         tests("Terminal", ["Basics", "Wire"]),
         tests("Watchers", ["Basics", "Wire", "Detection", "Linux", "Reactor", "Configuration"]),

@@ -1,5 +1,6 @@
 // What tests of the bus share: a journal that can be read, and a TCP client that says what it likes.
 import Basics
+import CLinux
 import Glibc
 import Linux
 import Logging
