@@ -55,6 +55,9 @@ public protocol DaemonBody: AnyObject {
     /// Takes other settings over, or changes nothing and says why not.
     func reload(_ settings: Settings) throws
 
+    /// The daemon ends in a moment: whoever listens is told why.
+    func stops(because reason: String)
+
     /// One line for `systemctl status`.
     var summary: String { get }
 

@@ -20,6 +20,8 @@ enum ExitCode {
 public final class DaemonLife<Body: DaemonBody> {
     /// How often `systemctl status` is brought up to date.
     private let statusEvery: Duration = .seconds(1)
+    /// What libzmq's thread gets to send the last words; a second signal ends it at once.
+    private let lastWordsTake: Duration = .milliseconds(50)
 
     private let file: String?
     private let loop: EventLoop
@@ -29,6 +31,8 @@ public final class DaemonLife<Body: DaemonBody> {
     private var timer: Timer?
     private var shownStatus = ""
     private var hasSettled = false
+    private var isStopping = false
+    private var ending: Timer?
     private var wasReloadRefused = false
 
     // MARK: - Entry
@@ -154,6 +158,8 @@ public final class DaemonLife<Body: DaemonBody> {
             settings, DaemonSurroundings(loop: loop, logger: log.logger, incarnation: incarnation))
         onSignal = { [unowned self] in $0 == SIGHUP ? reload() : stop($0) }
         timer = try Timer(loop, accuracy: .milliseconds(250)) { [unowned self] in lookAround() }
+        ending = try Timer(loop, accuracy: .milliseconds(1)) { [unowned self] in self.loop.exit(ExitCode.fine)
+        }
     }
 
     private func run(_ incarnation: Incarnation) throws -> Int32 {
@@ -175,18 +181,19 @@ public final class DaemonLife<Body: DaemonBody> {
             hasSettled = true
             body.settled()
         }
-        if status != shownStatus {
-            shownStatus = status
-            ServiceManager.status(shownStatus)
-        }
+        if status != shownStatus, ServiceManager.status(status) { shownStatus = status }
         log.tellLost()
         timer?.arm(at: loop.now + statusEvery)
     }
 
     private func stop(_ number: Int32) {
-        log.logger.event(.stopping, "stopping on \(number == SIGTERM ? "SIGTERM" : "SIGINT")")
+        guard !isStopping else { return loop.exit(ExitCode.fine) }
+        isStopping = true
+        let name = number == SIGTERM ? "SIGTERM" : "SIGINT"
+        log.logger.event(.stopping, "stopping on \(name)")
         ServiceManager.stopping(status: "stopping")
-        loop.exit(ExitCode.fine)
+        body.stops(because: "stopped by \(name)")
+        ending?.arm(at: loop.now + lastWordsTake)
     }
 
     /// A file that is refused changes nothing.

@@ -170,7 +170,7 @@ final class AgentFollower {
         case .malformed(let reason):
             let message = "agent \(endpoint.publish): \(reason), ignoring"
             limited.event(.malformedInput, key: endpoint.publish, message, by: logger)
-        case .sampled, .heartbeat: break
+        case .sampled, .heartbeat, .stopping: break
         }
     }
 }

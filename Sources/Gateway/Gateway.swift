@@ -116,6 +116,9 @@ public final class Gateway {
         return [:]
     }
 
+    /// Tells subscribers of the health bus that the gateway is about to end, and why.
+    public func stops(because reason: String) { health?.stops(because: reason) }
+
     /// One line for `systemctl status`.
     public var summary: String {
         "\(feeds.count) feed\(feeds.count == 1 ? "" : "s"), \(downstream.clients) clients, worst status \(health?.worst.rawValue ?? "unknown")"

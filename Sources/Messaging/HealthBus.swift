@@ -60,6 +60,8 @@ public final class HealthBus {
 
     /// The worst status of all subjects.
     public var worst: Status { book.worst }
+    /// Why this publisher said that it is about to fall silent.
+    public var stopping: String? { book.stopping }
     /// The endpoints bound last.
     public var publishEndpoint: String { publisher?.lastEndpoint ?? "" }
     public var requestEndpoint: String { server?.lastEndpoint ?? "" }
@@ -75,6 +77,11 @@ public final class HealthBus {
         perform(book.heard(subject, status, at: loop.now, wall: loop.wall))
     }
     public func forget(_ subject: Subject) { perform(book.forget(subject, wall: loop.wall)) }
+
+    /// This publisher is about to fall silent, or, with `nil`, is not after all: subscribers are told at once.
+    public func stops(because reason: String?) {
+        perform(book.stops(because: reason, wall: loop.wall, cost: meter.measure(loop)))
+    }
 
     private func tick() {
         perform(book.tick(at: loop.now, wall: loop.wall, cost: meter.measure(loop)))

@@ -1,13 +1,18 @@
 // What the daemon tells systemd about itself, by sd_notify(3). Without a service manager nothing happens.
 public import Basics
 import CSystemd
+import Linux
 
 /// The service manager that started this process, if any.
 public enum ServiceManager {
     /// READY=1 and what `systemctl status` shows.
     public static func ready(status: String) { notify("READY=1\nSTATUS=\(oneLine(status))") }
 
-    public static func status(_ text: String) { notify("STATUS=\(oneLine(text))") }
+    /// What `systemctl status` shows. A service manager that is behind does not get it: nobody waits for that.
+    ///
+    /// - Returns: whether it was taken.
+    @discardableResult
+    public static func status(_ text: String) -> Bool { NotifySocket.offer("STATUS=\(oneLine(text))") }
 
     /// RELOADING=1 with the stamp that Type=notify-reload wants; follow with `ready`.
     public static func reloading(at now: Instant) {

@@ -44,6 +44,10 @@ public struct ChangeLine: Hashable, Sendable {
         case .malformed(let reason):
             self.init(
                 at: now, host: host, subject: "host", status: .warning, text: "ignored a message: \(reason)")
+        case .stopping(let reason):
+            let text = reason.map { "is about to stop: \($0)" } ?? "does not stop after all"
+            self.init(
+                at: now, host: host, subject: "host", status: reason == nil ? .ok : .critical, text: text)
         case .sampled, .heartbeat, .synced: return nil
         }
     }

@@ -83,11 +83,12 @@ public struct WatchScreen {
             case .neverHeard, .expired: .unknown
             case .alive: Status.worst(of: publisher.states.map(\.status))
             }
+        let isStopping = publisher.heartbeat?.stopping != nil
         let word =
             switch publisher.liveness {
             case .neverHeard: "no answer yet"
-            case .expired: "no heartbeat"
-            case .alive: status.rawValue
+            case .expired: isStopping ? "stopped" : "no heartbeat"
+            case .alive: isStopping ? "stopping" : status.rawValue
             }
         let cost = publisher.heartbeat.map { heartbeat in
             let cpu = ValueText.text(NamedValue("cpu_ratio", .number(heartbeat.cost.cpuRatio)))

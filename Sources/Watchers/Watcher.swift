@@ -76,13 +76,14 @@ public final class WatcherContext {
     private let onSample: (Sample) -> Void
     private let onRecord: (Sample) -> Void
     private let onForget: (Subject) -> Void
+    private let onHostGoes: (String?) -> Void
 
     public init(
         loop: EventLoop, worker: Worker, logger: Logger, limited: LimitedLog? = nil,
         roots: FileRoots = FileRoots(), without: WithoutFeatures = WithoutFeatures(),
         report: @escaping (Report) -> Void, sample: @escaping (Sample) -> Void,
         record: @escaping (Sample) -> Void = { _ in },
-        forget: @escaping (Subject) -> Void
+        forget: @escaping (Subject) -> Void, hostGoes: @escaping (String?) -> Void = { _ in }
     ) throws(SystemError) {
         self.loop = loop
         self.worker = worker
@@ -96,6 +97,7 @@ public final class WatcherContext {
         onSample = sample
         onRecord = record
         onForget = forget
+        onHostGoes = hostGoes
     }
 
     /// Passes a finding on, stamped with the loop's wall clock.
@@ -111,4 +113,7 @@ public final class WatcherContext {
     public func record(_ sample: Sample) { onRecord(sample) }
 
     public func forget(_ subject: Subject) { onForget(subject) }
+
+    /// The host is about to go, and why; `nil`: it is not after all.
+    public func hostGoes(because reason: String?) { onHostGoes(reason) }
 }

@@ -18,6 +18,8 @@ public struct HealthBook: Sendable {
     public private(set) var change: Int64 = 0
     /// Reports that were refused: beyond the bound on subjects, or a name of no or more than 255 bytes.
     public private(set) var refused: UInt64 = 0
+    /// Why this publisher is about to fall silent; `nil`: it is not.
+    public private(set) var stopping: String?
 
     /// How long after its dependent a subject may fail, or after its own recovery be named, and still be
     /// the cause: watchers of one fault do not notice it in the order of cause and effect.
@@ -139,12 +141,23 @@ extension HealthBook {
         if nextHeartbeat <= now {
             let following = nextHeartbeat + heartbeatEvery
             nextHeartbeat = following > now ? following : now + heartbeatEvery
-            let message = HeartbeatMessage(
-                stamp: stamp(wall), expiresAfter: expiresAfter, subjects: Int64(subjects.count),
-                worst: worst, cost: cost)
-            actions.append(.publish(topic: message.topic.text, payload: message.json))
+            actions.append(heartbeat(wall: wall, cost: cost))
         }
         return actions
+    }
+
+    /// The publisher is about to fall silent, or is not after all: a heartbeat says so at once, and each one after it.
+    public mutating func stops(because reason: String?, wall: WallTime, cost: Cost) -> [Action] {
+        guard reason != stopping else { return [] }
+        stopping = reason
+        return [heartbeat(wall: wall, cost: cost)]
+    }
+
+    private func heartbeat(wall: WallTime, cost: Cost) -> Action {
+        let message = HeartbeatMessage(
+            stamp: stamp(wall), expiresAfter: expiresAfter, subjects: Int64(subjects.count), worst: worst,
+            cost: cost, stopping: stopping)
+        return .publish(topic: message.topic.text, payload: message.json)
     }
 
     /// All current states, as the `status` request is answered.

@@ -13,6 +13,8 @@ public struct HealthView: Sendable {
         case gone(Subject)
         case sampled(SampleMessage)
         case heartbeat(HeartbeatMessage)
+        /// The publisher is about to fall silent, and why; `nil`: it is not after all.
+        case stopping(String?)
         /// No heartbeat for as long as the publisher allows: all its subjects count as unknown.
         case hostExpired
         case hostBack
@@ -36,6 +38,8 @@ public struct HealthView: Sendable {
     public private(set) var host: String?
     public private(set) var incarnation: Incarnation?
     public private(set) var liveness = Liveness.neverHeard
+    /// Why the publisher said that it would fall silent; `nil`: it did not.
+    public private(set) var stopping: String?
     /// Messages that were ignored because they are not what the document says.
     public private(set) var malformed: UInt64 = 0
     /// Messages of an earlier run, or older than what is known.
@@ -92,7 +96,9 @@ public struct HealthView: Sendable {
         guard liveness == .expired else { return message }
         var message = message
         message.status = .unknown
-        message.reason = "no heartbeat from \(message.stamp.host)"
+        message.reason =
+            stopping.map { "\(message.stamp.host) stopped: \($0)" }
+            ?? "no heartbeat from \(message.stamp.host)"
         return message
     }
 }
@@ -190,6 +196,7 @@ extension HealthView {
             return false
         }
         incarnation = stamp.incarnation
+        stopping = nil
         messages.removeAll()
         snapshotChange = nil
         seenChange = 0
@@ -204,7 +211,10 @@ extension HealthView {
         lastHeard = now
         let wasExpired = liveness == .expired
         liveness = .alive
-        return (wasExpired ? [.hostBack] : []) + [.heartbeat(message)] + advance(to: message.stamp.change)
+        let isNews = stopping != message.stopping
+        stopping = message.stopping
+        return (wasExpired ? [.hostBack] : []) + [.heartbeat(message)]
+            + (isNews ? [.stopping(message.stopping)] : []) + advance(to: message.stamp.change)
     }
 
     private mutating func apply(_ message: StateMessage) -> [Event] {

@@ -40,13 +40,19 @@ public struct HeartbeatMessage: Hashable, Sendable {
     /// The worst of their statuses.
     public var worst: Status
     public var cost: Cost
+    /// Why the publisher is about to fall silent; `nil`: it is not.
+    public var stopping: String?
 
-    public init(stamp: Stamp, expiresAfter: Duration, subjects: Int64, worst: Status, cost: Cost) {
+    public init(
+        stamp: Stamp, expiresAfter: Duration, subjects: Int64, worst: Status, cost: Cost,
+        stopping: String? = nil
+    ) {
         self.stamp = stamp
         self.expiresAfter = expiresAfter
         self.subjects = subjects
         self.worst = worst
         self.cost = cost
+        self.stopping = stopping
     }
 
     public var topic: Topic { .heartbeat(host: stamp.host) }
@@ -58,7 +64,7 @@ public struct HeartbeatMessage: Hashable, Sendable {
                 JSON.Member("subjects", .integer(subjects)),
                 JSON.Member("worst", .string(worst.rawValue)),
                 JSON.Member("cost", cost.json),
-            ])
+            ] + (stopping.map { [JSON.Member("stopping", .string($0))] } ?? []))
     }
 
     public init(json: JSON) throws(WireError) {
@@ -70,6 +76,6 @@ public struct HeartbeatMessage: Hashable, Sendable {
             stamp: try Stamp(fields),
             expiresAfter: .ofSeconds(try fields.number("expires_after_s", 0.001...3600)),
             subjects: try fields.integer("subjects"), worst: try fields.status("worst"),
-            cost: Cost(json: cost))
+            cost: Cost(json: cost), stopping: json["stopping"]?.string)
     }
 }

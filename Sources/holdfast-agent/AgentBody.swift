@@ -51,6 +51,7 @@ final class AgentBody: DaemonBody {
     func reload(_ settings: Secured<AgentOptions>) {
         agent.reload(settings.options, credentials: settings.credentials)
     }
+    func stops(because reason: String) { agent.stops(because: reason) }
     var summary: String { agent.summary }
     /// An agent shares its host with what it watches.
     func settled() { ProgramText.release() }

@@ -49,6 +49,7 @@ final class GatewayBody: DaemonBody {
     func reload(_ settings: Secured<GatewayOptions>) throws {
         try gateway.reload(settings.options, credentials: settings.credentials)
     }
+    func stops(because reason: String) { gateway.stops(because: reason) }
     var summary: String { gateway.summary }
     func settled() {}
 }

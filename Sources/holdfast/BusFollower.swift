@@ -75,7 +75,7 @@ final class BusFollower {
                 // The view bounds its subjects, and so these.
                 if view.state(of: message.subject) != nil { samples[message.subject] = message.values }
             case .gone(let subject): samples[subject] = nil
-            case .changed, .hostExpired, .hostBack, .malformed: break
+            case .changed, .hostExpired, .hostBack, .malformed, .stopping: break
             }
         }
         expiry?.arm(at: view.deadline)

@@ -198,3 +198,46 @@ struct UPSGroupTests {
         #expect(group.verdict(of: [a: first, b: second]).status == expected)
     }
 }
+
+struct UPSGaspTests {
+    private let main = Subject(.ups, "main")
+    private let rack = Subject(.ups, "rack2@10.0.0.7")
+    private let now = Instant(nanoseconds: 0)
+
+    private func verdict(_ subject: Subject, _ status: String) -> UPSMachine.Verdict {
+        var machine = UPSMachine(subject)
+        _ = machine.read(["ups.status": status, "battery.charge": "80"], at: now)
+        return machine.verdict(at: now)
+    }
+
+    private func reason(_ statuses: [Subject: String], groups: [UPSGroup] = []) -> String? {
+        var verdicts: [Subject: UPSMachine.Verdict] = [:]
+        for (subject, status) in statuses { verdicts[subject] = verdict(subject, status) }
+        return UPSGasp.reason(verdicts, groups: groups)
+    }
+
+    @Test(arguments: ["OL", "OB", "OL LB", "OFF", "OL BYPASS", "OB CAL"])
+    func `a host goes for none of these`(status: String) {
+        #expect(reason([main: status]) == nil)
+    }
+
+    @Test(arguments: ["OB LB", "FSD OB LB", "FSD OL"])
+    func `a host goes when its UPS is at its end, and says which one`(status: String) {
+        #expect(reason([main: status, rack: "OL"])?.hasPrefix("ups/main is ") == true)
+    }
+
+    @Test func `with two UPSes of which one is enough, both must be at their end`() {
+        let group = UPSGroup(Subject(.ups, "power"), members: [main, rack], required: 1)
+        #expect(reason([main: "OB LB", rack: "OB"], groups: [group]) == nil)
+        #expect(
+            reason([main: "OB LB", rack: "OB LB"], groups: [group])?.hasPrefix("ups/power: ups/main is ")
+                == true)
+    }
+
+    @Test func `a UPS that is in no group is needed by itself`() {
+        let group = UPSGroup(Subject(.ups, "power"), members: [main], required: 0)
+        #expect(
+            reason([main: "OB LB", rack: "FSD"], groups: [group])?.hasPrefix("ups/rack2@10.0.0.7") == true
+        )
+    }
+}

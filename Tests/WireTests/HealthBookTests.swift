@@ -235,6 +235,28 @@ struct BookDialogue {
         #expect(dialogue.book.deadline == dialogue.now + .milliseconds(240))
     }
 
+    @Test func `that silence is about to come is told at once and with each heartbeat, until it is not so`()
+        throws
+    {
+        var dialogue = BookDialogue()
+        let cost = Cost(cpuRatio: 0, residentBytes: 0, wakeupsPerSecond: 0)
+        func reasons(_ actions: [HealthBook.Action]) throws -> [String?] {
+            try actions.map { action in
+                guard case .publish(_, let payload) = action else { return "not a heartbeat" }
+                return try HeartbeatMessage(json: payload).stopping
+            }
+        }
+        #expect(
+            try reasons(dialogue.book.stops(because: "no power", wall: dialogue.wall, cost: cost)) == [
+                "no power"
+            ])
+        #expect(try reasons(dialogue.book.stops(because: "no power", wall: dialogue.wall, cost: cost)) == [])
+        #expect(
+            try reasons(dialogue.book.tick(at: dialogue.now, wall: dialogue.wall, cost: cost)) == ["no power"]
+        )
+        #expect(try reasons(dialogue.book.stops(because: nil, wall: dialogue.wall, cost: cost)) == [nil])
+    }
+
     @Test func `every state is repeated, the newest values with it`() {
         var dialogue = BookDialogue()
         _ = dialogue.tick()

@@ -37,6 +37,11 @@ import Wire
             return deliver(publisher.book.tick(at: publisher.now, wall: publisher.wall, cost: cost))
         }
 
+        mutating func stops(_ reason: String?) -> [String] {
+            let cost = Cost(cpuRatio: 0, residentBytes: 0, wakeupsPerSecond: 0)
+            return deliver(publisher.book.stops(because: reason, wall: publisher.wall, cost: cost))
+        }
+
         mutating func sync() -> [String] {
             deliver(publisher.book.subscribed(to: "sync/1/".utf8, wall: publisher.wall))
         }
@@ -56,6 +61,7 @@ import Wire
         case .sampled(let sample): "\(sample.subject) sampled"
         case .heartbeat(let heartbeat): "heartbeat \(heartbeat.stamp.change)"
         case .hostExpired: "expired"
+        case .stopping(let reason): "stopping \(reason ?? "no more")"
         case .hostBack: "back"
         case .newIncarnation: "new incarnation"
         case .missed(let range): "missed \(range)"
@@ -184,6 +190,18 @@ import Wire
         wire.publisher.now = deadline
         #expect(wire.heartbeat() == ["back", "heartbeat 1"])
         #expect(wire.view.state(of: nic)?.status == .ok)
+    }
+
+    @Test func `a publisher's last words are told once, and explain its silence`() throws {
+        var wire = Wire()
+        _ = wire.tell(nic, .ok)
+        #expect(wire.stops("no power").contains("stopping no power"))
+        #expect(wire.heartbeat().contains { $0.hasPrefix("stopping") } == false)
+        #expect(wire.stops(nil).contains("stopping no more"))
+        _ = wire.stops("no power")
+        let deadline = try #require(wire.view.deadline)
+        #expect(wire.view.tick(at: deadline) == [.hostExpired])
+        #expect(wire.view.currentStates.map(\.reason) == ["fra-1 stopped: no power"])
     }
 
     @Test func `a publisher that never sends a heartbeat expires too`() throws {

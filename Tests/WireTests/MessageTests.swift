@@ -39,6 +39,9 @@ import Wire
             stamp: MessageTests.stamp, expiresAfter: .seconds(1), subjects: 3, worst: .unknown,
             cost: Cost(cpuRatio: 0.004, residentBytes: 9_800_000, wakeupsPerSecond: 21.5))
         #expect(try HeartbeatMessage(json: JSON(parsing: heartbeat.json.text)) == heartbeat)
+        var last = heartbeat
+        last.stopping = "ups/main is on battery and low"
+        #expect(try HeartbeatMessage(json: JSON(parsing: last.json.text)) == last)
         let sync = SyncMessage(
             stamp: MessageTests.stamp, nonce: "x/y",
             subjects: [Subject(.nic, "eth0"), Subject(.disk, "/var")])

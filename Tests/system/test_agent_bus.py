@@ -316,6 +316,15 @@ class Life(unittest.TestCase):
         daemon.wait_told("STOPPING=1")
         self.assertEqual(daemon.wait_exit(), 0)
 
+    def test_its_last_words_say_that_it_was_stopped(self):
+        daemon = harness.agent(self, QUIET)
+        client = harness.health(self, daemon, "heartbeat/")
+        client.wait(lambda message: "stopping" not in message, "a heartbeat")
+        daemon.signal(signal.SIGTERM)
+        last = client.wait(lambda message: "stopping" in message, "the last words")
+        self.assertEqual(last["stopping"], "stopped by SIGTERM")
+        daemon.wait_exit()
+
     def test_it_stops_on_SIGINT_too(self):
         daemon = agent(self, QUIET)
         daemon.signal(signal.SIGINT)

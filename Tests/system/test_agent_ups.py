@@ -117,6 +117,26 @@ class RealServer(unittest.TestCase):
         self.start()
         self.outage()
 
+    def test_before_the_host_goes_it_says_so_and_takes_it_back(self):
+        self.start()
+        self.client.settle("ups/main", "ok")
+        self.client.subscribe("heartbeat/")
+
+        def wait_words(condition, what):
+            return self.client.wait(lambda message: "cost" in message and condition(message.get("stopping")), what)
+        self.upsd.status("main", "OB DISCHRG", battery_charge="95", battery_runtime="1100")
+        self.client.wait_state("ups/main", "warning")
+        self.assertNotIn("stopping", wait_words(lambda words: True, "a heartbeat"))
+        self.upsd.status("main", "OB LB DISCHRG", battery_charge="10", battery_runtime="90")
+        words = wait_words(lambda words: words, "that the host goes")["stopping"]
+        self.assertRegex(words, "^ups/main is on battery and low, ")
+        self.upsd.status("main", "OL CHRG", battery_charge="40")
+        wait_words(lambda words: not words, "that it does not")
+        self.upsd.status("main", "FSD OB LB")
+        wait_words(lambda words: words and "forced shutdown" in words, "that the power will be cut")
+        self.daemon.signal(signal.SIGTERM)
+        self.daemon.wait_exit()
+
     def test_an_outage_by_the_server_alone(self):
         self.start(folder="/nonexistent")
         self.outage()

@@ -14,6 +14,7 @@ import tempfile
 import time
 
 import guardian
+import power
 from stage import Loopback, Namespaces
 
 ITCH_SYMBOLS = [f"HF{number:04d}" for number in range(1, 6)]
@@ -22,13 +23,14 @@ ITCH_RATE, QUOTE_RATE, LEAST_SECONDS = 20_000, 1_000, 40
 # Seconds until the venue opens, and until its directory is out and the streams run evenly.
 VENUE_STARTS_IN, SETTLED_AFTER = 2, 2
 TARGETS = {"carrier-loss": "isp-a", "black-hole": "isp-a", "random-loss": "isp-a and isp-b",
-           "process-kill": "algo", "venue-freeze": "venue A"}
+           "process-kill": "algo", "venue-freeze": "venue A", "ups-on-battery": f"ups {power.NAME}"}
 TITLES = {
     "carrier-loss": "isp-a loses its carrier",
     "black-hole": "isp-a swallows every packet, its link stays up",
     "random-loss": "isp-a and isp-b each drop 5 % of what arrives",
     "process-kill": "the process `algo` is killed with SIGKILL",
     "venue-freeze": "the venue's A servers freeze (SIGSTOP)",
+    "ups-on-battery": f"the mains fail: the UPS `{power.NAME}` is on battery",
 }
 # Which state of which subject publishes a fault.
 PUBLISHED = {
@@ -37,6 +39,7 @@ PUBLISHED = {
     "random-loss": [("path/isp-a", {"warning", "critical"}), ("path/isp-b", {"warning", "critical"}),
                     ("feed-path/itch.A", {"warning", "critical"}), ("feed-path/itch.B", {"warning", "critical"})],
     "process-kill": [("process/algo", {"critical"})],
+    "ups-on-battery": [(f"ups/{power.NAME}", {"warning", "critical"})],
     "venue-freeze": [("feed-path/itch.A", {"warning", "critical"}), ("feed-path/quotes.A", {"warning", "critical"})],
 }
 
@@ -59,6 +62,9 @@ request = ["ipc://{folder}/agent.req"]
 include = {json.dumps(names)}
 [path]
 enabled = {"true" if paths else "false"}
+[ups]
+enabled = {"true" if stage.has_power else "false"}
+driver_folder = "{folder}/nut"
 [[process.watch]]
 name = "algo"
 pidfile = "{folder}/algo.pid"
@@ -140,6 +146,9 @@ class Demo:
             with open(os.path.join(self.folder, f"{name}.toml"), "w") as file:
                 file.write(text)
         self.start_algo()
+        if self.stage.has_power:
+            self.power = power.Power(self.folder)
+            self.power.start(self.spawn, self.stage.on_desk)
         for name in ("agent", "gateway"):
             self.spawn(name, self.stage.on_desk(
                 [self.program(f"holdfast-{name}"), "--config", os.path.join(self.folder, f"{name}.toml")]))
@@ -229,6 +238,8 @@ class Demo:
             servers = [child for name, child in self.children.items() if name.startswith("venue-A")]
             return (lambda: [os.kill(child.pid, signal.SIGSTOP) for child in servers],
                     lambda: [os.kill(child.pid, signal.SIGCONT) for child in servers])
+        if fault == "ups-on-battery":
+            return self.power.switch(power.ON_BATTERY), self.power.switch(power.ON_MAINS)
         return self.stage.prepare(fault)
 
     def restart_algo(self):

@@ -20,6 +20,7 @@ class Loopback:
 
     mode, casting = "loopback", "UDP"
     faults = ["process-kill", "venue-freeze"]
+    has_power = False  # upsd would be in the way of the host's own
     namespaces = []
     interfaces = {"A": None, "B": None}
     venue = {"A": "127.81.1.2", "B": "127.81.2.2"}
@@ -41,7 +42,8 @@ class Namespaces:
     """A trading host (`desk`) and a venue, joined by two veth pairs, one per ISP."""
 
     mode, casting = "namespaces", "multicast"
-    faults = ["carrier-loss", "black-hole", "random-loss", "process-kill", "venue-freeze"]
+    faults = ["carrier-loss", "black-hole", "random-loss", "process-kill", "venue-freeze", "ups-on-battery"]
+    has_power = True
     interfaces = {"A": "isp-a", "B": "isp-b"}
     venue = {"A": "10.81.1.2", "B": "10.81.2.2"}
     mold = {"A": "239.81.1.1:30001", "B": "239.81.1.2:30001"}

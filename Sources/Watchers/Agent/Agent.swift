@@ -114,6 +114,9 @@ public final class Agent {
         }
     }
 
+    /// Tells subscribers that the agent is about to end, and why. That its host goes is the better reason.
+    public func stops(because reason: String) { bus.stops(because: bus.stopping ?? reason) }
+
     /// How many subjects there are, and how the worst of them is: for `systemctl status`.
     public var summary: String {
         "watching \(counted(watched.count, "subject", "subjects")), worst \(bus.worst.rawValue)"
@@ -136,7 +139,8 @@ extension Agent {
             forget: { [unowned self] in
                 watched.remove($0)
                 bus.forget($0)
-            })
+            },
+            hostGoes: { [unowned self] in bus.stops(because: $0) })
         for watcher in Catalog.watchers { watchers.append(try watcher.init(context, options)) }
         sampling = try Timer(loop, accuracy: .milliseconds(50)) { [unowned self] in takeSamples() }
         recording = try Timer(loop, accuracy: .milliseconds(20)) { [unowned self] in record() }

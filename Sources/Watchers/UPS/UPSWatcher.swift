@@ -24,6 +24,8 @@ public final class UPSWatcher: Watcher {
     private var upses: [Subject: Watched] = [:]
     private var groups: [UPSGroup] = []
     private var toldGroups: [Subject: String] = [:]
+    /// Why the host was said to go.
+    private var toldGasp: String?
     private var timer: Timer?
     /// Words that made no sense, from all servers and drivers.
     private var malformed: UInt64 = 0
@@ -45,6 +47,8 @@ public final class UPSWatcher: Watcher {
         upses = [:]
         groups = []
         toldGroups = [:]
+        if toldGasp != nil { context.hostGoes(because: nil) }
+        toldGasp = nil
         arrange()
     }
 
@@ -193,6 +197,15 @@ extension UPSWatcher {
         guard let verdict = verdict ?? nil else { return }
         context.report(Finding(subject, verdict.status, verdict.reason, values: verdict.values))
         tellGroups()
+        tellGasp()
+    }
+
+    private func tellGasp() {
+        let now = context.loop.now
+        let reason = UPSGasp.reason(upses.mapValues { $0.machine.verdict(at: now) }, groups: groups)
+        guard (reason == nil) != (toldGasp == nil) else { return }
+        toldGasp = reason
+        context.hostGoes(because: reason)
     }
 
     private func tellGroups() {
