@@ -76,50 +76,6 @@ public struct HistoryOptions: Hashable, Sendable {
     public init() {}
 }
 
-/// `[path]`: the ways out of this host.
-public struct PathOptions: Hashable, Sendable {
-    public var enabled = true
-    /// Watch a path per default route by probing its next hop, once a second.
-    public var discover = true
-    /// `[[path.isp]]`: named paths with targets of their own.
-    public var isps: [ISPOptions] = []
-
-    public init() {}
-}
-
-/// One `[[path.isp]]`.
-public struct ISPOptions: Hashable, Sendable {
-    public var name: String
-    /// The interface through which probes leave; `nil`: as routed.
-    public var interface: String?
-    /// IPv4 addresses that answer ICMP echo; empty: the interface's next hop.
-    public var targets: [String]
-    /// How many targets must answer for the path to be up; `nil`: more than half of them.
-    public var quorum: Int?
-    /// One probe per target in this time.
-    public var probeEvery: Duration = .milliseconds(100)
-    /// A probe without reply for this long is lost.
-    public var lossAfter: Duration = .milliseconds(300)
-    /// No reply for this long, and at least `downAfterProbes` probes lost in a row, is `critical`.
-    public var downAfter: Duration = .milliseconds(700)
-    public var downAfterProbes = 5
-    /// Replies in a row that end `critical`.
-    public var upAfterReplies = 3
-    /// Loss over the last `lossWindow` probes: raise and clear `warning` (ratios from 0 to 1).
-    public var lossWindow = 100
-    public var lossRaise = 0.02
-    public var lossClear = 0.01
-    /// Round-trip time: raise and clear `warning`; `nil`: never.
-    public var rttRaise: Duration?
-    public var rttClear: Duration?
-
-    public init(name: String, interface: String? = nil, targets: [String] = []) {
-        self.name = name
-        self.interface = interface
-        self.targets = targets
-    }
-}
-
 /// `[process]`: which processes must run.
 public struct ProcessOptions: Hashable, Sendable {
     public var enabled = true

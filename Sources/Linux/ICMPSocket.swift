@@ -1,4 +1,4 @@
-// ICMP echo over IPv4 with the kernel's own stamps of departure and arrival, so that neither the scheduler nor
+// ICMP and ICMPv6 echo with the kernel's own stamps of departure and arrival, so that neither the scheduler nor
 // the loop counts as network. Raw with CAP_NET_RAW, else a datagram socket where ping_group_range allows it.
 public import Basics
 import CLinux
@@ -7,11 +7,11 @@ import Glibc
 /// What an ICMP socket received.
 public enum ICMPReceipt: Hashable, Sendable {
     /// An echo reply.
-    case reply(source: IPv4Address, identifier: UInt16, sequence: UInt16, receivedAt: WallTime?)
+    case reply(source: IPAddress, identifier: UInt16, sequence: UInt16, receivedAt: WallTime?)
     /// The kernel handed probe number `index` (counted from 0 on this socket) to the device.
     case departed(index: UInt32, at: WallTime)
     /// A router or this host says that the target cannot be reached: ICMP type and code, from `source`.
-    case unreachable(source: IPv4Address, type: UInt8, code: UInt8, error: Int32)
+    case unreachable(source: IPAddress?, type: UInt8, code: UInt8, error: Int32)
     /// Something that is none of these.
     case other
 }
@@ -27,17 +27,20 @@ public struct ICMPSocket: ~Copyable {
 
     public let descriptor: Descriptor
     public let access: Access
+    public let family: IPFamily
 
     /// - Parameter interface: probes leave and replies arrive through it (`SO_BINDTODEVICE`).
     /// - Throws: the error of the raw socket when neither kind may be opened.
-    public init(access: Access, interface: String?) throws(SystemError) {
-        let kind = access == .raw ? Int32(SOCK_RAW.rawValue) : Int32(SOCK_DGRAM.rawValue)
-        let flags = kind | Int32(SOCK_NONBLOCK.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
-        let opened = Descriptor(
-            owning: try check("socket ICMP (\(access))") { socket(AF_INET, flags, Int32(IPPROTO_ICMP)) })
+    public init(access: Access, interface: String?, family: IPFamily = .v4) throws(SystemError) {
+        let opened = try openSocket(
+            family, access == .raw ? SOCK_RAW : SOCK_DGRAM,
+            family == .v4 ? Int32(IPPROTO_ICMP) : Int32(IPPROTO_ICMPV6), "socket ICMP (\(access))")
         let raw = opened.raw
-        if let interface { try ICMPSocket.bind(raw, toDevice: interface) }
-        try setOption(raw, Int32(IPPROTO_IP), IP_RECVERR, Int32(1), "IP_RECVERR")
+        if let interface { try bindSocket(raw, toDevice: interface) }
+        switch family {
+        case .v4: try setOption(raw, Int32(IPPROTO_IP), IP_RECVERR, Int32(1), "IP_RECVERR")
+        case .v6: try setOption(raw, Int32(IPPROTO_IPV6), IPV6_RECVERR, Int32(1), "IPV6_RECVERR")
+        }
         let stamps =
             SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_RX_SOFTWARE
             | SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_ID
@@ -45,22 +48,19 @@ public struct ICMPSocket: ~Copyable {
         try setOption(raw, SOL_SOCKET, SO_TIMESTAMPING, Int32(stamps), "SO_TIMESTAMPING")
         descriptor = opened
         self.access = access
-    }
-
-    private static func bind(_ raw: Int32, toDevice interface: String) throws(SystemError) {
-        let name = Array(interface.utf8)
-        try check("SO_BINDTODEVICE \(interface)") {
-            unsafe setsockopt(raw, SOL_SOCKET, SO_BINDTODEVICE, name, socklen_t(name.count))
-        }
+        self.family = family
     }
 
     /// Has the kernel drop all but echo replies with this identifier (raw sockets only).
     public func accept(identifier: UInt16) throws(SystemError) {
-        // x = length of the IP header; type at x must be 0 (echo reply), identifier at x+4 ours.
+        // IPv4: x = length of the IP header; ICMPv6 comes without one. The type at x must be that of an echo
+        // reply, the identifier at x+4 ours.
+        let isV4 = family == .v4
         var program = [
-            sock_filter(code: 0xB1, jt: 0, jf: 0, k: 0),
+            isV4
+                ? sock_filter(code: 0xB1, jt: 0, jf: 0, k: 0) : sock_filter(code: 0x01, jt: 0, jf: 0, k: 0),
             sock_filter(code: 0x50, jt: 0, jf: 0, k: 0),
-            sock_filter(code: 0x15, jt: 0, jf: 3, k: 0),
+            sock_filter(code: 0x15, jt: 0, jf: 3, k: isV4 ? 0 : 129),
             sock_filter(code: 0x48, jt: 0, jf: 0, k: 4),
             sock_filter(code: 0x15, jt: 0, jf: 1, k: UInt32(identifier)),
             sock_filter(code: 0x06, jt: 0, jf: 0, k: 0xFFFF),
@@ -88,34 +88,33 @@ public struct ICMPSocket: ~Copyable {
         return result == 0 ? UInt16(bigEndian: address.sin_port) : nil
     }
 
-    /// Sends one echo request with 16 bytes of payload. `false`: the socket's buffer is full now.
-    public func sendEcho(to target: IPv4Address, identifier: UInt16, sequence: UInt16) throws(SystemError)
+    /// Sends one echo request with 16 bytes of payload to an address of the socket's family. `false`: the
+    /// socket's buffer is full now.
+    public func sendEcho(to target: IPAddress, identifier: UInt16, sequence: UInt16)
+        throws(SystemError)
         -> Bool
     {
-        let packet = ICMPSocket.echoRequest(identifier: identifier, sequence: sequence)
-        var address = IPv4Endpoint(target, 0).socketAddress
+        let packet = ICMPSocket.echoRequest(family, identifier: identifier, sequence: sequence)
         let raw = descriptor.raw
         let sent = try checkNow("send echo to \(target)") {
-            unsafe withUnsafePointer(to: &address) { pointer in
-                unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { destination in
-                    unsafe packet.withUnsafeBytes {
-                        unsafe sendto(
-                            raw, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL), destination,
-                            socklen_t(MemoryLayout<sockaddr_in>.size))
-                    }
+            unsafe withSocketAddress(target, 0) { destination, size in
+                unsafe packet.withUnsafeBytes {
+                    unsafe sendto(raw, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL), destination, size)
                 }
             }
         }
         return sent != nil
     }
 
-    /// RFC 792: type 8, code 0, checksum, identifier, sequence, payload.
-    static func echoRequest(identifier: UInt16, sequence: UInt16) -> [UInt8] {
+    /// RFC 792 and RFC 4443: type 8 or 128, code 0, checksum, identifier, sequence, payload. The kernel fills in
+    /// the checksum of ICMPv6, which covers addresses that only it knows.
+    static func echoRequest(_ family: IPFamily = .v4, identifier: UInt16, sequence: UInt16) -> [UInt8] {
         var writer = ByteWriter(capacity: 24)
-        writer.bigEndian(UInt32(0x0800_0000))
+        writer.bigEndian(UInt32(family == .v4 ? 0x0800_0000 : 0x8000_0000))
         writer.bigEndian(identifier)
         writer.bigEndian(sequence)
         writer.append("holdfast-probe--".utf8)
+        guard family == .v4 else { return writer.bytes }
         let sum = internetChecksum(writer.bytes)
         writer.bytes[2] = UInt8(sum >> 8)
         writer.bytes[3] = UInt8(sum & 0xFF)
@@ -149,7 +148,7 @@ public struct ICMPSocket: ~Copyable {
     private func receiveOnce(_ flags: Int32) -> Result<ICMPReceipt, SystemError> {
         var buffer = [UInt8](repeating: 0, count: 512)
         var control = [UInt64](repeating: 0, count: 64)
-        var sender = sockaddr_in()
+        var sender = sockaddr_storage()
         return unsafe buffer.withUnsafeMutableBytes { bytes in
             unsafe control.withUnsafeMutableBytes { controls in
                 unsafe withUnsafeMutablePointer(to: &sender) { name in
@@ -160,14 +159,15 @@ public struct ICMPSocket: ~Copyable {
     }
 
     private func receiveOnce(
-        _ flags: Int32, into bytes: UnsafeMutableRawBufferPointer, _ controls: UnsafeMutableRawBufferPointer,
-        _ name: UnsafeMutablePointer<sockaddr_in>
+        _ flags: Int32, into bytes: UnsafeMutableRawBufferPointer,
+        _ controls: UnsafeMutableRawBufferPointer,
+        _ name: UnsafeMutablePointer<sockaddr_storage>
     ) -> Result<ICMPReceipt, SystemError> {
         var vector = unsafe iovec(iov_base: bytes.baseAddress, iov_len: bytes.count)
         return unsafe withUnsafeMutablePointer(to: &vector) { vector in
             var header = unsafe msghdr()
             unsafe header.msg_name = UnsafeMutableRawPointer(name)
-            unsafe header.msg_namelen = socklen_t(MemoryLayout<sockaddr_in>.size)
+            unsafe header.msg_namelen = socklen_t(MemoryLayout<sockaddr_storage>.size)
             unsafe header.msg_iov = vector
             unsafe header.msg_iovlen = 1
             unsafe header.msg_control = controls.baseAddress
@@ -176,15 +176,16 @@ public struct ICMPSocket: ~Copyable {
             guard count >= 0 else { return .failure(SystemError("recvmsg ICMP", number: errno)) }
             let read = unsafe UnsafeRawBufferPointer(rebasing: bytes[..<min(count, bytes.count)])
             let receipt = unsafe ICMPSocket.receipt(
-                &header, Array(read), from: IPv4Address(name.pointee.sin_addr),
-                isError: flags & Int32(MSG_ERRQUEUE) != 0, isRaw: access == .raw)
+                &header, Array(read), from: IPAddress(name.pointee),
+                isError: flags & Int32(MSG_ERRQUEUE) != 0, hasHeader: access == .raw && family == .v4)
             return .success(receipt)
         }
     }
 
     private static func receipt(
-        _ header: UnsafeMutablePointer<msghdr>, _ bytes: [UInt8], from source: IPv4Address, isError: Bool,
-        isRaw: Bool
+        _ header: UnsafeMutablePointer<msghdr>, _ bytes: [UInt8], from source: IPAddress?,
+        isError: Bool,
+        hasHeader: Bool
     ) -> ICMPReceipt {
         let controls = unsafe Controls(header)
         if isError {
@@ -198,22 +199,27 @@ public struct ICMPSocket: ~Copyable {
             }
             return .other
         }
-        guard let reply = echoReply(bytes, isRaw: isRaw) else { return .other }
+        guard let source, let reply = echoReply(bytes, source.family, hasHeader: hasHeader) else {
+            return .other
+        }
         return .reply(
-            source: source, identifier: reply.identifier, sequence: reply.sequence, receivedAt: controls.stamp
+            source: source, identifier: reply.identifier, sequence: reply.sequence,
+            receivedAt: controls.stamp
         )
     }
 
-    /// Reads an echo reply, behind its IP header where the socket is raw.
-    static func echoReply(_ bytes: [UInt8], isRaw: Bool) -> (identifier: UInt16, sequence: UInt16)? {
+    /// Reads an echo reply, behind its IP header where the kernel gives that too.
+    static func echoReply(_ bytes: [UInt8], _ family: IPFamily, hasHeader: Bool) -> (
+        identifier: UInt16, sequence: UInt16
+    )? {
         var reader = ByteReader(bytes)
         do throws(EndOfBytes) {
-            if isRaw {
+            if hasHeader {
                 let version = try reader.integer(UInt8.self)
                 guard version >> 4 == 4, version & 15 >= 5 else { return nil }
                 _ = try reader.take(Int(version & 15) * 4 - 1)
             }
-            guard try reader.integer(UInt16.self) == 0 else { return nil }
+            guard try reader.integer(UInt16.self) == (family == .v4 ? 0 : 0x8100) else { return nil }
             _ = try reader.take(2)
             return (try reader.integer(UInt16.self), try reader.integer(UInt16.self))
         } catch {
@@ -230,7 +236,7 @@ private struct Controls {
         var type: UInt8
         var code: UInt8
         var data: UInt32
-        var offender: IPv4Address?
+        var offender: IPAddress?
     }
 
     var stamp: WallTime?
@@ -245,7 +251,9 @@ private struct Controls {
             if level == SOL_SOCKET && type == SO_TIMESTAMPING {
                 let time = unsafe data.loadUnaligned(as: timespec.self)
                 if time.tv_sec != 0 { stamp = WallTime(nanoseconds: nanoseconds(time)) }
-            } else if level == Int32(IPPROTO_IP) && type == IP_RECVERR {
+            } else if level == Int32(IPPROTO_IP) && type == IP_RECVERR
+                || level == Int32(IPPROTO_IPV6) && type == IPV6_RECVERR
+            {
                 unsafe read(data)
             }
             unsafe control = clinux_cmsg_next(header, current)
@@ -257,10 +265,12 @@ private struct Controls {
         let error = unsafe data.loadUnaligned(as: sock_extended_err.self)
         let offender = unsafe data.loadUnaligned(
             fromByteOffset: MemoryLayout<sock_extended_err>.size, as: sockaddr_in.self)
+        let isIPv4 = offender.sin_family == sa_family_t(AF_INET)
         failure = Failure(
-            number: Int32(truncatingIfNeeded: error.ee_errno), origin: error.ee_origin, type: error.ee_type,
+            number: Int32(truncatingIfNeeded: error.ee_errno), origin: error.ee_origin,
+            type: error.ee_type,
             code: error.ee_code, data: error.ee_data,
-            offender: offender.sin_family == sa_family_t(AF_INET) ? IPv4Address(offender.sin_addr) : nil)
+            offender: isIPv4 ? .v4(IPv4Address(offender.sin_addr)) : nil)
     }
 }
 

@@ -21,8 +21,7 @@ import Testing
             [[path.isp]]
             name = "isp-a"
             targets = ["192.0.2.1"]
-            loss_raise = 1
-            loss_clear = 0.5
+            loss = { warning = 1, warning_clear = 0.5 }
             [[process.watch]]
             name = "java"
             match_command = ["java", "-jar", "x.jar", "-jar"]
@@ -34,7 +33,7 @@ import Testing
         #expect(options.bus.heartbeatEvery == .milliseconds(500))
         #expect(options.nic.include == ["eth*", "bond0"])
         #expect(!options.nic.discover && options.nic.flapCount == 5)
-        #expect(options.path.isps[0].lossRaise == 1 && options.path.isps[0].lossClear == 0.5)
+        #expect(options.path.isps[0].loss.warning == 1 && options.path.isps[0].loss.warningClear == 0.5)
         #expect(options.process.watched[0].match == .command(["java", "-jar", "x.jar", "-jar"]))
     }
 
@@ -56,7 +55,8 @@ import Testing
                 "agent.toml:5: bus.heartbeat_every: 250: must be a number and its unit in quotes, "
                     + "such as \"100ms\", \"1.5s\" or \"2m\"",
                 "agent.toml:8: path.isp[0].targets[1]: \"192.0.2.999\": "
-                    + "must be the IPv4 address of a host, such as \"192.0.2.1\"",
+                    + "must be a host to probe: \"192.0.2.1\" by ICMP echo, \"tcp://192.0.2.1:443\" or "
+                    + "\"dns://192.0.2.53\"; IPv6 as \"2001:db8::1\" or \"tcp://[2001:db8::1]:443\"",
             ])
     }
 
@@ -82,7 +82,8 @@ import Testing
 
     @Test func `a duplicate key is an error of syntax`() {
         #expect(
-            agentProblems("host = \"a\"\nhost = \"b\"").first?.hasPrefix("agent.toml:2: syntax: ") == true)
+            agentProblems("host = \"a\"\nhost = \"b\"").first?.hasPrefix("agent.toml:2: syntax: ") == true
+        )
     }
 
     @Test func `a bus may be bound to addresses beyond loopback, which need keys`() throws {
@@ -97,7 +98,8 @@ import Testing
         let text = "[[report_to]]\nendpoint = \"tcp://10.0.0.9:5570\"\nserver_key = \"\(exampleKey)\""
         let options = try AgentFile.parse(text, name: "agent.toml")
         #expect(
-            options.reportTo == [CollectorOptions(endpoint: "tcp://10.0.0.9:5570", serverKey: exampleKey)])
+            options.reportTo == [CollectorOptions(endpoint: "tcp://10.0.0.9:5570", serverKey: exampleKey)]
+        )
         #expect(
             options.keyNeeds == [
                 KeyNeed(keyPath: "report_to[0].endpoint", endpoint: "tcp://10.0.0.9:5570", isServed: false)
@@ -125,7 +127,9 @@ import Testing
             "[[report_to]]\nendpoint = \"tcp://10.0.0.9:5570\"",
             "needs server_key, the public key that"
         ),
-        ("[[report_to]]\nendpoint = \"tcp://*:5570\"", "is for binding; name the address to connect to"),
+        (
+            "[[report_to]]\nendpoint = \"tcp://*:5570\"", "is for binding; name the address to connect to"
+        ),
         (
             "[[report_to]]\nendpoint = \"ipc:///c\"\nserver_key = \"\(exampleKey)\"",
             "report_to[0].server_key: is for tcp; ipc does not leave this host"
@@ -145,15 +149,30 @@ import Testing
         ("[[path.isp]]\nname = \"a\"\ntargets = [\"192.0.2.1\", \"192.0.2.1\"]", "stands here twice"),
         ("[[path.isp]]\nname = \"a\"\ninterface = \"e\"\nquorum = 2", "more than the 1 targets"),
         (
-            "[[path.isp]]\nname = \"a\"\ninterface = \"e\"\nloss_clear = 0.1",
-            "must not be above loss_raise (0.02)"
+            "[[path.isp]]\nname = \"a\"\ninterface = \"e\"\nloss = { warning_clear = 0.1 }",
+            "must not be above warning (0.02)"
         ),
-        ("[[path.isp]]\nname = \"a\"\ninterface = \"e\"\nloss_raise = 2", "2 % is 0.02"),
-        ("[[path.isp]]\nname = \"a\"\ninterface = \"e\"\nloss_raise = nan", "a number from 0 to 1"),
-        ("[[path.isp]]\nname = \"a\"\ninterface = \"e\"\nrtt_clear = \"1ms\"", "set rtt_raise too"),
         (
-            "[[path.isp]]\nname = \"a\"\ninterface = \"e\"\nrtt_clear = \"2ms\"\nrtt_raise = \"1ms\"",
-            "above rtt_raise (\"1ms\")"
+            "[[path.isp]]\nname = \"a\"\ninterface = \"e\"\nloss = { warning = 2 }",
+            "a number from 0.0 to 1.0"
+        ),
+        (
+            "[[path.isp]]\nname = \"a\"\ninterface = \"e\"\nloss = { warning = nan }",
+            "a number from 0.0 to 1.0"
+        ),
+        (
+            "[[path.isp]]\nname = \"a\"\ninterface = \"e\"\nrtt = { warning_clear = 0.001 }",
+            "set warning too"
+        ),
+        ("[[path.isp]]\nname = \"site\"\ninterface = \"e\"", "is the name of what sums all paths up"),
+        (
+            "[[path.isp]]\nname = \"a\"\ntargets = [\"fe80::1\"]",
+            "is an address of a link; say which by interface"
+        ),
+        ("[[path.isp]]\nname = \"a\"\ntargets = [\"tcp://192.0.2.1\"]", "must be a host to probe"),
+        (
+            "[[path.isp]]\nname = \"a\"\ninterface = \"e\"\nrtt = { warning = 0.1, critical = 0.01 }",
+            "must not be above critical (0.01)"
         ),
         (
             "[[path.isp]]\nname = \"a\"\ninterface = \"e\"\ndown_after = \"200ms\"",
@@ -164,12 +183,18 @@ import Testing
             "two paths are called \"a\""
         ),
         ("[[process.watch]]\nname = \"a\"", "needs one of match_name"),
-        ("[[process.watch]]\nname = \"a\"\nmatch_name = \"a\"\npidfile = \"/a\"", "takes one of match_name"),
+        (
+            "[[process.watch]]\nname = \"a\"\nmatch_name = \"a\"\npidfile = \"/a\"",
+            "takes one of match_name"
+        ),
         (
             "[[process.watch]]\nname = \"a\"\nmatch_name = \"longer-than-15-bytes\"",
             "for longer names use match_executable"
         ),
-        ("[[process.watch]]\nname = \"a\"\nmatch_name = \"a\"\nmaximum = 0", "must not be below minimum (1)"),
+        (
+            "[[process.watch]]\nname = \"a\"\nmatch_name = \"a\"\nmaximum = 0",
+            "must not be below minimum (1)"
+        ),
         ("[[process.watch]]\nname = \"a\"\npidfile = \"a.pid\"", "must be an absolute path"),
         ("[path.isp]\nname = \"a\"", "write a section [[path.isp]]"),
         ("nic = true", "write a section [nic] with its keys below"),

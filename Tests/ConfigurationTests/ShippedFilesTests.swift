@@ -32,8 +32,8 @@ import Wire
 
     @Test func `the agent's file documents every key`() {
         var documented = KeyLines(of: uncommented(agent)).keys
-        for way in ["match_command", "match_executable", "pidfile"] where agent.contains("\n#     \(way) = ")
-        {
+        for way in ["match_command", "match_executable", "pidfile"]
+        where agent.contains("\n#     \(way) = ") {
             documented.insert("process.watch[].\(way)")
         }
         #expect(documented == Set(AgentFile.keyPaths))
@@ -52,7 +52,8 @@ import Wire
     /// The key paths that the page documents: `.Ss [table]` or `.Ss [[table]]`, then `.It Va key`.
     private static func keys(ofPage page: String) -> Set<String> {
         let lines = page.split(separator: "\n")
-        let arrays = Set(lines.compactMap { $0.wholeMatch(of: /\.Ss \[\[(.+)\]\]/).map { String($0.1) } })
+        let arrays = Set(
+            lines.compactMap { $0.wholeMatch(of: /\.Ss \[\[(.+)\]\]/).map { String($0.1) } })
         var table = ""
         var keys: Set<String> = []
         for line in lines {
@@ -74,10 +75,11 @@ import Wire
         var expected = AgentOptions()
         expected.host = "fra-1"
         var isp = ISPOptions(
-            name: "isp-a", interface: "eth0", targets: ["192.0.2.1", "198.51.100.1", "203.0.113.1"])
+            name: "isp-a", interface: "eth0",
+            targets: ["192.0.2.1", "tcp://198.51.100.1:443", "dns://203.0.113.53"])
         isp.quorum = 2
-        isp.rttRaise = .milliseconds(50)
-        isp.rttClear = .milliseconds(40)
+        isp.rtt.warning = 0.05
+        isp.rtt.warningClear = 0.04
         expected.path.isps = [isp]
         expected.nic.links = [LinkOptions(name: "eth*", speedAtLeast: 10_000)]
         var matcher = ProcessWatchOptions(name: "matcher", match: .name("matcher"))
@@ -101,7 +103,8 @@ import Wire
         var expected = GatewayOptions()
         expected.host = "fra-1"
         expected.agents = [
-            AgentEndpoint(publish: "ipc:///run/holdfast/agent.pub", request: "ipc:///run/holdfast/agent.req"),
+            AgentEndpoint(
+                publish: "ipc:///run/holdfast/agent.pub", request: "ipc:///run/holdfast/agent.req"),
             AgentEndpoint(
                 publish: "tcp://192.0.2.30:5555", request: "tcp://192.0.2.30:5556", serverKey: exampleKey),
         ]

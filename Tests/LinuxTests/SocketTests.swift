@@ -58,16 +58,22 @@ import Testing
     @Test func `an echo reply is read behind its IP header, anything else is not`() {
         var packet: [UInt8] = [0x45] + [UInt8](repeating: 0, count: 19)
         packet += [0, 0, 0, 0, 0x12, 0x34, 0x00, 0x07]
-        let reply = ICMPSocket.echoReply(packet, isRaw: true)
+        let reply = ICMPSocket.echoReply(packet, .v4, hasHeader: true)
         #expect(reply?.identifier == 0x1234)
         #expect(reply?.sequence == 7)
-        #expect(ICMPSocket.echoReply(Array(packet.dropLast(3)), isRaw: true) == nil)
-        #expect(ICMPSocket.echoReply([0x41, 0, 0], isRaw: true) == nil)
-        #expect(ICMPSocket.echoReply([], isRaw: true) == nil)
+        #expect(ICMPSocket.echoReply(Array(packet.dropLast(3)), .v4, hasHeader: true) == nil)
+        #expect(ICMPSocket.echoReply([0x41, 0, 0], .v4, hasHeader: true) == nil)
+        #expect(ICMPSocket.echoReply([], .v4, hasHeader: true) == nil)
+        let ofIPv6: [UInt8] = [129, 0, 0, 0, 0x12, 0x34, 0x00, 0x07]
+        #expect(ICMPSocket.echoReply(ofIPv6, .v6, hasHeader: false)?.sequence == 7)
+        #expect(ICMPSocket.echoReply(ofIPv6, .v4, hasHeader: false) == nil)
+        #expect(ICMPSocket.echoRequest(.v6, identifier: 1, sequence: 2).first == 128)
     }
 
-    @Test(.enabled(if: getuid() == 0)) func `loopback answers an echo, with kernel stamps`() throws {
-        let socket = try ICMPSocket(access: .raw, interface: "lo")
+    @Test(.enabled(if: getuid() == 0), arguments: IPFamily.allCases)
+    func `loopback answers an echo, with kernel stamps`(family: IPFamily) throws {
+        let socket = try ICMPSocket(access: .raw, interface: "lo", family: family)
+        let loopback = family == .v4 ? IPAddress.v4(.loopback) : .v6(.loopback)
         try socket.accept(identifier: 0x4846)
         // The kernel switches stamps on a little after the first socket asks for them, so that early replies may
         // come without; every request has one reply.
@@ -75,13 +81,13 @@ import Testing
         var sequence: UInt16 = 0
         while !isStamped, sequence < 1000 {
             sequence += 1
-            #expect(try socket.sendEcho(to: .loopback, identifier: 0x4846, sequence: sequence))
+            #expect(try socket.sendEcho(to: loopback, identifier: 0x4846, sequence: sequence))
             var stamp: WallTime??
             while stamp == nil {
                 var waited = pollfd(fd: socket.descriptor.raw, events: Int16(POLLIN), revents: 0)
                 try #require(poll(&waited, 1, 30_000) == 1, "nothing came")
                 while let receipt = try socket.receive() {
-                    if case .reply(.loopback, 0x4846, sequence, let time) = receipt { stamp = time }
+                    if case .reply(loopback, 0x4846, sequence, let time) = receipt { stamp = time }
                 }
             }
             isStamped = (stamp ?? nil) != nil

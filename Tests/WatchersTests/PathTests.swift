@@ -6,8 +6,10 @@ import Watchers
 import Wire
 
 struct PathTests {
-    private static let first = IPv4Address(number: 0xC000_0201)
-    private static let addresses = (1...3).map { IPv4Address(number: 0xC000_0200 + UInt32($0)) }
+    private static let first = ProbeTarget(.v4(IPv4Address(number: 0xC000_0201)))
+    private static let addresses = (1...3).map {
+        ProbeTarget(.v4(IPv4Address(number: 0xC000_0200 + UInt32($0))))
+    }
 
     private func options(interface: String? = "isp-a") -> ISPOptions {
         ISPOptions(name: "isp-a", interface: interface)
@@ -25,7 +27,7 @@ struct PathTests {
         }
     }
 
-    private func probes(_ actions: [PathAction]) -> [(target: IPv4Address, sequence: UInt16)] {
+    private func probes(_ actions: [PathAction]) -> [(target: ProbeTarget, sequence: UInt16)] {
         actions.compactMap {
             if case .probe(let target, _, let sequence) = $0 { (target, sequence) } else { nil }
         }
@@ -33,7 +35,8 @@ struct PathTests {
 
     /// Ticks from one time to another, answering the targets for which `answers` is true after 10 ms.
     private func run(
-        _ machine: inout PathMachine, from: Int64, to: Int64, answers: (IPv4Address) -> Bool = { _ in true }
+        _ machine: inout PathMachine, from: Int64, to: Int64,
+        answers: (ProbeTarget) -> Bool = { _ in true }
     ) -> [String] {
         var words: [String] = []
         for time in stride(from: from, to: to, by: 100) {
@@ -43,7 +46,7 @@ struct PathTests {
                 let id = machine.identifier
                 words += said(
                     machine.received(
-                        from: probe.target, identifier: id, sequence: probe.sequence,
+                        from: probe.target.address, identifier: id, sequence: probe.sequence,
                         roundTrip: .milliseconds(10),
                         at: at(time + 10)))
             }
@@ -53,7 +56,8 @@ struct PathTests {
 
     @Test func `the first reply makes it up, after unknown`() {
         var machine = machine()
-        #expect(run(&machine, from: 0, to: 300) == ["unknown: no verdict yet", "ok: 192.0.2.1 answers"])
+        #expect(
+            run(&machine, from: 0, to: 300) == ["unknown: no verdict yet", "ok: 192.0.2.1 answers"])
     }
 
     @Test func `silence turns it down once, within a second`() {
@@ -137,13 +141,15 @@ struct PathTests {
         #expect(machine.targets[0].lost == 0)
     }
 
-    @Test func `replies of strangers, of another identifier and doubles are counted and prove nothing`() {
+    @Test
+    func `replies of strangers, of another identifier and doubles are counted and prove nothing`() {
         var machine = machine()
         let sequence = probes(machine.tick(at: at(0)))[0].sequence
-        let stranger = IPv4Address(number: 1)
-        func reply(_ source: IPv4Address, _ id: UInt16, _ sequence: UInt16) -> [String] {
+        let stranger = ProbeTarget(.v4(IPv4Address(number: 1)))
+        func reply(_ source: ProbeTarget, _ id: UInt16, _ sequence: UInt16) -> [String] {
             said(
-                machine.received(from: source, identifier: id, sequence: sequence, roundTrip: nil, at: at(5)))
+                machine.received(
+                    from: source.address, identifier: id, sequence: sequence, roundTrip: nil, at: at(5)))
         }
         #expect(reply(stranger, 7, sequence) == [])
         #expect(reply(PathTests.first, 8, sequence) == [])
@@ -173,8 +179,7 @@ struct PathTests {
 
     @Test func `a slow round trip is a warning once it lasts`() {
         var options = options()
-        options.rttRaise = .milliseconds(5)
-        options.rttClear = .milliseconds(4)
+        options.rtt = LimitOptions(warning: 0.005, dwell: .seconds(1))
         var machine = machine(options)
         let words = run(&machine, from: 0, to: 3000)
         #expect(words.last == "warning: round trip 10.0 ms (limit 5.0 ms)")
@@ -189,6 +194,67 @@ struct PathTests {
         #expect(run(&machine, from: 1000, to: 1200) == ["ok: 192.0.2.1 answers"])
     }
 
+    @Test func `a loss beyond a critical level is critical`() {
+        var options = options()
+        options.loss = LimitOptions(warning: 0.02, critical: 0.2)
+        var machine = machine(options)
+        _ = run(&machine, from: 0, to: 20_000)
+        var random = SplitMix(state: 5)
+        let words = run(&machine, from: 20_000, to: 60_000, answers: { _ in !random.chance(0.35) })
+        #expect(words.contains { $0.hasPrefix("critical: ") && $0.hasSuffix("(limit 20.0 %)") })
+    }
+
+    @Test func `round trips have a median and a 99th percentile`() throws {
+        var machine = machine()
+        for probe in Int64(0)..<300 {
+            let sequence = probes(machine.tick(at: at(probe * 100)))[0].sequence
+            let time: Duration = probe % 50 == 0 ? .milliseconds(90) : .milliseconds(10)
+            _ = machine.answered(
+                PathTests.first, sequence: sequence, roundTrip: time, at: at(probe * 100 + 50))
+        }
+        let figures = try #require(machine.targets[0].percentiles)
+        #expect(figures.median == .milliseconds(10) && figures.p99 == .milliseconds(90))
+        let sample = machine.sample.values
+        #expect(sample.contains(NamedValue("rtt_p50_s", .number(0.01))))
+        #expect(sample.contains(NamedValue("rtt_p99_s", .number(0.09))))
+    }
+
+    @Test func `a next hop that is not resolved is named while the path is silent`() {
+        var machine = machine()
+        _ = run(&machine, from: 0, to: 1000)
+        #expect(run(&machine, from: 1000, to: 3000, answers: { _ in false }).count == 1)
+        let hop = IPAddress.v4(IPv4Address(number: 0xC000_02FE))
+        #expect(
+            said(machine.heard(unresolved: hop, at: at(3000))) == [
+                "critical: 192.0.2.1 silent for 2.0 s: the next hop 192.0.2.254 does not answer ARP"
+            ])
+        #expect(said(machine.heard(unresolved: hop, at: at(3001))) == [])
+        #expect(run(&machine, from: 3100, to: 4000).last == "ok: 192.0.2.1 answers")
+    }
+
+    @Test func `answers of every kind count towards one quorum, and none for another`() throws {
+        let targets = try ["192.0.2.1", "tcp://192.0.2.1:443", "dns://[2001:db8::53]"].map {
+            try #require(ProbeTarget($0))
+        }
+        var machine = PathMachine(options(), targets: targets, identifier: 7, at: at(0))
+        let asked = probes(machine.tick(at: at(0)))
+        #expect(asked.map(\.target) == targets)
+        #expect(
+            said(machine.answered(targets[1], sequence: asked[1].sequence, roundTrip: nil, at: at(5)))
+                == [])
+        #expect(
+            said(machine.answered(targets[1], sequence: asked[1].sequence, roundTrip: nil, at: at(6)))
+                == [])
+        #expect(
+            said(machine.answered(targets[2], sequence: asked[2].sequence, roundTrip: nil, at: at(7)))
+                == [
+                    "ok: 3 of 3 targets answer"
+                ])
+        let stranger = try #require(ProbeTarget("tcp://192.0.2.1:80"))
+        _ = machine.answered(stranger, sequence: asked[0].sequence, roundTrip: nil, at: at(8))
+        #expect(machine.foreign == 1)
+    }
+
     /// 24 hours of a single target: 864,000 probes, each lost with this probability (there or back).
     @Test(arguments: [(0.05, UInt64(1)), (0.1, 3)])
     func `a day of random loss raises no false alarm`(loss: Double, seed: UInt64) {
@@ -201,7 +267,7 @@ struct PathTests {
                 case .probe(let target, let identifier, let sequence):
                     guard !random.chance(loss) else { continue }
                     _ = machine.received(
-                        from: target, identifier: identifier, sequence: sequence,
+                        from: target.address, identifier: identifier, sequence: sequence,
                         roundTrip: .milliseconds(10),
                         at: at(tick * 100 + 10))
                 case .report(let finding): if finding.status == .critical { criticals += 1 }

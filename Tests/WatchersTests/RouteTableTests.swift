@@ -26,7 +26,9 @@ struct RouteTableTests {
         var dump = NetworkDump()
         dump.links = [link(3, "isp-a"), link(4, "isp-b")]
         dump.routes = [route(gatewayB, via: 4, metric: 200), route(gatewayA, via: 3, metric: 100)]
-        dump.addresses = [AddressMessage(index: 3, prefixLength: 24, local: .v4(IPv4Address(number: 7)))]
+        dump.addresses = [
+            AddressMessage(index: 3, prefixLength: 24, local: .v4(IPv4Address(number: 7)))
+        ]
         var table = RouteTable()
         table.picture(dump)
         return table
@@ -35,8 +37,8 @@ struct RouteTableTests {
     @Test func `the preferred default route comes first`() {
         let table = table()
         #expect(table.defaultHops(.v4).map(\.gateway) == [gatewayA, gatewayB])
-        #expect(table.nextHop(on: nil, .v4) == gatewayA)
-        #expect(table.nextHop(on: "isp-b", .v4) == gatewayB)
+        #expect(table.nextHop(on: nil, .v4)?.gateway == gatewayA)
+        #expect(table.nextHop(on: "isp-b", .v4)?.gateway == gatewayB)
         #expect(table.nextHop(on: "eth9", .v4) == nil)
     }
 
@@ -46,7 +48,7 @@ struct RouteTableTests {
         dump.links = [link(3, "isp-a")]
         dump.routes = [route(gatewayA, via: 3, prefix: 24), route(gatewayB, via: 3, prefix: 16)]
         table.picture(dump)
-        #expect(table.nextHop(on: "isp-a", .v4) == gatewayB)
+        #expect(table.nextHop(on: "isp-a", .v4)?.gateway == gatewayB)
     }
 
     @Test func `routes and links come and go`() {
@@ -69,7 +71,7 @@ struct RouteTableTests {
 
     @Test func `a reply is matched to the kernel's stamp of its probe`() {
         var log = DepartureLog()
-        let (gatewayA, gatewayB) = (IPv4Address(number: 1), IPv4Address(number: 2))
+        let (gatewayA, gatewayB) = (IPAddress.v4(.loopback), IPAddress.v6(.loopback))
         for sequence in UInt16(0)..<300 { log.sent(to: gatewayA, sequence: sequence) }
         log.departed(299, at: WallTime(nanoseconds: 5))
         log.departed(1, at: WallTime(nanoseconds: 6))

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 import unittest
 
 import harness
@@ -148,6 +149,149 @@ class Path(unittest.TestCase):
         client.wait_state("path/eth0", "ok")
         self.desk.ip("route", "del", "default")
         client.wait_state("path/eth0", lambda message: message.get("gone"))
+
+
+    def test_a_next_hop_that_does_not_answer_ARP_is_named(self):
+        client = self.start()
+        client.settle("path/isp-a", "ok")
+        self.isp.ip("link", "set", "peer", "arp", "off")
+        self.isp.ip("addr", "flush", "dev", "peer")
+        self.desk.ip("neigh", "flush", "dev", "eth0")
+        state = client.wait_state("path/isp-a", lambda message: "ARP" in message["reason"])
+        self.assertEqual(state["status"], "critical")
+        self.assertIn("the next hop 10.82.1.2 does not answer ARP", state["reason"])
+
+    def test_TCP_and_DNS_answer_for_a_path_and_their_silence_is_an_outage(self):
+        """A port that accepts, one that refuses, and a name server."""
+        listener = self.isp.enter(lambda: socket.create_server(("10.82.1.2", 4430), backlog=4096))
+        server = self.isp.enter(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        server.bind(("10.82.1.2", 53))
+        self.addCleanup(listener.close)
+        self.addCleanup(server.close)
+        threading.Thread(target=self.answer_queries, args=(server,), daemon=True).start()
+        client = self.start("tcp://10.82.1.2:4430", "tcp://10.82.1.2:4431", "dns://10.82.1.2")
+        state = client.settle("path/isp-a", "ok")
+        client.wait_state("path/isp-a", lambda message: message["values"].get("targets_up") == 3)
+        samples = health(self, self.daemon, "sample/desk/path/isp-a/")
+        values = samples.wait(lambda message: "rtt_p99_s" in message["values"], "percentiles")["values"]
+        self.assertLess(values["rtt_p50_s"], 1)
+        self.isp.drop_ingress("peer", "tcp dport 4430 drop")
+        state = client.wait_state("path/isp-a", "warning")
+        self.assertRegex(state["reason"], "2 of 3 targets answer|lost")
+        self.isp.clear_ingress("peer")
+        self.isp.drop_ingress("peer", "ip protocol { tcp, udp } drop")
+        client.wait_state("path/isp-a", "critical")
+        self.isp.clear_ingress("peer")
+        client.settle("path/isp-a", "ok", patience=60)
+
+    def answer_queries(self, server):
+        """A name server that refuses everything: it is there."""
+        while True:
+            try:
+                query, client = server.recvfrom(512)
+            except OSError:
+                return
+            server.sendto(query[:2] + b"\x81\x85" + query[4:], client)
+
+    def test_garbage_from_a_name_server_is_no_answer(self):
+        server = self.isp.enter(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        server.bind(("10.82.1.2", 53))
+        self.addCleanup(server.close)
+
+        def babble():
+            while True:
+                try:
+                    query, client = server.recvfrom(512)
+                except OSError:
+                    return
+                for packet in (b"", query, query[:5], os.urandom(400), b"\0\0" + query[2:], query[:2] + b"\x81\x80"):
+                    server.sendto(packet, client)
+        threading.Thread(target=babble, daemon=True).start()
+        client = self.start("dns://10.82.1.2")
+        client.settle("path/isp-a", "critical")
+        samples = health(self, self.daemon, "sample/desk/path/isp-a/")
+        samples.wait(lambda message: message["values"]["replies_foreign"] > 10, "garbage that is counted")
+        self.assertTrue(self.daemon.is_running())
+
+    def test_queries_that_this_host_refuses_to_send_are_unknown_and_not_loss(self):
+        server = self.isp.enter(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        server.bind(("10.82.1.2", 53))
+        self.addCleanup(server.close)
+        threading.Thread(target=self.answer_queries, args=(server,), daemon=True).start()
+        client = self.start("dns://10.82.1.2")
+        client.settle("path/isp-a", "ok")
+        self.desk.nft("table ip own { chain out {\n type filter hook output priority 0;\n udp dport 53 drop\n }\n}\n")
+        state = client.wait_state("path/isp-a", lambda message: message["status"] != "ok")
+        self.assertEqual(state["status"], "unknown")
+        self.assertIn("cannot be sent: Operation not permitted", state["reason"])
+
+    def test_an_interface_that_does_not_exist_is_told_as_such(self):
+        client = self.start("tcp://10.82.1.2:4431")
+        client.settle("path/isp-a", "ok")
+        self.desk.ip("link", "del", "eth0")
+        state = client.wait_state("path/isp-a", lambda message: "does not exist" in message["reason"])
+        self.assertEqual((state["status"], state["cause"]), ("critical", "nic/eth0"))
+
+    def test_IPv6_targets_answer_and_their_silence_is_an_outage(self):
+        self.desk.ip("addr", "add", "fd82::1/64", "dev", "eth0", "nodad")
+        self.isp.ip("addr", "add", "fd82::2/64", "dev", "peer", "nodad")
+        self.daemon = agent(self, ISP % '"fd82::2"' + '[nic]\ninclude = ["eth0"]\n', self.desk)
+        client = self.client = health(self, self.daemon, "state/")
+        client.settle("path/isp-a", "ok")
+        samples = health(self, self.daemon, "sample/desk/path/isp-a/")
+        values = samples.wait(lambda message: "rtt_s" in message["values"], "a round trip")["values"]
+        self.assertLess(values["rtt_s"], 1)
+        self.isp.drop_ingress("peer", "icmpv6 type echo-request drop")
+        state = client.wait_state("path/isp-a", "critical")
+        self.assertIn("fd82::2 silent for", state["reason"])
+
+    def test_an_IPv6_default_route_is_found_and_followed(self):
+        self.isp.ip("addr", "add", "fe80::99/64", "dev", "peer", "nodad")
+        self.daemon = agent(self, "", self.desk)
+        client = self.client = health(self, self.daemon, "state/")
+        client.join()
+        self.desk.ip("-6", "route", "add", "default", "via", "fe80::99", "dev", "eth0")
+        state = client.wait_state("path/eth0-ipv6", "ok", patience=60)
+        self.assertEqual(state["reason"], "fe80::99 answers")
+
+
+@needs_namespaces
+class Site(unittest.TestCase):
+    def test_one_of_two_ways_out_is_a_warning_and_its_NIC_the_cause(self):
+        desk, isp = Namespace(self, "desk"), Namespace(self, "isp")
+        text = ""
+        for number in (0, 1):
+            harness.veth(desk, f"eth{number}", isp, f"peer{number}", number + 1)
+            text += f'[[path.isp]]\nname = "isp-{number}"\ninterface = "eth{number}"\n' \
+                    f'targets = ["10.82.{number + 1}.2"]\n'
+        links = [isp.link(f"peer{number}") for number in (0, 1)]
+        for link in links:
+            self.addCleanup(link.close)
+        daemon = agent(self, text, desk)
+        client = health(self, daemon, "state/")
+        state = client.settle("path/site", "ok")
+        self.assertEqual(state["reason"], "all 2 independent paths are there")
+        links[0].set(False)
+        state = client.wait_state("path/site", lambda message: message["status"] == "warning" and message["cause"])
+        self.assertEqual((state["reason"], state["cause"]), ("1 of 2 independent paths is left", "nic/eth0"))
+        links[1].set(False)
+        self.assertEqual(client.wait_state("path/site", "critical")["reason"], "no path out is left")
+        for link in links:
+            link.set(True)
+        client.settle("path/site", "ok", patience=60)
+
+    def test_fifty_paths_are_watched(self):
+        desk, isp = Namespace(self, "desk"), Namespace(self, "isp")
+        harness.veth(desk, "eth0", isp, "peer", 1)
+        for number in range(3, 53):
+            isp.ip("addr", "add", f"10.82.1.{number}/24", "dev", "peer")
+        daemon = agent(self, "".join(
+            f'[[path.isp]]\nname = "isp-{number}"\ninterface = "eth0"\ntargets = ["10.82.1.{number}"]\n'
+            for number in range(3, 53)), desk)
+        client = health(self, daemon, "state/", "heartbeat/")
+        client.wait(lambda message: len([name for name, state in client.states().items()
+                                         if name.startswith("path/isp-") and state["status"] == "ok"]) == 50,
+                    "50 paths that are well")
 
 
 if __name__ == "__main__":

@@ -221,7 +221,7 @@ class CheckConfig(unittest.TestCase):
             ('[nic]\nflap_window = "soon"\n', 2, ("nic.flap_window", "soon", "2m")),
             ("[path]\ndiscover = 1\n", 2, ("path.discover", "true")),
             ('[[path.isp]]\nname = "a"\ntargets = ["10.0.0.300"]\n', 3, ("path.isp[0].targets[0]", "10.0.0.300")),
-            ('[[path.isp]]\nname = "a"\nloss_raise = 5\n', 3, ("path.isp[0].loss_raise", "5")),
+            ('[[path.isp]]\nname = "a"\nloss_window = 5\n', 3, ("path.isp[0].loss_window", "5")),
             ('[bus]\npublish = ["tcp://eth0:5555"]\n', 2, ("bus.publish[0]", "eth0", "tcp://*:PORT")),
             ('[[process.watch]]\nname = "x"\n', 1, ("process.watch[0]", "match_name")),
             ("host = 'a'\nhost = 'b'\n", 2, ("host",)),

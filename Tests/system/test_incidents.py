@@ -102,12 +102,12 @@ class Incidents(unittest.TestCase):
 
     def carrier(self):
         self.isp.ip("link", "set", "to-a", "down")
-        self.one("carrier loss", "nic/isp-a", "path/a")
+        self.one("carrier loss", "nic/isp-a", "path/a", "path/site")
         self.isp.ip("link", "set", "to-a", "up")
 
     def administrative(self):
         self.desk.ip("link", "set", "isp-b", "down")
-        self.one("administratively down", "nic/isp-b", "path/b")
+        self.one("administratively down", "nic/isp-b", "path/b", "path/site")
         self.desk.ip("link", "set", "isp-b", "up")
 
     def tap_carrier(self):
@@ -117,7 +117,7 @@ class Incidents(unittest.TestCase):
 
     def black_hole(self):
         self.isp.drop_ingress("to-a")
-        self.one("black hole", "path/a")
+        self.one("black hole", "path/a", "path/site")
         self.isp.clear_ingress("to-a")
 
     def loss(self):
@@ -129,7 +129,7 @@ class Incidents(unittest.TestCase):
         """A device can be renamed only while it is down, by older kernels."""
         self.desk.ip("link", "set", "isp-b", "down")
         self.desk.ip("link", "set", "isp-b", "name", "other")
-        self.one("interface renamed", "nic/isp-b", "path/b")
+        self.one("interface renamed", "nic/isp-b", "path/b", "path/site")
         self.desk.ip("link", "set", "other", "name", "isp-b")
         self.desk.ip("link", "set", "isp-b", "up")
 
@@ -157,7 +157,7 @@ class Incidents(unittest.TestCase):
 
     def removal(self):
         self.isp.ip("link", "del", "to-a")
-        self.one("interface gone", "nic/isp-a", "path/a")
+        self.one("interface gone", "nic/isp-a", "path/a", "path/site")
         harness.veth(self.desk, "isp-a", self.isp, "to-a", 1)
 
 

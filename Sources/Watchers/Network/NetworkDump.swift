@@ -68,12 +68,40 @@ extension NetworkDump {
         }
     }
 
-    /// `struct nlmsghdr` with NLM_F_REQUEST and NLM_F_DUMP.
-    private static func request(_ type: UInt16, _ payload: [UInt8]) -> [UInt8] {
+    /// What the kernel knows of one neighbour; `nil`: nothing, or it cannot be asked. Blocks.
+    static func neighbour(_ address: IPAddress, on index: Int32) -> NeighbourMessage? {
+        guard let socket = try? NetlinkSocket(isBlocking: true),
+            (try? socket.send(neighbourRequest(address, index))) != nil
+        else { return nil }
+        var buffer = [UInt8](repeating: 0, count: 8 << 10)
+        guard case .datagram(let bytes, 0)? = try? socket.receive(into: &buffer) else { return nil }
+        var reader = NetlinkFrameReader(bytes)
+        guard let frame = try? reader.next(),
+            case .neighbour(let told)? = try? RouteNetlinkMessage(frame)
+        else {
+            return nil
+        }
+        return told
+    }
+
+    /// `struct ndmsg` and NDA_DST.
+    static func neighbourRequest(_ address: IPAddress, _ index: Int32) -> [UInt8] {
+        var writer = ByteWriter()
+        writer.append([address.family == .v4 ? 2 : 10, 0, 0, 0])
+        writer.hostEndian(UInt32(bitPattern: index))
+        writer.append([0, 0, 0, 0])
+        writer.hostEndian(UInt16(4 + address.bytes.count))
+        writer.hostEndian(UInt16(1))
+        writer.append(address.bytes)
+        return request(30, writer.bytes, flags: 1)
+    }
+
+    /// `struct nlmsghdr`, with NLM_F_REQUEST and NLM_F_DUMP unless other flags are given.
+    private static func request(_ type: UInt16, _ payload: [UInt8], flags: UInt16 = 0x301) -> [UInt8] {
         var writer = ByteWriter()
         writer.hostEndian(UInt32(16 + payload.count))
         writer.hostEndian(type)
-        writer.hostEndian(UInt16(0x301))
+        writer.hostEndian(flags)
         writer.hostEndian(UInt32(type))
         writer.hostEndian(UInt32(0))
         writer.append(payload)
@@ -121,7 +149,8 @@ extension NetworkDump {
     }
 
     /// One request and its answer; `false` if the answer was inconsistent and is to be asked for again.
-    private mutating func exchange(_ socket: borrowing NetlinkSocket, _ request: [UInt8]) throws(DumpFailure)
+    private mutating func exchange(_ socket: borrowing NetlinkSocket, _ request: [UInt8])
+        throws(DumpFailure)
         -> Bool
     {
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
@@ -143,7 +172,8 @@ extension NetworkDump {
     }
 
     /// Takes one datagram in; `true` at the end of the dump.
-    private mutating func take(_ bytes: ArraySlice<UInt8>, _ isConsistent: inout Bool) throws(DumpFailure)
+    private mutating func take(_ bytes: ArraySlice<UInt8>, _ isConsistent: inout Bool)
+        throws(DumpFailure)
         -> Bool
     {
         var reader = NetlinkFrameReader(bytes)

@@ -66,6 +66,13 @@ public final class NetworkMonitor {
         if !isDumping { retry?.arm(at: loop.now + .milliseconds(100)) }
     }
 
+    /// Asks how an address on a link is resolved; `nil`: the kernel knows nothing of it.
+    func neighbour(
+        _ address: IPAddress, on index: Int32, _ then: @escaping (NeighbourMessage?) -> Void
+    ) {
+        worker.perform({ NetworkDump.neighbour(address, on: index) }, then: then)
+    }
+
     /// Asks for the statistics of all links.
     func statistics(_ then: @escaping ([Int32: LinkStatistics]) -> Void) {
         worker.perform({ NetworkDump.take(.statistics) }) { result in

@@ -6,7 +6,7 @@ import Basics
 struct DepartureLog {
     private struct Departure {
         var index: UInt32
-        var target: IPv4Address
+        var target: IPAddress
         var sequence: UInt16
     }
 
@@ -15,7 +15,7 @@ struct DepartureLog {
     private var stamps: [UInt32: WallTime] = [:]
 
     /// The kernel took a probe.
-    mutating func sent(to target: IPv4Address, sequence: UInt16) {
+    mutating func sent(to target: IPAddress, sequence: UInt16) {
         let departure = Departure(index: next, target: target, sequence: sequence)
         if let dropped = newest.append(departure) { stamps[dropped.index] = nil }
         next &+= 1
@@ -28,10 +28,12 @@ struct DepartureLog {
     }
 
     /// When the probe of this sequence left; `nil`: the kernel did not say.
-    func departure(to target: IPv4Address, sequence: UInt16) -> WallTime? {
+    func departure(to target: IPAddress, sequence: UInt16) -> WallTime? {
         for index in stride(from: newest.count - 1, through: 0, by: -1) {
             let departure = newest[index]
-            if departure.sequence == sequence, departure.target == target { return stamps[departure.index] }
+            if departure.sequence == sequence, departure.target == target {
+                return stamps[departure.index]
+            }
         }
         return nil
     }

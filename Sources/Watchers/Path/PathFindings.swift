@@ -23,26 +23,37 @@ extension PathMachine {
         case .noNextHop: return "no next hop is known" + (options.interface.map { " on \($0)" } ?? "")
         case .unsendable(let error): return "probes cannot be sent: \(error)"
         case .linkDown(let condition): return words(condition)
-        case .silent(let number): return silence(number, at: now)
+        case .silent(let number, let hop): return silence(number, at: now) + unresolved(hop)
         case .recovering: return "its link is back, awaiting replies"
-        case .lossy:
-            let limit = percent(options.lossRaise)
-            return
-                "\(percent(lossAtLeast)) of the last \(targets[0].window.capacity) probes lost (limit \(limit))"
-        case .slow:
-            let limit = options.rttRaise.map { milliseconds($0) } ?? ""
-            return "round trip \(milliseconds(roundTrip ?? .zero)) (limit \(limit))"
+        case .lossy(let status):
+            let limit = percent(raised(options.loss, status))
+            let window = targets.first?.window.capacity ?? 0
+            return "\(percent(lossAtLeast)) of the last \(window) probes lost (limit \(limit))"
+        case .slow(let status):
+            let limit = Duration.nanoseconds(Int64(raised(options.rtt, status) * 1e9))
+            return "round trip \(milliseconds(roundTrip ?? .zero)) (limit \(milliseconds(limit)))"
         case .fewerTargets(let up): return "\(up) of \(targets.count) targets answer"
         case .up:
             return targets.count == 1
-                ? "\(targets[0].address) answers" : "\(targets.count) of \(targets.count) targets answer"
+                ? "\(targets[0].target) answers" : "\(targets.count) of \(targets.count) targets answer"
         }
     }
 
     private func silence(_ number: Int, at now: Instant) -> String {
         let longest = targets.filter { !$0.isUp }.map { $0.silence(at: now) }.max() ?? .zero
-        let who = targets.count == 1 ? "\(targets[0].address)" : "\(number) of \(targets.count) targets"
+        let who = targets.count == 1 ? "\(targets[0].target)" : "\(number) of \(targets.count) targets"
         return "\(who) silent for \(seconds(longest))"
+    }
+
+    /// The level that a status stands for; from 0 to 60, see the keys.
+    private func raised(_ limit: LimitOptions, _ status: Status) -> Double {
+        (status == .critical ? limit.critical : limit.warning) ?? 0
+    }
+
+    private func unresolved(_ hop: IPAddress?) -> String {
+        guard let hop else { return "" }
+        let way = hop.family == .v4 ? "ARP" : "neighbour discovery"
+        return ": the next hop \(hop) does not answer \(way)"
     }
 
     private func words(_ condition: LinkCondition) -> String {
@@ -81,7 +92,10 @@ extension PathMachine {
         func total(_ count: (TargetMachine) -> UInt64) -> Value {
             .integer(Int64(clamping: targets.reduce(0) { $0 &+ count($1) }))
         }
-        return figures + [
+        var spread: [NamedValue] = []
+        if let median { spread.append(NamedValue("rtt_p50_s", .number(median.inSeconds))) }
+        if let p99 { spread.append(NamedValue("rtt_p99_s", .number(p99.inSeconds))) }
+        return figures + spread + [
             NamedValue("targets_up", .integer(Int64(upCount))),
             NamedValue("probes_sent", total(\.sent)),
             NamedValue("probes_lost", total(\.lost)),

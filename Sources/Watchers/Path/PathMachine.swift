@@ -1,4 +1,4 @@
-// One way out of the host, judged by echo probes to several targets: up while a quorum of them answers. A
+// One way out of the host, judged by probes to several targets: up while a quorum of them answers. A
 // value: ticks, replies, send errors and link conditions in; probes and findings out.
 public import Basics
 public import Configuration
@@ -19,9 +19,9 @@ public enum LinkCondition: Hashable, Sendable {
 
 /// What the shell is to do for a path.
 public enum PathAction: Hashable, Sendable {
-    /// Send an echo request.
-    case probe(target: IPv4Address, identifier: UInt16, sequence: UInt16)
-    /// From now on probes bear another identifier; a kernel-chosen one needs a new socket.
+    /// Send a probe; echo requests bear the identifier.
+    case probe(target: ProbeTarget, identifier: UInt16, sequence: UInt16)
+    /// From now on probes bear another identifier; one that the kernel chooses, and a port, need a new socket.
     case rotate(identifier: UInt16)
     case report(Finding)
 }
@@ -44,28 +44,34 @@ public struct PathMachine: Sendable {
     var told: Verdict?
     /// The words of what was told; figures in them are of that moment.
     var toldReason = ""
-    var lossAlarm: Hysteresis
-    var delayAlarm: Hysteresis?
+    var lossLimit: Limit
+    var delayLimit: Limit
+    /// The next hop, while it does not tell its hardware address.
+    var unresolvedHop: IPAddress?
     private var lastReply: Instant
     var hasOutage = false
 
-    /// - Parameter targets: the addresses to probe, without repetition.
-    public init(_ options: ISPOptions, targets: [IPv4Address], identifier: UInt16, at now: Instant) {
+    /// - Parameter targets: whom to probe, without repetition.
+    public init(_ options: ISPOptions, targets: [ProbeTarget], identifier: UInt16, at now: Instant) {
         subject = Subject(.path, options.name)
         self.options = options
         self.identifier = identifier
         self.targets = targets.map { TargetMachine($0, options, at: now) }
-        lossAlarm = Hysteresis(raise: options.lossRaise, clear: min(options.lossClear, options.lossRaise))
-        delayAlarm = options.rttRaise.map {
-            Hysteresis(
-                raise: $0.inSeconds, clear: min(options.rttClear ?? $0, $0).inSeconds,
-                dwell: options.probeEvery * 10)
-        }
+        lossLimit = Limit(.above, options.loss)
+        delayLimit = Limit(.above, options.rtt)
         lastReply = now
     }
 
+    /// What was told last.
+    public var status: Status { told?.status ?? .unknown }
+
+    /// It is told as silent.
+    public var isSilent: Bool { if case .silent = told { true } else { false } }
+
     /// How many targets must answer.
-    public var quorum: Int { min(max(1, options.quorum ?? targets.count / 2 + 1), max(1, targets.count)) }
+    public var quorum: Int {
+        min(max(1, options.quorum ?? targets.count / 2 + 1), max(1, targets.count))
+    }
 
     /// The next instant, other than a tick, at which `passed` may have something to say.
     public var deadline: Instant? { targets.compactMap(\.deadline).min() }
@@ -87,7 +93,7 @@ extension PathMachine {
             for _ in 0..<number {
                 let sequence = targets[index].probe(at: now)
                 actions.append(
-                    .probe(target: targets[index].address, identifier: identifier, sequence: sequence))
+                    .probe(target: targets[index].target, identifier: identifier, sequence: sequence))
             }
         }
         return actions
@@ -100,14 +106,14 @@ extension PathMachine {
     }
 
     /// The kernel took the probe.
-    public mutating func sent(to target: IPv4Address) {
+    public mutating func sent(to target: ProbeTarget) {
         guard let index = index(of: target) else { return }
         targets[index].sendSucceeded()
     }
 
     /// The kernel refused the probe: an error of probing, not of the path.
     public mutating func sendFailed(
-        to target: IPv4Address, sequence: UInt16, reason: String, at now: Instant
+        to target: ProbeTarget, sequence: UInt16, reason: String, at now: Instant
     ) {
         guard let index = index(of: target) else { return }
         targets[index].sendFailed(sequence, reason, at: now)
@@ -115,9 +121,21 @@ extension PathMachine {
 
     /// An echo reply arrived.
     public mutating func received(
-        from source: IPv4Address, identifier: UInt16, sequence: UInt16, roundTrip: Duration?, at now: Instant
+        from source: IPAddress, identifier: UInt16, sequence: UInt16, roundTrip: Duration?,
+        at now: Instant
     ) -> [PathAction] {
-        guard identifier == self.identifier, let index = index(of: source) else {
+        guard identifier == self.identifier else {
+            foreign &+= 1
+            return []
+        }
+        return answered(ProbeTarget(source), sequence: sequence, roundTrip: roundTrip, at: now)
+    }
+
+    /// A target answered the probe of this sequence.
+    public mutating func answered(
+        _ target: ProbeTarget, sequence: UInt16, roundTrip: Duration?, at now: Instant
+    ) -> [PathAction] {
+        guard let index = index(of: target) else {
             foreign &+= 1
             return []
         }
@@ -130,11 +148,18 @@ extension PathMachine {
         return targets[index].state == previous ? [] : tell(at: now)
     }
 
+    /// An answer that no probe of ours asked for.
+    public mutating func ignored() { foreign &+= 1 }
+
     /// An ICMP error came back.
     public mutating func refused() { unreachable &+= 1 }
 
-    /// The kernel chose this identifier.
-    public mutating func assigned(identifier: UInt16) { self.identifier = identifier }
+    /// What the kernel knows of the next hop: `unresolved` does not answer ARP or neighbour discovery.
+    public mutating func heard(unresolved hop: IPAddress?, at now: Instant) -> [PathAction] {
+        guard hop != unresolvedHop else { return [] }
+        unresolvedHop = hop
+        return tell(at: now)
+    }
 
     /// The link under the path changed.
     public mutating func linkChanged(to condition: LinkCondition, at now: Instant) -> [PathAction] {
@@ -155,15 +180,15 @@ extension PathMachine {
         return tell(at: now)
     }
 
-    /// Other addresses to probe (the next hop moved): known ones keep their history.
-    public mutating func retarget(_ addresses: [IPv4Address], at now: Instant) -> [PathAction] {
-        guard addresses != targets.map(\.address) else { return told == nil ? tell(at: now) : [] }
+    /// Others to probe (the next hop moved): known ones keep their history.
+    public mutating func retarget(_ wanted: [ProbeTarget], at now: Instant) -> [PathAction] {
+        guard wanted != targets.map(\.target) else { return told == nil ? tell(at: now) : [] }
         let known = targets
-        targets = addresses.map { address in
-            known.first { $0.address == address } ?? TargetMachine(address, options, at: now)
+        targets = wanted.map { target in
+            known.first { $0.target == target } ?? TargetMachine(target, options, at: now)
         }
         return tell(at: now)
     }
 
-    private func index(of target: IPv4Address) -> Int? { targets.firstIndex { $0.address == target } }
+    private func index(of target: ProbeTarget) -> Int? { targets.firstIndex { $0.target == target } }
 }

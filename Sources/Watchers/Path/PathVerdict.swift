@@ -11,10 +11,10 @@ extension PathMachine {
         case noNextHop
         case unsendable(String)
         case linkDown(LinkCondition)
-        case silent(targets: Int)
+        case silent(targets: Int, unresolved: IPAddress?)
         case recovering
-        case lossy
-        case slow
+        case lossy(Status)
+        case slow(Status)
         case fewerTargets(up: Int)
         case up
 
@@ -22,7 +22,8 @@ extension PathMachine {
             switch self {
             case .awaited, .noNextHop, .unsendable: .unknown
             case .linkDown, .silent, .recovering: .critical
-            case .lossy, .slow, .fewerTargets: .warning
+            case .lossy(let status), .slow(let status): status
+            case .fewerTargets: .warning
             case .up: .ok
             }
         }
@@ -57,17 +58,19 @@ extension PathMachine {
         let isOut = downCount > targets.count - quorum
         guard isOut || hasOutage && downCount > 0 else { return unjudged }
         hasOutage = true
-        lossAlarm.reset()
-        delayAlarm?.reset()
+        lossLimit.reset()
+        delayLimit.reset()
         // Once out it stays one state, whatever single targets do, until it is up.
         switch told {
-        case .silent: return told ?? .recovering
-        case .recovering: return isStillSilent(at: now) ? .silent(targets: downCount) : .recovering
+        case .silent(let number, _): return .silent(targets: number, unresolved: unresolvedHop)
+        case .recovering: return isStillSilent(at: now) ? silent : .recovering
         case .linkDown: return .recovering
         case .awaited, .noNextHop, .unsendable, .lossy, .slow, .fewerTargets, .up, nil:
-            return .silent(targets: downCount)
+            return silent
         }
     }
+
+    private var silent: Verdict { .silent(targets: downCount, unresolved: unresolvedHop) }
 
     /// The link has been back for a while, and nothing answers.
     private func isStillSilent(at now: Instant) -> Bool {
@@ -84,10 +87,11 @@ extension PathMachine {
 
     private mutating func judgeQuality(at now: Instant) -> Verdict {
         hasOutage = false
-        _ = lossAlarm.observed(lossAtLeast, at: now)
-        if let time = roundTrip { _ = delayAlarm?.observed(time.inSeconds, at: now) }
-        if lossAlarm.isRaised { return .lossy }
-        if delayAlarm?.isRaised == true { return .slow }
+        _ = lossLimit.observed(lossAtLeast, at: now)
+        if let time = roundTrip { _ = delayLimit.observed(time.inSeconds, at: now) }
+        let isSlowWorse = delayLimit.status.severity > lossLimit.status.severity
+        if isSlowWorse { return .slow(delayLimit.status) }
+        if lossLimit.status != .ok { return .lossy(lossLimit.status) }
         return downCount > 0 ? .fewerTargets(up: upCount) : .up
     }
 
@@ -99,5 +103,7 @@ extension PathMachine {
     var lossAtLeast: Double { ofQuorum(targets.map(\.window.ratioAtLeast)) ?? 0 }
     var loss: Double? { ofQuorum(targets.compactMap(\.window.ratio)) }
     var roundTrip: Duration? { ofQuorum(targets.compactMap(\.roundTrip)) }
+    var median: Duration? { ofQuorum(targets.compactMap { $0.percentiles?.median }) }
+    var p99: Duration? { ofQuorum(targets.compactMap { $0.percentiles?.p99 }) }
     var jitter: Duration? { ofQuorum(targets.filter { $0.roundTrip != nil }.map(\.jitter)) }
 }

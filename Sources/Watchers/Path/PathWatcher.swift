@@ -11,6 +11,8 @@ public final class PathWatcher: Watcher {
     /// A found path whose default route has gone for so long, with its link up or gone, is forgotten. With the
     /// link down its loss is what there is to tell.
     private static let forgetAfter: Duration = .seconds(10)
+    /// Next hops that are asked for at once.
+    private static let mostQuestions = 8
 
     private let context: WatcherContext
     private var options: PathOptions
@@ -19,6 +21,8 @@ public final class PathWatcher: Watcher {
     private var probers: [String: PathProber] = [:]
     private var discovered: [String: ISPOptions] = [:]
     private var routeGoneAt: [String: Instant] = [:]
+    private var site = SiteMachine(Subject(.path, PathOptions.summary))
+    private var hasSite = false
     private var timer: Timer?
 
     public init(_ context: WatcherContext, _ options: AgentOptions) throws(SystemError) {
@@ -32,6 +36,7 @@ public final class PathWatcher: Watcher {
     public func start() { arrange() }
 
     public func reconfigure(_ options: AgentOptions) {
+        if options.path != self.options { site.restart() }
         self.options = options.path
         arrange()
     }
@@ -47,6 +52,8 @@ public final class PathWatcher: Watcher {
             arrange()
         }
         for name in probers.keys.sorted() { probers[name]?.sample() }
+        askForNextHops()
+        if let finding = judgeSite() { context.sample(Sample(finding.subject, finding.values)) }
         arm()
     }
 
@@ -90,9 +97,11 @@ extension PathWatcher {
                 if message.isAboutRoutes { arrange() }
                 return
             }
-            guard change.family == .v4 else { return }
             let name = routes.name(of: change.index)
-            for prober in probers.values where prober.options.interface == name { prober.addressesChanged() }
+            for prober in probers.values
+            where prober.options.interface == name && prober.probes(change.family) {
+                prober.addressesChanged()
+            }
         }
     }
 }
@@ -120,22 +129,25 @@ extension PathWatcher {
             if let prober = probers[name] {
                 prober.retarget(targets)
             } else {
-                probers[name] = PathProber(context, isp, targets: targets)
+                probers[name] = PathProber(context, isp, targets: targets) { [unowned self] in judgeSite() }
             }
         }
+        judgeSite()
         arm()
     }
 
-    /// The addresses that a path probes, without repetition.
-    private func targets(of isp: ISPOptions) -> [IPv4Address] {
-        var targets: [IPv4Address] = []
-        for target in isp.targets.compactMap({ IPv4Address($0) }) where !targets.contains(target) {
+    /// Whom a path probes, without repetition.
+    private func targets(of isp: ISPOptions) -> [ProbeTarget] {
+        var targets: [ProbeTarget] = []
+        for target in isp.targets.compactMap({ ProbeTarget($0) }) where !targets.contains(target) {
             targets.append(target)
         }
         guard isp.targets.isEmpty, hasPicture else { return targets }
-        if let hop = routes.nextHop(on: isp.interface, .v4)?.asIPv4 { return [hop] }
+        for family in IPFamily.allCases {
+            if let hop = routes.nextHop(on: isp.interface, family) { return [ProbeTarget(hop.gateway)] }
+        }
         // The route went with its link: what was probed before is still the way.
-        return probers[isp.name]?.machine.targets.map(\.address) ?? []
+        return probers[isp.name]?.machine.targets.map(\.target) ?? []
     }
 
     /// Finds a path per default route on a link that no configured path covers.
@@ -147,13 +159,13 @@ extension PathWatcher {
         let covered = Set(options.isps.compactMap(\.interface))
         discovered = discovered.filter { !covered.contains($0.value.interface ?? "") }
         var routed: Set<String> = []
-        for hop in routes.defaultHops(.v4) {
-            guard let gateway = hop.gateway.asIPv4, let interface = routes.name(of: hop.index),
-                !covered.contains(interface)
-            else { continue }
-            let name = name(ofPathVia: gateway, on: interface, taken: routed)
+        for hop in IPFamily.allCases.flatMap({ routes.defaultHops($0) }) {
+            guard let interface = routes.name(of: hop.index), !covered.contains(interface) else {
+                continue
+            }
+            let name = name(ofPathVia: hop.gateway, on: interface, taken: routed)
             routed.insert(name)
-            discovered[name] = PathWatcher.options(named: name, via: gateway, on: interface)
+            discovered[name] = PathWatcher.options(named: name, via: hop.gateway, on: interface)
             routeGoneAt[name] = nil
         }
         for name in discovered.keys where !routed.contains(name) && routeGoneAt[name] == nil {
@@ -161,14 +173,19 @@ extension PathWatcher {
         }
     }
 
-    /// The interface's name; with the next hop where that is taken.
-    private func name(ofPathVia gateway: IPv4Address, on interface: String, taken: Set<String>) -> String {
-        let isTaken = taken.contains(interface) || options.isps.contains { $0.name == interface }
-        return isTaken ? "\(interface)-\(gateway)" : interface
+    /// The interface's name, and that it is IPv6; with the next hop where that is taken.
+    private func name(ofPathVia gateway: IPAddress, on interface: String, taken: Set<String>)
+        -> String
+    {
+        let name = gateway.family == .v4 ? interface : "\(interface)-ipv6"
+        let isTaken =
+            taken.contains(name) || name == PathOptions.summary
+            || options.isps.contains { $0.name == name }
+        return isTaken ? "\(interface)-\(gateway)" : name
     }
 
     /// A stranger's router is asked once a second and no more.
-    private static func options(named name: String, via gateway: IPv4Address, on interface: String)
+    private static func options(named name: String, via gateway: IPAddress, on interface: String)
         -> ISPOptions
     {
         var options = ISPOptions(name: name, interface: interface, targets: [gateway.description])
@@ -181,12 +198,71 @@ extension PathWatcher {
     }
 }
 
+// MARK: - Next hops and the site
+
+extension PathWatcher {
+    /// The next hop of a path and its link, in the family that it probes.
+    private func nextHop(of prober: PathProber) -> RouteTable.DefaultHop? {
+        for family in IPFamily.allCases where prober.probes(family) {
+            if let hop = routes.nextHop(on: prober.options.interface, family) { return hop }
+        }
+        // On the link itself there is none between.
+        guard let interface = prober.options.interface, let index = context.links[interface].index,
+            let target = prober.machine.targets.first?.target.address
+        else { return nil }
+        return RouteTable.DefaultHop(index: index, gateway: target, metric: 0)
+    }
+
+    /// The worker has others to serve too: when many paths are silent, a few of them are enough to see why.
+    private func askForNextHops() {
+        var left = PathWatcher.mostQuestions
+        for name in probers.keys.sorted() {
+            guard let prober = probers[name], left > 0 || !prober.machine.isSilent else { continue }
+            if prober.machine.isSilent { left -= 1 }
+            askForNextHop(of: prober)
+        }
+    }
+
+    /// Asks the kernel, of a path that is silent, whether its next hop tells its hardware address.
+    private func askForNextHop(of prober: PathProber) {
+        guard prober.machine.isSilent, let hop = nextHop(of: prober) else {
+            return prober.heard(unresolved: nil)
+        }
+        let name = prober.options.name
+        context.network.neighbour(hop.gateway, on: hop.index) { [weak self] neighbour in
+            let isUnresolved = neighbour?.isUnresolved == true
+            self?.probers[name]?.heard(unresolved: isUnresolved ? hop.gateway : nil)
+        }
+    }
+
+    /// Tells how many ways out are left.
+    @discardableResult
+    private func judgeSite() -> Finding? {
+        let paths = probers.keys.sorted().compactMap { name in
+            probers[name].map {
+                SiteMachine.Path(
+                    subject: $0.subject, interface: $0.options.interface, nextHop: nextHop(of: $0)?.gateway,
+                    status: $0.machine.status)
+            }
+        }
+        guard let finding = site.judged(paths) else {
+            if hasSite { context.forget(site.subject) }
+            hasSite = false
+            return nil
+        }
+        hasSite = true
+        context.report(finding)
+        return finding
+    }
+}
+
 extension RouteNetlinkMessage {
     /// Whether next hops may be others after it.
     fileprivate var isAboutRoutes: Bool {
         switch self {
         case .route, .routeRemoved, .linkRemoved: true
-        case .link, .address, .addressRemoved, .statistics, .neighbour, .done, .failed, .overrun, .other:
+        case .link, .address, .addressRemoved, .statistics, .neighbour, .done, .failed, .overrun,
+            .other:
             false
         }
     }

@@ -6,7 +6,7 @@ struct RouteTable: Hashable, Sendable {
     /// Routes beyond this many are ignored.
     static let mostRoutes = 65_536
 
-    /// A next hop of a default route.
+    /// A next hop, of a default route where there is one.
     struct DefaultHop: Hashable, Sendable {
         var index: Int32
         var gateway: IPAddress
@@ -74,31 +74,24 @@ struct RouteTable: Hashable, Sendable {
 
     /// The next hop on a link of this name: of a default route if there is one, else of the shortest prefix;
     /// without a name, of the preferred default route.
-    func nextHop(on name: String?, _ family: IPFamily) -> IPAddress? {
+    func nextHop(on name: String?, _ family: IPFamily) -> DefaultHop? {
         let hops = defaultHops(family)
-        guard let name else { return hops.first?.gateway }
-        if let hop = hops.first(where: { names[$0.index] == name }) { return hop.gateway }
+        guard let name else { return hops.first }
+        if let hop = hops.first(where: { names[$0.index] == name }) { return hop }
         let candidates = routes.filter { $0.family == family }.flatMap { route in
-            route.hops.filter { names[$0.index] == name }.map { (route, $0.gateway) }
+            route.hops.filter { names[$0.index] == name }.map { (route, $0) }
         }
-        return candidates.min {
-            ($0.0.prefixLength, $0.0.metric, $0.1) < ($1.0.prefixLength, $1.0.metric, $1.1)
-        }?.1
+        let widest = candidates.min {
+            ($0.0.prefixLength, $0.0.metric, $0.1.gateway) < (
+                $1.0.prefixLength, $1.0.metric, $1.1.gateway
+            )
+        }
+        return widest.map { DefaultHop(index: $0.1.index, gateway: $0.1.gateway, metric: $0.0.metric) }
     }
 }
 
 extension RouteTable.AddressChange {
     init(_ message: AddressMessage) {
         self.init(index: message.index, family: message.local.family)
-    }
-}
-
-extension IPAddress {
-    /// The address, if it is one of IPv4.
-    var asIPv4: IPv4Address? {
-        switch self {
-        case .v4(let address): address
-        case .v6: nil
-        }
     }
 }

@@ -15,7 +15,7 @@ public struct TargetMachine: Sendable {
         case unsendable(String)
     }
 
-    public let address: IPv4Address
+    public let target: ProbeTarget
     public private(set) var state = State.untested
     public private(set) var window: LossWindow
     /// Smoothed round-trip time (RFC 6298: seven parts old, one part new).
@@ -34,20 +34,24 @@ public struct TargetMachine: Sendable {
     private let upAfterReplies: Int
     private var liveness: Liveness
     private var lastRoundTrip: Duration?
+    /// The newest round-trip times.
+    private var times: Ring<Duration>
     private var sendTrouble: (since: Instant, reason: String)?
 
-    public init(_ address: IPv4Address, _ options: ISPOptions, at now: Instant) {
-        self.address = address
+    public init(_ target: ProbeTarget, _ options: ISPOptions, at now: Instant) {
+        self.target = target
         downAfter = options.downAfter
         downAfterProbes = max(1, options.downAfterProbes)
         upAfterReplies = max(1, options.upAfterReplies)
         // Suspicion doubles the rate, and every probe must stay in the window until it is settled.
         let every = max(1, options.probeEvery.nanoseconds)
         let unsettled = Int(clamping: options.lossAfter.nanoseconds / every + 1) &* 2
-        let capacity = min(max(options.lossWindow, min(unsettled, 4096) + 2 * downAfterProbes, 1), 65_536)
+        let capacity = min(
+            max(options.lossWindow, min(unsettled, 4096) + 2 * downAfterProbes, 1), 65_536)
         window = LossWindow(
             capacity: capacity, lossAfter: options.lossAfter, minimumSamples: min(capacity, 20))
         liveness = Liveness(silentAfter: options.downAfter, from: now)
+        times = Ring(capacity: max(1, min(options.lossWindow, capacity)))
     }
 
     public var isUp: Bool { state == .up }
@@ -59,7 +63,8 @@ public struct TargetMachine: Sendable {
 
     /// When this target may be judged silent; `nil` while nothing points to it.
     public var deadline: Instant? {
-        guard state == .up || state == .untested, window.lostInARow > 0, let settled = window.deadline else {
+        guard state == .up || state == .untested, window.lostInARow > 0, let settled = window.deadline
+        else {
             return nil
         }
         return max(liveness.deadline, settled)
@@ -134,6 +139,18 @@ extension TargetMachine {
             jitter += (difference - jitter) / 16
         }
         lastRoundTrip = time
+        times.append(time)
+    }
+
+    /// The round-trip times of the newest probes that half of them, and that 99 of 100, did not exceed (nearest
+    /// rank); `nil` before the first reply.
+    public var percentiles: (median: Duration, p99: Duration)? {
+        let sorted = (0..<times.count).map { times[$0] }.sorted()
+        guard !sorted.isEmpty else { return nil }
+        func rank(_ percent: Int) -> Duration {
+            sorted[min(sorted.count - 1, max(0, (sorted.count * percent + 99) / 100 - 1))]
+        }
+        return (rank(50), rank(99))
     }
 
     /// Time passed: probes are given up and silence is judged.
@@ -154,7 +171,8 @@ extension TargetMachine {
             if now - trouble.since >= downAfter { state = .unsendable(trouble.reason) }
             return
         }
-        guard case .silent(let since) = liveness.state(at: now), window.lostInARow >= downAfterProbes else {
+        guard case .silent(let since) = liveness.state(at: now), window.lostInARow >= downAfterProbes
+        else {
             return
         }
         state = .down(since: since, replies: 0)
