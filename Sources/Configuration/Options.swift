@@ -87,6 +87,20 @@ public struct ProcessOptions: Hashable, Sendable {
     public init() {}
 }
 
+/// A host, by name or address, and a port.
+public struct HostPort: Hashable, Sendable {
+    public var host: String
+    public var port: UInt16
+
+    public init(host: String, port: UInt16) {
+        self.host = host
+        self.port = port
+    }
+
+    /// As it is written: an IPv6 address stands in brackets.
+    public var text: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+}
+
 /// One `[[process.watch]]`.
 public struct ProcessWatchOptions: Hashable, Sendable {
     /// How a process is recognised.
@@ -99,12 +113,29 @@ public struct ProcessWatchOptions: Hashable, Sendable {
         case executable(String)
         /// A file that holds the process id.
         case pidfile(String)
+        /// The control group of this unit of systemd, or one below it.
+        case unit(String)
     }
 
     public var name: String
     public var match: Match
     public var minimum = 1
     public var maximum: Int?
+    /// It works if it accepts connections here.
+    public var tcp: HostPort?
+    /// It works if it accepts connections at this Unix socket.
+    public var socket: String?
+    /// It works if it writes this file at least every `heartbeatWithin`.
+    public var heartbeatFile: String?
+    public var heartbeatWithin: Duration = .seconds(5)
+    /// How often connections and the heartbeat are tried, and how long an answer may take.
+    public var probeEvery: Duration = .seconds(1)
+    public var probeLimit: Duration = .seconds(1)
+    /// Limits on the resident memory and the threads of all its processes.
+    public var rssBytes = LimitOptions()
+    public var threads = LimitOptions()
+    /// Limit on the open descriptors of a process, as a ratio of how many it may have.
+    public var descriptors = LimitOptions(warning: 0.8, critical: 0.95)
 
     public init(name: String, match: Match) {
         self.name = name

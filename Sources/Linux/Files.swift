@@ -3,6 +3,12 @@
 import CLinux
 import Glibc
 
+/// A variable of this process's environment.
+public func environmentVariable(_ name: String) -> String? {
+    guard let text = unsafe getenv(name) else { return nil }
+    return unsafe String(cString: text)
+}
+
 /// Reads files and folders.
 public enum Files {
     /// The contents of a file, at most `limit` bytes.
@@ -54,11 +60,27 @@ public enum Files {
     /// Whether this process may make files in a folder.
     public static func mayWrite(in folder: String) -> Bool { unsafe access(folder, W_OK | X_OK) == 0 }
 
+    /// When a file was last written, in nanoseconds of the wall clock.
+    public static func modified(_ path: String) throws(SystemError) -> Int64 {
+        var status = stat()
+        try check("stat \(path)") { unsafe stat(path, &status) }
+        return nanoseconds(status.st_mtim)
+    }
+
+    /// How many descriptors a process has open, from its folder /proc/PID/fd; `nil`: the kernel hides it.
+    public static func countOfDescriptors(_ folder: String) -> Int64? {
+        var status = stat()
+        guard unsafe stat(folder, &status) == 0 else { return nil }
+        // Linux 6.2 and later say it to everybody as the folder's size; before, only who may look in can count.
+        if status.st_size > 0 { return Int64(status.st_size) }
+        return (try? names(in: folder)).map { Int64($0.count) }
+    }
+
     public static func exists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
 }
 
 /// A small file that is read again and again through one open descriptor, as sysfs counters are.
-public struct PolledFile: ~Copyable {
+public struct PolledFile: ~Copyable, Sendable {
     private let descriptor: Descriptor
     public let path: String
 
@@ -66,6 +88,14 @@ public struct PolledFile: ~Copyable {
         let raw = try check("open \(path)") { unsafe open(path, O_RDONLY | O_CLOEXEC) }
         descriptor = Descriptor(owning: raw)
         self.path = path
+    }
+
+    /// Fills the buffer from the file's start; returns how many bytes that were.
+    public func read(into buffer: inout [UInt8]) throws(SystemError) -> Int {
+        let raw = descriptor.raw
+        return try check("pread \(path)") {
+            unsafe buffer.withUnsafeMutableBytes { unsafe pread(raw, $0.baseAddress, $0.count, 0) }
+        }
     }
 
     /// The decimal number at the start of the file; `nil` when there is none.

@@ -65,10 +65,7 @@ public final class SystemBus {
     /// Where the bus of the system listens, as every client finds it (D-Bus specification, "well-known bus
     /// instances").
     public static var defaultAddress: String {
-        guard let set = unsafe getenv("DBUS_SYSTEM_BUS_ADDRESS") else {
-            return "unix:path=/run/dbus/system_bus_socket"
-        }
-        return unsafe String(cString: set)
+        environmentVariable("DBUS_SYSTEM_BUS_ADDRESS") ?? "unix:path=/run/dbus/system_bus_socket"
     }
 
     /// Begins to connect.

@@ -55,6 +55,18 @@ public struct WithoutFeatures: Hashable, Sendable {
     public var ethtoolNetlink = false
 
     public init() {}
+
+    /// What a variable of the environment names, words apart by commas; other words mean nothing.
+    public static func named(in variable: String) -> WithoutFeatures {
+        guard let text = environmentVariable(variable) else { return WithoutFeatures() }
+        let words = text.split(separator: ",")
+        var without = WithoutFeatures()
+        without.exitByPIDFD = words.contains("exit-by-pidfd")
+        without.exitByStat = words.contains("exit-by-stat")
+        without.rawICMP = words.contains("raw-icmp")
+        without.carrierCounters = words.contains("carrier-counters")
+        return without
+    }
 }
 
 /// Everything that a watcher may use.

@@ -44,7 +44,8 @@ final class AgentBody: DaemonBody {
     init(_ settings: Secured<AgentOptions>, _ surroundings: DaemonSurroundings) throws {
         agent = try Agent(
             settings.options, credentials: settings.credentials, loop: surroundings.loop,
-            logger: surroundings.logger, incarnation: surroundings.incarnation)
+            logger: surroundings.logger, without: WithoutFeatures.named(in: "HOLDFAST_WITHOUT"),
+            incarnation: surroundings.incarnation)
     }
 
     func start() { agent.start() }

@@ -32,7 +32,7 @@ import Wire
 
     @Test func `the agent's file documents every key`() {
         var documented = KeyLines(of: uncommented(agent)).keys
-        for way in ["match_command", "match_executable", "pidfile"]
+        for way in ["match_command", "match_executable", "pidfile", "unit"]
         where agent.contains("\n#     \(way) = ") {
             documented.insert("process.watch[].\(way)")
         }
@@ -84,6 +84,11 @@ import Wire
         expected.nic.links = [LinkOptions(name: "eth*", speedAtLeast: 10_000)]
         var matcher = ProcessWatchOptions(name: "matcher", match: .name("matcher"))
         matcher.maximum = 1
+        matcher.tcp = HostPort(host: "127.0.0.1", port: 5432)
+        matcher.socket = "/run/matcher.sock"
+        matcher.heartbeatFile = "/run/matcher.heartbeat"
+        matcher.rssBytes = LimitOptions(warning: 8e9, critical: 12e9)
+        matcher.threads = LimitOptions(warning: 1000)
         expected.process.watched = [matcher]
         expected.reportTo = [CollectorOptions(endpoint: "tcp://192.0.2.9:5570", serverKey: exampleKey)]
         var server = UPSServerOptions(host: "10.0.0.7")

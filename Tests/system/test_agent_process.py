@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import unittest
@@ -9,6 +10,7 @@ import uuid
 
 import harness
 from harness import agent, health
+from guardian import remove_group
 from test_agent_bus import QUIET, watch, write_pid
 
 
@@ -156,6 +158,157 @@ match_executable = "{program}"
         waiting = {"process/by-name", "process/by-path"}
         client.wait(lambda message: message["status"] == "critical"
                     and (waiting.discard(harness.subject_of(message)) or not waiting), "both")
+
+
+class Working(unittest.TestCase):
+    """That a process runs is not all: it accepts connections, writes its heartbeat, and uses no more than it may."""
+
+    def setUp(self):
+        self.folder = harness.folder_of(self)
+        self.heart = os.path.join(self.folder, "heartbeat")
+        self.path = os.path.join(self.folder, "algo.sock")
+
+    def start(self, limits, child=None):
+        self.child = child or harness.spawn(self, ["sleep", "86400"])
+        text = '[process]\nscan_every = "100ms"\n' + watch("algo", write_pid(self.folder, "algo", self.child.pid))
+        self.daemon = agent(self, '[unit]\nenabled = false\n' + QUIET + text + 'probe_every = "100ms"\n'
+                            'probe_limit = "100ms"\n' + limits)
+        return health(self, self.daemon, "state/")
+
+    def listen(self, family, address):
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        self.addCleanup(listener.close)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(16)
+        return listener
+
+    def test_a_port_that_refuses_is_critical_until_it_accepts(self):
+        listener = self.listen(socket.AF_INET, ("127.0.0.1", 0))
+        address = listener.getsockname()
+        client = self.start(f'tcp = "127.0.0.1:{address[1]}"\n')
+        client.settle("process/algo", "ok")
+        listener.close()
+        state = client.wait_state("process/algo", "critical")
+        self.assertIn(f"does not accept connections at 127.0.0.1:{address[1]}", state["reason"])
+        self.assertIn("refused", state["reason"])
+        self.listen(socket.AF_INET, address)
+        client.wait_state("process/algo", "ok")
+
+    def test_a_socket_whose_queue_is_full_accepts_nobody(self):
+        """Its process is there, and hangs: nobody takes connections from the queue."""
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.addCleanup(listener.close)
+        listener.bind(self.path)
+        listener.listen(0)
+        waiting = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.addCleanup(waiting.close)
+        waiting.connect(self.path)
+        client = self.start(f'socket = "{self.path}"\n')
+        state = client.settle("process/algo", "critical")
+        self.assertIn(f"does not accept connections at {self.path}", state["reason"])
+        listener.close()
+        os.unlink(self.path)
+        self.listen(socket.AF_UNIX, self.path)
+        client.wait_state("process/algo", "ok")
+
+    def test_a_heartbeat_that_stops_is_critical(self):
+        def beat():
+            with open(self.heart, "w") as file:
+                file.write("x")
+        beat()
+        client = self.start(f'heartbeat_file = "{self.heart}"\nheartbeat_within = "500ms"\n')
+        state = client.settle("process/algo", "critical")
+        self.assertIn("no heartbeat for more than 500ms", state["reason"])
+        beat()
+        client.wait_state("process/algo", "ok")
+        os.unlink(self.heart)
+        self.assertIn("No such file", client.wait_state(
+            "process/algo", lambda state: "No such file" in state["reason"])["reason"])
+
+    def test_what_does_not_run_is_not_asked(self):
+        """One reason at a time: that it has ended."""
+        client = self.start(f'socket = "{self.path}"\nminimum = 1\n')
+        self.assertIn("does not accept", client.settle("process/algo", "critical")["reason"])
+        self.child.kill()
+        client.wait_state("process/algo", lambda state: "pid" in state["reason"])
+
+    def test_limits_on_threads_and_descriptors(self):
+        script = ("import os, resource, sys\n"
+                  "resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))\n"
+                  "held = []\n"
+                  "for line in sys.stdin:\n"
+                  "    while len(held) < int(line): held.append(os.open('/dev/null', os.O_RDONLY))\n"
+                  "    while len(held) > int(line): os.close(held.pop())\n"
+                  "    print('done', flush=True)\n")
+        child = harness.spawn(self, [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(child.stdout.close)
+        self.addCleanup(child.stdin.close)
+
+        def hold(count):
+            child.stdin.write(b"%d\n" % count)
+            child.stdin.flush()
+            child.stdout.readline()
+        hold(1)
+        client = self.start("", child)
+        client.subscribe("sample/")
+        client.settle("process/algo", "ok")
+        hold(85)
+        state = client.wait_state("process/algo", "warning")
+        self.assertIn("of its descriptors in use", state["reason"])
+        sample = client.wait(lambda message: message["topic"].startswith("sample/") and message["kind"] == "process",
+                             "a sample")
+        self.assertGreaterEqual(sample["values"]["descriptors"], 85)
+        self.assertEqual(sample["values"]["threads"], 1)
+        hold(1)
+        client.wait_state("process/algo", "ok")
+
+    def test_a_limit_on_resident_memory(self):
+        client = self.start("rss_bytes = { warning = 4096 }\n")
+        self.assertIn("MiB of resident memory", client.settle("process/algo", "warning")["reason"])
+
+
+@unittest.skipUnless(harness.can_use_namespaces() and os.path.isdir("/sys/fs/cgroup"), "needs root and control groups")
+class LackOfMemory(unittest.TestCase):
+    """A process that the kernel kills because its control group may have no more memory."""
+
+    def group(self):
+        """A group with 32 MiB, in either layout; or the test is skipped."""
+        name = f"{harness.PREFIX}{os.getpid()}-memory"
+        for root, limit, swap in (("/sys/fs/cgroup", "memory.max", "memory.swap.max"),
+                                  ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes")):
+            folder = os.path.join(root, name)
+            try:
+                os.mkdir(folder)
+            except OSError:
+                continue
+            self.addCleanup(remove_group, folder)
+            try:
+                for file in (limit, swap):
+                    if file == limit or os.path.exists(os.path.join(folder, file)):
+                        with open(os.path.join(folder, file), "w") as out:
+                            out.write("0" if file == "memory.swap.max" else str(32 << 20))
+            except OSError:
+                continue
+            return folder
+        self.skipTest("needs the memory controller")
+
+    def test_it_is_told_as_that(self):
+        group = self.group()
+        script = "import sys\nsys.stdin.readline()\nheld = bytearray(256 << 20)\nsys.stdin.readline()"
+        child = harness.spawn(self, [sys.executable, "-c", script], stdin=subprocess.PIPE)
+        self.addCleanup(child.stdin.close)
+        with open(os.path.join(group, "cgroup.procs"), "w") as file:
+            file.write(str(child.pid))
+        folder = harness.folder_of(self)
+        daemon = agent(self, QUIET + watch("algo", write_pid(folder, "algo", child.pid)))
+        client = health(self, daemon, "state/")
+        client.settle("process/algo", "ok")
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        state = client.wait_state("process/algo", "critical")
+        self.assertIn("killed for lack of memory", state["reason"])
+        child.wait()
 
 
 if __name__ == "__main__":

@@ -26,6 +26,15 @@ name = "nickname.service"
 [[unit.watch]]
 name = "forbidden.service"
 expected = "inactive"
+[process]
+scan_every = "100ms"
+[[process.watch]]
+name = "matcher"
+unit = "crasher.service"
+minimum = 2
+[[process.watch]]
+name = "single"
+unit = "single.service"
 """
 # Ends with status 3 when it is told to, and is started again.
 CRASHER = """[Unit]
@@ -121,6 +130,40 @@ class Units(unittest.TestCase):
             moment = time.strptime(whole, "%Y-%m-%dT%H:%M:%S")
             return moment.tm_sec + 60 * moment.tm_min + float("0." + (fraction or "0"))
         return (seconds(state["detected_at"]) - seconds(state["happened_at"])) * 1000
+
+    def test_processes_are_found_by_their_unit_which_explains_their_end(self):
+        client = self.client()
+        client.settle("unit/crasher.service", "ok")
+        # The shell and its sleep.
+        self.assertEqual(client.settle("process/matcher", "ok")["reason"], "2 running")
+        self.crash()
+        state = client.wait_state("process/matcher", lambda state: state["status"] == "critical" and state["cause"])
+        self.assertEqual(state["cause"], "unit/crasher.service")
+        client.wait_state("process/matcher", "ok")
+        client.settle("unit/crasher.service", "ok")
+
+    def test_how_a_main_process_ended_is_told_by_systemd_where_the_kernel_does_not(self):
+        folder = f"/etc/systemd/system/{AGENT}.d"
+        self.machine.run("mkdir", folder)
+
+        def undo():
+            self.machine.run("rm", "-r", folder)
+            self.machine.run("systemctl", "daemon-reload")
+            self.machine.run("systemctl", "restart", AGENT)
+        self.addCleanup(undo)
+        self.machine.write(f"{folder}/without.conf",
+                           "[Service]\nEnvironment=HOLDFAST_WITHOUT=exit-by-pidfd,exit-by-stat\n")
+        self.unit("single", "[Service]\nExecStart=/bin/sh -c 'read line </run/single; exit 5'\n")
+        self.machine.run("mkfifo", "/run/single")
+        self.machine.run("systemctl", "daemon-reload")
+        self.machine.run("systemctl", "start", "single")
+        self.machine.run("systemctl", "restart", AGENT)
+        client = self.client()
+        client.settle("unit/crasher.service", "ok")
+        client.settle("process/single", "ok")
+        self.machine.shell("echo >/run/single")
+        client.wait_state("process/single", lambda state: "exited with status 5" in state["reason"])
+        self.machine.run("systemctl", "reset-failed", "single")
 
     def test_an_alias_is_followed_to_its_unit(self):
         client = self.client()

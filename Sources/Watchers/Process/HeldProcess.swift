@@ -11,6 +11,12 @@ final class HeldProcess {
     private var source: IOSource?
     private let roots: FileRoots
     private let without: WithoutFeatures
+    private let group: ControlGroup
+    private let killCount: KillCount?
+    /// The kills for lack of memory in its control group while it ran.
+    private var kills: Int64?
+    /// `nil`: its files in /proc cannot be opened.
+    let gauge: ProcessGauge?
 
     /// - Parameter onEvent: the process ended, or how it ended can be told now.
     /// - Throws: ESRCH when the process is gone, or its number is another one's by now.
@@ -21,6 +27,12 @@ final class HeldProcess {
         roots = context.roots
         without = context.without
         pidfd = try PIDFD(opening: identity.pid)
+        let pid = identity.pid
+        group = ControlGroup((try? Files.read("\(roots.proc)/\(pid)/cgroup", limit: 65_536)) ?? [])
+        killCount = KillCount(group, roots)
+        gauge = try? ProcessGauge(roots, pid, killCount)
+        var buffer = [UInt8](repeating: 0, count: 1024)
+        kills = killCount?.now(&buffer)
         guard ProcScanner.stat(context.roots, identity.pid)?.startTicks == identity.startTicks else {
             throw SystemError("pidfd_open \(identity.pid): another process", number: ESRCH)
         }
@@ -33,8 +45,21 @@ final class HeldProcess {
 
     var hasEnded: Bool { pidfd.hasEnded }
 
+    /// The service of systemd that it belongs to, if any.
+    var service: String? { group.service }
+
+    /// What was measured of it while it ran.
+    func measured(_ measure: ProcessMeasure) { kills = measure.kills ?? kills }
+
     /// How it ended, as far as anyone tells by now.
     var end: ProcessEnd {
+        let end = told
+        guard end == .unknown || end == .killed(signal: SIGKILL), let kills, let killCount else { return end }
+        var buffer = [UInt8](repeating: 0, count: 1024)
+        return (killCount.now(&buffer) ?? kills) > kills ? .outOfMemory : end
+    }
+
+    private var told: ProcessEnd {
         if !without.exitByPIDFD, let exit = pidfd.exit { return ProcessEnd(exit) }
         if !without.exitByStat, let exit = exitByStat { return ProcessEnd(exit) }
         return .unknown

@@ -126,6 +126,7 @@ private struct Candidate {
     private lazy var words =
         (try? Files.read("\(folder)/cmdline", limit: 1 << 18)).map { commandWords($0) } ?? []
     private lazy var executable = link()
+    private lazy var group = ControlGroup((try? Files.read("\(folder)/cgroup", limit: 65_536)) ?? [])
 
     init(folder: String) { self.folder = folder }
 
@@ -134,6 +135,7 @@ private struct Candidate {
         case .name(let wanted): return name == wanted ? .yes : .no
         case .command(let wanted): return contains(words, inARow: wanted) ? .yes : .no
         case .executable(let wanted): return matches(executable: wanted)
+        case .unit(let wanted): return group.belongs(to: wanted) ? .yes : .no
         case .pidfile: return .no
         }
     }

@@ -32,6 +32,8 @@ public struct ProcessIdentity: Hashable, Sendable {
 public enum ProcessEnd: Hashable, Sendable {
     case exited(Int32)
     case killed(signal: Int32)
+    /// Killed by the kernel, for lack of memory.
+    case outOfMemory
     /// Neither the kernel nor anyone else told.
     case unknown
 }
@@ -86,7 +88,8 @@ public struct ProcessMachine: Sendable {
     /// Processes that appeared after the first scan.
     public private(set) var starts: UInt64 = 0
     private var surplus = 0
-    private var residentBytes: Int64 = 0
+    private var use: ProcessUse
+    private var liveness: ProcessLiveness
     private var lastEnd: (pid: Int32, end: ProcessEnd)?
     private var unreadable = 0
     private var trouble: ScanTrouble?
@@ -96,15 +99,15 @@ public struct ProcessMachine: Sendable {
     public init(_ options: ProcessWatchOptions) {
         self.options = options
         subject = Subject(.process, options.name)
+        use = ProcessUse(options)
+        liveness = ProcessLiveness(options)
     }
 
     /// What is measured of the set.
     public var sample: Sample {
         Sample(
             subject,
-            [
-                NamedValue("processes", .integer(Int64(count))),
-                NamedValue("rss_bytes", .integer(residentBytes)),
+            [NamedValue("processes", .integer(Int64(count)))] + use.values + [
                 NamedValue("ends", .integer(Int64(clamping: ends))),
                 NamedValue("starts", .integer(Int64(clamping: starts))),
             ])
@@ -134,7 +137,8 @@ public struct ProcessMachine: Sendable {
             actions.append(.hold(process))
         }
         surplus = result.found.count - running.count
-        residentBytes = result.residentBytes
+        use.scanned(residentBytes: result.residentBytes)
+        if count == 0 { rest() }
         unreadable = result.unreadable
         trouble = result.trouble
         isScanned = true
@@ -146,14 +150,44 @@ public struct ProcessMachine: Sendable {
         guard let index = running.firstIndex(of: process) else { return [] }
         running.remove(at: index)
         noteEnd(of: process, end)
+        if running.isEmpty { rest() }
         return [.release(process)] + tell() + [.rescan]
     }
 
     /// How a process ended was told after its end was.
     public mutating func learned(_ process: ProcessIdentity, _ end: ProcessEnd) -> [ProcessAction] {
-        guard let last = lastEnd, last.pid == process.pid, last.end == .unknown else { return [] }
+        guard let last = lastEnd, last.pid == process.pid, end != .unknown else { return [] }
+        // That a kill was for lack of memory may be told after it.
+        let isMore = end == .outOfMemory && last.end == .killed(signal: 9)
+        guard last.end == .unknown || isMore else { return [] }
         lastEnd = (process.pid, end)
         return tell()
+    }
+
+    /// What its processes use now.
+    mutating func measured(_ measures: [ProcessMeasure], at now: Instant) -> [ProcessAction] {
+        use.measured(measures, at: now)
+        return tell()
+    }
+
+    /// A connection to it was accepted; or not, and why.
+    public mutating func connected(_ check: LivenessCheck, _ failure: String?) -> [ProcessAction] {
+        liveness.connected(check, failure)
+        return tell()
+    }
+
+    /// When its heartbeat file was last written; `nil`: it cannot be seen, and why.
+    public mutating func heartbeat(
+        _ modified: WallTime?, _ failure: String, wall: WallTime, at now: Instant
+    ) -> [ProcessAction] {
+        liveness.heartbeat(modified, failure, wall: wall, at: now)
+        return tell()
+    }
+
+    /// Nothing runs that could be measured or asked.
+    private mutating func rest() {
+        use.ended()
+        liveness.ended()
     }
 
     private mutating func noteEnd(of process: ProcessIdentity, _ end: ProcessEnd) {
@@ -169,16 +203,23 @@ extension ProcessMachine {
         let (status, reason) = verdict
         if let told, told.status == status, told.reason == reason, told.running == running { return [] }
         told = (status, reason, running)
-        return [.report(Finding(subject, status, reason, values: values))]
+        return [.report(Finding(subject, status, reason, values: values, dependsOn: unit))]
+    }
+
+    /// The unit that it was found by explains its end.
+    private var unit: [Subject] {
+        if case .unit(let name) = options.match { [Subject(.unit, name)] } else { [] }
     }
 
     private var verdict: (Status, String) {
         guard isScanned else { return (.unknown, "not looked for yet") }
         if count < options.minimum { return tooFew }
+        if let trouble = liveness.trouble { return (.critical, trouble) }
+        if let trouble = use.trouble, trouble.status == .critical { return trouble }
         if let maximum = options.maximum, count > maximum {
             return (.warning, "\(count) running, at most \(maximum) expected")
         }
-        return (.ok, runningWords)
+        return use.trouble ?? (.ok, runningWords)
     }
 
     /// One process is named, so that a restart is another reason and thereby a change of its own.
@@ -209,6 +250,7 @@ extension ProcessMachine {
         switch end {
         case .exited(let code): "exited with status \(code)"
         case .killed(let signal): "killed by \(signalName(signal))"
+        case .outOfMemory: "killed for lack of memory"
         case .unknown: "ended, exit: unknown"
         }
     }
@@ -217,8 +259,8 @@ extension ProcessMachine {
         var values = [
             NamedValue("processes", .integer(Int64(count))),
             NamedValue("pids", .text(running.prefix(16).map { "\($0.pid)" }.joined(separator: " "))),
-            NamedValue("rss_bytes", .integer(residentBytes)),
         ]
+        values += use.values
         if let started = running.map(\.startedAt).min(), started.nanoseconds > 0 {
             values.append(NamedValue("started", .text(started.rfc3339)))
         }
@@ -226,6 +268,7 @@ extension ProcessMachine {
             switch lastEnd.end {
             case .exited(let code): values.append(NamedValue("exit_status", .integer(Int64(code))))
             case .killed(let signal): values.append(NamedValue("exit_signal", .text(signalName(signal))))
+            case .outOfMemory: values.append(NamedValue("exit_signal", .text("SIGKILL")))
             case .unknown: values.append(NamedValue("exit", .text("unknown")))
             }
         }

@@ -21,6 +21,8 @@ public final class ProcessWatcher: Watcher {
         var held: [ProcessIdentity: HeldProcess] = [:]
         /// Ended, and nobody has told how yet.
         var ended: [HeldProcess] = []
+        var prober: LivenessProber?
+        var isProbed = false
     }
 
     private let context: WatcherContext
@@ -34,10 +36,17 @@ public final class ProcessWatcher: Watcher {
     private var backOff: Duration?
     private var lastPID: Int32?
     private var quietScans = 0
+    private var isMeasuring = false
+    /// For the liveness checks alone, since it may be held up; made when there is one.
+    private var probeWorker: Worker?
+    /// Whether systemd may be asked how a service ended.
+    private var asksSystemd: Bool
+    private var isFollowing = false
 
     public init(_ context: WatcherContext, _ options: AgentOptions) throws(SystemError) {
         self.context = context
         self.options = options.process
+        asksSystemd = options.unit.enabled
         timer = try Timer(context.loop, accuracy: .milliseconds(1)) { [unowned self] in scan() }
     }
 
@@ -45,11 +54,13 @@ public final class ProcessWatcher: Watcher {
 
     public func reconfigure(_ options: AgentOptions) {
         self.options = options.process
+        asksSystemd = options.unit.enabled
         arrange()
     }
 
     public func sample() {
         for set in sets.values { context.sample(set.machine.sample) }
+        measure()
     }
 
     /// Brings the sets in line with the options; those whose options are the same live on.
@@ -62,8 +73,12 @@ public final class ProcessWatcher: Watcher {
         for watch in wanted where sets[watch.name] == nil {
             var machine = ProcessMachine(watch)
             let actions = machine.started()
-            sets[watch.name] = Watched(machine: machine)
+            sets[watch.name] = Watched(machine: machine, prober: prober(watch))
             perform(actions, watch.name)
+        }
+        if asksSystemd, !isFollowing, !wanted.isEmpty {
+            isFollowing = true
+            context.systemd.follow { _ in }
         }
         lastPID = nil
         scan()
@@ -118,6 +133,89 @@ extension ProcessWatcher {
     }
 }
 
+// MARK: - Use and liveness
+
+extension ProcessWatcher {
+    private struct Reading: Sendable {
+        var identity: ProcessIdentity
+        var measure: ProcessMeasure
+    }
+
+    /// On the worker, like the scans.
+    private func measure() {
+        var gauges: [(name: String, identity: ProcessIdentity, gauge: ProcessGauge)] = []
+        for (name, set) in sets {
+            for held in set.held.values {
+                if let gauge = held.gauge { gauges.append((name, held.identity, gauge)) }
+            }
+        }
+        guard !isMeasuring, !gauges.isEmpty else { return }
+        isMeasuring = context.worker.perform({ [gauges] in ProcessWatcher.read(gauges) }) {
+            [weak self] readings in
+            self?.isMeasuring = false
+            self?.measured(readings)
+        }
+    }
+
+    private static func read(
+        _ gauges: [(name: String, identity: ProcessIdentity, gauge: ProcessGauge)]
+    ) -> [String: [Reading]] {
+        var readings: [String: [Reading]] = [:]
+        var buffer = [UInt8](repeating: 0, count: 1024)
+        for (name, identity, gauge) in gauges {
+            guard let measure = gauge.read(&buffer) else { continue }
+            readings[name, default: []].append(Reading(identity: identity, measure: measure))
+        }
+        return readings
+    }
+
+    private func measured(_ readings: [String: [Reading]]) {
+        for (name, readings) in readings {
+            // What has ended meanwhile counts no longer.
+            let readings = readings.filter { sets[name]?.held[$0.identity] != nil }
+            guard !readings.isEmpty else { continue }
+            for reading in readings { sets[name]?.held[reading.identity]?.measured(reading.measure) }
+            let actions = sets[name]?.machine.measured(readings.map(\.measure), at: context.loop.now) ?? []
+            perform(actions, name)
+        }
+    }
+
+    private func prober(_ watch: ProcessWatchOptions) -> LivenessProber? {
+        guard !ProcessLiveness.checks(watch).isEmpty else { return nil }
+        do throws(SystemError) {
+            let worker = if let probeWorker { probeWorker } else { try Worker(context.loop) }
+            probeWorker = worker
+            return try LivenessProber(context, worker, watch) { [unowned self] in took($0, watch.name) }
+        } catch {
+            context.limited.event(
+                .watchedWithLess, key: watch.name,
+                "process/\(watch.name): \(error); whether it works is not checked")
+            return nil
+        }
+    }
+
+    private func took(_ answer: LivenessProber.Answer, _ name: String) {
+        guard sets[name]?.isProbed == true else { return }
+        let actions: [ProcessAction]? =
+            switch answer {
+            case .connected(let check, let failure): sets[name]?.machine.connected(check, failure)
+            case .heartbeat(let modified, let failure):
+                sets[name]?.machine.heartbeat(
+                    modified, failure, wall: context.loop.wall, at: context.loop.now)
+            }
+        perform(actions ?? [], name)
+    }
+
+    /// What does not run is not asked whether it works.
+    private func attend(_ name: String) {
+        guard let set = sets[name], let prober = set.prober else { return }
+        let isProbed = set.machine.count > 0
+        guard isProbed != set.isProbed else { return }
+        sets[name]?.isProbed = isProbed
+        isProbed ? prober.start() : prober.stop()
+    }
+}
+
 // MARK: - Actions
 
 extension ProcessWatcher {
@@ -132,6 +230,7 @@ extension ProcessWatcher {
                 scan()
             }
         }
+        attend(name)
     }
 
     private func hold(_ process: ProcessIdentity, _ name: String) {
@@ -163,6 +262,17 @@ extension ProcessWatcher {
             }
         }
         ended(held.identity, end, name)
+        askSystemd(held, end, name)
+    }
+
+    /// What the kernel does not tell, systemd may: how a service's main process ended, or why it was killed.
+    private func askSystemd(_ held: HeldProcess, _ end: ProcessEnd, _ name: String) {
+        guard end == .unknown || end == .killed(signal: 9), let service = held.service, context.systemd.isUp
+        else { return }
+        context.systemd.exit(ofMain: held.identity.pid, service) { [weak self] end in
+            guard let self, let end else { return }
+            learned(held, end, name)
+        }
     }
 
     private func ended(_ process: ProcessIdentity, _ end: ProcessEnd, _ name: String) {

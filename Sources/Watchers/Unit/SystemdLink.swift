@@ -278,13 +278,26 @@ extension SystemdLink {
 
     /// How a unit's main process ended, if it was the one with this number; `nil`: systemd does not know it (any
     /// more).
-    func exit(ofMain pid: Int32, _ unit: String, tries: Int = 3, then: @escaping (UnitEnd?) -> Void) {
+    func exit(ofMain pid: Int32, _ unit: String, tries: Int = 3, then: @escaping (ProcessEnd?) -> Void) {
         ask(unit) { [weak self] result in
             guard case .success(let reading) = result, reading.lastPID == Int64(pid) else { return then(nil) }
-            if reading.lastCode != 0 { return then(reading.end) }
+            if reading.lastCode != 0 { return then(ProcessEnd(reading)) }
             // systemd has not waited for it yet.
             guard tries > 1, let self else { return then(nil) }
             exit(ofMain: pid, unit, tries: tries - 1, then: then)
+        }
+    }
+}
+
+extension ProcessEnd {
+    /// How the main process of a service ended.
+    fileprivate init(_ reading: UnitReading) {
+        let status = Int32(clamping: reading.lastStatus)
+        switch reading.lastCode {
+        case _ where reading.result == "oom-kill": self = .outOfMemory
+        case 1: self = .exited(status)
+        case 2, 3: self = .killed(signal: status)
+        default: self = .unknown
         }
     }
 }
