@@ -17,6 +17,7 @@ import time
 import unittest
 
 import harness
+from guardian import control_groups, remove_machine
 from stage import in_namespace
 
 SUITE = "bookworm"
@@ -25,6 +26,8 @@ INCLUDED = ["dbus", "iproute2", "procps", "sudo", "systemd", "systemd-sysv"]
 # a test installs them as a host would.
 REPOSITORY = ["libpcap0.8", "libsystemd0", "libzmq5"]
 FOLDER = os.path.join(harness.ROOT, ".build/machines")
+# Enters a machine's control groups, then becomes it.
+ENTER = 'while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs"; shift; done; shift; exec "$@"'
 NEEDED = ["systemd-nspawn", "mmdebstrap", "dpkg-scanpackages", "nsenter"]
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8", "TERM": "dumb",
                "DEBIAN_FRONTEND": "noninteractive"}
@@ -153,9 +156,7 @@ class Machine:
             self.process.wait()
 
     def remove(self):
-        for group in self.groups:
-            remove_group(group)
-        shutil.rmtree(f"/run/systemd/nspawn/propagate/{self.tag}", ignore_errors=True)
+        remove_machine(self.tag, self.groups)
 
     # Files
 
@@ -272,34 +273,3 @@ def lines(stream, patience):
             return
         *whole, text = (text + chunk).split(b"\n")
         yield from whole
-
-
-# Control groups: where the host has no systemd, each machine needs one of its own, or two would share one tree.
-
-ENTER = 'while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs"; shift; done; shift; exec "$@"'
-
-
-def control_groups(tag):
-    """A group for a machine in each hierarchy that systemd uses, or none where a systemd gives them out."""
-    if os.path.isdir("/run/systemd/system"):
-        return []
-    roots = ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified"]
-    if not os.path.isdir(roots[0]):
-        roots = ["/sys/fs/cgroup"]
-    groups = [os.path.join(root, tag) for root in roots if os.path.isdir(root)]
-    for group in groups:
-        os.mkdir(group)
-    return groups
-
-
-def remove_group(group):
-    """With all below it; the kernel counts a process a moment longer than its parent does."""
-    until = time.monotonic() + 5
-    for folder, _, _ in os.walk(group, topdown=False):
-        while os.path.isdir(folder):
-            try:
-                os.rmdir(folder)
-            except OSError:
-                if time.monotonic() > until:
-                    return
-                time.sleep(0.01)

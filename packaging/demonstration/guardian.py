@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 PREFIX = "hfdemo-"
 
@@ -25,6 +26,47 @@ def end(pid):
             return
 
 
+# Control groups of a booted machine: where the host has no systemd, each machine needs one of its own, or two would
+# share one tree.
+
+
+def control_groups(tag):
+    """A group for a machine in each hierarchy that systemd uses, or none where a systemd gives them out."""
+    groups = group_paths(tag)
+    for group in groups:
+        os.mkdir(group)
+    return groups
+
+
+def group_paths(tag):
+    if os.path.isdir("/run/systemd/system"):
+        return []
+    roots = ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified"]
+    if not os.path.isdir(roots[0]):
+        roots = ["/sys/fs/cgroup"]
+    return [os.path.join(root, tag) for root in roots if os.path.isdir(root)]
+
+
+def remove_machine(tag, groups):
+    """What systemd-nspawn and its machine leave behind when they are killed."""
+    for group in groups:
+        remove_group(group)
+    shutil.rmtree(f"/run/systemd/nspawn/propagate/{tag}", ignore_errors=True)
+
+
+def remove_group(group):
+    """With all below it; the kernel counts a process a moment longer than its parent does."""
+    until = time.monotonic() + 5
+    for folder, _, _ in os.walk(group, topdown=False):
+        while os.path.isdir(folder):
+            try:
+                os.rmdir(folder)
+            except OSError:
+                if time.monotonic() > until:
+                    return
+                time.sleep(0.01)
+
+
 def remove_leftovers():
     """Namespaces of demos that are no longer there, should even their guardian have been killed."""
     for entry in os.listdir("/run/netns") if os.path.isdir("/run/netns") else []:
@@ -33,7 +75,7 @@ def remove_leftovers():
             remove_namespace(entry)
 
 
-def start(folder, namespaces):
+def start(folder, namespaces, machine):
     """Forks the guardian; returns the descriptor to write children's ids to and to close at the end."""
     read_end, write_end = os.pipe()
     child = os.fork()
@@ -51,6 +93,7 @@ def start(folder, namespaces):
         end(int(word))
     for name in namespaces:
         remove_namespace(name)
+    remove_machine(machine, group_paths(machine))
     shutil.rmtree(folder, ignore_errors=True)
     sys.stdout = sys.stderr = None
     os._exit(0)

@@ -14,6 +14,7 @@ import tempfile
 import time
 
 import guardian
+import manager
 import power
 from stage import Loopback, Namespaces
 
@@ -23,12 +24,14 @@ ITCH_RATE, QUOTE_RATE, LEAST_SECONDS = 20_000, 1_000, 40
 # Seconds until the venue opens, and until its directory is out and the streams run evenly.
 VENUE_STARTS_IN, SETTLED_AFTER = 2, 2
 TARGETS = {"carrier-loss": "isp-a", "black-hole": "isp-a", "random-loss": "isp-a and isp-b",
-           "process-kill": "algo", "venue-freeze": "venue A", "ups-on-battery": f"ups {power.NAME}"}
+           "process-kill": "algo", "unit-crash": manager.UNIT, "venue-freeze": "venue A",
+           "ups-on-battery": f"ups {power.NAME}"}
 TITLES = {
     "carrier-loss": "isp-a loses its carrier",
     "black-hole": "isp-a swallows every packet, its link stays up",
     "random-loss": "isp-a and isp-b each drop 5 % of what arrives",
     "process-kill": "the process `algo` is killed with SIGKILL",
+    "unit-crash": f"the unit {manager.UNIT} crashes, and systemd starts it again",
     "venue-freeze": "the venue's A servers freeze (SIGSTOP)",
     "ups-on-battery": f"the mains fail: the UPS `{power.NAME}` is on battery",
 }
@@ -40,6 +43,7 @@ PUBLISHED = {
                     ("feed-path/itch.A", {"warning", "critical"}), ("feed-path/itch.B", {"warning", "critical"})],
     "process-kill": [("process/algo", {"critical"})],
     "ups-on-battery": [(f"ups/{power.NAME}", {"warning", "critical"})],
+    "unit-crash": [(f"unit/{manager.UNIT}", {"critical"})],
     "venue-freeze": [("feed-path/itch.A", {"warning", "critical"}), ("feed-path/quotes.A", {"warning", "critical"})],
 }
 
@@ -68,6 +72,11 @@ driver_folder = "{folder}/nut"
 [[process.watch]]
 name = "algo"
 pidfile = "{folder}/algo.pid"
+[unit]
+enabled = {"true" if "unit-crash" in stage.faults else "false"}
+[[unit.watch]]
+name = "{manager.UNIT}"
+crash_window = "1s"
 {paths}"""
 
 
@@ -108,7 +117,8 @@ class Demo:
         self.events, self.buffer = [], b""
         self.injected = None
         self.started = time.monotonic()
-        self.guardian, self.guard = guardian.start(self.folder, self.stage.namespaces)
+        self.manager = manager.Manager(os.getpid(), self.folder)
+        self.guardian, self.guard = guardian.start(self.folder, self.stage.namespaces, self.manager.tag)
 
     # Processes
 
@@ -118,7 +128,7 @@ class Demo:
                    "env": os.environ | {"STATE_DIRECTORY": self.folder}} | options
         child = subprocess.Popen(words, start_new_session=True, **options)
         self.children[name] = child
-        os.write(self.guard, b"%d\n" % child.pid)
+        self.note(child.pid)
         return child
 
     def program(self, name):
@@ -140,7 +150,25 @@ class Demo:
             file.write(f"{child.pid}\n")
         os.rename(partial, os.path.join(self.folder, "algo.pid"))
 
+    def note(self, pid):
+        """Has a process ended when the demo is over, however it ends."""
+        os.write(self.guard, b"%d\n" % pid)
+
+    def start_manager(self):
+        """Where a unit cannot crash, the demo does without, and says why."""
+        if "unit-crash" not in self.stage.faults:
+            return
+        reason = manager.reason_against()
+        if not reason:
+            reason = self.manager.start(self.spawn, self.note, guardian.control_groups(self.manager.tag))
+        if reason:
+            print(f"  without the fault unit-crash: systemd {reason}", flush=True)
+            self.stage.faults = [fault for fault in self.stage.faults if fault != "unit-crash"]
+            if self.children.pop("manager", None):
+                self.manager.stop()
+
     def start(self):
+        self.start_manager()
         for name, text in (("agent", agent_file(self.stage, self.folder)),
                            ("gateway", gateway_file(self.stage, self.folder))):
             with open(os.path.join(self.folder, f"{name}.toml"), "w") as file:
@@ -151,7 +179,9 @@ class Demo:
             self.power.start(self.spawn, self.stage.on_desk)
         for name in ("agent", "gateway"):
             self.spawn(name, self.stage.on_desk(
-                [self.program(f"holdfast-{name}"), "--config", os.path.join(self.folder, f"{name}.toml")]))
+                [self.program(f"holdfast-{name}"), "--config", os.path.join(self.folder, f"{name}.toml")]),
+                env=os.environ | {"STATE_DIRECTORY": self.folder} | (
+                    {"DBUS_SYSTEM_BUS_ADDRESS": self.manager.bus} if "manager" in self.children else {}))
         settings = {
             "market_data": f"ipc://{self.folder}/gateway.md",
             "health": {name: f"ipc://{self.folder}/{name}.pub" for name in ("agent", "gateway")},
@@ -234,6 +264,9 @@ class Demo:
     def prepared(self, fault):
         if fault == "process-kill":
             return lambda: os.kill(self.children["algo"].pid, signal.SIGKILL), self.restart_algo
+        if fault == "unit-crash":
+            process = self.manager.main_process()
+            return lambda: os.kill(process, signal.SIGKILL), lambda: None
         if fault == "venue-freeze":
             servers = [child for name, child in self.children.items() if name.startswith("venue-A")]
             return (lambda: [os.kill(child.pid, signal.SIGSTOP) for child in servers],

@@ -42,7 +42,7 @@ class Namespaces:
     """A trading host (`desk`) and a venue, joined by two veth pairs, one per ISP."""
 
     mode, casting = "namespaces", "multicast"
-    faults = ["carrier-loss", "black-hole", "random-loss", "process-kill", "venue-freeze", "ups-on-battery"]
+    faults = ["carrier-loss", "black-hole", "random-loss", "process-kill", "unit-crash", "venue-freeze", "ups-on-battery"]
     has_power = True
     interfaces = {"A": "isp-a", "B": "isp-b"}
     venue = {"A": "10.81.1.2", "B": "10.81.2.2"}
