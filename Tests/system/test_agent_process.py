@@ -283,6 +283,8 @@ class LackOfMemory(unittest.TestCase):
             except OSError:
                 continue
             self.addCleanup(remove_group, folder)
+            if not os.path.exists(os.path.join(folder, limit)):
+                continue
             try:
                 for file in (limit, swap):
                     if file == limit or os.path.exists(os.path.join(folder, file)):
