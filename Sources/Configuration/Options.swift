@@ -60,6 +60,8 @@ public struct AgentOptions: Hashable, Sendable {
     public var ups = UPSOptions()
     public var disk = DiskOptions()
     public var history = HistoryOptions()
+    /// `[[line]]`.
+    public var lines: [LineOptions] = []
 
     public init() {}
 }

@@ -7,6 +7,7 @@ public enum Catalog {
             UPSWatcher.self,
             DiskWatcher.self,
             NICWatcher.self,
+            LineWatcher.self,
             PathWatcher.self,
             UnitWatcher.self,
             ProcessWatcher.self,

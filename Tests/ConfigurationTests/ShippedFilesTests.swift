@@ -101,6 +101,11 @@ import Wire
         expected.ups.groups = [group]
         expected.unit.watched = [UnitWatchOptions(name: "matcher.service")]
         expected.disk.probes = [DiskProbeOptions(name: "journal")]
+        var line = LineOptions(feed: "itch", lineProtocol: .moldUDP64)
+        line.silence = .seconds(3)
+        line.paths = [LinePathOptions(name: "A", interface: "eth0", group: "239.1.1.1:30001")]
+        line.paths[0].source = "192.0.2.10"
+        expected.lines = [line]
         #expect(options == expected)
     }
 
