@@ -58,7 +58,7 @@ public enum Files {
 }
 
 /// A small file that is read again and again through one open descriptor, as sysfs counters are.
-public struct PolledFile: ~Copyable {
+public struct PolledFile: ~Copyable, Sendable {
     private let descriptor: Descriptor
     public let path: String
 
@@ -66,6 +66,12 @@ public struct PolledFile: ~Copyable {
         let raw = try check("open \(path)") { unsafe open(path, O_RDONLY | O_CLOEXEC) }
         descriptor = Descriptor(owning: raw)
         self.path = path
+    }
+
+    /// Reads from the start into the buffer, as much as it holds; returns how much that was.
+    public func read(into buffer: inout [UInt8]) throws(SystemError) -> Int {
+        let raw = descriptor.raw
+        return try check("read \(path)") { unsafe pread(raw, &buffer, buffer.count, 0) }
     }
 
     /// The decimal number at the start of the file; `nil` when there is none.

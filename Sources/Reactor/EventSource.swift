@@ -48,12 +48,15 @@ public final class IOSource: EventSource {
     /// What it is waited for.
     public enum Interest: Sendable {
         case readable, writable, both
+        /// Out of band, as the kernel's pressure triggers are.
+        case urgent
 
         var events: UInt32 {
             switch self {
             case .readable: UInt32(EPOLLIN.rawValue)
             case .writable: UInt32(EPOLLOUT.rawValue)
             case .both: UInt32(EPOLLIN.rawValue) | UInt32(EPOLLOUT.rawValue)
+            case .urgent: UInt32(EPOLLPRI.rawValue)
             }
         }
     }

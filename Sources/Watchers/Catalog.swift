@@ -5,10 +5,13 @@ public enum Catalog {
     public static var watchers: [any Watcher.Type] {
         [
             UPSWatcher.self,
+            ClockWatcher.self,
+            PressureWatcher.self,
             NICWatcher.self,
             PathWatcher.self,
             UnitWatcher.self,
             ProcessWatcher.self,
+            CheckWatcher.self,
         ]
     }
 }

@@ -171,6 +171,14 @@ import Testing
         ),
         ("[[process.watch]]\nname = \"a\"\nmatch_name = \"a\"\nmaximum = 0", "must not be below minimum (1)"),
         ("[[process.watch]]\nname = \"a\"\npidfile = \"a.pid\"", "must be an absolute path"),
+        ("[clock]\nclass = \"rts25-htf\"", "did you mean \"rts25-hft\"?"),
+        ("[clock]\noffset = 0.001", "write its levels"),
+        ("[[check]]\nname = \"a\"\ncommand = \"/bin/true\"", "must be a list of 1 to 64 words"),
+        ("[[check]]\nname = \"a\"\ncommand = [\"true\"]", "must be the absolute path of a program"),
+        (
+            "[[check]]\nname=\"a\"\ncommand=[\"/a\"]\n[[check]]\nname=\"a\"\ncommand=[\"/b\"]",
+            "two checks are called \"a\""
+        ),
         ("[path.isp]\nname = \"a\"", "write a section [[path.isp]]"),
         ("nic = true", "write a section [nic] with its keys below"),
         ("[nic]\ninclude = \"eth0\"", "must be a list, such as [\"eth0\"]"),

@@ -93,6 +93,14 @@ import Wire
         group.members = ["main", "rack2@10.0.0.7"]
         expected.ups.groups = [group]
         expected.unit.watched = [UnitWatchOptions(name: "matcher.service")]
+        expected.clock.accuracy = .automated
+        expected.checks = [
+            CheckOptions(
+                name: "ntp-offset",
+                command: [
+                    "/usr/lib/nagios/plugins/check_ntp_time", "-H", "192.0.2.123", "-w", "0.01",
+                ])
+        ]
         #expect(options == expected)
     }
 

@@ -17,6 +17,10 @@ QUIET = """[nic]
 discover = false
 [path]
 discover = false
+[clock]
+enabled = false
+[pressure]
+enabled = false
 """
 
 
