@@ -29,6 +29,12 @@ public struct Ring<Element> {
         return dropped
     }
 
+    /// Puts another element in the place of the newest; does nothing in an empty ring.
+    public mutating func replaceLast(_ element: Element) {
+        guard !isEmpty else { return }
+        storage[(oldest + count - 1) % storage.count] = element
+    }
+
     /// The element at `index`, 0 being the oldest.
     public subscript(index: Int) -> Element {
         precondition(index >= 0 && index < count, "ring index out of bounds")

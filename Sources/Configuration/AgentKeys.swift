@@ -21,11 +21,17 @@ extension Section where Options == AgentOptions {
                 .tables(
                     "line", \.lines, upTo: 64, .line, empty: LineOptions(feed: "", lineProtocol: .moldUDP64)
                 ) { line, _ in line },
+                .table("clock", \.clock, .clock),
+                .table("pressure", \.pressure, .pressure),
+                .tables("check", \.checks, upTo: 512, .check, empty: CheckOptions(name: "", command: [])) {
+                    check, _ in check
+                },
             ], check: checkAgent)
     }
 
     private static func checkAgent(_ options: AgentOptions, at place: Place) {
         refuseDuplicates(options.lines.map(\.feed), of: "feeds", at: place.key("line"))
+        refuseDuplicates(options.checks.map(\.name), of: "checks", at: place.key("check"))
         for (index, collector) in options.reportTo.enumerated()
         where options.reportTo[..<index].contains(where: { $0.endpoint == collector.endpoint }) {
             place.key("report_to").item(index).key("endpoint").refuse(

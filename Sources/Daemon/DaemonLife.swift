@@ -106,11 +106,14 @@ public final class DaemonLife<Body: DaemonBody> {
         _ file: String?, _ settings: Body.Settings, _ number: RunNumber, _ log: DaemonLog,
         onStarted: () -> Void
     ) -> Int32 {
+        // Before any other thread is started.
+        let onIsolated = Housekeeping.leaveIsolatedProcessors()
         do {
             try StartChecks.requireDescriptors()
             StartChecks.makeFolders(of: Body.endpoints(of: settings))
             let life = try DaemonLife(file, settings, number.incarnation, log)
             tellDoubt(number, log)
+            if let onIsolated { tellIsolated(onIsolated, log) }
             onStarted()
             return try life.run(number.incarnation)
         } catch {
@@ -131,6 +134,13 @@ public final class DaemonLife<Body: DaemonBody> {
             .clockNotSet,
             "the clock says \(Clock.wall.rfc3339), \(cause): times are wrong until it is set; "
                 + "see timedatectl and chronyc tracking")
+    }
+
+    private static func tellIsolated(_ why: String, _ log: DaemonLog) {
+        log.logger.event(
+            .onIsolatedProcessors,
+            "it may run on processors that are set apart (isolcpus=, nohz_full=): \(why); see CPUAffinity= of the unit"
+        )
     }
 
     private static func notKept(_ error: SystemError, _ log: DaemonLog) {

@@ -11,6 +11,12 @@ public struct Descriptor: ~Copyable, Sendable {
     public init(owning raw: Int32) { self.raw = raw }
 
     deinit { close(raw) }
+
+    /// What has come; `nil`: nothing now; 0: nothing more will.
+    public func read(into buffer: inout [UInt8]) throws(SystemError) -> Int? {
+        let raw = raw
+        return try checkNow("read") { unsafe Glibc.read(raw, &buffer, buffer.count) }
+    }
 }
 
 /// A system call that failed.

@@ -19,6 +19,8 @@ public enum JournalEvent: String, Sendable, CaseIterable {
     case clockNotSet = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a0c"
     /// The number of this run could not be read or kept for the next one.
     case incarnationNotKept = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a0d"
+    /// The daemon may run on processors that the host has set apart, for want of others.
+    case onIsolatedProcessors = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a0f"
     /// The package was upgraded, and the old process goes on; logged by the package's script.
     case upgradeRefused = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a0e"
 
@@ -100,7 +102,8 @@ extension JournalEvent {
             .feedReleased, .subjectMuted, .subjectUnmuted, .pathReceivingAgain, .agentBack,
             .collectorConnected, .clientRemoved, .keysReloaded, .networkNewsLost:
             .notice
-        case .restartNeeded, .clockNotSet, .incarnationNotKept, .switched, .pathNotReceiving,
+        case .restartNeeded, .clockNotSet, .incarnationNotKept, .onIsolatedProcessors, .switched,
+            .pathNotReceiving,
             .receiveBufferSmall, .gapTold, .subscriptionsUnconfirmed, .upstreamFailed, .agentLost,
             .collectorLost,
             .clientRefused, .subscriptionRefused, .requestRefused, .plaintextPublished, .plaintextReceived,
@@ -122,7 +125,8 @@ extension JournalEvent {
             .requestRefused, .probeFailed, .watchedWithLess, .networkNewsLost, .malformedInput:
             true
         case .started, .reloaded, .reloadRefused, .stopping, .configurationRefused, .cannotStart,
-            .restartNeeded, .clockNotSet, .incarnationNotKept, .upgradeRefused, .stateChanged,
+            .restartNeeded, .clockNotSet, .incarnationNotKept, .onIsolatedProcessors, .upgradeRefused,
+            .stateChanged,
             .noLongerWatched, .switched, .feedHeld, .feedReleased, .subjectMuted, .subjectUnmuted,
             .receiveBufferSmall, .gapTold, .agentLost, .agentBack, .clientRemoved, .keysReloaded,
             .plaintextPublished,

@@ -1,5 +1,6 @@
 // Writing small files whole: at any time, whoever reads the path finds all of the old contents or all of the
 // new, also after a power cut.
+public import Basics
 import CLinux
 import Glibc
 
@@ -86,6 +87,13 @@ extension Files {
         var status = stat()
         guard unsafe stat(path, &status) == 0 else { return nil }
         return Attributes(mode: status.st_mode & 0o7777, owner: (status.st_uid, status.st_gid))
+    }
+
+    /// When a file was last written or touched; `nil`: there is none to be seen.
+    public static func modified(_ path: String) -> WallTime? {
+        var status = stat()
+        guard unsafe stat(path, &status) == 0 else { return nil }
+        return WallTime(nanoseconds: nanoseconds(status.st_mtim))
     }
 
     /// Makes a folder unless it exists.

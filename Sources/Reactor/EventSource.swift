@@ -48,7 +48,7 @@ public final class IOSource: EventSource {
     /// What it is waited for.
     public enum Interest: Sendable {
         case readable, writable, both
-        /// What a file of /proc tells by POLLPRI: that it changed since it was opened or last waited for.
+        /// POLLPRI: a file of /proc changed since it was opened or last waited for, or a pressure trigger fired.
         case change
 
         var events: UInt32 {

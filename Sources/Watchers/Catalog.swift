@@ -6,11 +6,14 @@ public enum Catalog {
         [
             UPSWatcher.self,
             DiskWatcher.self,
+            ClockWatcher.self,
+            PressureWatcher.self,
             NICWatcher.self,
             LineWatcher.self,
             PathWatcher.self,
             UnitWatcher.self,
             ProcessWatcher.self,
+            CheckWatcher.self,
         ]
     }
 }

@@ -37,6 +37,7 @@ public struct FileRoots: Hashable, Sendable {
     public var sys = "/sys"
     /// The address of the message bus of the system.
     public var systemBus = SystemBus.defaultAddress
+    public var run = "/run"
 
     public init() {}
 }
@@ -53,6 +54,12 @@ public struct WithoutFeatures: Hashable, Sendable {
     public var carrierCounters = false
     /// ethtool over generic netlink (Linux 5.6).
     public var ethtoolNetlink = false
+    /// adjtimex(2), which the unit's sandbox forbids without a drop-in.
+    public var kernelClock = false
+    /// Being told of pressure by the kernel (Linux 6.5).
+    public var pressureTriggers = false
+    /// The timer that tells when the clock was set.
+    public var clockSteps = false
 
     public init() {}
 

@@ -196,6 +196,14 @@ import Testing
             "must not be below minimum (1)"
         ),
         ("[[process.watch]]\nname = \"a\"\npidfile = \"a.pid\"", "must be an absolute path"),
+        ("[clock]\nclass = \"rts25-htf\"", "did you mean \"rts25-hft\"?"),
+        ("[clock]\noffset = 0.001", "write its levels"),
+        ("[[check]]\nname = \"a\"\ncommand = \"/bin/true\"", "must be a list of 1 to 64 words"),
+        ("[[check]]\nname = \"a\"\ncommand = [\"true\"]", "must be the absolute path of a program"),
+        (
+            "[[check]]\nname=\"a\"\ncommand=[\"/a\"]\n[[check]]\nname=\"a\"\ncommand=[\"/b\"]",
+            "two checks are called \"a\""
+        ),
         ("[path.isp]\nname = \"a\"", "write a section [[path.isp]]"),
         ("[[line]]\nfeed = \"a\"\nprotocol = \"pitch\"", "has no line; add one [[line.path]]"),
         (

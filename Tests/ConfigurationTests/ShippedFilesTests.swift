@@ -106,6 +106,14 @@ import Wire
         line.paths = [LinePathOptions(name: "A", interface: "eth0", group: "239.1.1.1:30001")]
         line.paths[0].source = "192.0.2.10"
         expected.lines = [line]
+        expected.clock.accuracy = .automated
+        expected.checks = [
+            CheckOptions(
+                name: "ntp-offset",
+                command: [
+                    "/usr/lib/nagios/plugins/check_ntp_time", "-H", "192.0.2.123", "-w", "0.01",
+                ])
+        ]
         #expect(options == expected)
     }
 

@@ -19,6 +19,10 @@ discover = false
 discover = false
 [disk]
 discover = false
+[clock]
+enabled = false
+[pressure]
+enabled = false
 """
 
 

@@ -71,3 +71,27 @@ struct clinux_mmsghdr {
     unsigned int msg_len;
 };
 int clinux_recvmmsg(int descriptor, struct clinux_mmsghdr *headers, unsigned int count, int flags);
+
+/// A timer that expires never, and whose descriptor is readable when the wall clock is set.
+int clinux_clock_set_timer(void);
+int clinux_clock_set_timer_arm(int descriptor);
+
+/// What adjtimex(2) says: times in nanoseconds or microseconds as `in_nanoseconds` tells for the offset.
+struct clinux_kernel_clock {
+    int is_unsynchronised, has_fault, in_nanoseconds, tai;
+    long offset, frequency, maximum_error, estimated_error;
+};
+int clinux_kernel_clock(struct clinux_kernel_clock *clock);
+
+/// sched_getaffinity(2) of the calling thread for any number of processors: the bytes of the mask, little-endian words.
+static inline int clinux_get_affinity(unsigned char *mask, size_t bytes) {
+    return (int)syscall(SYS_sched_getaffinity, 0, bytes, mask);
+}
+static inline int clinux_set_affinity(const unsigned char *mask, size_t bytes) {
+    return (int)syscall(SYS_sched_setaffinity, 0, bytes, mask);
+}
+
+/// Starts a program apart from this one: a session of its own, no descriptor but `output` as 1 and 2. 0 or an errno.
+int clinux_spawn(pid_t *pid, char *const words[], char *const environment[], int output);
+/// A pipe whose reading end never waits.
+int clinux_pipe(int ends[2]);
