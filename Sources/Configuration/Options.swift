@@ -62,6 +62,10 @@ public struct AgentOptions: Hashable, Sendable {
     public var history = HistoryOptions()
     /// `[[line]]`.
     public var lines: [LineOptions] = []
+    public var clock = ClockOptions()
+    public var pressure = PressureOptions()
+    /// `[[check]]`.
+    public var checks: [CheckOptions] = []
 
     public init() {}
 }
@@ -75,10 +79,6 @@ public struct HistoryOptions: Hashable, Sendable {
     public var mostBytes = 1 << 20
     /// How much of it is in a state that changes for the worse; zero: nothing.
     public var before: Duration = .seconds(10)
-    public var clock = ClockOptions()
-    public var pressure = PressureOptions()
-    /// `[[check]]`.
-    public var checks: [CheckOptions] = []
 
     public init() {}
 }
