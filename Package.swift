@@ -65,6 +65,7 @@ let package = Package(
     ],
     targets: [
         .target(name: "CLinux"),
+        .target(name: "CPcap", linkerSettings: [.linkedLibrary("pcap")]),
         .systemLibrary(name: "CSystemd"),
         .systemLibrary(name: "CZeroMQ"),
 
@@ -73,14 +74,17 @@ let package = Package(
         module("Detection", ["Basics", "Wire"]),
         module("Arbitration", ["Basics", "Wire", deque]),
         module("FeedProtocols", ["Basics", "Wire"]),
-        module("Linux", ["Basics", "CLinux", "CSystemd", logging]),
+        module("Linux", ["Basics", "CLinux", "CPcap", "CSystemd", logging]),
         module("Reactor", ["Basics", "Linux", "CLinux", "CSystemd"]),
         module("Messaging", ["Basics", "Wire", "Linux", "Reactor", "CZeroMQ", logging]),
         module("Configuration", ["Basics", "Wire", toml]),
         module("Terminal", ["Basics", "Wire"]),
         module(
             "Watchers",
-            ["Basics", "Wire", "Detection", "Linux", "Reactor", "Messaging", "Configuration", logging]),
+            [
+                "Basics", "Wire", "Detection", "FeedProtocols", "Linux", "Reactor", "Messaging",
+                "Configuration", logging,
+            ]),
         module(
             "Gateway",
             [
@@ -109,7 +113,9 @@ let package = Package(
         tests("Messaging", ["Basics", "Wire", "Linux", "CLinux", "Reactor", logging]),
         tests("Configuration", ["Basics", "Wire"]),
         tests("Terminal", ["Basics", "Wire"]),
-        tests("Watchers", ["Basics", "Wire", "Detection", "Linux", "Reactor", "Configuration"]),
+        tests(
+            "Watchers",
+            ["Basics", "Wire", "Detection", "FeedProtocols", "Linux", "Reactor", "Configuration"]),
         tests(
             "Gateway",
             [

@@ -17,10 +17,14 @@ extension Section where Options == AgentOptions {
                 .table("process", \.process, .process),
                 .table("ups", \.ups, .ups),
                 .table("history", \.history, .history),
+                .tables(
+                    "line", \.lines, upTo: 64, .line, empty: LineOptions(feed: "", lineProtocol: .moldUDP64)
+                ) { line, _ in line },
             ], check: checkAgent)
     }
 
     private static func checkAgent(_ options: AgentOptions, at place: Place) {
+        refuseDuplicates(options.lines.map(\.feed), of: "feeds", at: place.key("line"))
         for (index, collector) in options.reportTo.enumerated()
         where options.reportTo[..<index].contains(where: { $0.endpoint == collector.endpoint }) {
             place.key("report_to").item(index).key("endpoint").refuse(

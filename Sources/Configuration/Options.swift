@@ -59,6 +59,8 @@ public struct AgentOptions: Hashable, Sendable {
     public var process = ProcessOptions()
     public var ups = UPSOptions()
     public var history = HistoryOptions()
+    /// `[[line]]`.
+    public var lines: [LineOptions] = []
 
     public init() {}
 }

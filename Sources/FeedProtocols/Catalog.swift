@@ -1,4 +1,5 @@
 // Every protocol, message format and file format that Holdfast speaks: one line each.
+public import Basics
 
 /// What a feed's arbiter must know of its protocol.
 public struct FeedProtocolDescription: Hashable, Sendable {
@@ -31,6 +32,36 @@ public let feedProtocols: [FeedProtocolDescription] = [
     FeedProtocolDescription(
         name: "zeromq", numbering: .messagesOfTopic, reset: .session, silence: .milliseconds(300)),
 ]
+
+/// Protocols of numbered UDP packets, of which a line's headers can be watched.
+public enum PacketProtocol: String, Hashable, Sendable, CaseIterable {
+    case moldUDP64 = "moldudp64"
+    case pitch
+    case iexTP = "iex-tp"
+    case mdp3
+
+    /// The bytes of a packet that hold all that `header` reads.
+    public static let headerBytes = 40
+
+    /// What the numbers count.
+    public var numbersPackets: Bool { self == .mdp3 }
+
+    /// Three heartbeats of the protocol: CME sends one each 30 s, the others one each second.
+    public var silence: Duration { self == .mdp3 ? .seconds(90) : .seconds(3) }
+
+    /// Reads the header of a packet, of which `bytes` may be the beginning only.
+    ///
+    /// - Parameter length: the packet's on the wire, in bytes.
+    /// - Throws: `MalformedInput` where it is not of this protocol.
+    public func header(of bytes: ArraySlice<UInt8>, length: Int) throws(MalformedInput) -> SequencedHeader {
+        switch self {
+        case .moldUDP64: try MoldHeader(bytes).sequenced(length: length)
+        case .pitch: try PITCHHeader(decoding: bytes, length: length).sequenced
+        case .iexTP: try IEXTPHeader(decoding: bytes, length: length).sequenced
+        case .mdp3: try MDP3Header(decoding: bytes, length: length).sequenced
+        }
+    }
+}
 
 /// The files that a feed can be played from.
 public enum RecordingFormat: String, Hashable, Sendable, CaseIterable {

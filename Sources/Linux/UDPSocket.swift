@@ -53,6 +53,20 @@ public struct UDPSocket: ~Copyable, Sendable {
         descriptor = opened
     }
 
+    /// A socket that is a member of a group on an interface and receives nothing: for who watches the wire.
+    ///
+    /// - Throws: `SystemError`; may wait for the kernel's network configuration lock.
+    public init(joining group: IPv4Address, on interface: String, source: IPv4Address?) throws(SystemError) {
+        guard let index = Interface.index(of: interface) else {
+            throw SystemError("interface \(interface)", number: ENODEV)
+        }
+        let opened = try UDPSocket.open()
+        try UDPSocket.join(
+            opened.raw, group, interfaceIndex: index,
+            interfaceAddress: source == nil ? nil : Interface.address(of: interface), source: source)
+        descriptor = opened
+    }
+
     private static func bind(_ raw: Int32, to endpoint: IPv4Endpoint) throws(SystemError) {
         var address = endpoint.socketAddress
         try check("bind \(endpoint)") {
@@ -71,6 +85,15 @@ public struct UDPSocket: ~Copyable, Sendable {
     public func join(
         _ group: IPv4Address, interfaceIndex: Int32?, interfaceAddress: IPv4Address?, source: IPv4Address?
     ) throws(SystemError) {
+        try UDPSocket.join(
+            descriptor.raw, group, interfaceIndex: interfaceIndex, interfaceAddress: interfaceAddress,
+            source: source)
+    }
+
+    private static func join(
+        _ raw: Int32, _ group: IPv4Address, interfaceIndex: Int32?, interfaceAddress: IPv4Address?,
+        source: IPv4Address?
+    ) throws(SystemError) {
         let level = Int32(IPPROTO_IP)
         if let source {
             var request = ip_mreq_source()
@@ -78,13 +101,13 @@ public struct UDPSocket: ~Copyable, Sendable {
             request.imr_interface = (interfaceAddress ?? .any).inAddress
             request.imr_sourceaddr = source.inAddress
             try setOption(
-                descriptor.raw, level, IP_ADD_SOURCE_MEMBERSHIP, request,
+                raw, level, IP_ADD_SOURCE_MEMBERSHIP, request,
                 "IP_ADD_SOURCE_MEMBERSHIP \(group) from \(source)")
         } else {
             var request = ip_mreqn()
             request.imr_multiaddr = group.inAddress
             request.imr_ifindex = interfaceIndex ?? 0
-            try setOption(descriptor.raw, level, IP_ADD_MEMBERSHIP, request, "IP_ADD_MEMBERSHIP \(group)")
+            try setOption(raw, level, IP_ADD_MEMBERSHIP, request, "IP_ADD_MEMBERSHIP \(group)")
         }
     }
 

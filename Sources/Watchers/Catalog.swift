@@ -6,6 +6,7 @@ public enum Catalog {
         [
             UPSWatcher.self,
             NICWatcher.self,
+            LineWatcher.self,
             PathWatcher.self,
             UnitWatcher.self,
             ProcessWatcher.self,

@@ -197,6 +197,23 @@ import Testing
         ),
         ("[[process.watch]]\nname = \"a\"\npidfile = \"a.pid\"", "must be an absolute path"),
         ("[path.isp]\nname = \"a\"", "write a section [[path.isp]]"),
+        ("[[line]]\nfeed = \"a\"\nprotocol = \"pitch\"", "has no line; add one [[line.path]]"),
+        (
+            "[[line]]\nfeed = \"a\"\nprotocol = \"itch\"\n[[line.path]]\nname = \"A\"\ninterface = \"e\"\n"
+                + "group = \"239.1.1.1:1\"",
+            "must be one of \"moldudp64\", \"pitch\", \"iex-tp\", \"mdp3\"; did you mean \"pitch\"?"
+        ),
+        (
+            "[[line]]\nfeed = \"a\"\nprotocol = \"mdp3\"\n[[line.path]]\nname = \"A\"\ninterface = \"e\"\n"
+                + "group = \"239.1.1.1:1\"\n[[line.path]]\nname = \"B\"\ninterface = \"e\"\n"
+                + "group = \"239.1.1.1:1\"",
+            "is the very line A"
+        ),
+        (
+            "[[line]]\nfeed = \"a\"\nprotocol = \"mdp3\"\nloss = 0.1\n[[line.path]]\nname = \"A\"\n"
+                + "interface = \"e\"\ngroup = \"239.1.1.1:1\"",
+            "write its levels"
+        ),
         ("nic = true", "write a section [nic] with its keys below"),
         ("[nic]\ninclude = \"eth0\"", "must be a list, such as [\"eth0\"]"),
     ])

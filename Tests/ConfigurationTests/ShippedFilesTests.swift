@@ -95,6 +95,11 @@ import Wire
         group.members = ["main", "rack2@10.0.0.7"]
         expected.ups.groups = [group]
         expected.unit.watched = [UnitWatchOptions(name: "matcher.service")]
+        var line = LineOptions(feed: "itch", lineProtocol: .moldUDP64)
+        line.silence = .seconds(3)
+        line.paths = [LinePathOptions(name: "A", interface: "eth0", group: "239.1.1.1:30001")]
+        line.paths[0].source = "192.0.2.10"
+        expected.lines = [line]
         #expect(options == expected)
     }
 

@@ -22,7 +22,10 @@ struct Manifest {
 
     /// The layers of the design, lowest first; an arrow goes from a layer to a lower one.
     static let layers: [[String]] = [
-        ["Basics", "CLinux", "CSystemd", "CZeroMQ", "Logging", "TOMLKit", "DequeModule", "ArgumentParser"],
+        [
+            "Basics", "CLinux", "CPcap", "CSystemd", "CZeroMQ", "Logging", "TOMLKit", "DequeModule",
+            "ArgumentParser",
+        ],
         ["Linux", "Wire"],
         ["Reactor"],
         ["Detection", "Arbitration", "FeedProtocols", "Messaging", "Configuration", "Terminal"],

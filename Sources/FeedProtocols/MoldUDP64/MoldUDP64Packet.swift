@@ -58,6 +58,26 @@ struct MoldHeader {
     }
 }
 
+extension MoldHeader {
+    /// The numbers alone, of a packet of `length` bytes of which this was the beginning.
+    func sequenced(length: Int) throws(MalformedInput) -> SequencedHeader {
+        let isEnd = count == MoldUDP64Packet.endOfSessionCount
+        let messages = isEnd ? 0 : UInt32(count)
+        guard sequence <= UInt64.max - UInt64(messages) else {
+            throw MalformedInput(.sequenceOverflow, offset: 10, wanted: 0, found: Int(messages))
+        }
+        guard length >= MoldHeader.length + 2 * Int(messages) else {
+            throw MalformedInput(
+                .truncated, offset: MoldHeader.length, wanted: 2 * Int(messages),
+                found: length - MoldHeader.length)
+        }
+        return SequencedHeader(
+            session: session.number, firstSequence: sequence,
+            kind: isEnd ? .endOfSession : messages == 0 ? .heartbeat : .data(count: messages),
+            messages: messages)
+    }
+}
+
 /// A MoldUDP64 downstream packet.
 public struct MoldUDP64Packet {
     public enum Kind: Hashable, Sendable {

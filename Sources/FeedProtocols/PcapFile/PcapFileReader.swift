@@ -13,6 +13,13 @@ public struct CapturedFrame {
     public let bytes: ArraySlice<UInt8>
     /// The frame's length on the wire, in bytes; above `bytes.count` if it was cut.
     public let originalLength: Int
+
+    public init(time: WallTime?, link: LinkType, bytes: ArraySlice<UInt8>, originalLength: Int) {
+        self.time = time
+        self.link = link
+        self.bytes = bytes
+        self.originalLength = originalLength
+    }
 }
 
 /// Reads either kind of capture file, fed in pieces.
