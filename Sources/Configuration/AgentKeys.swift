@@ -16,6 +16,7 @@ extension Section where Options == AgentOptions {
                 .table("unit", \.unit, .unit),
                 .table("process", \.process, .process),
                 .table("ups", \.ups, .ups),
+                .table("disk", \.disk, .disk),
                 .table("history", \.history, .history),
             ], check: checkAgent)
     }

@@ -58,6 +58,7 @@ public struct AgentOptions: Hashable, Sendable {
     public var unit = UnitOptions()
     public var process = ProcessOptions()
     public var ups = UPSOptions()
+    public var disk = DiskOptions()
     public var history = HistoryOptions()
 
     public init() {}

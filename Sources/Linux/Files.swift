@@ -86,3 +86,15 @@ public struct PolledFile: ~Copyable {
         return seen ? digits : nil
     }
 }
+
+/// A file that is kept open to be told of its changes.
+public final class WatchedFile {
+    private let descriptor: Descriptor
+
+    public init(path: String) throws(SystemError) {
+        let raw = try check("open \(path)") { unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY) }
+        descriptor = Descriptor(owning: raw)
+    }
+
+    public var raw: Int32 { descriptor.raw }
+}

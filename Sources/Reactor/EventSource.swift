@@ -48,12 +48,15 @@ public final class IOSource: EventSource {
     /// What it is waited for.
     public enum Interest: Sendable {
         case readable, writable, both
+        /// What a file of /proc tells by POLLPRI: that it changed since it was opened or last waited for.
+        case change
 
         var events: UInt32 {
             switch self {
             case .readable: UInt32(EPOLLIN.rawValue)
             case .writable: UInt32(EPOLLOUT.rawValue)
             case .both: UInt32(EPOLLIN.rawValue) | UInt32(EPOLLOUT.rawValue)
+            case .change: UInt32(EPOLLPRI.rawValue)
             }
         }
     }

@@ -5,6 +5,7 @@ public enum Catalog {
     public static var watchers: [any Watcher.Type] {
         [
             UPSWatcher.self,
+            DiskWatcher.self,
             NICWatcher.self,
             PathWatcher.self,
             UnitWatcher.self,

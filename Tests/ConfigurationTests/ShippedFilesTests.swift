@@ -95,6 +95,7 @@ import Wire
         group.members = ["main", "rack2@10.0.0.7"]
         expected.ups.groups = [group]
         expected.unit.watched = [UnitWatchOptions(name: "matcher.service")]
+        expected.disk.probes = [DiskProbeOptions(name: "journal")]
         #expect(options == expected)
     }
 

@@ -17,6 +17,8 @@ QUIET = """[nic]
 discover = false
 [path]
 discover = false
+[disk]
+discover = false
 """
 
 

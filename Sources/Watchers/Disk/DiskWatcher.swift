@@ -1,0 +1,390 @@
+// The shell of file systems, disks and arrays: looks and questions go to threads that may hang, answers to the
+// machines. A file system that does not answer holds up nothing else.
+import Basics
+public import Configuration
+import Detection
+public import Linux
+import Logging
+import Messaging
+import Reactor
+import Wire
+
+/// Watches mounted file systems by their mount points, and the disks and arrays below them by their names.
+public final class DiskWatcher: Watcher {
+    /// Disks are read no more often than this: their counters are rates over about a second.
+    private static let surveyEvery: Duration = .seconds(1)
+    /// After a change of mounts the next look comes no sooner than this: containers mount in bursts.
+    private static let changePause: Duration = .milliseconds(50)
+    /// A loop that is called later than this has been away: what it awaited may have come meanwhile.
+    private static let late: Duration = .milliseconds(250)
+    /// States get new values with each of so many samples.
+    private static let samplesPerRefresh = 8
+    /// The kernel's lists are not waited for longer.
+    private static let surveyLimit: Duration = .seconds(5)
+
+    private struct Probe {
+        var machine: ProbeMachine
+        let options: DiskProbeOptions
+        var nextAt: Instant
+    }
+
+    private let context: WatcherContext
+    private var options: DiskOptions
+    private let calls: PatientCalls
+    private var timer: Timer?
+    private var armedFor = Instant.zero
+    private var nextPoll = Instant.zero
+    private var nextSurvey = Instant.zero
+    private var surveyAskedAt: Instant?
+    private var changedMeanwhile = false
+    private var survey: DiskSurvey?
+    private var mounts: [String: MountMachine] = [:]
+    private var paths: [String: [UInt8]] = [:]
+    private var devices: [String: DeviceMachine] = [:]
+    private var probes: [String: Probe] = [:]
+    private var signs: [ChangeSign] = []
+    private var toldLeftOut = 0
+    private var toldTrouble: String?
+    /// Tells answers that belong to earlier options.
+    private var generation = 0
+    private var samples = 0
+
+    public init(_ context: WatcherContext, _ options: AgentOptions) throws(SystemError) {
+        self.context = context
+        self.options = options.disk
+        calls = PatientCalls(context.loop)
+        timer = try Timer(context.loop, accuracy: .milliseconds(10)) { [unowned self] in tick() }
+    }
+
+    public func start() { arrange() }
+
+    public func reconfigure(_ options: AgentOptions) {
+        guard options.disk != self.options else { return }
+        self.options = options.disk
+        let known = mounts.values.map(\.subject) + devices.values.map(\.subject)
+        let former = Set(known + probes.values.map(\.machine.subject))
+        generation += 1
+        (mounts, paths, devices, probes, survey, surveyAskedAt) = ([:], [:], [:], [:], nil, nil)
+        arrange()
+        // What stays is told anew by the first look, and what does not is forgotten after it.
+        retiring = self.options.enabled ? former : []
+        if !self.options.enabled { for subject in former { context.forget(subject) } }
+    }
+
+    /// Subjects of earlier options, until the first look has shown which are still there.
+    private var retiring: Set<Subject> = []
+
+    public func sample() {
+        let now = context.loop.now
+        for machine in mounts.values {
+            let values = machine.values(at: now)
+            if !values.isEmpty { context.sample(Sample(machine.subject, values)) }
+        }
+        for machine in devices.values {
+            let values = machine.values
+            if !values.isEmpty { context.sample(Sample(machine.subject, values)) }
+        }
+        for probe in probes.values {
+            context.sample(Sample(probe.machine.subject, probe.machine.values(at: now)))
+        }
+        samples &+= 1
+        if samples % DiskWatcher.samplesPerRefresh == 0 { refresh(now) }
+    }
+
+    /// Gives states that have not changed for long the values of now, for their next repeat.
+    private func refresh(_ now: Instant) {
+        for machine in mounts.values { context.report(machine.finding(at: now)) }
+        for machine in devices.values { context.report(machine.finding) }
+        for probe in probes.values { context.report(probe.machine.finding(at: now)) }
+    }
+
+    private func arrange() {
+        signs = []
+        timer?.disarm()
+        guard options.enabled else { return }
+        watchForChanges()
+        let now = context.loop.now
+        (nextPoll, nextSurvey) = (now, now)
+        tick()
+    }
+
+    /// Asks what is due, judges what time has changed, and sets the timer for the next.
+    private func tick() {
+        let now = context.loop.now
+        let wasAway = armedFor != .zero && now - armedFor > DiskWatcher.late
+        calls.tick()
+        if nextSurvey <= now { look() }
+        if nextPoll <= now {
+            for name in paths.keys { ask(name) }
+            nextPoll = nextMultiple(of: options.pollEvery, after: now)
+        }
+        for name in probes.keys { write(name) }
+        // After an absence answers are taken first.
+        if !wasAway { judge(now) }
+        arm(wasAway ? now + .milliseconds(20) : nil)
+    }
+
+    private func arm(_ sooner: Instant? = nil) {
+        let probed = probes.values.filter { $0.machine.askedAt == nil }.map(\.nextAt)
+        let judged =
+            mounts.values.map(\.deadline) + devices.values.map(\.deadline)
+            + probes.values.map(\.machine.deadline)
+        let next = ([sooner, calls.deadline, nextPoll, nextSurvey] + judged).compactMap(\.self) + probed
+        armedFor = next.min() ?? nextPoll
+        timer?.arm(at: armedFor)
+    }
+
+    /// Once the last answer is there; before that, the timer stands for the answers that are not.
+    private func armIfIdle() { if calls.deadline == nil { arm() } }
+
+    private func judge(_ now: Instant) {
+        for name in mounts.keys { report(mounts[name]?.tick(at: now)) }
+        for name in devices.keys { report(devices[name]?.tick(at: now)) }
+        for name in probes.keys { report(probes[name]?.machine.tick(at: now)) }
+        if let asked = surveyAskedAt, now - asked >= DiskWatcher.surveyLimit {
+            let words = "the kernel does not answer for \(context.roots.proc)/diskstats"
+            for name in devices.keys { report(devices[name]?.unreadable(words, at: now)) }
+        }
+    }
+
+    private func report(_ finding: Finding??) {
+        if let finding = finding ?? nil { context.report(finding) }
+    }
+}
+
+// MARK: - Mounts and devices
+
+extension DiskWatcher {
+    /// The files by which the kernel tells that mounts or arrays have changed.
+    private func watchForChanges() {
+        for file in ["self/mountinfo", "1/mountinfo", "mdstat"] {
+            // An array's state is told only to who opens the file again.
+            let sign = ChangeSign(
+                context.loop, path: "\(context.roots.proc)/\(file)", reopens: file == "mdstat"
+            ) {
+                [unowned self] in changed()
+            }
+            if let sign { signs.append(sign) }
+        }
+    }
+
+    private func changed() {
+        guard surveyAskedAt == nil else { return changedMeanwhile = true }
+        nextSurvey = min(nextSurvey, context.loop.now + DiskWatcher.changePause)
+        arm()
+    }
+
+    private func look() {
+        let now = context.loop.now
+        nextSurvey = nextMultiple(of: max(options.pollEvery, DiskWatcher.surveyEvery), after: now)
+        guard surveyAskedAt == nil else { return }
+        surveyAskedAt = now
+        let order = DiskSurveyOrder(
+            roots: context.roots, choice: MountChoice(options), devices: options.devices, previous: survey)
+        let generation = generation
+        calls.perform({ DiskSurvey.take(order) }) { [weak self] survey in
+            guard let self, self.generation == generation else { return }
+            surveyAskedAt = nil
+            if let survey { took(survey) }
+            if changedMeanwhile { nextSurvey = context.loop.now + DiskWatcher.changePause }
+            changedMeanwhile = false
+            armIfIdle()
+        }
+    }
+
+    private func took(_ survey: DiskSurvey) {
+        let now = context.loop.now
+        tellShortcomings(of: survey)
+        for (name, device) in survey.devices { take(device, name, survey, now) }
+        for mount in survey.mounts { take(mount, now) }
+        if let failure = survey.mountsFailure { missRequired(failure) } else { leaveUnmounted(survey, now) }
+        for name in devices.keys where survey.devices[name] == nil {
+            drop(devices.removeValue(forKey: name)?.subject)
+        }
+        if self.survey == nil { finishArranging(survey) }
+        self.survey = survey
+    }
+
+    private func leaveUnmounted(_ survey: DiskSurvey, _ now: Instant) {
+        let names = Set(survey.mounts.map(\.mount.name))
+        let required = Set(MountChoice(options).required)
+        for name in required where !names.contains(name) {
+            watch(name)
+            paths[name] = nil
+            report(mounts[name]?.unmounted(at: now))
+        }
+        for name in mounts.keys where !names.contains(name) && !required.contains(name) {
+            paths[name] = nil
+            drop(mounts.removeValue(forKey: name)?.subject)
+        }
+    }
+
+    /// The list of mounts cannot be read: those that were known are asked as before.
+    private func missRequired(_ failure: String) {
+        for name in MountChoice(options).required where mounts[name] == nil {
+            context.report(Finding(Subject(.disk, name), .unknown, failure))
+        }
+    }
+
+    private func take(_ found: DiskSurvey.Mount, _ now: Instant) {
+        let name = found.mount.name
+        var facts = MountFacts(
+            type: found.mount.type, source: found.mount.source, isReadOnly: found.mount.isReadOnly,
+            isMountReadOnly: found.mount.isMountReadOnly)
+        facts.errors = found.errors
+        facts.goneDevice = found.isDeviceGone ? found.device : nil
+        facts.isInSight = found.mount.path != nil
+        facts.dependsOn = found.devices.map { Subject(.disk, $0) }
+        let isNew = paths[name] != found.mount.path
+        paths[name] = found.mount.path
+        watch(name)
+        report(mounts[name]?.mounted(facts, at: now))
+        if isNew { ask(name) }
+    }
+
+    private func take(_ found: DiskSurvey.Device, _ name: String, _ survey: DiskSurvey, _ now: Instant) {
+        if devices[name] == nil {
+            let limits = DeviceLimits(
+                latency: Limit(.above, options.latency), utilisation: Limit(.above, options.utilisation))
+            devices[name] = DeviceMachine(Subject(.disk, name), limits: limits)
+        }
+        if let trouble = survey.trouble, found.statistics == nil {
+            return report(devices[name]?.unreadable(trouble, at: now))
+        }
+        guard let statistics = found.statistics else {
+            return report(devices[name]?.gone(whoNeeds(name, survey), at: now))
+        }
+        let below = found.devices.map { Subject(.disk, $0) }
+        report(devices[name]?.read(statistics, array: found.array, dependsOn: below, at: now))
+    }
+
+    private func whoNeeds(_ device: String, _ survey: DiskSurvey) -> String {
+        if let mount = survey.mounts.first(where: { $0.devices.contains(device) }) {
+            return "\(mount.mount.name) is mounted from it"
+        }
+        if let array = survey.devices.first(where: { $0.value.devices.contains(device) }) {
+            return "\(array.key) is made of it"
+        }
+        return "it is configured"
+    }
+
+    private func watch(_ name: String) {
+        guard mounts[name] == nil else { return }
+        let limits = MountLimits(
+            hangAfter: options.hangAfter, space: Limit(.above, options.space),
+            inodes: Limit(.above, options.inodes),
+            hoursLeft: Limit(.below, options.fullInHours), forecastWindow: options.forecastWindow)
+        mounts[name] = MountMachine(Subject(.disk, name), limits: limits)
+    }
+
+    private func drop(_ subject: Subject?) { if let subject { context.forget(subject) } }
+
+    private func tellShortcomings(of survey: DiskSurvey) {
+        if survey.leftOut > toldLeftOut {
+            context.logger.event(
+                .watchedWithLess,
+                "disk: \(survey.leftOut) mounts and devices are too many, not watching them; exclude what does not matter"
+            )
+        }
+        toldLeftOut = survey.leftOut
+        let trouble = survey.mountsFailure ?? survey.trouble
+        if let trouble, trouble != toldTrouble {
+            context.logger.event(.watchedWithLess, "disk: \(trouble), watching what is left")
+        }
+        toldTrouble = trouble
+        if survey.rejected > 0 {
+            context.limited.event(
+                .malformedInput, key: "disk",
+                "disk: \(survey.rejected) lines of mountinfo and diskstats make no sense, ignoring them")
+        }
+    }
+}
+
+// MARK: - Questions
+
+extension DiskWatcher {
+    /// Asks a file system, unless it has not answered yet.
+    private func ask(_ name: String) {
+        guard let path = paths[name], mounts[name]?.askedAt == nil else { return }
+        let generation = generation
+        calls.perform(
+            { () -> Result<FileSystemUsage, SystemError> in
+                do throws(SystemError) { return .success(try FileSystemUsage(ofMountPoint: path)) } catch {
+                    return .failure(error)
+                }
+            }, begun: { [weak self] in self?.begun(name) }
+        ) { [weak self] answer in
+            guard let self, self.generation == generation, paths[name] == path else { return }
+            took(answer, from: name)
+        }
+    }
+
+    private func begun(_ name: String) { mounts[name]?.asked(at: context.loop.now) }
+
+    private func took(_ answer: Result<FileSystemUsage, SystemError>?, from name: String) {
+        let now = context.loop.now
+        switch answer {
+        case .success(let usage): report(mounts[name]?.answered(usage, at: now))
+        case .failure(let error): report(mounts[name]?.failed(error, at: now))
+        case nil: report(mounts[name]?.notAsked(at: now))
+        }
+        armIfIdle()
+    }
+}
+
+// MARK: - Probes
+
+extension DiskWatcher {
+    /// After the first look: probes know the mounts that they are on, and what is no longer watched is known.
+    private func finishArranging(_ survey: DiskSurvey) {
+        for probe in options.probes {
+            let machine = ProbeMachine(
+                Subject(.disk, probe.name), latency: Limit(.above, probe.latency),
+                hangAfter: options.hangAfter,
+                dependsOn: mount(of: probe.folder, survey).map { [Subject(.disk, $0)] } ?? [])
+            probes[probe.name] = Probe(machine: machine, options: probe, nextAt: context.loop.now)
+            context.report(machine.finding(at: context.loop.now))
+            write(probe.name)
+        }
+        let current = mounts.values.map(\.subject) + devices.values.map(\.subject)
+        for subject in retiring.subtracting(current + probes.values.map(\.machine.subject)) {
+            context.forget(subject)
+        }
+        retiring = []
+    }
+
+    /// The watched mount that a folder is on: the longest mount point that it lies below.
+    private func mount(of folder: String, _ survey: DiskSurvey) -> String? {
+        survey.mounts.filter { MountInfo.contains(Array($0.mount.name.utf8), Array(folder.utf8)) }
+            .max { $0.mount.name.utf8.count < $1.mount.name.utf8.count }?.mount.name
+    }
+
+    private func write(_ name: String) {
+        let now = context.loop.now
+        guard let probe = probes[name], probe.machine.askedAt == nil, probe.nextAt <= now else { return }
+        probes[name]?.nextAt = now + probe.options.every
+        let (generation, folder) = (generation, probe.options.folder)
+        calls.perform(
+            { () -> Result<WriteProbe, SystemError> in
+                do throws(SystemError) { return .success(try WriteProbe(folder: folder)) } catch {
+                    return .failure(error)
+                }
+            }, begun: { [weak self] in self?.writing(name) }
+        ) { [weak self] answer in
+            guard let self, self.generation == generation else { return }
+            wrote(answer, name)
+        }
+    }
+
+    private func writing(_ name: String) { probes[name]?.machine.asked(at: context.loop.now) }
+
+    private func wrote(_ answer: Result<WriteProbe, SystemError>?, _ name: String) {
+        let now = context.loop.now
+        switch answer {
+        case .success(let probe): report(probes[name]?.machine.wrote(probe, at: now))
+        case .failure(let error): report(probes[name]?.machine.failed(error, at: now))
+        case nil: report(probes[name]?.machine.notAsked(at: now))
+        }
+        armIfIdle()
+    }
+}
