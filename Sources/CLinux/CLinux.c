@@ -1,6 +1,5 @@
 // The shims that need GNU extensions of the C library.
 #define _GNU_SOURCE 1
-#include <fcntl.h>
 #include <stddef.h>
 #include <sys/socket.h>
 
@@ -9,5 +8,3 @@ struct clinux_mmsghdr;
 int clinux_recvmmsg(int descriptor, struct clinux_mmsghdr *headers, unsigned int count, int flags) {
     return recvmmsg(descriptor, (struct mmsghdr *)headers, count, flags, NULL);
 }
-
-int clinux_o_direct(void) { return O_DIRECT; }

@@ -140,6 +140,14 @@ struct MountChoiceTests {
         #expect(chosen[2].path == Array("/only/here".utf8))
     }
 
+    @Test func `what a container gets of its host's disk is not watched, what the system runs from is`() {
+        let container =
+            "1 0 0:9 / / rw - overlay o rw\n2 1 8:1 /docker/1/hosts /etc/hosts rw - ext4 /dev/sda1 rw\n"
+        #expect(names(choice(), own: container) == [])
+        let image = "1 0 8:1 /ostree/deploy/1 / rw - xfs x rw\n2 1 8:1 /ostree/var /var rw - xfs x rw\n"
+        #expect(names(choice(), own: image) == ["/"])
+    }
+
     @Test func `the whole file system gives the name, not a part of it`() {
         let own = "1 0 8:1 /part /a rw - ext4 x rw\n2 0 8:1 / /whole/of/it rw - ext4 x rw\n"
         #expect(names(choice(), own: own) == ["/whole/of/it"])

@@ -1,5 +1,6 @@
 // File systems, disks, arrays and probes as dialogues.
 import Basics
+import Configuration
 import Detection
 import Glibc
 import Linux
@@ -19,19 +20,18 @@ private func usage(used: Double, inodesUsed: Double = 0.1) -> FileSystemUsage {
 
 /// A mount and its clock, in milliseconds.
 private struct Mount {
+    var options = DiskOptions()
     var machine: MountMachine
     var facts = MountFacts(type: "ext4", source: "/dev/sda1")
     var now: Int64 = 1_000_000
 
     init(dwell: Duration = .zero, window: Duration = .seconds(60)) {
-        var limits = MountLimits()
-        limits.space = Limit(
-            warning: .init(raise: 0.9, clear: 0.85), critical: .init(raise: 0.95, clear: 0.9), dwell: dwell)
-        limits.inodes = limits.space
-        limits.hoursLeft = Limit(
-            .below, warning: .init(raise: 24, clear: 25), critical: .init(raise: 4, clear: 5), dwell: dwell)
-        limits.forecastWindow = window
-        machine = MountMachine(Subject(.disk, "/data"), limits: limits)
+        options.space = LimitOptions(
+            warning: 0.9, critical: 0.95, dwell: dwell)
+        options.inodes = options.space
+        options.fullInHours = LimitOptions(warning: 24, critical: 4, dwell: dwell)
+        options.forecastWindow = window
+        machine = MountMachine(Subject(.disk, "/data"), options)
         _ = machine.mounted(facts, at: at(now))
     }
 
@@ -189,6 +189,17 @@ struct MountMachineTests {
         #expect(words(back) == "unknown: mounted on the host, and out of the agent's sight")
     }
 
+    @Test func `other options keep the state, and judge it at once`() {
+        var mount = Mount()
+        _ = mount.answers(usage(used: 0.93))
+        var options = mount.options
+        options.inodes = LimitOptions(warning: 0.5)
+        #expect(mount.machine.reconfigure(options, at: at(mount.now)) == nil)
+        options.space = LimitOptions(critical: 0.92)
+        let judged = mount.machine.reconfigure(options, at: at(mount.now))
+        #expect(words(judged) == "critical: 93 % of its space is used")
+    }
+
     @Test func `another file system at the same place begins anew`() {
         var mount = Mount()
         _ = mount.answers(usage(used: 0.99))
@@ -205,11 +216,11 @@ private struct Device {
     var now: Int64 = 1000
 
     init(dwell: Duration = .zero) {
-        var limits = DeviceLimits()
-        limits.latency = Limit(
-            warning: .init(raise: 0.2, clear: 0.1), critical: .init(raise: 2, clear: 1), dwell: dwell)
-        limits.utilisation = Limit(warning: .init(raise: 0.95, clear: 0.9), critical: nil)
-        machine = DeviceMachine(Subject(.disk, "sda"), limits: limits)
+        var options = DiskOptions()
+        options.latency = LimitOptions(
+            warning: 0.2, critical: 2, dwell: dwell)
+        options.utilisation = LimitOptions(warning: 0.95)
+        machine = DeviceMachine(Subject(.disk, "sda"), options)
     }
 
     /// A second in which so many writes took so long each.
@@ -333,10 +344,7 @@ struct DeviceMachineTests {
 
 struct ProbeMachineTests {
     private func machine() -> ProbeMachine {
-        ProbeMachine(
-            Subject(.disk, "journal"),
-            latency: Limit(warning: .init(raise: 0.1, clear: 0.05), critical: .init(raise: 1, clear: 0.5)),
-            hangAfter: .seconds(2), dependsOn: [])
+        ProbeMachine(DiskProbeOptions(name: "journal"), hangAfter: .seconds(2), dependsOn: [])
     }
 
     @Test func `writes that take too long, fail, hang and recover`() {

@@ -71,6 +71,3 @@ struct clinux_mmsghdr {
     unsigned int msg_len;
 };
 int clinux_recvmmsg(int descriptor, struct clinux_mmsghdr *headers, unsigned int count, int flags);
-
-/// The flag O_DIRECT of open(2), a GNU extension.
-int clinux_o_direct(void);

@@ -1,16 +1,9 @@
 // One block device: whether it is there, how long it takes and how busy it is, and, of an array, whether its members
 // are. A value: counters in, findings out.
 import Basics
+import Configuration
 import Detection
 import Wire
-
-/// What an operator decides about devices.
-struct DeviceLimits: Sendable {
-    /// Over the seconds that a request takes.
-    var latency = Limit(warning: nil, critical: nil)
-    /// Over the share of time in which it has requests.
-    var utilisation = Limit(warning: nil, critical: nil)
-}
 
 /// The state of one disk or array.
 struct DeviceMachine: Sendable {
@@ -26,6 +19,7 @@ struct DeviceMachine: Sendable {
     }
 
     let subject: Subject
+    private var options: DiskOptions
     private var latency: Limit
     private var utilisation: Limit
     private var last: (statistics: DiskStatistics, at: Instant)?
@@ -38,9 +32,19 @@ struct DeviceMachine: Sendable {
     private var told: [DiskProblem]?
     private var toldLatency: Double?
 
-    init(_ subject: Subject, limits: DeviceLimits) {
+    init(_ subject: Subject, _ options: DiskOptions) {
         self.subject = subject
-        (latency, utilisation) = (limits.latency, limits.utilisation)
+        self.options = options
+        latency = Limit(.above, options.latency)
+        utilisation = Limit(.above, options.utilisation)
+    }
+
+    /// Takes other options over; what they do not change keeps its state.
+    mutating func reconfigure(_ new: DiskOptions, at now: Instant) -> Finding? {
+        if new.latency != options.latency { latency = Limit(.above, new.latency) }
+        if new.utilisation != options.utilisation { utilisation = Limit(.above, new.utilisation) }
+        options = new
+        return tell(at: now)
     }
 
     // MARK: - Events

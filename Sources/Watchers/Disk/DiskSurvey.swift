@@ -55,6 +55,8 @@ struct DiskSurvey: Sendable {
 
     private var ownText: [UInt8] = []
     private var hostText: [UInt8]?
+    private var choice: MountChoice?
+    private var wanted: [String] = []
     private var chosen: [WatchedMount] = []
     private var blockNames: Set<String> = []
     private var arrayNames: [String] = []
@@ -64,6 +66,7 @@ extension DiskSurvey {
     /// Looks once.
     static func take(_ order: DiskSurveyOrder) -> DiskSurvey {
         var survey = DiskSurvey()
+        (survey.choice, survey.wanted) = (order.choice, order.devices)
         survey.readMounts(order)
         let (statistics, arrays) = survey.readDevices(order)
         survey.place(order, statistics, arrays)
@@ -80,7 +83,9 @@ extension DiskSurvey {
             (mountsFailure, chosen) = (error.description, order.previous?.chosen ?? [])
             return
         }
-        if let previous = order.previous, previous.ownText == ownText, previous.hostText == hostText {
+        if let previous = order.previous, previous.choice == order.choice, previous.ownText == ownText,
+            previous.hostText == hostText
+        {
             (chosen, leftOut, rejected) = (previous.chosen, previous.leftOut, previous.rejected)
             return
         }
@@ -120,7 +125,7 @@ extension DiskSurvey {
         let block = BlockDevices(sys: order.roots.sys)
         var below: [String: [String]] = [:]
         if let previous = order.previous, previous.chosen == chosen, previous.blockNames == blockNames,
-            previous.arrayNames == arrayNames
+            previous.arrayNames == arrayNames, previous.wanted == order.devices
         {
             mounts = previous.mounts
             for (name, device) in previous.devices { below[name] = device.devices }

@@ -45,7 +45,7 @@ public final class DiskWatcher: Watcher {
     private var signs: [ChangeSign] = []
     private var toldLeftOut = 0
     private var toldTrouble: String?
-    /// Tells answers that belong to earlier options.
+    /// Tells a look that was made with earlier options.
     private var generation = 0
     private var samples = 0
 
@@ -59,20 +59,33 @@ public final class DiskWatcher: Watcher {
     public func start() { arrange() }
 
     public func reconfigure(_ options: AgentOptions) {
-        guard options.disk != self.options else { return }
-        self.options = options.disk
-        let known = mounts.values.map(\.subject) + devices.values.map(\.subject)
-        let former = Set(known + probes.values.map(\.machine.subject))
+        let new = options.disk
+        guard new != self.options else { return }
+        let old = self.options
+        self.options = new
         generation += 1
-        (mounts, paths, devices, probes, survey, surveyAskedAt) = ([:], [:], [:], [:], nil, nil)
-        arrange()
-        // What stays is told anew by the first look, and what does not is forgotten after it.
-        retiring = self.options.enabled ? former : []
-        if !self.options.enabled { for subject in former { context.forget(subject) } }
+        guard new.enabled, old.enabled else {
+            if old.enabled { forgetAll() }
+            return arrange()
+        }
+        let now = context.loop.now
+        for name in mounts.keys { report(mounts[name]?.reconfigure(new, at: now)) }
+        for name in devices.keys { report(devices[name]?.reconfigure(new, at: now)) }
+        for (name, probe) in probes
+        where !new.probes.contains(probe.options) || new.hangAfter != old.hangAfter {
+            probes[name] = nil
+            if !new.probes.contains(where: { $0.name == name }) { context.forget(probe.machine.subject) }
+        }
+        // The next look finds what else is to be watched now, and what no longer.
+        (nextPoll, nextSurvey, changedMeanwhile) = (now, now, surveyAskedAt != nil)
+        tick()
     }
 
-    /// Subjects of earlier options, until the first look has shown which are still there.
-    private var retiring: Set<Subject> = []
+    private func forgetAll() {
+        let subjects = mounts.values.map(\.subject) + devices.values.map(\.subject)
+        for subject in subjects + probes.values.map(\.machine.subject) { context.forget(subject) }
+        (mounts, paths, devices, probes, survey) = ([:], [:], [:], [:], nil)
+    }
 
     public func sample() {
         let now = context.loop.now
@@ -183,9 +196,9 @@ extension DiskWatcher {
             roots: context.roots, choice: MountChoice(options), devices: options.devices, previous: survey)
         let generation = generation
         calls.perform({ DiskSurvey.take(order) }) { [weak self] survey in
-            guard let self, self.generation == generation else { return }
+            guard let self else { return }
             surveyAskedAt = nil
-            if let survey { took(survey) }
+            if let survey, self.generation == generation { took(survey) }
             if changedMeanwhile { nextSurvey = context.loop.now + DiskWatcher.changePause }
             changedMeanwhile = false
             armIfIdle()
@@ -201,7 +214,7 @@ extension DiskWatcher {
         for name in devices.keys where survey.devices[name] == nil {
             drop(devices.removeValue(forKey: name)?.subject)
         }
-        if self.survey == nil { finishArranging(survey) }
+        arrangeProbes(survey)
         self.survey = survey
     }
 
@@ -244,9 +257,7 @@ extension DiskWatcher {
 
     private func take(_ found: DiskSurvey.Device, _ name: String, _ survey: DiskSurvey, _ now: Instant) {
         if devices[name] == nil {
-            let limits = DeviceLimits(
-                latency: Limit(.above, options.latency), utilisation: Limit(.above, options.utilisation))
-            devices[name] = DeviceMachine(Subject(.disk, name), limits: limits)
+            devices[name] = DeviceMachine(Subject(.disk, name), options)
         }
         if let trouble = survey.trouble, found.statistics == nil {
             return report(devices[name]?.unreadable(trouble, at: now))
@@ -270,11 +281,7 @@ extension DiskWatcher {
 
     private func watch(_ name: String) {
         guard mounts[name] == nil else { return }
-        let limits = MountLimits(
-            hangAfter: options.hangAfter, space: Limit(.above, options.space),
-            inodes: Limit(.above, options.inodes),
-            hoursLeft: Limit(.below, options.fullInHours), forecastWindow: options.forecastWindow)
-        mounts[name] = MountMachine(Subject(.disk, name), limits: limits)
+        mounts[name] = MountMachine(Subject(.disk, name), options)
     }
 
     private func drop(_ subject: Subject?) { if let subject { context.forget(subject) } }
@@ -306,7 +313,6 @@ extension DiskWatcher {
     /// Asks a file system, unless it has not answered yet.
     private func ask(_ name: String) {
         guard let path = paths[name], mounts[name]?.askedAt == nil else { return }
-        let generation = generation
         calls.perform(
             { () -> Result<FileSystemUsage, SystemError> in
                 do throws(SystemError) { return .success(try FileSystemUsage(ofMountPoint: path)) } catch {
@@ -314,7 +320,7 @@ extension DiskWatcher {
                 }
             }, begun: { [weak self] in self?.begun(name) }
         ) { [weak self] answer in
-            guard let self, self.generation == generation, paths[name] == path else { return }
+            guard let self, paths[name] == path else { return }
             took(answer, from: name)
         }
     }
@@ -335,22 +341,16 @@ extension DiskWatcher {
 // MARK: - Probes
 
 extension DiskWatcher {
-    /// After the first look: probes know the mounts that they are on, and what is no longer watched is known.
-    private func finishArranging(_ survey: DiskSurvey) {
-        for probe in options.probes {
+    /// Begins the probes that are not there yet, knowing the mounts that they are on.
+    private func arrangeProbes(_ survey: DiskSurvey) {
+        for probe in options.probes where probes[probe.name] == nil {
             let machine = ProbeMachine(
-                Subject(.disk, probe.name), latency: Limit(.above, probe.latency),
-                hangAfter: options.hangAfter,
+                probe, hangAfter: options.hangAfter,
                 dependsOn: mount(of: probe.folder, survey).map { [Subject(.disk, $0)] } ?? [])
             probes[probe.name] = Probe(machine: machine, options: probe, nextAt: context.loop.now)
             context.report(machine.finding(at: context.loop.now))
             write(probe.name)
         }
-        let current = mounts.values.map(\.subject) + devices.values.map(\.subject)
-        for subject in retiring.subtracting(current + probes.values.map(\.machine.subject)) {
-            context.forget(subject)
-        }
-        retiring = []
     }
 
     /// The watched mount that a folder is on: the longest mount point that it lies below.
@@ -363,7 +363,7 @@ extension DiskWatcher {
         let now = context.loop.now
         guard let probe = probes[name], probe.machine.askedAt == nil, probe.nextAt <= now else { return }
         probes[name]?.nextAt = now + probe.options.every
-        let (generation, folder) = (generation, probe.options.folder)
+        let (options, folder) = (probe.options, probe.options.folder)
         calls.perform(
             { () -> Result<WriteProbe, SystemError> in
                 do throws(SystemError) { return .success(try WriteProbe(folder: folder)) } catch {
@@ -371,7 +371,7 @@ extension DiskWatcher {
                 }
             }, begun: { [weak self] in self?.writing(name) }
         ) { [weak self] answer in
-            guard let self, self.generation == generation else { return }
+            guard let self, probes[name]?.options == options else { return }
             wrote(answer, name)
         }
     }

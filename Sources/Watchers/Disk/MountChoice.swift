@@ -96,8 +96,13 @@ struct MountChoice: Hashable, Sendable {
         return discover && MountChoice.isLocal(entry) || include.contains { $0.matches(entry.name) }
     }
 
+    /// On a block device here, and whole: what a container gets of its host's disk (`/etc/hosts`) is no disk of its
+    /// own. Subvolumes are parts by nature, and so may be what the system runs from.
     private static func isLocal(_ entry: MountEntry) -> Bool {
-        (entry.device.major != 0 || localTypes.contains(entry.type)) && !imageTypes.contains(entry.type)
+        if localTypes.contains(entry.type) { return true }
+        let slash = [UInt8(ascii: "/")]
+        return entry.device.major != 0 && !imageTypes.contains(entry.type)
+            && (entry.root == slash || entry.mountPoint == slash)
     }
 
     /// Whole file systems before parts, short names before long ones.

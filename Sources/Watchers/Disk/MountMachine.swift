@@ -1,6 +1,7 @@
 // One mounted file system: whether it answers, whether it can be written, how full it is and when it will be, and
 // which errors it has noted. A value: answers and their absence in, findings out.
 import Basics
+import Configuration
 import Detection
 import Glibc
 import Linux
@@ -23,22 +24,13 @@ struct MountFacts: Hashable, Sendable {
     var dependsOn: [Subject] = []
 }
 
-/// What an operator decides about mounts.
-struct MountLimits: Sendable {
-    var hangAfter: Duration = .milliseconds(1400)
-    var space = Limit(warning: nil, critical: nil)
-    var inodes = Limit(warning: nil, critical: nil)
-    /// Over the hours until it is full.
-    var hoursLeft = Limit(.below, warning: nil, critical: nil)
-    var forecastWindow: Duration = .seconds(1800)
-    /// How long a new error stays critical.
-    var errorHold: Duration = .seconds(3600)
-}
-
 /// The state of one mount.
 struct MountMachine: Sendable {
+    /// How long a new error stays critical.
+    private static let errorHold: Duration = .seconds(3600)
+
     let subject: Subject
-    private let limits: MountLimits
+    private var options: DiskOptions
     private var space: Limit
     private var inodes: Limit
     private var hoursLeft: Limit
@@ -58,12 +50,28 @@ struct MountMachine: Sendable {
     private var toldUsed: (space: Int, inodes: Int) = (-1, -1)
     private var toldLeft: Duration?
 
-    init(_ subject: Subject, limits: MountLimits) {
+    init(_ subject: Subject, _ options: DiskOptions) {
         self.subject = subject
-        self.limits = limits
-        (space, inodes, hoursLeft) = (limits.space, limits.inodes, limits.hoursLeft)
-        spaceForecast = Forecast(window: limits.forecastWindow)
-        inodeForecast = Forecast(window: limits.forecastWindow)
+        self.options = options
+        space = Limit(.above, options.space)
+        inodes = Limit(.above, options.inodes)
+        hoursLeft = Limit(.below, options.fullInHours)
+        spaceForecast = Forecast(window: options.forecastWindow)
+        inodeForecast = Forecast(window: options.forecastWindow)
+    }
+
+    /// Takes other options over; what they do not change keeps its state.
+    mutating func reconfigure(_ new: DiskOptions, at now: Instant) -> Finding? {
+        if new.space != options.space { space = Limit(.above, new.space) }
+        if new.inodes != options.inodes { inodes = Limit(.above, new.inodes) }
+        if new.fullInHours != options.fullInHours { hoursLeft = Limit(.below, new.fullInHours) }
+        if new.forecastWindow != options.forecastWindow {
+            spaceForecast = Forecast(window: new.forecastWindow)
+            inodeForecast = Forecast(window: new.forecastWindow)
+        }
+        options = new
+        if let usage { measure(usage, now) }
+        return tell(at: now)
     }
 
     // MARK: - Events
@@ -131,8 +139,8 @@ struct MountMachine: Sendable {
 
     /// When the finding may change by time alone.
     var deadline: Instant? {
-        let hang = askedAt.map { $0 + (hungTold.map { $0 * 2 } ?? limits.hangAfter) }
-        let calm = errorsRose.map { $0.at + limits.errorHold }
+        let hang = askedAt.map { $0 + (hungTold.map { $0 * 2 } ?? options.hangAfter) }
+        let calm = errorsRose.map { $0.at + MountMachine.errorHold }
         return [hang, calm, space.deadline, inodes.deadline, hoursLeft.deadline].compactMap(\.self).min()
     }
 
@@ -180,7 +188,7 @@ extension MountMachine {
     }
 
     private func unanswered(at now: Instant) -> Duration? {
-        askedAt.map { now - $0 }.flatMap { $0 >= limits.hangAfter ? $0 : nil }
+        askedAt.map { now - $0 }.flatMap { $0 >= options.hangAfter ? $0 : nil }
     }
 }
 
@@ -268,7 +276,7 @@ extension MountMachine {
 
     private func errorsProblem(_ facts: MountFacts, at now: Instant) -> DiskProblem? {
         guard let errors = facts.errors, errors > 0 else { return nil }
-        if let rose = errorsRose, now - rose.at < limits.errorHold {
+        if let rose = errorsRose, now - rose.at < MountMachine.errorHold {
             return .init(
                 .critical, "\(facts.type) has noted new errors (\(errors) in all); check it with fsck")
         }

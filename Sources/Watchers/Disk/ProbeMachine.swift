@@ -1,6 +1,7 @@
 // A folder in which a small file is written: how long that takes to reach the disk. A value: results and their
 // absence in, findings out.
 import Basics
+import Configuration
 import Detection
 import Glibc
 import Linux
@@ -19,9 +20,10 @@ struct ProbeMachine: Sendable {
     private var toldLatency: Duration?
     private let dependsOn: [Subject]
 
-    init(_ subject: Subject, latency: Limit, hangAfter: Duration, dependsOn: [Subject]) {
-        self.subject = subject
-        self.latency = latency
+    /// - Parameter dependsOn: the mount that the folder is on.
+    init(_ options: DiskProbeOptions, hangAfter: Duration, dependsOn: [Subject]) {
+        subject = Subject(.disk, options.name)
+        latency = Limit(.above, options.latency)
         self.hangAfter = hangAfter
         self.dependsOn = dependsOn
     }
