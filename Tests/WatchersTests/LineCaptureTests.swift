@@ -43,7 +43,7 @@ private func recording(_ name: String) throws -> [UInt8] {
     let path = try #require(recordings) + "/" + name
     guard name.hasSuffix(".gz") else { return [UInt8](try Data(contentsOf: URL(filePath: path))) }
     let unpacking = Process()
-    let output = Pipe()
+    let output = Foundation.Pipe()
     unpacking.executableURL = URL(filePath: "/usr/bin/gzip")
     unpacking.arguments = ["-dc", path]
     unpacking.standardOutput = output
