@@ -121,7 +121,7 @@ struct CheckMachineTests {
 
     private func output(_ text: String) -> CheckOutput { CheckOutput(Array(text.utf8)) }
 
-    @Test(arguments: [(0, Status.ok), (1, .warning), (2, .critical), (3, .unknown)])
+    @Test(arguments: [(Int32(0), Status.ok), (1, .warning), (2, .critical), (3, .unknown)])
     func `exit statuses are the words of the plugins`(code: Int32, status: Status) {
         var machine = machine()
         #expect(machine.started().status == .unknown)

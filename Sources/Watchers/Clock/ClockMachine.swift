@@ -206,7 +206,13 @@ extension ClockMachine {
                 "nobody tells whether it is synchronised: run chronyd, or allow adjtimex by the drop-in clock.conf"
             return troubles + [Trouble(status: .unknown, key: "blind", reason: reason)]
         }
-        if let why = reading.unsynchronised { troubles += notSynchronised(why) }
+        if let why = reading.unsynchronised {
+            troubles += notSynchronised(why)
+        } else if unsynchronised.status != .ok {
+            // As long as it took to be told, it must hold.
+            let reason = "synchronised again, for less than \(seconds(options.unsynchronisedFor))"
+            troubles.append(Trouble(status: unsynchronised.status, key: "again", reason: reason))
+        }
         if offsetLimit.status != .ok {
             let reason = "\(signed(reading.offset ?? 0)) from UTC\(class_)"
             troubles.append(Trouble(status: offsetLimit.status, key: "offset", reason: reason))
