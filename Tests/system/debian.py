@@ -58,6 +58,14 @@ def watch(name, match):
     return f'[[process.watch]]\nname = "{name}"\n{match}\n'
 
 
+def status(machine, *before):
+    """What `holdfast status` prints. 3: nobody in a machine without a time service tells of its clock."""
+    done = machine.attempt(*before, "holdfast", "status")
+    if done.returncode not in (0, 3) or done.stderr:
+        machine.owner.fail(f"holdfast status ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
 def show(text):
     """A figure, for the log of the run: figures are looked at, not asserted."""
     print(f"\n    {text}", end=" ", flush=True)
@@ -170,7 +178,8 @@ class FeedHost:
     def write_configuration(self):
         self.machine.write("/etc/holdfast/gateway.toml",
                            LOCAL_AGENT + ITCH + QUOTES % tuple(server.endpoint for server in self.servers))
-        self.machine.write(AGENT_TOML, '[nic]\ninclude = ["eth*"]\n')
+        self.machine.write(AGENT_TOML, '[nic]\ninclude = ["eth*"]\n'
+                           '[[path.isp]]\nname = "isp-a"\ninterface = "eth0"\n')
 
     def start(self):
         """Configures and enables the gateway."""

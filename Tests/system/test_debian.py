@@ -9,7 +9,7 @@ import time
 import unittest
 
 import packages
-from debian import AGENT, AGENT_TOML, GATEWAY, Debian, boot, follow, ready_after_ms, show, uplink, watch
+from debian import AGENT, AGENT_TOML, GATEWAY, Debian, boot, follow, ready_after_ms, show, status, uplink, watch
 from nspawn import needs_machines
 
 DROP_INS = "/usr/share/holdfast/drop-ins"
@@ -46,11 +46,11 @@ class FirstInstallation(unittest.TestCase):
 
     def check_users(self, machine):
         """Root and the group may ask; others are told why not."""
-        status = machine.run("holdfast", "status")
-        self.assertRegex(status, r"path/eth0 +ok")
+        told = status(machine)
+        self.assertRegex(told, r"path/eth0 +ok")
         machine.run("useradd", "--groups", "holdfast", "alice")
         machine.run("useradd", "mallory")
-        self.assertEqual(machine.run("sudo", "-u", "alice", "holdfast", "status").split("\n")[0], status.split("\n")[0])
+        self.assertEqual(status(machine, "sudo", "-u", "alice").split("\n")[0], told.split("\n")[0])
         refused = machine.attempt("sudo", "-u", "mallory", "holdfast", "status")
         self.assertEqual(refused.returncode, 3)
         self.assertIn("holdfast", refused.stderr)
@@ -304,7 +304,7 @@ class Life(Debian):
         self.machine.run("mv", "/etc/holdfast", "/etc/holdfast.away")
         self.addCleanup(self.machine.run, "mv", "/etc/holdfast.away", "/etc/holdfast")
         self.machine.run("systemctl", "restart", AGENT)
-        self.assertIn("path/eth0", self.machine.run("holdfast", "status"))
+        self.assertIn("path/eth0", status(self.machine))
 
 
 if __name__ == "__main__":

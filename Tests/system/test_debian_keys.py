@@ -171,7 +171,7 @@ class TwoHosts(unittest.TestCase):
         self.addCleanup(context.destroy, linger=0)
         sub = context.socket(zmq.SUB)
         collector.server(sub)
-        sub.subscribe(b"state/ldn-1/")
+        sub.subscribe(b"state/ldn-1/process/")
         self.fra.enter(lambda: sub.bind("tcp://10.82.3.1:5570"))
         self.ldn.attempt("holdfast", "keygen")
         Door(self, context, self.keys_of(self.ldn))

@@ -16,8 +16,8 @@ from harness import needs_namespaces
 RUN = os.path.join(harness.ROOT, "packaging/demonstration/run.py")
 FEED_KEYS = ["policy", "switched_ms", "switches", "lost", "gaps_told", "duplicates", "out_of_order",
              "longest_silence_ms", "false_live"]
-NAMESPACE_FAULTS = ["carrier-loss", "black-hole", "random-loss", "process-kill", "unit-crash", "venue-freeze",
-                    "ups-on-battery"]
+NAMESPACE_FAULTS = ["carrier-loss", "black-hole", "random-loss", "process-kill", "unit-crash", "disk-full",
+                    "venue-freeze", "ups-on-battery"]
 
 
 def command(*words):

@@ -10,6 +10,14 @@ from harness import Namespace, needs_namespaces
 
 AGENT = """[ups]
 enabled = false
+[clock]
+enabled = false
+[pressure]
+enabled = false
+[disk]
+discover = false
+[unit]
+enabled = false
 [nic]
 include = ["eth0", "eth1"]
 [[path.isp]]

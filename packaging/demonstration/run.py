@@ -24,18 +24,19 @@ ITCH_RATE, QUOTE_RATE, LEAST_SECONDS = 20_000, 1_000, 40
 # Seconds until the venue opens, and until its directory is out and the streams run evenly.
 VENUE_STARTS_IN, SETTLED_AFTER = 2, 2
 TARGETS = {"carrier-loss": "isp-a", "black-hole": "isp-a", "random-loss": "isp-a and isp-b",
-           "process-kill": "algo", "unit-crash": manager.UNIT, "venue-freeze": "venue A",
-           "ups-on-battery": f"ups {power.NAME}"}
+           "process-kill": "algo", "unit-crash": manager.UNIT, "disk-full": "a file system of the desk",
+           "venue-freeze": "venue A", "ups-on-battery": f"ups {power.NAME}"}
 TITLES = {
     "carrier-loss": "isp-a loses its carrier",
     "black-hole": "isp-a swallows every packet, its link stays up",
     "random-loss": "isp-a and isp-b each drop 5 % of what arrives",
     "process-kill": "the process `algo` is killed with SIGKILL",
     "unit-crash": f"the unit {manager.UNIT} crashes, and systemd starts it again",
+    "disk-full": "a file system of the desk fills up",
     "venue-freeze": "the venue's A servers freeze (SIGSTOP)",
     "ups-on-battery": f"the mains fail: the UPS `{power.NAME}` is on battery",
 }
-# Which state of which subject publishes a fault.
+# Which state of which subject publishes a fault; DISK is the file system's mount point.
 PUBLISHED = {
     "carrier-loss": [("nic/isp-a", {"critical"})],
     "black-hole": [("path/isp-a", {"critical"})],
@@ -44,6 +45,7 @@ PUBLISHED = {
     "process-kill": [("process/algo", {"critical"})],
     "ups-on-battery": [(f"ups/{power.NAME}", {"warning", "critical"})],
     "unit-crash": [(f"unit/{manager.UNIT}", {"critical"})],
+    "disk-full": [("disk/DISK", {"warning", "critical"})],
     "venue-freeze": [("feed-path/itch.A", {"warning", "critical"}), ("feed-path/quotes.A", {"warning", "critical"})],
 }
 
@@ -58,6 +60,7 @@ def agent_file(stage, folder):
         if interface:
             paths += f'[[path.isp]]\nname = "{interface}"\ninterface = "{interface}"\ntargets = ["{stage.venue[path]}"]\n'
     names = [name for name in stage.interfaces.values() if name]
+    disks = [stage.disk] if stage.disk else []
     return f"""host = "desk"
 [bus]
 publish = ["ipc://{folder}/agent.pub"]
@@ -69,6 +72,8 @@ enabled = {"true" if paths else "false"}
 [ups]
 enabled = {"true" if stage.has_power else "false"}
 driver_folder = "{folder}/nut"
+[disk]
+include = {json.dumps(disks)}
 [[process.watch]]
 name = "algo"
 pidfile = "{folder}/algo.pid"
@@ -304,7 +309,7 @@ class Demo:
     def published(self, fault, events):
         for event in events:
             if event["event"] == "health" and any(
-                    event["subject"] == subject and event["status"] in statuses
+                    event["subject"] == subject.replace("DISK", self.stage.disk or "") and event["status"] in statuses
                     for subject, statuses in PUBLISHED[fault]):
                 return round((event["at"] - self.injected) * 1000, 3)
         return None
@@ -343,7 +348,7 @@ class Demo:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), pages * os.sysconf("SC_PAGESIZE") // 1024
 
     def run(self):
-        self.stage.create()
+        self.stage.create(self.folder)
         self.introduce()
         self.start()
         self.wait_until_live()
@@ -372,7 +377,7 @@ class Demo:
         """The guardian ends the processes and removes the namespaces when this end of its pipe closes."""
         if self.options.keep_logs:
             shutil.copytree(self.folder, self.options.keep_logs, dirs_exist_ok=True,
-                            ignore=shutil.ignore_patterns("*.pub", "*.req", "*.md"))
+                            ignore=shutil.ignore_patterns("*.pub", "*.req", "*.md", "disk*"))
         os.close(self.guard)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)

@@ -8,7 +8,9 @@ import struct
 import subprocess
 
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
-CLONE_NEWNET = 0x40000000
+CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
+MS_REC, MS_PRIVATE = 0x4000, 0x40000
+DISK_BYTES = 16 << 20
 
 
 def run(*words, **options):
@@ -21,12 +23,13 @@ class Loopback:
     mode, casting = "loopback", "UDP"
     faults = ["process-kill", "venue-freeze"]
     has_power = False  # upsd would be in the way of the host's own
+    disk = None
     namespaces = []
     interfaces = {"A": None, "B": None}
     venue = {"A": "127.81.1.2", "B": "127.81.2.2"}
     mold = {"A": "127.81.1.1:30001", "B": "127.81.2.1:30001"}
 
-    def create(self):
+    def create(self, folder):
         pass
 
     def on_desk(self, words):
@@ -42,7 +45,8 @@ class Namespaces:
     """A trading host (`desk`) and a venue, joined by two veth pairs, one per ISP."""
 
     mode, casting = "namespaces", "multicast"
-    faults = ["carrier-loss", "black-hole", "random-loss", "process-kill", "unit-crash", "venue-freeze", "ups-on-battery"]
+    faults = ["carrier-loss", "black-hole", "random-loss", "process-kill", "unit-crash", "disk-full",
+              "venue-freeze", "ups-on-battery"]
     has_power = True
     interfaces = {"A": "isp-a", "B": "isp-b"}
     venue = {"A": "10.81.1.2", "B": "10.81.2.2"}
@@ -51,8 +55,9 @@ class Namespaces:
     def __init__(self, owner):
         self.desk, self.market = f"hfdemo-{owner}-desk", f"hfdemo-{owner}-venue"
         self.namespaces = [self.desk, self.market]
+        self.disk = None
 
-    def create(self):
+    def create(self, folder):
         for name in self.namespaces:
             run("ip", "netns", "add", name)
             run("ip", "-n", name, "link", "set", "lo", "up")
@@ -65,6 +70,29 @@ class Namespaces:
             run("ip", "-n", self.market, "addr", "add", f"10.81.{number}.2/24", "dev", venue)
             run("ip", "-n", self.desk, "link", "set", desk, "up")
             run("ip", "-n", self.market, "link", "set", venue, "up")
+
+        self.create_disk(folder)
+
+    def create_disk(self, folder):
+        """A small file system in a mount namespace of the demo's own: it goes with the last of its processes."""
+        call("unshare", CLONE_NEWNS)
+        call("mount", None, b"/", None, MS_REC | MS_PRIVATE, None)
+        disk = os.path.join(folder, "disk")
+        os.mkdir(disk)
+        image = os.path.join(folder, "disk.image")
+        with open(image, "wb") as file:
+            file.truncate(DISK_BYTES)
+        run("mkfs.ext4", "-q", image)
+        if subprocess.run(["mount", "-o", "loop", image, disk], stderr=subprocess.DEVNULL).returncode:
+            # No loop devices, as in a container.
+            run("mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "holdfast-demo", disk)
+        self.disk = disk
+
+    def fill_disk(self):
+        """Takes all the room that is left, at once."""
+        with open(os.path.join(self.disk, "full"), "wb") as file:
+            room = os.statvfs(self.disk)
+            os.posix_fallocate(file.fileno(), 0, room.f_bavail * room.f_frsize * 99 // 100)
 
     def on_desk(self, words):
         return ["ip", "netns", "exec", self.desk, *words]
@@ -81,6 +109,8 @@ class Namespaces:
             return self.carrier(False), self.carrier(True)
         if fault == "black-hole":
             return self.rules(["isp-a"], "drop"), self.clear_rules
+        if fault == "disk-full":
+            return self.fill_disk, lambda: os.unlink(os.path.join(self.disk, "full"))
         return self.rules(["isp-a", "isp-b"], "numgen random mod 100 < 5 drop"), self.clear_rules
 
     def carrier(self, up):
@@ -113,6 +143,12 @@ class Namespaces:
     def clear_rules(self):
         for enter in (self.on_desk, self.on_venue):
             subprocess.run(enter(["nft", "delete", "table", "netdev", "holdfast"]), stderr=subprocess.DEVNULL)
+
+
+def call(name, *arguments):
+    """A function of the C library that answers -1 on failure."""
+    if getattr(ctypes.CDLL(None, use_errno=True), name)(*arguments) != 0:
+        raise OSError(ctypes.get_errno(), name)
 
 
 def in_namespace(name, work):
