@@ -249,9 +249,9 @@ class Daemon:
         self.told, self.child = [], None
 
     def configure(self, text):
-        """Writes the file; `@` in it stands for the daemon's folder."""
+        """Writes the file; `~`, which no key has in it, stands for the daemon's folder."""
         with open(self.file, "w") as file:
-            file.write(text.replace("@", self.folder))
+            file.write(text.replace("~", self.folder))
 
     def endpoint(self, name):
         return f"ipc://{self.folder}/{name}"
@@ -322,8 +322,8 @@ class Daemon:
 
 AGENT_BUS = """host = "desk"
 [bus]
-publish = ["ipc://@/agent.pub"]
-request = ["ipc://@/agent.req"]
+publish = ["ipc://~/agent.pub"]
+request = ["ipc://~/agent.req"]
 """
 
 

@@ -21,11 +21,11 @@ from test_examples import example, text_of
 
 AGENT = """host = "desk"
 [bus]
-publish = ["ipc://@/agent.pub", "tcp://*:5555"]
-request = ["ipc://@/agent.req", "tcp://*:5556"]
+publish = ["ipc://~/agent.pub", "tcp://*:5555"]
+request = ["ipc://~/agent.req", "tcp://*:5556"]
 [curve]
-key = "@/host.key"
-clients = "@/clients.toml"
+key = "~/host.key"
+clients = "~/clients.toml"
 """ + QUIET
 
 

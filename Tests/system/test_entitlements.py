@@ -22,13 +22,13 @@ DATA = f"tcp://{DESK}:7000"
 
 GATEWAY = f"""host = "desk"
 [curve]
-key = "@/host.key"
-clients = "@/clients.toml"
+key = "~/host.key"
+clients = "~/clients.toml"
 [bus]
-publish = ["ipc://@/gateway.pub"]
-request = ["ipc://@/gateway.req"]
+publish = ["ipc://~/gateway.pub"]
+request = ["ipc://~/gateway.req"]
 [downstream]
-publish = ["ipc://@/gateway.md", "{DATA}"]
+publish = ["ipc://~/gateway.md", "{DATA}"]
 """
 
 FEED = """[[feed]]
@@ -305,11 +305,11 @@ class RemoteAgent(Case):
 
     AGENT = f"""host = "far"
 [curve]
-key = "@/host.key"
-clients = "@/clients.toml"
+key = "~/host.key"
+clients = "~/clients.toml"
 [bus]
-publish = ["ipc://@/agent.pub", "tcp://{VENUE}:5555"]
-request = ["ipc://@/agent.req", "tcp://{VENUE}:5556"]
+publish = ["ipc://~/agent.pub", "tcp://{VENUE}:5555"]
+request = ["ipc://~/agent.req", "tcp://{VENUE}:5556"]
 """
 
     def start_agent(self, *allowed):

@@ -38,15 +38,15 @@ class README(unittest.TestCase):
         gateway = Daemon(self, "holdfast-gateway", "")
         gateway.configure(f"""host = "desk"
 [bus]
-publish = ["ipc://@/gateway.pub"]
-request = ["ipc://@/gateway.req"]
+publish = ["ipc://~/gateway.pub"]
+request = ["ipc://~/gateway.req"]
 [downstream]
-publish = ["ipc://@/gateway.md"]
+publish = ["ipc://~/gateway.md"]
 """ + FEED % ("", lines.group("A"), lines.group("B")))
         gateway.start()
         lines.wait_heard(health(self, gateway, name="gateway"))
         daemon = Daemon(self, "holdfast-agent", "")
-        daemon.configure(AGENT_BUS.replace("@", gateway.folder) + QUIET
+        daemon.configure(AGENT_BUS.replace("~", gateway.folder) + QUIET
                          + watch("algo", write_pid(gateway.folder, "algo", watched.pid)))
         daemon.start()
         reading = harness.spawn(self, [sys.executable, "-u", "-c", code, gateway.folder], stdout=subprocess.PIPE,
@@ -110,11 +110,11 @@ for told in follow({daemon.endpoint("agent.pub")!r}, {daemon.endpoint("agent.req
         pid_file = write_pid(folder, "algo", watched.pid)
         daemon.configure("""host = "desk"
 [curve]
-key = "@/host.key"
-clients = "@/clients.toml"
+key = "~/host.key"
+clients = "~/clients.toml"
 [bus]
 publish = ["tcp://10.82.1.1:5555"]
-request = ["ipc://@/agent.req"]
+request = ["ipc://~/agent.req"]
 """ + QUIET + watch("algo", pid_file))
         daemon.start()
         words = [sys.executable, "-u", "-c", code, "tcp://10.82.1.1:5555", host.public, folder + "/client.key"]

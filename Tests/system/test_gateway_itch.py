@@ -14,10 +14,10 @@ SYMBOLS = ("ALFA", "BRAVO", "CHARLIE")
 
 BUS = """host = "desk"
 [bus]
-publish = ["ipc://@/gateway.pub"]
-request = ["ipc://@/gateway.req"]
+publish = ["ipc://~/gateway.pub"]
+request = ["ipc://~/gateway.req"]
 [downstream]
-publish = ["ipc://@/gateway.md"]
+publish = ["ipc://~/gateway.md"]
 """
 
 FEED = """[[feed]]

@@ -429,7 +429,7 @@ class Daemons(Case):
     def test_neither_starts_beyond_this_host_without_keys(self):
         for program, section in (("holdfast-agent", "[bus]\npublish"), ("holdfast-gateway", "[downstream]\npublish")):
             with self.subTest(program):
-                daemon = Daemon(self, program, f'[curve]\nkey = "@/host.key"\nclients = "@/clients.toml"\n{section} = '
+                daemon = Daemon(self, program, f'[curve]\nkey = "~/host.key"\nclients = "~/clients.toml"\n{section} = '
                                                '["tcp://*:5999"]\n')
                 daemon.start(ready=False)
                 self.assertEqual(daemon.wait_exit(), 78)
@@ -448,7 +448,7 @@ class Daemons(Case):
                 if content is not None:
                     with open(key, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
                         file.write(content)
-                daemon.configure(good + f'[curve]\nkey = "@/host.key"\n[[report_to]]\nendpoint = "tcp://192.0.2.9:1"\n'
+                daemon.configure(good + f'[curve]\nkey = "~/host.key"\n[[report_to]]\nendpoint = "tcp://192.0.2.9:1"\n'
                                  f'server_key = "{server}"\n')
                 daemon.signal(signal.SIGHUP)
                 daemon.wait_told("RELOADING=1")

@@ -11,10 +11,10 @@ from test_agent_bus import QUIET
 
 GATEWAY = """host = "desk"
 [bus]
-publish = ["ipc://@/gateway.pub"]
-request = ["ipc://@/gateway.req"]
+publish = ["ipc://~/gateway.pub"]
+request = ["ipc://~/gateway.req"]
 [downstream]
-publish = ["ipc://@/gateway.md"]
+publish = ["ipc://~/gateway.md"]
 """
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
@@ -70,7 +70,7 @@ class Refused(unittest.TestCase):
         with_both(self, lambda usual: usual, judge, wrap=NOBODY)
 
     def test_a_missing_folder(self):
-        with_both(self, lambda usual: usual.replace("ipc://@/", "ipc://@/no/such/"), lambda daemon: self.refuse(
+        with_both(self, lambda usual: usual.replace("ipc://~/", "ipc://~/no/such/"), lambda daemon: self.refuse(
             daemon, 1, f"there is no folder {daemon.folder}/no/such", "make it"))
 
     @needs_root
@@ -82,7 +82,7 @@ class Refused(unittest.TestCase):
 
     @needs_root
     def test_a_full_run(self):
-        with_both(self, lambda usual: usual.replace("ipc://@/", "ipc:///run/holdfast/"), lambda daemon: self.refuse(
+        with_both(self, lambda usual: usual.replace("ipc://~/", "ipc:///run/holdfast/"), lambda daemon: self.refuse(
             daemon, 1, "make room: see df -h /run/holdfast and df -i /run/holdfast"), wrap=FULL)
 
     def test_an_endpoint_in_use(self):
@@ -126,7 +126,7 @@ class Check(unittest.TestCase):
             code, told = self.check(daemon)
             self.assertEqual(code, 0)
             self.assertIn(f"warning: there is no folder {daemon.folder}/no/such", told)
-        with_both(self, lambda usual: usual.replace("ipc://@/", "ipc://@/no/such/"), judge)
+        with_both(self, lambda usual: usual.replace("ipc://~/", "ipc://~/no/such/"), judge)
 
 
 class Incarnation(unittest.TestCase):
