@@ -23,7 +23,6 @@ let daemonLinking: [LinkerSetting] = [
 ]
 
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
-let toml: Target.Dependency = .product(name: "TOMLKit", package: "TOMLKit")
 let deque: Target.Dependency = .product(name: "DequeModule", package: "swift-collections")
 let arguments: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 
@@ -58,7 +57,6 @@ let package = Package(
     ],
     // Exactly these, so that a commit is the same program whenever it is built.
     dependencies: [
-        .package(url: "https://github.com/LebJe/TOMLKit", exact: "0.6.0"),
         .package(url: "https://github.com/apple/swift-log", exact: "1.16.2"),
         .package(url: "https://github.com/apple/swift-collections", exact: "1.6.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
@@ -66,6 +64,7 @@ let package = Package(
     targets: [
         .target(name: "CLinux"),
         .target(name: "CPcap", linkerSettings: [.linkedLibrary("pcap")]),
+        .target(name: "CTOML"),
         .systemLibrary(name: "CSystemd"),
         .systemLibrary(name: "CZeroMQ"),
 
@@ -77,7 +76,7 @@ let package = Package(
         module("Linux", ["Basics", "CLinux", "CPcap", "CSystemd", logging]),
         module("Reactor", ["Basics", "Linux", "CLinux", "CSystemd"]),
         module("Messaging", ["Basics", "Wire", "Linux", "Reactor", "CZeroMQ", logging]),
-        module("Configuration", ["Basics", "Wire", toml]),
+        module("Configuration", ["Basics", "Wire", "CTOML"]),
         module("Terminal", ["Basics", "Wire"]),
         module(
             "Watchers",
@@ -125,5 +124,6 @@ let package = Package(
         tests("Daemon", ["Basics", "Wire", "Linux"]),
         .testTarget(name: "TidyTests", swiftSettings: careful),
     ],
-    swiftLanguageModes: [.v6]
+    swiftLanguageModes: [.v6],
+    cxxLanguageStandard: .cxx17
 )

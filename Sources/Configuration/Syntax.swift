@@ -1,6 +1,6 @@
-// Text to settings: the only file of the project that knows the TOML library. The library reports a line for
-// errors of syntax only, cuts text at a NUL, and recurses over what it read, so the text is checked first.
-import TOMLKit
+// Text to settings: the only file of the project that knows the TOML library. The library recurses over what it
+// reads and ends the process over some texts, so the text is checked first.
+import CTOML
 
 enum Syntax {
     /// The longest file that is read, in bytes.
@@ -10,20 +10,8 @@ enum Syntax {
     /// The settings of a text, by key.
     static func parse(_ text: String) throws(ConfigurationProblem.Refused) -> [String: Setting] {
         try check(text)
-        let root: TOMLTable
-        do {
-            root = try TOMLTable(string: text)
-        } catch let error as TOMLParseError {
-            throw .init(
-                .init(
-                    line: error.source.begin.line,
-                    advice: "syntax: " + Setting.printable(error.description, 200)))
-        } catch {
-            throw .init(.init(advice: "syntax: \(error)"))
-        }
-        let settings = members(of: root, depth: 0)
-        // The library never frees a document; this gives most of it back.
-        root.clear()
+        let document = try Document(text, deepest: deepestNesting)
+        guard case .table(let settings) = document.next()?.value else { return [:] }
         return settings
     }
 
@@ -36,37 +24,70 @@ enum Syntax {
         }
         try TextShape.check(text)
     }
+}
 
-    private static func members(of table: TOMLTable, depth: Int) -> [String: Setting] {
-        var members: [String: Setting] = [:]
-        for key in table.keys {
-            // A key with an escaped NUL comes out cut and is not found under its name again.
-            guard let value = table[key] else {
-                members[key] = .other("a key with a NUL")
-                continue
+/// A text that the library has read; its values are taken out one after the other.
+@safe private struct Document: ~Copyable {
+    private let handle: OpaquePointer
+
+    init(_ text: String, deepest: Int) throws(ConfigurationProblem.Refused) {
+        var text = text
+        var words = [CChar](repeating: 0, count: Int(CTOML_ERROR_BYTES))
+        var line: Int32 = 0
+        let read = text.withUTF8 { bytes in
+            unsafe bytes.withMemoryRebound(to: CChar.self) {
+                unsafe ctoml_read($0.baseAddress, $0.count, Int32(deepest), &words, &line)
             }
-            members[key] = setting(value.tomlValue, depth: depth + 1)
         }
+        guard let read = unsafe read else {
+            let told = String(decoding: words.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            throw .init(
+                .init(line: line > 0 ? Int(line) : nil, advice: "syntax: " + Setting.printable(told, 200)))
+        }
+        unsafe handle = read
+    }
+
+    deinit { unsafe ctoml_free(handle) }
+
+    /// The next value with all that is in it; `nil`: the table or list ends here.
+    func next() -> (key: String, value: Setting)? {
+        var item = unsafe ctoml_item()
+        guard unsafe ctoml_next(handle, &item) == 1, let value = unsafe value(of: item) else { return nil }
+        return (unsafe Document.text(item.key, item.key_bytes), value)
+    }
+
+    /// `nil`: it is an end.
+    private func value(of item: ctoml_item) -> Setting? {
+        switch unsafe item.kind {
+        case CTOML_TABLE: .table(members())
+        case CTOML_LIST: .list(items())
+        case CTOML_TEXT: .text(unsafe Document.text(item.text, item.text_bytes))
+        case CTOML_INTEGER: .integer(unsafe item.integer)
+        case CTOML_NUMBER: .number(unsafe item.number)
+        case CTOML_FLAG: .flag(unsafe item.integer != 0)
+        case CTOML_DATE: .other("a date")
+        case CTOML_TIME: .other("a time of day")
+        case CTOML_DATE_TIME: .other("a date and time")
+        case CTOML_TOO_DEEP: .other("a value nested too deep")
+        default: nil
+        }
+    }
+
+    private func members() -> [String: Setting] {
+        var members: [String: Setting] = [:]
+        while let (key, value) = next() { members[key] = value }
         return members
     }
 
-    private static func setting(_ value: TOMLValue, depth: Int) -> Setting {
-        guard depth < deepestNesting else { return .other("a value nested too deep") }
-        switch value.type {
-        case .string: return value.string.map(Setting.text) ?? .other("a string")
-        case .int: return value.int.map { .integer(Int64($0)) } ?? .other("a whole number")
-        case .double: return value.double.map(Setting.number) ?? .other("a number")
-        case .bool: return value.bool.map(Setting.flag) ?? .other("true or false")
-        case .table: return value.table.map { .table(members(of: $0, depth: depth)) } ?? .other("a table")
-        case .array: return value.array.map { .list(items(of: $0, depth: depth)) } ?? .other("a list")
-        case .date: return .other("a date")
-        case .time: return .other("a time of day")
-        case .dateTime: return .other("a date and time")
-        }
+    private func items() -> [Setting] {
+        var items: [Setting] = []
+        while let (_, value) = next() { items.append(value) }
+        return items
     }
 
-    private static func items(of array: TOMLArray, depth: Int) -> [Setting] {
-        (0..<array.count).map { setting(array[$0].tomlValue, depth: depth + 1) }
+    private static func text(_ bytes: UnsafePointer<CChar>?, _ count: Int) -> String {
+        unsafe String(
+            decoding: UnsafeRawBufferPointer(start: bytes, count: bytes == nil ? 0 : count), as: UTF8.self)
     }
 }
 

@@ -7,7 +7,7 @@ struct Manifest {
 
     /// The constants by which Package.swift names the products of other packages.
     private static let products = [
-        "logging": "Logging", "toml": "TOMLKit", "deque": "DequeModule", "arguments": "ArgumentParser",
+        "logging": "Logging", "deque": "DequeModule", "arguments": "ArgumentParser",
     ]
 
     init() throws {
@@ -23,7 +23,7 @@ struct Manifest {
     /// The layers of the design, lowest first; an arrow goes from a layer to a lower one.
     static let layers: [[String]] = [
         [
-            "Basics", "CLinux", "CPcap", "CSystemd", "CZeroMQ", "Logging", "TOMLKit", "DequeModule",
+            "Basics", "CLinux", "CPcap", "CSystemd", "CTOML", "CZeroMQ", "Logging", "DequeModule",
             "ArgumentParser",
         ],
         ["Linux", "Wire"],

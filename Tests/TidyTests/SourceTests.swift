@@ -22,7 +22,8 @@ import Testing
 
     @Test func `every C file opens with what it is`() throws {
         for module in [
-            "CLinux/include/CLinux.h", "CPcap/include/CPcap.h", "CSystemd/shim.h", "CZeroMQ/shim.h",
+            "CLinux/include/CLinux.h", "CPcap/include/CPcap.h", "CSystemd/shim.h", "CTOML/include/CTOML.h",
+            "CZeroMQ/shim.h",
         ] {
             #expect(try Repository.text("Sources/\(module)").hasPrefix("// "), "\(module)")
         }
