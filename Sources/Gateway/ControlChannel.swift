@@ -16,6 +16,8 @@ final class ControlChannel {
     /// Worth saying even when all is well; for people.
     var remark = ""
 
+    /// As it stands in the topic and in headers.
+    let channel: UInt16
     private let topic: [UInt8]
     private let paths: [String]
     private let every: Duration
@@ -23,15 +25,20 @@ final class ControlChannel {
     /// The path that a state frame names; kept for repeats.
     private var path: UInt8?
 
-    init(_ plan: EnginePlan, numberedPerTopic: Bool, publisher: FramePublisher) {
-        topic = Topic.control(feed: plan.options.name, channel: 0).bytes
+    /// - Parameter now: when the channel is opened, which may be later than the feed.
+    init(
+        _ plan: EnginePlan, channel: UInt16, numberedPerTopic: Bool, publisher: FramePublisher,
+        at now: Instant? = nil
+    ) {
+        self.channel = channel
+        topic = Topic.control(feed: plan.options.name, channel: channel).bytes
         paths = plan.options.paths.map(\.name)
         every = plan.controlEvery
         isNumberedPerTopic = numberedPerTopic
         self.publisher = publisher
         if numberedPerTopic { flags.insert(.numberedPerTopic) }
         let limits = ChannelOptions(freshness: plan.options.freshness, controlEvery: plan.controlEvery)
-        machine = ChannelMachine(options: limits, active: [0], at: plan.now)
+        machine = ChannelMachine(options: limits, active: [0], at: now ?? plan.now)
     }
 
     var deadline: Instant { machine.deadline }
@@ -118,7 +125,8 @@ final class ControlChannel {
 
     private func send(_ body: ControlBody, wall: WallTime) {
         let header = FrameHeader(
-            kind: body.kind, flags: dataFlags(sourceTime: nil, wall: wall), feed: 0, channel: 0, epoch: epoch,
+            kind: body.kind, flags: dataFlags(sourceTime: nil, wall: wall), feed: 0, channel: channel,
+            epoch: epoch,
             sequence: isNumberedPerTopic ? 0 : machine.last, path: path, state: machine.state,
             receiveTime: wall)
         publisher.publish(header, topic: topic, body: body.bytes[...])

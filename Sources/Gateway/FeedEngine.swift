@@ -3,6 +3,7 @@
 import Arbitration
 import Basics
 import Configuration
+import FeedProtocols
 import Wire
 
 /// Where frames go.
@@ -23,7 +24,7 @@ struct EnginePlan {
 
     func engine() -> any FeedEngine {
         switch options.feedProtocol {
-        case .moldUDP64: MoldEngine(self)
+        case .moldUDP64: ChannelEngine<MoldFraming, ITCH50Keys>(self)
         case .zeromq: TopicEngine(self)
         }
     }
@@ -49,16 +50,17 @@ protocol FeedEngine: AnyObject {
     func tick(at now: Instant, wall: WallTime)
     /// When `tick` is to be called next.
     var deadline: Instant { get }
-    /// The part of `deadline` that a packet can bring nearer: what waits for the other path.
+    /// The part of `deadline` that the last packet can have brought nearer: what waits for the other path.
     var waitingUntil: Instant? { get }
     /// A client was granted a topic of this feed.
     func granted(_ request: TopicRequest, at now: Instant, wall: WallTime)
     /// What a path contributed; the source's counters are left to the shell.
     func figures(of path: Int) -> PathFigures
+    /// All channels together.
     var channel: ChannelFigures { get }
 }
 
-/// The feed's figures, for the bus.
+/// The feed's figures, for the bus; of several channels, the sums, and the state of the worst.
 struct ChannelFigures: Hashable, Sendable {
     var state: ChannelState
     var reason: String
@@ -71,4 +73,31 @@ struct ChannelFigures: Hashable, Sendable {
     var epochs: UInt64
     /// Messages that were refused by the arbiter, by name.
     var refused: [String: UInt64]
+}
+
+extension ChannelFigures {
+    /// Takes in another channel.
+    mutating func add(_ other: ChannelFigures, named name: String) {
+        if other.state.badness > state.badness {
+            (state, reason) = (other.state, "channel \(name): \(other.reason)")
+        }
+        published &+= other.published
+        gaps &+= other.gaps
+        topics += other.topics
+        unresolved &+= other.unresolved
+        epochs &+= other.epochs
+        refused.merge(other.refused) { $0 &+ $1 }
+    }
+}
+
+extension ChannelState {
+    /// How much of a feed's attention a channel in this state deserves.
+    fileprivate var badness: Int {
+        switch self {
+        case .closed: 0
+        case .live: 1
+        case .recovering: 2
+        case .stale: 3
+        }
+    }
 }

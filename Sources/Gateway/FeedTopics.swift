@@ -1,31 +1,30 @@
-// The topics of one feed as they stand on the wire, with the book of what was last published on each.
+// The topics of one channel, or of a feed whose topics are numbered each by itself, as they stand on the wire, with
+// the book of what was last published on each.
 import Arbitration
 import Basics
 import Wire
 
 struct FeedTopics {
-    static let limit = 200_000
-
     private(set) var book: TopicBook
     /// By the feed's own spelling; empty: the messages for no instrument.
-    private var index = TopicIndex(capacity: FeedTopics.limit)
+    private var index = TopicIndex(capacity: TopicDemand.limit)
     private var wire: [[UInt8]] = []
     private var flags: [FrameFlags] = []
     /// Somebody asked for the topic; frames that nobody asked for are booked but not written.
     private var wanted: [Bool] = []
-    private var wantsAll = false
-    /// Asked for before they were seen.
-    private var expected: Set<[UInt8]> = []
+    private let demand: TopicDemand
     private let feed: String
+    private var withoutRoom: UInt64 = 0
 
-    init(feed: String, at now: Instant) {
+    init(feed: String, demand: TopicDemand, at now: Instant) {
         self.feed = feed
+        self.demand = demand
         book = TopicBook(at: now)
     }
 
     var count: Int { index.count }
     /// Topics for which there was no room.
-    var refused: UInt64 { index.refused &+ book.refused }
+    var refused: UInt64 { withoutRoom &+ book.refused }
     var deadline: Instant? { book.deadline }
 
     /// The bytes of a topic on the wire.
@@ -37,22 +36,13 @@ struct FeedTopics {
 
     func isWanted(_ handle: Int) -> Bool { wanted[handle] }
 
-    /// A client was granted a topic; an empty key is the one of the messages for no instrument. It counts as
-    /// wanted for good: what nobody takes any more costs little.
+    /// A client was granted a topic; an empty key is the one of the messages for no instrument.
     mutating func want(_ key: [UInt8], at now: Instant) {
-        if let handle = index.find(key[...]) {
-            hold(handle, at: now)
-        } else if expected.count < FeedTopics.limit {
-            expected.insert(key)
-        } else {
-            wantAll(at: now)
-        }
+        if demand.wantsAll { return wantAll(at: now) }
+        if let handle = index.find(key[...]) { hold(handle, at: now) }
     }
 
     mutating func wantAll(at now: Instant) {
-        guard !wantsAll else { return }
-        wantsAll = true
-        expected = []
         for handle in wanted.indices { hold(handle, at: now) }
     }
 
@@ -68,13 +58,15 @@ struct FeedTopics {
     mutating func intern(
         _ key: ArraySlice<UInt8>, flags: FrameFlags = [], at now: Instant, instrument: () -> String?
     ) -> Int? {
-        guard let handle = index.intern(key) else { return nil }
-        if handle == wire.count {
-            wire.append(Topic.marketData(feed: feed, instrument: instrument()).bytes)
-            self.flags.append(flags)
-            wanted.append(false)
-            if wantsAll || expected.remove(Array(key)) != nil { hold(handle, at: now) }
+        if let known = index.find(key) { return known }
+        guard demand.takeRoom(), let handle = index.intern(key) else {
+            withoutRoom &+= 1
+            return nil
         }
+        wire.append(Topic.marketData(feed: feed, instrument: instrument()).bytes)
+        self.flags.append(flags)
+        wanted.append(false)
+        if demand.isWanted(key) { hold(handle, at: now) }
         return handle
     }
 

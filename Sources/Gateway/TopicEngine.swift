@@ -12,6 +12,7 @@ final class TopicEngine: FeedEngine {
     private let publisher: FramePublisher
     private let log: EventLog
     private var arbiter: TopicArbiter
+    private let demand = TopicDemand()
     private var topics: FeedTopics
     private var decodeErrors: [[String: UInt64]]
     private var figures: [PathFigures]
@@ -19,12 +20,12 @@ final class TopicEngine: FeedEngine {
 
     init(_ plan: EnginePlan) {
         publisher = FramePublisher(plan)
-        control = ControlChannel(plan, numberedPerTopic: true, publisher: publisher)
+        control = ControlChannel(plan, channel: 0, numberedPerTopic: true, publisher: publisher)
         log = plan.log
         var limits = TopicArbiterOptions(paths: plan.options.paths.count)
         limits.reorderTime = plan.options.reorderTime
         arbiter = TopicArbiter(options: limits)
-        topics = FeedTopics(feed: plan.options.name, at: plan.now)
+        topics = FeedTopics(feed: plan.options.name, demand: demand, at: plan.now)
         decodeErrors = plan.options.paths.map { _ in [:] }
         figures = plan.options.paths.map { _ in PathFigures() }
     }
@@ -182,10 +183,13 @@ final class TopicEngine: FeedEngine {
         case .control: control.show(wall: wall)
         case .data(_, .one(let name)):
             let key = UpstreamName.topic(of: name)
+            demand.want(key)
             topics.want(key, at: now)
             guard let topic = topics.find(key[...]), topics.last(of: topic) > 0 else { return }
             publishIdle(topic, topics.last(of: topic), wall: wall)
-        case .data(_, .all): topics.wantAll(at: now)
+        case .data(_, .all):
+            demand.wantAll()
+            topics.wantAll(at: now)
         case .data(_, .none), .sync: break
         }
     }

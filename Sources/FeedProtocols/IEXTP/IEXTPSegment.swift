@@ -72,6 +72,8 @@ public struct IEXTPHeader: Hashable, Sendable {
 /// A whole segment.
 public struct IEXTPSegment {
     public let header: IEXTPHeader
+    /// Bytes of the payload after the last message, which no message claims.
+    public let trailingBytes: Int
     private let body: ArraySlice<UInt8>
 
     /// - Throws: `MalformedInput`; then no message of the segment may be used.
@@ -89,6 +91,7 @@ public struct IEXTPSegment {
             }
             rest = rest.dropFirst(2 + length)
         }
+        trailingBytes = rest.count
     }
 
     fileprivate static func length(of rest: ArraySlice<UInt8>) -> Int? {

@@ -1,29 +1,7 @@
 // Nasdaq TotalView-ITCH 5.0: the few fields by which messages are routed. Everything is big-endian.
-import Basics
 
-/// Eight bytes of ASCII, right-padded, that name a stock: kept as one number, so that tables of symbols
-/// allocate nothing.
-public struct ITCHSymbol: Hashable, Sendable, CustomStringConvertible {
-    /// The eight bytes, the first one highest.
-    public let packed: UInt64
-
-    public init(packed: UInt64) { self.packed = packed }
-
-    /// - Parameter text: ASCII, cut or right-padded with spaces to eight bytes.
-    public init(_ text: String) {
-        var packed: UInt64 = 0
-        var utf8 = text.utf8.makeIterator()
-        for _ in 0..<8 { packed = packed << 8 | UInt64(utf8.next() ?? UInt8(ascii: " ")) }
-        self.packed = packed
-    }
-
-    /// Without its padding.
-    public var description: String {
-        var writer = ByteWriter(capacity: 8)
-        writer.bigEndian(packed)
-        return writer.bytes[...].trimmedText
-    }
-}
+/// A stock's symbol.
+public typealias ITCHSymbol = PackedSymbol
 
 /// One ITCH 5.0 message, read in place.
 public struct ITCH50Message {

@@ -62,6 +62,8 @@ public struct MDP3Header: Hashable, Sendable {
 /// A whole packet.
 public struct MDP3Packet {
     public let header: MDP3Header
+    /// It carries a channel reset: every book of the channel is void.
+    public let resetsChannel: Bool
     private let body: ArraySlice<UInt8>
 
     /// - Throws: `MalformedInput`; then no message of the packet may be used.
@@ -69,6 +71,7 @@ public struct MDP3Packet {
         header = try MDP3Header(decoding: packet, length: packet.count)
         body = packet.dropFirst(MDP3Header.length)
         var rest = body
+        var resetsChannel = false
         while !rest.isEmpty {
             let offset = rest.startIndex - packet.startIndex
             guard let size = MDP3Packet.size(of: rest) else {
@@ -76,8 +79,17 @@ public struct MDP3Packet {
                     .truncated, offset: offset, wanted: MDP3Header.messageHeader, found: rest.count)
             }
             try MDP3Header.check(size: size, at: offset, left: rest.count)
+            let template = MDP3Packet.number(at: 4, of: rest)
+            if template == Int(MDP3Header.channelReset) { resetsChannel = true }
             rest = rest.dropFirst(size)
         }
+        self.resetsChannel = resetsChannel
+    }
+
+    /// A little-endian 16-bit number, within what has been checked.
+    static func number(at offset: Int, of bytes: ArraySlice<UInt8>) -> Int {
+        let start = bytes.startIndex + offset
+        return Int(bytes[start]) | Int(bytes[start + 1]) << 8
     }
 
     fileprivate static func size(of rest: ArraySlice<UInt8>) -> Int? {

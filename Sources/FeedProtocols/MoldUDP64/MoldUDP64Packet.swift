@@ -32,8 +32,18 @@ public struct MoldSession: Hashable, Sendable, CustomStringConvertible {
             : UInt8(truncatingIfNeeded: tail >> UInt16(8 * (9 - index)))
     }
 
-    /// The session as a number that is the same on each host: the epoch of what it carries.
+    /// The session as a number that is the same on each host.
     public var number: UInt64 { fnv1a((0..<10).lazy.map(byte)) }
+
+    /// The epoch of what it carries: likewise, of its text without the padding on either side.
+    public var epoch: UInt64 {
+        let isPadding: (Int) -> Bool = { byte($0) == UInt8(ascii: " ") || byte($0) == 0 }
+        var first = 0
+        var end = 10
+        while first < end, isPadding(first) { first += 1 }
+        while end > first, isPadding(end - 1) { end -= 1 }
+        return fnv1a((first..<end).lazy.map(byte))
+    }
 
     /// Without the padding on either side.
     public var description: String { (0..<10).map(byte)[...].trimmedText }

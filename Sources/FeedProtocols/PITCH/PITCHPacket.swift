@@ -53,6 +53,10 @@ public struct PITCHPacket {
     public static let endOfSession: UInt8 = 0x2D
 
     public let header: PITCHHeader
+    /// It carries a Unit Clear: the orders of the unit are void.
+    public let clearsUnit: Bool
+    /// Bytes after the last message, which no message claims.
+    public let trailingBytes: Int
     private let body: ArraySlice<UInt8>
 
     /// - Throws: `MalformedInput`; then no message of the packet may be used.
@@ -60,6 +64,7 @@ public struct PITCHPacket {
         header = try PITCHHeader(decoding: packet, length: packet.count)
         var rest = packet.prefix(header.packetLength).dropFirst(PITCHHeader.length)
         body = rest
+        var clearsUnit = false
         for _ in 0..<header.count {
             let offset = rest.startIndex - packet.startIndex
             guard let length = rest.first.map({ Int($0) }) else {
@@ -71,8 +76,11 @@ public struct PITCHPacket {
             guard length <= rest.count else {
                 throw MalformedInput(.truncated, offset: offset, wanted: length, found: rest.count)
             }
+            if rest[rest.startIndex + 1] == PITCHPacket.unitClear { clearsUnit = true }
             rest = rest.dropFirst(length)
         }
+        self.clearsUnit = clearsUnit
+        trailingBytes = rest.count
     }
 
     /// The messages in order, each with its length and type, and the number that it has; 0: none.

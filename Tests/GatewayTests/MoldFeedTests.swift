@@ -1,4 +1,4 @@
-// The engine of a MoldUDP64 feed as a dialogue: packets in, frames out.
+// A MoldUDP64 feed as a dialogue with its engine: packets in, frames out.
 import Arbitration
 import Basics
 import Configuration
@@ -8,7 +8,7 @@ import Wire
 
 @testable import Gateway
 
-@Suite struct MoldEngineTests {
+@Suite struct MoldFeedTests {
     private let venue = MoldVenue()
 
     @Test func `a directory message names the instrument of what follows`() {

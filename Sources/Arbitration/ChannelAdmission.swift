@@ -1,0 +1,41 @@
+// Which channels of a feed exist, where its packets name them: one damaged packet opens none.
+public import Basics
+
+/// Lets channels in, up to a bound, each by the second packet that names it.
+public struct ChannelAdmission: Sendable {
+    /// The most channels of a feed.
+    public static let most = 64
+    /// A second packet that comes later is a first one.
+    private static let patience: Duration = .seconds(10)
+    private static let mostCandidates = 16
+
+    private struct Candidate {
+        var channel: UInt16
+        var path: Int
+        var receivedAt: WallTime
+        var at: Instant
+    }
+
+    private var candidates: [Candidate] = []
+    private var admitted = 0
+
+    public init() {}
+
+    /// Whether a channel that is not open is to be opened by this packet.
+    public mutating func admits(
+        _ channel: UInt16, path: Int, receivedAt: WallTime, at now: Instant
+    ) -> Bool {
+        guard admitted < ChannelAdmission.most else { return false }
+        candidates.removeAll { now - $0.at > ChannelAdmission.patience }
+        if let known = candidates.firstIndex(where: { $0.channel == channel }) {
+            let first = candidates[known]
+            guard first.path != path || first.receivedAt != receivedAt else { return false }
+            candidates.remove(at: known)
+            admitted += 1
+            return true
+        }
+        if candidates.count == ChannelAdmission.mostCandidates { candidates.removeFirst() }
+        candidates.append(Candidate(channel: channel, path: path, receivedAt: receivedAt, at: now))
+        return false
+    }
+}

@@ -1,0 +1,43 @@
+// The instruments of ITCH 5.0: a message names its stock by a locate, which a directory message (`R`) binds to a
+// symbol for the session.
+import Basics
+
+public struct ITCH50Keys: InstrumentKeys {
+    private static let unbound: Int32 = -1
+
+    public private(set) var directory = InstrumentDirectory()
+    /// The instrument of each locate.
+    private var locates = Array(repeating: ITCH50Keys.unbound, count: 1 << 16)
+
+    public init() {}
+
+    public static var needsDirectory: Bool { true }
+
+    public mutating func restart() {
+        for slot in locates.indices { locates[slot] = ITCH50Keys.unbound }
+    }
+
+    public mutating func route(
+        _ unit: ArraySlice<UInt8>, into route: inout MessageRoute
+    ) throws(MalformedInput) {
+        let message = try ITCH50Message(unit)
+        route.time = .ofDay(message.timestamp)
+        let locate = Int(message.locate)
+        if let symbol = message.directorySymbol { return bind(locate, to: symbol, &route) }
+        guard locate != 0 else { return }
+        if locates[locate] == ITCH50Keys.unbound {
+            let index = directory.index(of: .unresolved(UInt32(locate)))
+            locates[locate] = index ?? ITCH50Keys.unbound
+        }
+        route.instrument = locates[locate]
+        // Without room for one more name nobody knows whose it is.
+        route.isUnresolved = route.instrument == ITCH50Keys.unbound
+    }
+
+    private mutating func bind(_ locate: Int, to symbol: PackedSymbol, _ route: inout MessageRoute) {
+        guard !symbol.isBlank, let index = directory.index(of: .symbol(symbol)) else { return }
+        locates[locate] = index
+        route.instrument = index
+        route.meaning = .directory
+    }
+}

@@ -1,0 +1,110 @@
+// What the gateway's engine for numbered channels asks of a protocol, as two values: one that reads packets, and
+// one that says which instruments a message concerns. A protocol is its folder and its line in `Catalog.swift`.
+public import Basics
+
+/// Reads the packets of a protocol whose channels are numbered, by message or by packet.
+public protocol PacketFraming {
+    /// Walks over the numbered units of a sound packet.
+    associatedtype Units: IteratorProtocol where Units.Element == ArraySlice<UInt8>
+
+    /// The packets do not say which channel they are of: there is one, 0.
+    static var hasOneChannel: Bool { get }
+
+    /// - Throws: `MalformedInput`; then nothing of the packet may be used.
+    static func read(_ packet: ArraySlice<UInt8>) throws(MalformedInput) -> FramedPacket<Units>
+}
+
+/// A packet that was found sound.
+public struct FramedPacket<Units> {
+    public var header: SequencedHeader
+    /// The units that its numbers count, in order: messages, or the one payload of a packet that is numbered whole.
+    public var units: Units
+    /// When the venue sent it; `nil`: the packet does not say.
+    public var sentAt: WallTime?
+    /// It carries the venue's word that all begins anew.
+    public var resets = false
+    /// Bytes at its end that no message claims: worth counting, harmless.
+    public var trailingBytes = 0
+
+    public init(_ header: SequencedHeader, units: Units) {
+        self.header = header
+        self.units = units
+    }
+}
+
+/// Finds the instruments that a channel's messages concern.
+public protocol InstrumentKeys {
+    init()
+
+    /// Instruments are named by a directory that the venue sends at the start: who has missed it cannot name them.
+    static var needsDirectory: Bool { get }
+
+    /// Says in `route`, which is as `MessageRoute.begin` left it, where a unit goes.
+    /// - Throws: `MalformedInput` for a message that is none; it then concerns no instrument.
+    mutating func route(_ unit: ArraySlice<UInt8>, into route: inout MessageRoute) throws(MalformedInput)
+
+    /// The instruments that it gave numbers to.
+    var directory: InstrumentDirectory { get }
+
+    /// The numbering began anew: what the venue bound or opened before no longer holds.
+    mutating func restart()
+}
+
+/// Where a message goes. The engine uses one again and again.
+public struct MessageRoute {
+    /// When the venue made a message.
+    public enum Time: Hashable, Sendable {
+        /// It does not say.
+        case unknown
+        /// Nanoseconds since the venue's midnight.
+        case ofDay(UInt64)
+        case at(WallTime)
+    }
+
+    /// What a message means for its channel.
+    public enum Meaning: Hashable, Sendable {
+        case nothing
+        /// A directory's entry: instruments can be named.
+        case directory
+        /// The last of its session.
+        case endOfSession
+    }
+
+    /// What goes to one more instrument.
+    public struct Part {
+        public var instrument: Int32
+        public var body: ArraySlice<UInt8>
+
+        public init(instrument: Int32, body: ArraySlice<UInt8>) {
+            self.instrument = instrument
+            self.body = body
+        }
+    }
+
+    /// Concerns no instrument.
+    public static let noInstrument: Int32 = -1
+
+    /// An index in the directory, or `noInstrument`.
+    public var instrument = MessageRoute.noInstrument
+    /// What is published to it.
+    public var body: ArraySlice<UInt8> = []
+    /// Further instruments, each once.
+    public var more: [Part] = []
+    public var time = Time.unknown
+    public var meaning = Meaning.nothing
+    /// It concerns an instrument, and nobody knows which: it goes where messages for no instrument do.
+    public var isUnresolved = false
+
+    public init() {}
+
+    /// Whole, to no instrument.
+    @inline(__always)
+    public mutating func begin(_ unit: ArraySlice<UInt8>) {
+        instrument = MessageRoute.noInstrument
+        body = unit
+        if !more.isEmpty { more.removeAll(keepingCapacity: true) }
+        time = .unknown
+        meaning = .nothing
+        isUnresolved = false
+    }
+}

@@ -1,0 +1,141 @@
+// The engine of a feed whose channels are numbered: packets go to their channels, each a number space of its own.
+// What a packet is and which instruments a message concerns are the protocol's two values; everything else is the
+// same for all.
+import Arbitration
+import Basics
+import Configuration
+import FeedProtocols
+import Linux
+import Wire
+
+final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEngine {
+    private let plan: EnginePlan
+    private let publisher: FramePublisher
+    private let demand = TopicDemand()
+    private var channels: [NumberedChannel<Keys>] = []
+    /// The channel that the last packet was for.
+    private var latest: NumberedChannel<Keys>?
+    private var admission = ChannelAdmission()
+    private var decodeErrors: [[String: UInt64]]
+    private var condition: PathCondition?
+    private var isFailover = false
+
+    init(_ plan: EnginePlan) {
+        self.plan = plan
+        publisher = FramePublisher(plan)
+        decodeErrors = plan.options.paths.map { _ in [:] }
+        if Framing.hasOneChannel { _ = open(0, at: plan.now, wall: WallTime(nanoseconds: 0)) }
+    }
+
+    var index: UInt16 {
+        get { publisher.feed }
+        set { publisher.feed = newValue }
+    }
+
+    var deadline: Instant {
+        channels.lazy.map(\.deadline).min() ?? plan.now + .seconds(3600)
+    }
+
+    var waitingUntil: Instant? { latest?.waitingUntil }
+
+    // MARK: - Packets
+
+    func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant) -> Bool {
+        let packet: FramedPacket<Framing.Units>
+        do throws(MalformedInput) {
+            packet = try Framing.read(bytes)
+        } catch {
+            decodeErrors[path][error.reason.rawValue, default: 0] &+= 1
+            return false
+        }
+        if packet.trailingBytes > 0 { decodeErrors[path]["trailing-bytes", default: 0] &+= 1 }
+        if case .unsequenced = packet.header.kind {
+            // It proves the path; messages without a number cannot be arbitrated.
+            if packet.header.messages != 0 { decodeErrors[path]["unsequenced", default: 0] &+= 1 }
+            return true
+        }
+        guard let channel = channel(of: packet.header, path: path, receivedAt: receivedAt, at: now) else {
+            decodeErrors[path]["unknown-channel", default: 0] &+= 1
+            return false
+        }
+        latest = channel
+        channel.take(packet, path: UInt8(truncatingIfNeeded: path), receivedAt: receivedAt, at: now)
+        return true
+    }
+
+    // MARK: - Channels
+
+    /// The channel of a packet, opened if need be; `nil`: not yet, or never.
+    private func channel(
+        of header: SequencedHeader, path: Int, receivedAt: WallTime, at now: Instant
+    ) -> NumberedChannel<Keys>? {
+        guard let number = UInt16(exactly: header.channel) else { return nil }
+        if let latest, latest.number == number { return latest }
+        if let known = channels.first(where: { $0.number == number }) { return known }
+        guard admission.admits(number, path: path, receivedAt: receivedAt, at: now) else { return nil }
+        return open(number, at: now, wall: receivedAt)
+    }
+
+    private func open(_ number: UInt16, at now: Instant, wall: WallTime) -> NumberedChannel<Keys> {
+        let channel = NumberedChannel<Keys>(number, plan, publisher, demand, at: now)
+        channels.append(channel)
+        if let condition {
+            channel.pathsChanged(condition, wasFailover: false, at: now, wall: wall)
+        }
+        return channel
+    }
+
+    // MARK: - Time and paths
+
+    func tick(at now: Instant, wall: WallTime) {
+        for channel in channels { channel.tick(at: now, wall: wall) }
+    }
+
+    func pathsChanged(_ condition: PathCondition, at now: Instant, wall: WallTime) {
+        for channel in channels {
+            channel.pathsChanged(condition, wasFailover: isFailover, at: now, wall: wall)
+        }
+        self.condition = condition
+        isFailover = condition.failover != nil
+    }
+
+    /// A new client is shown where it stands.
+    func granted(_ request: TopicRequest, at now: Instant, wall: WallTime) {
+        switch request {
+        case .control(_, let wanted):
+            for channel in channels where wanted ?? channel.number == channel.number {
+                channel.control.show(wall: wall)
+            }
+        case .data(_, .one(let name)): show(Array(name.utf8), at: now, wall: wall)
+        case .data(_, .none): show([], at: now, wall: wall)
+        case .data(_, .all):
+            demand.wantAll()
+            for channel in channels { channel.wantAll(at: now) }
+        case .sync: break
+        }
+    }
+
+    private func show(_ key: [UInt8], at now: Instant, wall: WallTime) {
+        demand.want(key)
+        for channel in channels { channel.show(key, at: now, wall: wall) }
+    }
+
+    // MARK: - Figures
+
+    func figures(of path: Int) -> PathFigures {
+        var figures = PathFigures()
+        for channel in channels { channel.add(to: &figures, path: UInt8(truncatingIfNeeded: path)) }
+        figures.decodeErrors = decodeErrors[path]
+        return figures
+    }
+
+    var channel: ChannelFigures {
+        guard var figures = channels.first?.figures else {
+            return ChannelFigures(
+                state: .recovering, reason: "\(ChannelReason.joining)", published: 0, gaps: 0, topics: 0,
+                unresolved: 0, epochs: 0, refused: [:])
+        }
+        for channel in channels.dropFirst() { figures.add(channel.figures, named: "\(channel.number)") }
+        return figures
+    }
+}

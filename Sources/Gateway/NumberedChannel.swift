@@ -1,0 +1,294 @@
+// One channel of a numbered feed: arbitrates what the paths bring, finds each message's instruments, and publishes
+// data and control frames. It does no I/O.
+import Arbitration
+import Basics
+import Configuration
+import FeedProtocols
+import Linux
+import Wire
+
+final class NumberedChannel<Keys: InstrumentKeys> {
+    let number: UInt16
+    let control: ControlChannel
+    private let publisher: FramePublisher
+    private let log: EventLog
+    private var arbiter: Arbiter
+    private var topics: FeedTopics
+    private var keys = Keys()
+    private var route = MessageRoute()
+    /// The topic of each instrument in the directory, -1 where it has none yet.
+    private var slots: [Int32] = []
+    /// A directory's entry was seen in this epoch.
+    private var hasDirectory = false
+    private var clock = SourceClock()
+    private var messageErrors: [String: UInt64] = [:]
+    private var unresolved: UInt64 = 0
+    private var isFailover = false
+
+    init(
+        _ number: UInt16, _ plan: EnginePlan, _ publisher: FramePublisher, _ demand: TopicDemand,
+        at now: Instant
+    ) {
+        self.number = number
+        self.publisher = publisher
+        log = plan.log
+        let options = plan.options
+        control = ControlChannel(
+            plan, channel: number, numberedPerTopic: false, publisher: publisher, at: now)
+        var limits = ArbiterOptions(paths: options.paths.count)
+        limits.reorderTime = options.reorderTime
+        limits.reorderCount = options.reorderCount
+        limits.historyCount = 4096
+        arbiter = Arbiter(options: limits)
+        topics = FeedTopics(feed: options.name, demand: demand, at: now)
+        remark()
+    }
+
+    var deadline: Instant {
+        let own = min(control.deadline, topics.deadline ?? control.deadline)
+        return arbiter.deadline.map { min($0, own) } ?? own
+    }
+
+    var waitingUntil: Instant? { arbiter.deadline }
+
+    // MARK: - Packets
+
+    func take<Units: IteratorProtocol<ArraySlice<UInt8>>>(
+        _ packet: FramedPacket<Units>, path: UInt8, receivedAt: WallTime, at now: Instant
+    ) {
+        let header = packet.header
+        var arrival = Arrival(
+            path: path, session: header.session ?? 0, sequence: header.firstSequence,
+            sourceTime: packet.sentAt, receivedAt: receivedAt)
+        // The arbiter begins with this word, too: what can be known from then on is told before anything else.
+        if !arbiter.hasBegun, arrival.sequence != 0, arrival.sequence != .max {
+            begin(epoch: arrival.session, first: arrival.sequence, at: now, wall: receivedAt)
+        }
+        control.step(wall: receivedAt) { $0.heard(arrival.path, at: now) }
+        switch header.kind {
+        case .data:
+            var units = packet.units
+            while let unit = units.next() {
+                offer(unit, arrival, at: now)
+                arrival.sequence &+= 1
+            }
+        case .heartbeat:
+            arbiter.heard(arrival, at: now)
+            release(at: now, wall: receivedAt)
+        case .endOfSession: end(arrival, at: now)
+        case .unsequenced: break
+        }
+        control.step(wall: receivedAt) { $0.hole(isOpen: arbiter.hasHole, at: now) }
+    }
+
+    @inline(__always)
+    private func offer(_ unit: ArraySlice<UInt8>, _ arrival: Arrival, at now: Instant) {
+        if case .deliver = arbiter.offer(arrival, payload: unit, at: now) {
+            publish(unit, arrival, epoch: arbiter.epoch, at: now)
+        }
+        if arbiter.mayRelease { release(at: now, wall: arrival.receivedAt) }
+    }
+
+    private func end(_ arrival: Arrival, at now: Instant) {
+        arbiter.heard(arrival, at: now)
+        release(at: now, wall: arrival.receivedAt)
+        guard arrival.session == arbiter.session else { return }
+        control.step(wall: arrival.receivedAt) { $0.sessionEnded(next: arrival.sequence, at: now) }
+    }
+
+    // MARK: - Releasing
+
+    private func release(at now: Instant, wall: WallTime) {
+        while let released = arbiter.nextReleased() {
+            switch released {
+            case .message(let held): publish(held.payload[...], held.arrival, epoch: held.epoch, at: now)
+            case .gap(let gap):
+                topics.gapTold(through: gap.range.last)
+                control.step(wall: wall, isFailover: isFailover) { $0.told(gap, at: now) }
+            case .epoch(let change): enter(change, at: now, wall: wall)
+            case .divergence(let found): tell(found)
+            }
+        }
+    }
+
+    private func enter(_ change: EpochChange, at now: Instant, wall: WallTime) {
+        topics.epochChanged()
+        keys.restart()
+        hasDirectory = false
+        clock.restart()
+        control.flags = change.cause == .inferred ? [.epochInferred] : []
+        remark()
+        log(.epochBegan, "\(place)another session: sequences begin anew (\(change.cause.rawValue))")
+        control.step(wall: wall) { $0.epochChanged(at: now) }
+        begin(epoch: arbiter.epoch, first: arbiter.first, at: now, wall: wall)
+        control.sendState(wall: wall)
+    }
+
+    /// The numbers of an epoch begin here. Whoever joins a session in its middle has missed its directory, and
+    /// cannot name instruments before the venue repeats it.
+    private func begin(epoch: UInt64, first: UInt64, at now: Instant, wall: WallTime) {
+        control.begin(epoch: epoch, first: first, wall: wall)
+        guard Keys.needsDirectory else { return }
+        control.step(wall: wall) { $0.directory(isKnown: first == 1, at: now) }
+    }
+
+    private func tell(_ divergence: Divergence) {
+        log(
+            .copiesDiffer,
+            "\(place)message \(divergence.sequence) differs between path \(divergence.path) and path \(divergence.deliveredBy), whose copy was delivered"
+        )
+    }
+
+    /// Which channel an entry is about, where it is not the only one.
+    private var place: String { number == 0 ? "" : "channel \(number): " }
+
+    // MARK: - Publishing
+
+    private func publish(_ unit: ArraySlice<UInt8>, _ arrival: Arrival, epoch: UInt64, at now: Instant) {
+        route.begin(unit)
+        do throws(MalformedInput) {
+            try keys.route(unit, into: &route)
+        } catch {
+            messageErrors[error.reason.rawValue, default: 0] &+= 1
+            route.begin(unit)
+        }
+        let sourceTime = sourceTime(arrival)
+        if route.meaning == .directory { named(at: now, wall: arrival.receivedAt) }
+        control.published(arrival.sequence, at: now, wall: arrival.receivedAt)
+        publish(route.body, to: route.instrument, arrival, epoch, sourceTime, at: now)
+        for index in route.more.indices {
+            let part = route.more[index]
+            publish(part.body, to: part.instrument, arrival, epoch, sourceTime, at: now)
+        }
+        if route.meaning == .endOfSession {
+            let next = arrival.sequence &+ 1
+            control.step(wall: arrival.receivedAt) { $0.sessionEnded(next: next, at: now) }
+        }
+    }
+
+    private func sourceTime(_ arrival: Arrival) -> WallTime? {
+        switch route.time {
+        case .unknown: arrival.sourceTime
+        case .ofDay(let nanoseconds): clock.time(ofDay: nanoseconds, receivedAt: arrival.receivedAt)
+        case .at(let time): time
+        }
+    }
+
+    @inline(__always)
+    private func publish(
+        _ body: ArraySlice<UInt8>, to instrument: Int32, _ arrival: Arrival, _ epoch: UInt64,
+        _ sourceTime: WallTime?, at now: Instant
+    ) {
+        guard let slot = slot(of: instrument, at: now) else { return }
+        var flags = topics.flags(slot)
+        if route.isUnresolved { flags.insert(.unresolved) }
+        if flags.contains(.unresolved) { unresolved &+= 1 }
+        let previous = topics.published(slot, sequence: arrival.sequence, at: now)
+        guard topics.isWanted(slot) else { return }
+        let header = FrameHeader(
+            kind: .data,
+            flags: flags.union(control.dataFlags(sourceTime: sourceTime, wall: arrival.receivedAt)),
+            feed: 0, channel: number, epoch: epoch, sequence: arrival.sequence,
+            previous: previous, path: arrival.path,
+            state: control.state, sourceTime: sourceTime, receiveTime: arrival.receivedAt)
+        publisher.publish(header, topic: topics.wireTopic(slot), body: body)
+    }
+
+    /// An instrument's topic; `nil`: there is no room for another one.
+    @inline(__always)
+    private func slot(of instrument: Int32, at now: Instant) -> Int? {
+        if instrument >= 0, Int(instrument) < slots.count, slots[Int(instrument)] >= 0 {
+            return Int(slots[Int(instrument)])
+        }
+        return newSlot(of: instrument, at: now)
+    }
+
+    private func newSlot(of instrument: Int32, at now: Instant) -> Int? {
+        guard instrument >= 0 else { return topics.intern([], at: now) { nil } }
+        let name = keys.directory.name(of: instrument)
+        let text = name.text
+        let flags: FrameFlags = name.isResolved ? [] : .unresolved
+        guard let slot = topics.intern(Array(text.utf8)[...], flags: flags, at: now, instrument: { text })
+        else { return nil }
+        while slots.count <= Int(instrument) { slots.append(-1) }
+        slots[Int(instrument)] = Int32(slot)
+        return slot
+    }
+
+    /// The directory names instruments.
+    private func named(at now: Instant, wall: WallTime) {
+        guard !hasDirectory else { return }
+        hasDirectory = true
+        remark()
+        control.step(wall: wall) { $0.directory(isKnown: true, at: now) }
+    }
+
+    private func remark() {
+        control.remark = Keys.needsDirectory && !hasDirectory ? "no directory yet" : ""
+    }
+
+    // MARK: - Time and paths
+
+    func tick(at now: Instant, wall: WallTime) {
+        if let deadline = arbiter.deadline, deadline <= now {
+            arbiter.tick(at: now)
+            release(at: now, wall: wall)
+        }
+        control.step(wall: wall) { $0.hole(isOpen: arbiter.hasHole, at: now) + $0.tick(at: now) }
+        if let deadline = topics.deadline, deadline <= now {
+            for frame in topics.idle(at: now) { publishIdle(frame.topic, frame.sequence, wall: wall) }
+        }
+    }
+
+    private func publishIdle(_ slot: Int, _ sequence: UInt64, wall: WallTime) {
+        let header = FrameHeader(
+            kind: .idle, flags: control.dataFlags(sourceTime: nil, wall: wall).union(topics.flags(slot)),
+            feed: 0, channel: number,
+            epoch: arbiter.epoch, sequence: sequence, previous: sequence, state: control.state,
+            receiveTime: wall)
+        publisher.publish(header, topic: topics.wireTopic(slot))
+    }
+
+    func pathsChanged(_ condition: PathCondition, wasFailover: Bool, at now: Instant, wall: WallTime) {
+        for (path, isActive) in condition.active.enumerated() {
+            arbiter.set(UInt8(truncatingIfNeeded: path), isActive: isActive)
+        }
+        release(at: now, wall: wall)
+        control.follow(condition, wasFailover: wasFailover, at: now, wall: wall)
+        isFailover = condition.failover != nil
+    }
+
+    func wantAll(at now: Instant) { topics.wantAll(at: now) }
+
+    /// A client was granted a topic: it is shown where it stands.
+    func show(_ key: [UInt8], at now: Instant, wall: WallTime) {
+        topics.want(key, at: now)
+        guard let slot = topics.find(key[...]), topics.last(of: slot) > 0 else { return }
+        publishIdle(slot, topics.last(of: slot), wall: wall)
+    }
+
+    // MARK: - Figures
+
+    func add(to figures: inout PathFigures, path: UInt8) {
+        let counters = arbiter.counters(of: path)
+        figures.messages &+= counters.received
+        figures.first &+= counters.first
+        figures.duplicates &+= counters.duplicates
+        figures.missed &+= counters.missed
+        figures.divergent &+= counters.divergent
+    }
+
+    var figures: ChannelFigures {
+        let counters = arbiter.counters
+        let refused = [
+            "implausible": counters.implausible, "old_epoch": counters.oldEpoch,
+            "overflow": counters.overflow,
+            "late": counters.late, "topics": topics.refused &+ keys.directory.refused,
+        ].merging(messageErrors.map { ("message_\($0.key)", $0.value) }) { $0 &+ $1 }
+        return ChannelFigures(
+            state: control.state, reason: control.reason, published: control.machine.messages,
+            gaps: control.machine.missing, topics: topics.count, unresolved: unresolved,
+            epochs: counters.epochs,
+            refused: refused.filter { $0.value > 0 })
+    }
+}
