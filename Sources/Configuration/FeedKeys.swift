@@ -26,6 +26,7 @@ extension Section where Options == FeedOptions {
                 .value("hold_down", \.holdDown, Rules.duration(.milliseconds(100), .seconds(3600))),
                 .value("linger", \.linger, Rules.duration(.zero, .seconds(3600))),
                 .value("subscribe_rate", \.subscribeRate, Rules.integer(1...10_000_000)),
+                .value("channels", \.channels, Rules.list(0...64, of: Rules.channel)),
                 .tables("path", \.paths, upTo: 8, .feedPath, empty: FeedPathOptions(name: "")) { path, _ in
                     path
                 },
@@ -35,12 +36,8 @@ extension Section where Options == FeedOptions {
 
     private static func readProtocol(_ setting: Setting, at place: Place, into feed: inout FeedOptions) {
         guard let feedProtocol = Rules.word(FeedOptions.FeedProtocol.self)(setting, place) else { return }
-        let keys: FeedOptions.Keys =
-            switch feedProtocol {
-            case .moldUDP64: .itch50
-            case .zeromq: .topic
-            }
-        feed = FeedOptions(name: feed.name, feedProtocol: feedProtocol, keys: keys, policy: feed.policy)
+        feed = FeedOptions(
+            name: feed.name, feedProtocol: feedProtocol, keys: feedProtocol.keys, policy: feed.policy)
     }
 
     private static func checkFeed(_ feed: FeedOptions, at place: Place) {
@@ -49,33 +46,43 @@ extension Section where Options == FeedOptions {
         }
         refuseDuplicates(feed.paths.map(\.name), of: "paths", at: place.key("path"))
         guard place.accepted("protocol") else { return }
+        checkKeys(feed, at: place)
         switch feed.feedProtocol {
-        case .moldUDP64: checkMold(feed, at: place)
+        case .moldUDP64, .pitch, .iexTP, .mdp3: checkMulticast(feed, at: place)
         case .zeromq: checkZeroMQ(feed, at: place)
         }
     }
 
-    private static func checkMold(_ feed: FeedOptions, at place: Place) {
-        if feed.keys != .itch50 {
+    private static func checkKeys(_ feed: FeedOptions, at place: Place) {
+        let (name, keys) = (feed.feedProtocol.rawValue, feed.feedProtocol.keys)
+        if feed.keys != keys {
             place.key("keys").refuse(
-                .text(feed.keys.rawValue), "moldudp64 carries ITCH: must be \"itch-5.0\"")
+                .text(feed.keys.rawValue),
+                "the messages of \(name) have other keys: must be \"\(keys.rawValue)\"")
         }
+        if !feed.channels.isEmpty, !feed.feedProtocol.namesChannels {
+            place.key("channels").refuse("is for pitch and iex-tp; a feed of \(name) is one channel")
+        }
+    }
+
+    private static func checkMulticast(_ feed: FeedOptions, at place: Place) {
+        let name = feed.feedProtocol.rawValue
         if feed.policy == .hotWarm {
             place.key("policy").refuse(
-                .text(feed.policy.rawValue), "moldudp64 lines are always joined: must be \"hot-hot\"")
+                .text(feed.policy.rawValue), "\(name) lines are always joined: must be \"hot-hot\"")
         }
         for (index, path) in feed.paths.enumerated() {
             let here = place.key("path").item(index)
-            if path.endpoint != nil { here.key("endpoint").refuse("is for zeromq; moldudp64 needs group") }
+            if path.endpoint != nil { here.key("endpoint").refuse("is for zeromq; \(name) needs group") }
             if path.serverKey != nil {
-                here.key("server_key").refuse("is for zeromq; moldudp64 has no encryption")
+                here.key("server_key").refuse("is for zeromq; \(name) has no encryption")
             }
             if path.plaintext {
-                here.key("plaintext").refuse("is for zeromq; moldudp64 is always in the clear")
+                here.key("plaintext").refuse("is for zeromq; \(name) is always in the clear")
             }
             guard let group = path.group else {
                 if here.accepted("group") {
-                    here.key("group").refuse("is missing; moldudp64 needs it, \"239.1.1.1:30001\"")
+                    here.key("group").refuse("is missing; \(name) needs it, \"239.1.1.1:30001\"")
                 }
                 continue
             }
@@ -90,14 +97,10 @@ extension Section where Options == FeedOptions {
     }
 
     private static func checkZeroMQ(_ feed: FeedOptions, at place: Place) {
-        if feed.keys != .topic {
-            place.key("keys").refuse(
-                .text(feed.keys.rawValue), "zeromq names instruments by topic: must be \"topic\"")
-        }
         for (index, path) in feed.paths.enumerated() {
             let here = place.key("path").item(index)
-            if path.group != nil { here.key("group").refuse("is for moldudp64; zeromq needs endpoint") }
-            if path.source != nil { here.key("source").refuse("is for moldudp64; zeromq needs endpoint") }
+            if path.group != nil { here.key("group").refuse("is for multicast; zeromq needs endpoint") }
+            if path.source != nil { here.key("source").refuse("is for multicast; zeromq needs endpoint") }
             guard let endpoint = path.endpoint else {
                 if here.accepted("endpoint") {
                     here.key("endpoint").refuse("is missing; zeromq needs it, \"tcp://10.0.0.1:7001\"")

@@ -192,14 +192,71 @@ public struct FeedOptions: Hashable, Sendable {
     public enum FeedProtocol: String, Hashable, Sendable, CaseIterable {
         /// MoldUDP64 over UDP multicast or unicast; sequences per channel.
         case moldUDP64 = "moldudp64"
+        /// Cboe's sequenced units over UDP; sequences per unit.
+        case pitch
+        /// IEX Transport Protocol over UDP; sequences per channel.
+        case iexTP = "iex-tp"
+        /// CME MDP 3.0 over UDP; packets are numbered, not messages.
+        case mdp3
         /// Holdfast's sequenced ZeroMQ feed (XPUB upstream); sequences per topic.
         case zeromq
+
+        /// It comes by multicast groups that are always joined.
+        public var isMulticast: Bool {
+            switch self {
+            case .moldUDP64, .pitch, .iexTP, .mdp3: true
+            case .zeromq: false
+            }
+        }
+
+        /// How its messages name their instruments.
+        public var keys: Keys {
+            switch self {
+            case .moldUDP64: .itch50
+            case .pitch: .pitch
+            case .iexTP: .iex
+            case .mdp3: .securityID
+            case .zeromq: .topic
+            }
+        }
+
+        /// Its packets name the channel that they are of.
+        public var namesChannels: Bool {
+            switch self {
+            case .pitch, .iexTP: true
+            case .moldUDP64, .mdp3, .zeromq: false
+            }
+        }
+
+        /// Three of its heartbeats.
+        var silence: Duration {
+            switch self {
+            case .moldUDP64, .pitch, .iexTP: .seconds(3)
+            case .mdp3: .seconds(90)
+            case .zeromq: .milliseconds(300)
+            }
+        }
+
+        /// Above the time from one heartbeat to the next.
+        var freshness: Duration {
+            switch self {
+            case .moldUDP64, .pitch, .iexTP: .seconds(2)
+            case .mdp3: .seconds(35)
+            case .zeromq: .seconds(1)
+            }
+        }
     }
 
     /// How a message names its instrument.
     public enum Keys: String, Hashable, Sendable, CaseIterable {
         /// The stock locate of ITCH 5.0, bound to a symbol by stock directory (`R`) messages.
         case itch50 = "itch-5.0"
+        /// The symbol of PITCH messages, or that of the order that they name.
+        case pitch
+        /// The symbol of TOPS, DEEP and DEEP+ messages.
+        case iex
+        /// The security ids of MDP 3.0 messages.
+        case securityID = "security-id"
         /// The upstream topic itself.
         case topic
     }
@@ -216,12 +273,13 @@ public struct FeedOptions: Hashable, Sendable {
     public var keys: Keys
     public var policy: Policy
     /// A path that says nothing, not even a heartbeat, for this long has failed. Default: the protocol's own
-    /// (MoldUDP64 3 s, zeromq 300 ms).
+    /// (mdp3 90 s, zeromq 300 ms, the others 3 s).
     public var silence: Duration
     /// A path that says nothing for this long while its twin does has failed, if that is sooner.
     public var silenceBehindTwin: Duration = .milliseconds(300)
     /// Nothing older than this is published as live: neither data by its source time, nor a state after the
-    /// last word from upstream. Default: 2 s for MoldUDP64, whose heartbeats come once a second, else 1 s.
+    /// last word from upstream. Default: 35 s for mdp3, whose heartbeats come each 30 s, 1 s for zeromq, 2 s for the
+    /// others, whose come once a second.
     public var freshness: Duration
     /// A gap is told after this long, or when this many messages wait behind it.
     public var reorderTime: Duration = .milliseconds(20)
@@ -232,6 +290,8 @@ public struct FeedOptions: Hashable, Sendable {
     public var linger: Duration = .seconds(5)
     /// Topics resubscribed per second on failover, at most; the venue's limit.
     public var subscribeRate = 100_000
+    /// The channels that are expected, PITCH units or IEX channels; empty: those that come.
+    public var channels: [UInt16] = []
     /// In order of preference.
     public var paths: [FeedPathOptions] = []
 
@@ -240,8 +300,8 @@ public struct FeedOptions: Hashable, Sendable {
         self.feedProtocol = feedProtocol
         self.keys = keys
         self.policy = policy
-        silence = feedProtocol == .moldUDP64 ? .seconds(3) : .milliseconds(300)
-        freshness = feedProtocol == .moldUDP64 ? .seconds(2) : .seconds(1)
+        silence = feedProtocol.silence
+        freshness = feedProtocol.freshness
     }
 }
 
@@ -251,9 +311,9 @@ public struct FeedPathOptions: Hashable, Sendable {
     public var name: String
     /// Where it comes in; `nil`: as routed.
     public var interface: String?
-    /// MoldUDP64: the IPv4 group (or own address) and UDP port, `239.1.1.1:30001`.
+    /// Multicast protocols: the IPv4 group (or own address) and UDP port, `239.1.1.1:30001`.
     public var group: String?
-    /// MoldUDP64: accept only this sender (source-specific multicast).
+    /// Multicast protocols: accept only this sender (source-specific multicast).
     public var source: String?
     /// zeromq: the upstream endpoint, `tcp://10.0.0.1:7001`.
     public var endpoint: String?

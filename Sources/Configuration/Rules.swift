@@ -21,6 +21,11 @@ enum Rules {
         }
     }
 
+    /// A channel's number.
+    static let channel: Rule<UInt16> = { setting, place in
+        integer(0...Int(UInt16.max))(setting, place).map { UInt16($0) }
+    }
+
     /// A ratio from 0 to 1, as a number.
     static let ratio: Rule<Double> = { setting, place in
         let value: Double? =

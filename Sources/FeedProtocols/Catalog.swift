@@ -7,6 +7,8 @@ public struct FeedProtocolDescription: Hashable, Sendable {
     public enum Numbering: Hashable, Sendable {
         /// Messages of one channel; two paths may cut packets differently.
         case messagesOfChannel
+        /// Packets of one channel; both paths bring the same ones.
+        case packetsOfChannel
         /// Messages of each topic.
         case messagesOfTopic
     }
@@ -15,14 +17,26 @@ public struct FeedProtocolDescription: Hashable, Sendable {
     public enum Reset: Hashable, Sendable {
         /// Another session in the packets.
         case session
+        /// A message that says so, or numbers that begin again; each day, or each week.
+        case daily
+        case weekly
     }
 
     /// As configurations spell it.
     public var name: String
     public var numbering: Numbering
     public var reset: Reset
-    /// A path that says nothing for this long has failed, unless configured otherwise.
+    /// A path that says nothing for this long has failed, unless configured otherwise: three heartbeats.
     public var silence: Duration
+    /// The number after which 1 comes again; `nil`: there is none.
+    public var lastSequence: UInt64?
+
+    public var isWeekly: Bool {
+        switch reset {
+        case .weekly: true
+        case .session, .daily: false
+        }
+    }
 }
 
 /// The feed protocols, by the names that configurations use.
@@ -30,8 +44,25 @@ public let feedProtocols: [FeedProtocolDescription] = [
     FeedProtocolDescription(
         name: "moldudp64", numbering: .messagesOfChannel, reset: .session, silence: .seconds(3)),
     FeedProtocolDescription(
+        name: "pitch", numbering: .messagesOfChannel, reset: .daily, silence: .seconds(3),
+        lastSequence: UInt64(UInt32.max)),
+    FeedProtocolDescription(
+        name: "iex-tp", numbering: .messagesOfChannel, reset: .session, silence: .seconds(3)),
+    FeedProtocolDescription(
+        name: "mdp3", numbering: .packetsOfChannel, reset: .weekly, silence: .seconds(90)),
+    FeedProtocolDescription(
         name: "zeromq", numbering: .messagesOfTopic, reset: .session, silence: .milliseconds(300)),
 ]
+
+extension FeedProtocolDescription {
+    /// - Precondition: the catalog has the name.
+    public init(named name: String) {
+        guard let found = feedProtocols.first(where: { $0.name == name }) else {
+            preconditionFailure("the catalog has every protocol that a configuration may name")
+        }
+        self = found
+    }
+}
 
 /// Protocols of numbered UDP packets, of which a line's headers can be watched.
 public enum PacketProtocol: String, Hashable, Sendable, CaseIterable {

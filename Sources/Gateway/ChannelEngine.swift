@@ -24,7 +24,9 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
         self.plan = plan
         publisher = FramePublisher(plan)
         decodeErrors = plan.options.paths.map { _ in [:] }
-        if Framing.hasOneChannel { _ = open(0, at: plan.now, wall: WallTime(nanoseconds: 0)) }
+        for channel in Framing.hasOneChannel ? [0] : plan.options.channels {
+            _ = open(channel, at: plan.now, wall: WallTime(nanoseconds: 0))
+        }
     }
 
     var index: UInt16 {
@@ -72,7 +74,9 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
         guard let number = UInt16(exactly: header.channel) else { return nil }
         if let latest, latest.number == number { return latest }
         if let known = channels.first(where: { $0.number == number }) { return known }
-        guard admission.admits(number, path: path, receivedAt: receivedAt, at: now) else { return nil }
+        guard plan.options.channels.isEmpty,
+            admission.admits(number, path: path, receivedAt: receivedAt, at: now)
+        else { return nil }
         return open(number, at: now, wall: receivedAt)
     }
 

@@ -83,7 +83,7 @@ final class Feed {
         let wanted = options.paths[path]
         let log = Feed.log(options.subject(ofPath: path), surroundings, path: wanted.name)
         switch options.feedProtocol {
-        case .moldUDP64:
+        case .moldUDP64, .pitch, .iexTP, .mdp3:
             let address = MulticastSource.Address(
                 endpoint: wanted.group.flatMap { IPv4Endpoint($0) } ?? IPv4Endpoint(.any, 0),
                 interface: wanted.interface, source: wanted.source.flatMap { IPv4Address($0) })

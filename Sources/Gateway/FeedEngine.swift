@@ -22,9 +22,17 @@ struct EnginePlan {
     let log: EventLog
     let now: Instant
 
+    /// What the catalog says of the feed's protocol.
+    var description: FeedProtocolDescription {
+        FeedProtocolDescription(named: options.feedProtocol.rawValue)
+    }
+
     func engine() -> any FeedEngine {
         switch options.feedProtocol {
         case .moldUDP64: ChannelEngine<MoldFraming, ITCH50Keys>(self)
+        case .pitch: ChannelEngine<PITCHFraming, PITCHKeys>(self)
+        case .iexTP: ChannelEngine<IEXTPFraming, IEXKeys>(self)
+        case .mdp3: ChannelEngine<MDP3Framing, MDP3Keys>(self)
         case .zeromq: TopicEngine(self)
         }
     }

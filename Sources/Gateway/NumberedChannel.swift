@@ -13,6 +13,8 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     private let publisher: FramePublisher
     private let log: EventLog
     private var arbiter: Arbiter
+    /// Sessions and numbers, where the protocol names none.
+    private var labels: SessionLabels
     private var topics: FeedTopics
     private var keys = Keys()
     private var route = MessageRoute()
@@ -40,6 +42,10 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         limits.reorderCount = options.reorderCount
         limits.historyCount = 4096
         arbiter = Arbiter(options: limits)
+        var numbering = SessionLabels.Options(paths: options.paths.count)
+        numbering.period = plan.description.isWeekly ? .week : .day
+        numbering.last = plan.description.lastSequence
+        labels = SessionLabels(options: numbering)
         topics = FeedTopics(feed: options.name, demand: demand, at: now)
         remark()
     }
@@ -60,6 +66,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         var arrival = Arrival(
             path: path, session: header.session ?? 0, sequence: header.firstSequence,
             sourceTime: packet.sentAt, receivedAt: receivedAt)
+        if header.session == nil { label(&arrival, header, resets: packet.resets, at: now) }
         // The arbiter begins with this word, too: what can be known from then on is told before anything else.
         if !arbiter.hasBegun, arrival.sequence != 0, arrival.sequence != .max {
             begin(epoch: arrival.session, first: arrival.sequence, at: now, wall: receivedAt)
@@ -79,6 +86,17 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         case .unsequenced: break
         }
         control.step(wall: receivedAt) { $0.hole(isOpen: arbiter.hasHole, at: now) }
+    }
+
+    private func label(
+        _ arrival: inout Arrival, _ header: SequencedHeader, resets: Bool, at now: Instant
+    ) {
+        var count: UInt64 = 0
+        if case .data(let units) = header.kind { count = UInt64(units) }
+        let label = labels.label(
+            first: arrival.sequence, count: count, resets: resets, path: Int(arrival.path),
+            receivedAt: arrival.receivedAt, at: now)
+        (arrival.session, arrival.sequence) = (label.session, label.first)
     }
 
     @inline(__always)
@@ -116,7 +134,8 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         keys.restart()
         hasDirectory = false
         clock.restart()
-        control.flags = change.cause == .inferred ? [.epochInferred] : []
+        let isInferred = change.cause == .inferred || labels.isInferred
+        control.flags = isInferred ? [.epochInferred] : []
         remark()
         log(.epochBegan, "\(place)another session: sequences begin anew (\(change.cause.rawValue))")
         control.step(wall: wall) { $0.epochChanged(at: now) }

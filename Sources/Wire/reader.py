@@ -72,10 +72,11 @@ class Position:
     """
 
     EPOCHS = 8  # of a channel or a topic that are remembered
+    OVERLAP = 65536  # two runs of a gateway hear the same numbers again over no more than this
 
     def __init__(self):
         self.spaces = {}  # what has sequences of its own, a channel or a topic -> Space
-        self.last = {}    # topic of a channel -> (epoch, sequence)
+        self.last = {}    # topic, channel -> (epoch, sequence)
 
     def take(self, topic, header, told=None):
         kind, epoch, per_topic = header["kind"], header["epoch"], "numbered_per_topic" in header["flags"]
@@ -92,12 +93,13 @@ class Position:
         if kind not in ("data", "idle"):
             return False, missing
         floor, first = space.runs[header["run"], epoch]
-        known, last = self.last.get(topic, (None, 0))
-        last = max(last, floor) if known == epoch else max(floor, space.joined.get(epoch, 0))
+        at, epoch = (topic, header["channel"]), (epoch, space.rounds.get(epoch, 0))
+        known, last = self.last.get(at, (None, 0))
+        last = max(last, floor) if known == epoch else max(floor, space.joined.get(header["epoch"], 0))
         if header["previous"] > last:
             missing.append((name, max(last + 1, first), header["previous"], "own"))
         is_new = header["sequence"] > (last if known == epoch else floor)
-        self.last[topic] = epoch, max(header["sequence"], last if known == epoch else 0)
+        self.last[at] = epoch, max(header["sequence"], last if known == epoch else 0)
         return kind == "data" and is_new, missing
 
     def joined(self, feed):
@@ -115,6 +117,7 @@ class Space:
         self.runs = {}    # (run, epoch) -> [the top when it was first heard, where its knowledge begins]
         self.run = None   # the last one that was heard
         self.joined = {}  # epoch -> what came before was before our time
+        self.rounds = {}  # epoch -> how often its numbers began anew while no gateway was there
 
     def enter(self, header):
         """Notes a run that was not heard before; returns what is missing of a session that ended meanwhile."""
@@ -142,7 +145,12 @@ class Space:
         missing = self.enter(header)
         state = self.runs[header["run"], header["epoch"]]
         floor, first, last, why = state[0], 1, 0, "told"
-        if header["kind"] == "heartbeat" and told["first"] and not state[1]:
+        is_news = header["kind"] == "heartbeat" and told["first"] and not state[1]
+        if is_news and told["first"] + Position.OVERLAP < floor:
+            missing.append((floor + 1, None, "restart"))
+            self.rounds[header["epoch"]] = self.rounds.get(header["epoch"], 0) + 1
+            self.tops[header["epoch"]] = state[0] = floor = 0
+        if is_news:
             state[1], last, why = told["first"], told["first"] - 1, "restart"
         elif header["kind"] == "gap":
             first, last = told["first"], told["last"]

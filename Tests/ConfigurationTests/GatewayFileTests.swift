@@ -35,7 +35,8 @@ import Testing
             "protocol = \"moldudp\"\npolicy = \"hot-hot\"", "name = \"A\"\ngroup = \"239.1.1.1:30001\"")
         #expect(
             gatewayProblems(text) == [
-                "gateway.toml:3: feed[0].protocol: \"moldudp\": must be one of \"moldudp64\", \"zeromq\"; "
+                "gateway.toml:3: feed[0].protocol: \"moldudp\": must be one of \"moldudp64\", \"pitch\", "
+                    + "\"iex-tp\", \"mdp3\", \"zeromq\"; "
                     + "did you mean \"moldudp64\"?"
             ])
     }
@@ -51,10 +52,25 @@ import Testing
             (feed(mold, a + bare + "\n" + group), "endpoint: is for zeromq; moldudp64 needs group"),
             (feed(mold, a), "group: is missing; moldudp64 needs it"),
             (feed(zeromq, a), "endpoint: is missing; zeromq needs it"),
-            (feed(zeromq, a + endpoint + "\n" + group), "group: is for moldudp64"),
-            (feed(mold + "\nkeys = \"topic\"", a + group), "moldudp64 carries ITCH"),
+            (feed(zeromq, a + endpoint + "\n" + group), "group: is for multicast"),
+            (feed(mold + "\nkeys = \"topic\"", a + group), "other keys: must be \"itch-5.0\""),
             (feed(zeromq + "\nkeys = \"itch-5.0\"", a + endpoint), "must be \"topic\""),
             (feed("protocol = \"moldudp64\"\npolicy = \"hot-warm\"", a + group), "must be \"hot-hot\""),
+            (feed("protocol = \"mdp3\"\npolicy = \"hot-warm\"", a + group), "mdp3 lines are always joined"),
+            (
+                feed("protocol = \"pitch\"\npolicy = \"hot-hot\"", a + bare + "\n" + group),
+                "pitch needs group"
+            ),
+            (feed("protocol = \"iex-tp\"\npolicy = \"hot-hot\"", a), "iex-tp needs it"),
+            (
+                feed("protocol = \"iex-tp\"\npolicy = \"hot-hot\"\nkeys = \"pitch\"", a + group),
+                "must be \"iex\""
+            ),
+            (feed(mold + "\nchannels = [1]", a + group), "channels: is for pitch and iex-tp"),
+            (
+                feed("protocol = \"pitch\"\npolicy = \"hot-hot\"\nchannels = [65536]", a + group),
+                "from 0 to 65535"
+            ),
             (feed(mold, a + "group = \"239.1.1.1\""), "and a port, such as"),
             (feed(mold, a + "group = \"10.0.0.1:1\"\nsource = \"10.0.0.2\""), "needs a multicast group"),
             (feed(mold, a + group, "name = \"B\"\n" + group), "is the very line of path A"),

@@ -144,7 +144,10 @@ import Wire
         ]
         quotes.paths[0].serverKey = exampleKey
         quotes.paths[1].plaintext = true
-        expected.feeds = [itch, quotes]
+        var bzx = FeedOptions(name: "bzx", feedProtocol: .pitch, keys: .pitch, policy: .hotHot)
+        bzx.channels = [1, 2]
+        bzx.paths = [path("A", group: "239.2.1.1:30001"), path("B", group: "239.2.2.1:30001")]
+        expected.feeds = [itch, bzx, quotes]
         #expect(options == expected)
     }
 

@@ -13,6 +13,20 @@ enum Recordings {
         [UInt8](try Data(contentsOf: folder.appendingPathComponent(path)))
     }
 
+    /// The bytes of a file, unpacked where its name ends in gz.
+    static func unpacked(_ path: String) throws -> [UInt8] {
+        guard path.hasSuffix(".gz") else { return try bytes(path) }
+        let unpacking = Process()
+        let output = Pipe()
+        unpacking.executableURL = URL(filePath: "/usr/bin/gzip")
+        unpacking.arguments = ["-dc", folder.appendingPathComponent(path).path]
+        unpacking.standardOutput = output
+        try unpacking.run()
+        let data = output.fileHandleForReading.readDataToEndOfFile()
+        unpacking.waitUntilExit()
+        return [UInt8](data)
+    }
+
     /// All files under a folder whose names end in `ending`.
     static func all(under path: String, ending: String) throws -> [String] {
         let names = try FileManager.default.subpathsOfDirectory(

@@ -120,11 +120,19 @@ final class Bench {
     let recorder = Recorder()
     let engine: any FeedEngine
 
-    init(_ feedProtocol: FeedOptions.FeedProtocol, _ policy: FeedOptions.Policy) {
+    init(
+        _ feedProtocol: FeedOptions.FeedProtocol, _ policy: FeedOptions.Policy, channels: [UInt16] = []
+    ) {
+        let name =
+            switch feedProtocol {
+            case .moldUDP64: "itch"
+            case .zeromq: "quotes"
+            case .pitch, .iexTP, .mdp3: "md"
+            }
         var options = FeedOptions(
-            name: feedProtocol == .moldUDP64 ? "itch" : "quotes", feedProtocol: feedProtocol,
-            keys: feedProtocol == .moldUDP64 ? .itch50 : .topic, policy: policy)
+            name: name, feedProtocol: feedProtocol, keys: feedProtocol.keys, policy: policy)
         options.freshness = .seconds(1)
+        options.channels = channels
         options.paths = [FeedPathOptions(name: "A"), FeedPathOptions(name: "B")]
         engine = EnginePlan(
             options: options, index: 3, run: 7, controlEvery: .seconds(100), sink: recorder, log: { _, _ in },
@@ -137,6 +145,11 @@ final class Bench {
         engine.granted(.data(feed: options.name, .all), at: ms(0), wall: wall(0))
         engine.tick(at: ms(0), wall: wall(0))
         _ = recorder.take()
+    }
+
+    /// Gives a packet to the engine on both paths, one after the other, and returns what it published.
+    func both(_ bytes: [UInt8], at time: Int64) -> [String] {
+        receive(bytes, on: 0, at: time) + receive(bytes, on: 1, at: time)
     }
 
     /// Gives a packet to the engine and returns what it published.

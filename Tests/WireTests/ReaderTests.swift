@@ -206,6 +206,21 @@ struct ReaderTests {
             ])
     }
 
+    @Test func `the document's example notices numbers that began anew while the gateway was restarted`()
+        throws
+    {
+        let said = try Self.example(
+            """
+            (3, 0, 0, 1, 1, "", 70000), (1, 70000), (1, 70001, 70000), (3, 0, 0, 2, 1, "", 10), (1, 10, 0, 2),
+            (1, 11, 10, 2), (1, 14, 12, 2), (2, 14, 14, 2)
+            """, Self.channel)
+        #expect(
+            said == [
+                "nothing", "data 70000", "data 70001", "None 70002 None restart, None 1 9 restart", "data 10",
+                "data 11", "A 12 12 own, data 14", "nothing",
+            ])
+    }
+
     @Test func `where topics are numbered, each topic's own sequence shows what a restart cost`() throws {
         let said = try Self.example(
             """

@@ -1,0 +1,197 @@
+// Sessions for protocols that name none, and numbers without end for those whose numbers do. A numbering is named by
+// the date of its beginning; each path is in one, and moves to the next by the venue's word that all begins anew, or
+// because its packets begin again while no old number comes. The arbiter then sorts it out as it does for sessions
+// that the venue names: what one path still brings of the old numbering is not mixed with the new one.
+//
+// Rule: design, section 8, and the rules for all protocols. A lone straggler moves nobody.
+public import Basics
+
+/// Gives each packet of a channel its session and its number.
+public struct SessionLabels: Sendable {
+    /// How long a venue goes on with one numbering.
+    public enum Period: Hashable, Sendable {
+        case day
+        /// From weekend to weekend.
+        case week
+    }
+
+    public struct Options: Hashable, Sendable {
+        public var paths: Int
+        public var period = Period.day
+        /// The number that comes before 1 again; `nil`: there is none.
+        public var last: UInt64?
+        /// How long no number of the old numbering may have come before packets that begin again count, and how
+        /// long a path may be silent before it takes up the numbering that the others are in.
+        public var quiet: Duration = .milliseconds(500)
+        /// How many such packets a path must bring, in ascending order.
+        public var restartCount = 3
+        /// A copy of a reset comes within this time.
+        public var copyWithin: Duration = .seconds(1)
+        /// How far a path may be behind itself, or behind the others, and still be in the same numbering.
+        public var straggle: UInt64 = 4096
+        /// Numbers so near to the last one may be of either round.
+        public var reach: UInt64 = 10_000_000
+
+        public init(paths: Int) { self.paths = paths }
+    }
+
+    /// A packet's place.
+    public struct Label: Hashable, Sendable {
+        public var session: UInt64
+        /// Its first number, in the round that it is of.
+        public var first: UInt64
+    }
+
+    private struct Path {
+        /// Which numbering it is in, counted from 1; 0: it was not heard yet.
+        var numbering = 0
+        var session: UInt64 = 0
+        /// The highest number that it brought or announced.
+        var highest: UInt64 = 0
+        var heardAt = Instant.zero
+        /// The packet that moved it here.
+        var resetFirst: UInt64?
+        var resetAt = Instant.zero
+        /// Packets in a row that begin again, the number of the last one, and when the first came.
+        var again = 0
+        var againFirst: UInt64 = 0
+    }
+
+    /// Numberings of one date, and of one run of the arbiter, which counts what it infers by itself.
+    private static let datePlaces: UInt64 = 1_000_000
+    private static let resetPlaces: UInt64 = 1000
+
+    public let options: Options
+    private var paths: [Path]
+    private var latest = 0
+    private var session: UInt64 = 0
+    /// When a packet of the latest numbering came that was not behind its path.
+    private var advancedAt = Instant.zero
+    /// The latest numbering began without the venue's word.
+    public private(set) var isInferred = false
+
+    /// - Precondition: 1 to 8 paths.
+    public init(options: Options) {
+        precondition((1...8).contains(options.paths), "an arbiter has 1 to 8 paths")
+        self.options = options
+        paths = Array(repeating: Path(), count: options.paths)
+    }
+
+    /// - Parameters:
+    ///   - count: how many numbers the packet has; 0 for a heartbeat, whose `first` is the next to come.
+    ///   - resets: it carries the venue's word that all begins anew.
+    public mutating func label(
+        first: UInt64, count: UInt64, resets: Bool, path index: Int, receivedAt: WallTime, at now: Instant
+    ) -> Label {
+        if latest == 0 { begin(at: now, receivedAt) }
+        if paths[index].numbering == 0 { join(index) }
+        let own = paths[index].highest
+        var wide = widened(first, near: own > 0 ? own : latestHighest)
+        if moves(index, wide, count, resets, at: now, receivedAt) {
+            wide = widened(first, near: latestHighest)
+        }
+        note(index, wide, count, at: now)
+        return Label(session: paths[index].session, first: wide)
+    }
+
+    /// The highest number of the latest numbering.
+    private var latestHighest: UInt64 {
+        paths.reduce(0) { $1.numbering == latest ? max($0, $1.highest) : $0 }
+    }
+
+    private mutating func note(_ index: Int, _ first: UInt64, _ count: UInt64, at now: Instant) {
+        paths[index].heardAt = now
+        let next = first &+ count
+        guard next > paths[index].highest || paths[index].highest == 0 else { return }
+        paths[index].highest = next == 0 ? 0 : next - 1
+        paths[index].again = 0
+        if paths[index].numbering == latest { advancedAt = now }
+    }
+
+    /// Whether the path moves to another numbering with this packet.
+    private mutating func moves(
+        _ index: Int, _ first: UInt64, _ count: UInt64, _ resets: Bool, at now: Instant, _ wall: WallTime
+    ) -> Bool {
+        let path = paths[index]
+        let beginsAgain = path.highest > 0 && first &+ max(count, 1) <= path.highest &+ 1
+        let isReset = resets && first <= path.highest
+        if path.numbering < latest {
+            let isAtHome = first <= latestHighest &+ options.straggle
+            let isFarBehind = first &+ options.straggle < path.highest
+            let wasAway = now - path.heardAt > options.quiet
+            guard isReset || isAtHome && (beginsAgain || wasAway) || beginsAgain && isFarBehind else {
+                return false
+            }
+            join(index)
+            return true
+        }
+        if isReset, path.highest > 0 {
+            if path.resetFirst == first, now - path.resetAt < options.copyWithin { return false }
+            begin(at: now, wall)
+            join(index)
+            (paths[index].resetFirst, paths[index].resetAt) = (first, now)
+            return true
+        }
+        guard beginsAgain, now - advancedAt >= options.quiet else {
+            paths[index].again = 0
+            return false
+        }
+        return runsAgain(index, first, at: now, wall)
+    }
+
+    /// One more packet of a path that begins again while nothing new comes.
+    private mutating func runsAgain(
+        _ index: Int, _ first: UInt64, at now: Instant, _ wall: WallTime
+    ) -> Bool {
+        let continues = paths[index].again > 0 && first >= paths[index].againFirst
+        paths[index].again = continues ? paths[index].again + 1 : 1
+        paths[index].againFirst = first
+        guard paths[index].again >= options.restartCount else { return false }
+        begin(at: now, wall)
+        isInferred = true
+        join(index)
+        return true
+    }
+
+    /// Another numbering begins.
+    private mutating func begin(at now: Instant, _ wall: WallTime) {
+        latest += 1
+        let dated = SessionLabels.date(of: wall, options.period) * SessionLabels.datePlaces
+        session = dated > session ? dated : session + SessionLabels.resetPlaces
+        isInferred = false
+        advancedAt = now
+    }
+
+    private mutating func join(_ index: Int) {
+        let heardAt = paths[index].heardAt
+        paths[index] = Path()
+        (paths[index].numbering, paths[index].session, paths[index].heardAt) = (latest, session, heardAt)
+    }
+
+    /// A number in the round that is nearest to where the path is.
+    private func widened(_ number: UInt64, near reference: UInt64) -> UInt64 {
+        guard let last = options.last, reference > 0, number > 0, number <= last else { return number }
+        let round = (reference - 1) / last
+        let place = (reference - 1) % last + 1
+        let wide = round * last + number
+        if place > last - options.reach, number < options.reach { return wide + last }
+        if place < options.reach, number > last - options.reach, round > 0 { return wide - last }
+        return wide
+    }
+
+    /// The date of a numbering that begins now, in UTC, as 20260102: its day, or the Sunday of its week. A week
+    /// begins on Saturday at noon, when every market of a weekly venue is closed.
+    static func date(of time: WallTime, _ period: Period) -> UInt64 {
+        let day: Int64 = 86_400_000_000_000
+        var moment = time
+        if case .week = period {
+            // 1970-01-03 was a Saturday.
+            let firstNoon = 2 * day + day / 2
+            let week = (time.nanoseconds - firstNoon).flooredQuotient(by: 7 * day)
+            moment = WallTime(nanoseconds: firstNoon + week * 7 * day + day)
+        }
+        return moment.rfc3339.utf8.prefix(10).reduce(0) { date, byte in
+            byte == UInt8(ascii: "-") ? date : date * 10 + UInt64(byte - UInt8(ascii: "0"))
+        }
+    }
+}
