@@ -102,7 +102,7 @@ public struct Arbiter: Sendable {
 
     /// When `tick` must be called; `nil`: nothing waits for time to pass.
     public var deadline: Instant? {
-        let hole = holes.oldest.map { $0 + options.reorderTime }
+        let hole = holes.oldest.map { $0 + options.holeTime }
         guard let change = changeDeadline else { return hole }
         return hole.map { min($0, change) } ?? change
     }

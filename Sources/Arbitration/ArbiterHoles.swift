@@ -43,6 +43,9 @@ struct HoleLog {
     /// Whether the age of `sequence`, which is missing, is known.
     func covers(_ sequence: UInt64) -> Bool { records.last.map { sequence <= $0.last } ?? false }
 
+    /// Since when the oldest hole is open that opened after `limit`; `nil`: none did.
+    func oldest(openedAfter limit: Instant) -> Instant? { records.first { $0.since > limit }?.since }
+
     /// The highest number that has been missing since `limit` or longer; `nil`: none has.
     func expired(openSince limit: Instant) -> UInt64? {
         var expired: UInt64?

@@ -7,6 +7,8 @@ public struct ArbiterOptions: Hashable, Sendable {
     public var paths: Int
     /// A gap is told this long after it was first seen.
     public var reorderTime: Duration = .milliseconds(20)
+    /// How much longer a hole may stay open because somebody recovers what is missing; zero: nobody does.
+    public var recoveryTime: Duration = .zero
     /// A gap is told when this many messages wait behind it.
     public var reorderCount = 4096
     /// A gap is told when more than this many bytes wait behind it.
@@ -29,6 +31,9 @@ public struct ArbiterOptions: Hashable, Sendable {
     public var divergenceEvery: Duration = .seconds(10)
 
     public init(paths: Int) { self.paths = paths }
+
+    /// How long a hole may stay open.
+    var holeTime: Duration { reorderTime + recoveryTime }
 }
 
 /// What an arbiter has done since it began; each a count of messages unless it says otherwise.

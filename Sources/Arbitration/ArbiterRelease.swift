@@ -72,9 +72,9 @@ extension Arbiter {
         return gap
     }
 
-    /// Gives up on what has been missing for the reorder time.
+    /// Gives up on what has been missing for as long as a hole may stay open.
     mutating func expire(at now: Instant) {
-        guard !holes.isEmpty, let last = holes.expired(openSince: now - options.reorderTime) else { return }
+        guard !holes.isEmpty, let last = holes.expired(openSince: now - options.holeTime) else { return }
         givenUp.extend(through: last, cause: .timeout)
     }
 

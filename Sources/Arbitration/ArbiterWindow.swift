@@ -31,6 +31,10 @@ struct ReorderWindow {
         return (slot.fingerprint, slot.message.arrival.path)
     }
 
+    func holds(_ sequence: UInt64) -> Bool {
+        slots[index(sequence)]?.message.arrival.sequence == sequence
+    }
+
     /// Which message is in the way of `sequence`; `nil`: none.
     func occupant(for sequence: UInt64) -> UInt64? { slots[index(sequence)]?.message.arrival.sequence }
 

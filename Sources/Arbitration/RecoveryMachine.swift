@@ -1,0 +1,184 @@
+// Decides what to ask of the venue's re-request servers. Only holes make it ask, never duplicates: what the
+// other path may still bring is left alone for a while, then each missing range is asked for, within a quota, and
+// again until it is filled or the arbiter tells it as a gap. A server that does not answer is passed over.
+//
+// How to use it: tell `suspect` while numbers are missing, call `look` at `deadline` with what is missing then and
+// send what it returns; tell what came back.
+public import Basics
+import DequeModule
+
+/// The re-requests of one channel.
+public struct RecoveryMachine: Sendable {
+    /// A request that is under way, less what was answered.
+    private struct Ask {
+        var range: SequenceRange
+        var server: Int
+        /// When it is given up, or its rest asked for again.
+        var due: Instant
+        var isAnswered = false
+    }
+
+    public let options: RecoveryOptions
+    public private(set) var counters = RecoveryCounters()
+    /// When `look` must be called; `nil`: nothing is missing.
+    public private(set) var deadline: Instant?
+
+    private var asks: [Ask] = []
+    /// The server that is asked next, unless it rests.
+    private var preferred = 0
+    /// A server that has nothing is left alone until then.
+    private var restsUntil: [Instant?]
+    /// When the requests of the last second were sent.
+    private var sent: Deque<Instant> = []
+
+    /// - Precondition: 1 to 8 servers.
+    public init(options: RecoveryOptions) {
+        precondition((1...8).contains(options.servers), "a recovery has 1 to 8 servers")
+        self.options = options
+        restsUntil = Array(repeating: nil, count: options.servers)
+    }
+
+    /// Whether answers are waited for.
+    public var isWaiting: Bool { !asks.isEmpty }
+
+    /// Something is missing, perhaps only since now.
+    public mutating func suspect(at now: Instant) { bring(forward: now + options.patience) }
+
+    /// A server sent these messages. What is left of the request that asked for them is asked for soon.
+    public mutating func answered(_ range: SequenceRange, by server: Int, at now: Instant) {
+        restsUntil[server] = nil
+        guard let index = asks.firstIndex(where: { $0.server == server && overlap($0.range, range) }) else {
+            return
+        }
+        counters.answers += 1
+        guard asks[index].range.last > range.last else {
+            asks.remove(at: index)
+            return bring(forward: now)
+        }
+        asks[index].range.first = max(asks[index].range.first, range.last + 1)
+        asks[index].isAnswered = true
+        asks[index].due = now + options.restAfter
+        bring(forward: asks[index].due)
+    }
+
+    /// A server said that it has nothing of what it was asked for, or it could not be asked.
+    public mutating func refused(by server: Int, at now: Instant) {
+        let before = asks.count
+        asks.removeAll { $0.server == server }
+        counters.unanswered += UInt64(before - asks.count)
+        restsUntil[server] = now + options.answerWithin
+        passOver(server)
+        if deadline != nil { bring(forward: now) }
+    }
+
+    /// The numbering began anew: nothing that was asked for matters any more.
+    public mutating func reset() {
+        asks = []
+        deadline = nil
+    }
+
+    /// Time has passed, or an answer came: what is to be asked now.
+    /// - Parameter missing: what has been missing for `options.patience`.
+    public mutating func look(_ missing: Missing, at now: Instant) -> [RecoveryRequest] {
+        forget(missing)
+        expire(at: now)
+        deadline = missing.ripensAt
+        var requests: [RecoveryRequest] = []
+        for range in missing.ranges {
+            var first = range.first
+            while let part = unasked(from: first, through: range.last) {
+                guard let request = ask(part, at: now) else { return requests }
+                requests.append(request)
+                first = request.range.last &+ 1
+            }
+        }
+        for ask in asks { bring(forward: ask.due) }
+        return requests
+    }
+
+    // MARK: - Asking
+
+    /// Asks for the beginning of a range; `nil`: not now, and the deadline says when.
+    private mutating func ask(_ range: SequenceRange, at now: Instant) -> RecoveryRequest? {
+        for ask in asks { bring(forward: ask.due) }
+        guard asks.count < options.mostOutstanding else { return nil }
+        let allowed = nextAllowed(at: now)
+        guard allowed <= now else {
+            bring(forward: allowed)
+            return nil
+        }
+        guard let server = chooseServer(at: now) else {
+            for end in restsUntil { if let end { bring(forward: end) } }
+            return nil
+        }
+        let last = min(range.last, range.first &+ (options.messagesPerRequest - 1))
+        let part = SequenceRange(range.first, max(range.first, last))
+        asks.append(Ask(range: part, server: server, due: now + options.answerWithin))
+        sent.append(now)
+        counters.requests += 1
+        return RecoveryRequest(part, server: server)
+    }
+
+    /// The first part of a range for which nobody has been asked; `nil`: there is none.
+    private func unasked(from start: UInt64, through last: UInt64) -> SequenceRange? {
+        var first = start
+        while first <= last, let ask = asks.first(where: { $0.range.contains(first) }) {
+            guard ask.range.last < last else { return nil }
+            first = ask.range.last + 1
+        }
+        guard first <= last else { return nil }
+        let next = asks.lazy.map(\.range.first).filter { $0 > first && $0 <= last }.min()
+        return SequenceRange(first, next.map { $0 - 1 } ?? last)
+    }
+
+    /// When the quota has room for another request.
+    private mutating func nextAllowed(at now: Instant) -> Instant {
+        while let first = sent.first, now - first >= .seconds(1) { sent.removeFirst() }
+        guard let latest = sent.last else { return now }
+        let paced = max(now, latest + options.spacing)
+        guard sent.count >= options.requestsPerSecond, let first = sent.first else { return paced }
+        return max(paced, first + .seconds(1))
+    }
+
+    private mutating func chooseServer(at now: Instant) -> Int? {
+        for distance in 0..<options.servers {
+            let server = (preferred + distance) % options.servers
+            if let end = restsUntil[server], end > now { continue }
+            restsUntil[server] = nil
+            preferred = server
+            return server
+        }
+        return nil
+    }
+
+    // MARK: - Forgetting
+
+    /// Drops requests whose messages have come by some way, or are told.
+    private mutating func forget(_ missing: Missing) {
+        let horizon = missing.isComplete ? UInt64.max : missing.ranges.last?.last ?? 0
+        asks.removeAll { ask in
+            ask.range.last <= horizon && !missing.ranges.contains { overlap($0, ask.range) }
+        }
+    }
+
+    /// Gives up requests whose time is over; their messages are asked for again.
+    private mutating func expire(at now: Instant) {
+        for ask in asks where ask.due <= now && !ask.isAnswered {
+            counters.unanswered += 1
+            passOver(ask.server)
+        }
+        asks.removeAll { $0.due <= now }
+    }
+
+    private mutating func passOver(_ server: Int) {
+        if preferred == server { preferred = (server + 1) % options.servers }
+    }
+
+    private mutating func bring(forward instant: Instant) {
+        deadline = deadline.map { min($0, instant) } ?? instant
+    }
+}
+
+private func overlap(_ one: SequenceRange, _ other: SequenceRange) -> Bool {
+    one.first <= other.last && other.first <= one.last
+}

@@ -1,0 +1,218 @@
+// What is asked of the venue's re-request servers: dialogues with the machine alone, and with the arbiter whose
+// holes it fills.
+import Arbitration
+import Basics
+import Testing
+
+/// A machine and what is missing, in milliseconds.
+private struct Recovery {
+    var machine: RecoveryMachine
+    var missing: [SequenceRange] = []
+    private var now = milliseconds(1000)
+
+    init(servers: Int = 1, _ change: (inout RecoveryOptions) -> Void = { _ in }) {
+        var options = RecoveryOptions(servers: servers)
+        change(&options)
+        machine = RecoveryMachine(options: options)
+    }
+
+    /// What is asked when so much time has passed: `5–7 of 0`.
+    mutating func look(after count: Int64 = 0) -> [String] {
+        now = now + .milliseconds(count)
+        guard let deadline = machine.deadline, deadline <= now else { return [] }
+        return machine.look(Missing(missing), at: now).map { "\($0.range) of \($0.server)" }
+    }
+
+    mutating func suspect(_ range: ClosedRange<UInt64>) {
+        missing.append(SequenceRange(range.lowerBound, range.upperBound))
+        machine.suspect(at: now)
+    }
+
+    /// An answer, which fills what it brings.
+    mutating func answer(_ range: ClosedRange<UInt64>, by server: Int = 0) {
+        fill(range)
+        machine.answered(SequenceRange(range.lowerBound, range.upperBound), by: server, at: now)
+    }
+
+    mutating func refuse(by server: Int) { machine.refused(by: server, at: now) }
+
+    mutating func fill(_ range: ClosedRange<UInt64>) {
+        missing = missing.flatMap { missing in
+            [
+                (missing.first, min(missing.last, range.lowerBound &- 1)),
+                (max(missing.first, range.upperBound + 1), missing.last),
+            ]
+            .filter { $0.0 <= $0.1 }.map { SequenceRange($0.0, $0.1) }
+        }
+    }
+}
+
+@Suite struct RecoveryTests {
+    @Test func `the other path's copy is waited for before anybody is asked`() {
+        var recovery = Recovery()
+        #expect(recovery.machine.deadline == nil)
+        recovery.suspect(5...7)
+        #expect(recovery.look(after: 19) == [])
+        recovery.fill(5...7)
+        #expect(recovery.look(after: 1) == [])
+        #expect(recovery.machine.deadline == nil && recovery.machine.counters.requests == 0)
+    }
+
+    @Test func `what is still missing then is asked for, and an answer ends it`() {
+        var recovery = Recovery()
+        recovery.suspect(5...7)
+        #expect(recovery.look(after: 20) == ["5–7 of 0"])
+        recovery.answer(5...7)
+        #expect(recovery.look() == [])
+        #expect(recovery.machine.deadline == nil && !recovery.machine.isWaiting)
+        #expect(recovery.machine.counters.answers == 1)
+    }
+
+    @Test func `a short answer is followed by a request for its rest until all is there`() {
+        var recovery = Recovery()
+        recovery.suspect(1...100)
+        #expect(recovery.look(after: 20) == ["1–100 of 0"])
+        recovery.answer(1...35)
+        #expect(recovery.look(after: 1) == [])
+        #expect(recovery.look(after: 1) == ["36–100 of 0"])
+        recovery.answer(36...70)
+        recovery.answer(71...100)
+        #expect(recovery.look(after: 5) == [])
+        #expect(recovery.machine.counters.requests == 2 && recovery.machine.counters.unanswered == 0)
+    }
+
+    @Test func `an answer in several packets needs one request`() {
+        var recovery = Recovery()
+        recovery.suspect(1...100)
+        #expect(recovery.look(after: 20) == ["1–100 of 0"])
+        for first in stride(from: UInt64(1), to: 100, by: 25) {
+            recovery.answer(first...(first + 24))
+            #expect(recovery.look(after: 1) == [])
+        }
+        #expect(recovery.machine.counters.requests == 1)
+    }
+
+    @Test func `a server that does not answer is passed over, and asked again when the others do not either`()
+    {
+        var recovery = Recovery(servers: 2)
+        recovery.suspect(9...9)
+        #expect(recovery.look(after: 20) == ["9 of 0"])
+        #expect(recovery.look(after: 99) == [])
+        #expect(recovery.look(after: 1) == ["9 of 1"])
+        #expect(recovery.look(after: 100) == ["9 of 0"])
+        #expect(recovery.machine.counters.unanswered == 2)
+        recovery.fill(9...9)
+        #expect(recovery.look(after: 100) == [])
+        #expect(recovery.machine.counters.unanswered == 2, "the other path brought it: nobody failed")
+    }
+
+    @Test func `a server that has nothing rests, and the next is asked at once`() {
+        var recovery = Recovery(servers: 2)
+        recovery.suspect(9...9)
+        #expect(recovery.look(after: 20) == ["9 of 0"])
+        recovery.refuse(by: 0)
+        #expect(recovery.look(after: 10) == ["9 of 1"])
+        recovery.refuse(by: 1)
+        #expect(recovery.look(after: 50) == [])
+        #expect(recovery.look(after: 40) == ["9 of 0"])
+    }
+
+    @Test func `requests are cut and kept within the quota of any second`() {
+        var recovery = Recovery { options in
+            options.messagesPerRequest = 10
+            options.requestsPerSecond = 4
+            options.mostOutstanding = 100
+        }
+        recovery.suspect(1...100)
+        var asked = recovery.look(after: 20)
+        #expect(asked == ["1–10 of 0"])
+        for _ in 0..<979 { asked += recovery.look(after: 1) }
+        #expect(asked.count == 4, "\(asked)")
+        for _ in 0..<1000 { asked += recovery.look(after: 1) }
+        #expect(asked.count == 8)
+    }
+
+    @Test func `no more requests are under way than may be`() {
+        var recovery = Recovery { $0.mostOutstanding = 2 }
+        for first in stride(from: UInt64(1), to: 50, by: 10) { recovery.suspect(first...first) }
+        var asked: [String] = []
+        for _ in 0..<50 { asked += recovery.look(after: 1) }
+        #expect(asked == ["1 of 0", "11 of 0"])
+        recovery.answer(1...1)
+        #expect(recovery.look(after: 1) == ["21 of 0"])
+    }
+
+    @Test func `duplicates and strangers' numbers trigger nothing`() {
+        var recovery = Recovery()
+        for _ in 0..<10 { recovery.answer(1...5) }
+        #expect(recovery.look(after: 1000) == [])
+        #expect(recovery.machine.counters == RecoveryCounters())
+    }
+
+    @Test func `another session forgets what was asked`() {
+        var recovery = Recovery()
+        recovery.suspect(5...7)
+        _ = recovery.look(after: 20)
+        recovery.machine.reset()
+        #expect(recovery.machine.deadline == nil && !recovery.machine.isWaiting)
+    }
+}
+
+@Suite struct MissingTests {
+    private func dialogue() -> Dialogue {
+        var dialogue = Dialogue { options in
+            options.recoveryTime = .milliseconds(500)
+            options.reorderCount = 64
+        }
+        _ = dialogue.offer(1)
+        return dialogue
+    }
+
+    @Test func `a hole that is recovered stays open beyond the reorder time`() {
+        var dialogue = dialogue()
+        _ = dialogue.offer(4)
+        #expect(dialogue.tick(after: 20) == [])
+        #expect(dialogue.arbiter.isMissing(2) && dialogue.arbiter.isMissing(3))
+        #expect(dialogue.offer(2...3) == [.message(2), .message(3), .message(4)])
+        #expect(!dialogue.arbiter.isMissing(3))
+    }
+
+    @Test func `what nobody recovers is told when the time for it is over`() {
+        var dialogue = dialogue()
+        _ = dialogue.offer(4)
+        #expect(dialogue.tick(after: 519) == [])
+        #expect(dialogue.tick(after: 1) == [.gap(2, 3, .timeout), .message(4)])
+        #expect(!dialogue.arbiter.isMissing(2))
+    }
+
+    @Test func `what is missing is named once it has been missing for long enough`() {
+        var dialogue = dialogue()
+        _ = dialogue.offer(4)
+        dialogue.pass(10)
+        _ = dialogue.offer(8)
+        let patience = Duration.milliseconds(20)
+        #expect(
+            dialogue.arbiter.missing(for: patience, atMost: 9, at: dialogue.now)
+                == Missing([], ripensAt: milliseconds(1020)))
+        dialogue.pass(10)
+        #expect(
+            dialogue.arbiter.missing(for: patience, atMost: 9, at: dialogue.now)
+                == Missing([SequenceRange(2, 3)], ripensAt: milliseconds(1030)))
+        dialogue.pass(10)
+        #expect(
+            dialogue.arbiter.missing(for: patience, atMost: 9, at: dialogue.now)
+                == Missing([SequenceRange(2, 3), SequenceRange(5, 7)]))
+        #expect(
+            dialogue.arbiter.missing(for: patience, atMost: 1, at: dialogue.now)
+                == Missing([SequenceRange(2, 3)], isComplete: false))
+    }
+
+    @Test func `a hole wider than the window is named as far as the window reaches`() {
+        var dialogue = dialogue()
+        _ = dialogue.offer(1_000_000)
+        dialogue.pass(30)
+        #expect(
+            dialogue.arbiter.missing(for: .milliseconds(20), atMost: 9, at: dialogue.now)
+                == Missing([SequenceRange(2, 2 + 128)], isComplete: false))
+    }
+}
