@@ -82,4 +82,49 @@ import Testing
             try? reader.finish()
         }
     }
+
+    @Test func `100,000 broken SoupBinTCP streams are read or refused`() {
+        let position = SoupPosition(session: MoldSession("FUZZ"), next: 1)
+        let sound =
+            SoupPacket.accepted(position).bytes + SoupPacket.serverHeartbeat.bytes
+            + itchMessages().prefix(5).flatMap { SoupPacket.sequenced($0[...]).bytes }
+            + SoupPacket.login(SoupLogin(user: "me", password: "secret", position: position)).bytes
+            + SoupPacket.endOfSession.bytes
+        var random = SeededNumbers(5)
+        for round in 0..<100_000 {
+            let bytes = mutated(sound, &random)
+            var decoder = SoupDecoder()
+            decoder.feed(bytes.prefix(round % 64))
+            while let packet = try? decoder.next() { _ = packet.bytes }
+            decoder.feed(bytes.dropFirst(round % 64))
+            while let packet = try? decoder.next() { #expect(packet.bytes.count <= bytes.count + 5) }
+            #expect(decoder.waiting <= bytes.count)
+        }
+    }
+
+    @Test func `a client of broken streams counts only what was sequenced, and ends in a state that goes on`()
+    {
+        let sound =
+            SoupPacket.accepted(SoupPosition(session: MoldSession("FUZZ"), next: 7)).bytes
+            + itchMessages().prefix(5).flatMap { SoupPacket.sequenced($0[...]).bytes }
+            + SoupPacket.unsequenced([1, 2, 3]).bytes + SoupPacket.endOfSession.bytes
+        var random = SeededNumbers(6)
+        let now = Instant(nanoseconds: 1)
+        for _ in 0..<20_000 {
+            var machine = SoupClientMachine(options: SoupClientOptions(user: "me", password: "secret"))
+            _ = machine.start(at: now)
+            _ = machine.opened(at: now)
+            var next: UInt64?
+            for action in machine.received(mutated(sound, &random), at: now) {
+                switch action {
+                case .accepted(let position): next = position.next
+                case .message(let sequence, _):
+                    #expect(sequence == next)
+                    next = next.map { $0 + 1 }
+                case .connect, .send, .close, .heartbeat, .sessionEnded: break
+                }
+            }
+            #expect(machine.deadline != nil)
+        }
+    }
 }
