@@ -18,6 +18,8 @@ int clinux_recvmmsg(int descriptor, struct clinux_mmsghdr *headers, unsigned int
     return recvmmsg(descriptor, (struct mmsghdr *)headers, count, flags, NULL);
 }
 
+int clinux_accept(int listener) { return accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC); }
+
 int clinux_clock_set_timer_arm(int descriptor) {
     struct itimerspec never = {.it_value.tv_sec = LONG_MAX};
     return timerfd_settime(descriptor, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, &never, NULL);

@@ -98,6 +98,18 @@ func bindSocket(_ raw: Int32, toDevice interface: String) throws(SystemError) {
     }
 }
 
+/// bind(2) to an address and port of this host.
+func bindSocket(_ raw: Int32, to endpoint: IPv4Endpoint) throws(SystemError) {
+    var address = endpoint.socketAddress
+    try check("bind \(endpoint)") {
+        unsafe withUnsafePointer(to: &address) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe bind(raw, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+    }
+}
+
 /// connect(2); returns its errno, or 0.
 private func connectSocket(_ raw: Int32, _ address: IPAddress, _ port: UInt16) -> Int32 {
     let result = unsafe withSocketAddress(address, port) { unsafe connect(raw, $0, $1) }

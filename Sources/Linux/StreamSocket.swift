@@ -1,5 +1,6 @@
 // A stream socket as a client: TCP or Unix, never waiting. The loop tells when it can be written to, which is when
 // it is connected.
+public import Basics
 import CLinux
 import Glibc
 
@@ -10,15 +11,52 @@ public enum StreamAddress: Hashable, Sendable {
     case tcp(host: String, port: UInt16)
 }
 
+/// How a TCP stream leaves this host, and how soon its end is noticed.
+public struct StreamRoute: Hashable, Sendable {
+    /// The interface that it uses whatever the routes say; `nil`: as routed.
+    public var interface: String?
+    /// The own address that it comes from; `nil`: as routed.
+    public var source: IPv4Address?
+    /// What was sent and not acknowledged for so long, or an idle peer that answers no probe, ends the stream
+    /// (`TCP_USER_TIMEOUT` and keepalive, which counts in whole seconds); `nil`: the kernel's own patience.
+    public var endsAfter: Duration?
+
+    public init(interface: String? = nil, source: IPv4Address? = nil, endsAfter: Duration? = nil) {
+        self.interface = interface
+        self.source = source
+        self.endsAfter = endsAfter
+    }
+
+    fileprivate func apply(to raw: Int32, family: Int32) throws(SystemError) {
+        guard family != AF_UNIX else { return }
+        if let interface { try bindSocket(raw, toDevice: interface) }
+        if let source, family == AF_INET { try bindSocket(raw, to: IPv4Endpoint(source, 0)) }
+        guard let endsAfter else { return }
+        let level = Int32(IPPROTO_TCP)
+        let milliseconds = Int32(clamping: endsAfter.nanoseconds / 1_000_000)
+        try setOption(raw, level, TCP_USER_TIMEOUT, milliseconds, "TCP_USER_TIMEOUT")
+        try setOption(raw, SOL_SOCKET, SO_KEEPALIVE, Int32(1), "SO_KEEPALIVE")
+        try setOption(raw, level, TCP_KEEPIDLE, Int32(1), "TCP_KEEPIDLE")
+        try setOption(raw, level, TCP_KEEPINTVL, Int32(1), "TCP_KEEPINTVL")
+        try setOption(raw, level, TCP_NODELAY, Int32(1), "TCP_NODELAY")
+    }
+}
+
 /// A stream socket that is being connected or is connected.
 public struct StreamSocket: ~Copyable {
     public let descriptor: Descriptor
 
+    /// Takes over a connected socket.
+    init(owning descriptor: consuming Descriptor) { self.descriptor = descriptor }
+
     /// Begins to connect to a resolved address.
-    public init(connecting address: ResolvedAddress) throws(SystemError) {
+    public init(
+        connecting address: ResolvedAddress, by route: StreamRoute = StreamRoute()
+    ) throws(SystemError) {
         let flags = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
         let raw = try check("socket") { socket(address.family, flags, 0) }
         let owned = Descriptor(owning: raw)
+        try route.apply(to: raw, family: address.family)
         let result = unsafe address.bytes.withUnsafeBytes { bytes in
             unsafe connect(
                 raw, bytes.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t(bytes.count))

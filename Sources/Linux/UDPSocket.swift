@@ -32,7 +32,7 @@ public struct UDPSocket: ~Copyable, Sendable {
         if (try? setOption(raw, SOL_SOCKET, SO_RCVBUFFORCE, bufferBytes, "SO_RCVBUFFORCE")) == nil {
             try setOption(raw, SOL_SOCKET, SO_RCVBUF, bufferBytes, "SO_RCVBUF")
         }
-        try UDPSocket.bind(raw, to: endpoint)
+        try bindSocket(raw, to: endpoint)
         descriptor = opened
     }
 
@@ -65,17 +65,6 @@ public struct UDPSocket: ~Copyable, Sendable {
             opened.raw, group, interfaceIndex: index,
             interfaceAddress: source == nil ? nil : Interface.address(of: interface), source: source)
         descriptor = opened
-    }
-
-    private static func bind(_ raw: Int32, to endpoint: IPv4Endpoint) throws(SystemError) {
-        var address = endpoint.socketAddress
-        try check("bind \(endpoint)") {
-            unsafe withUnsafePointer(to: &address) { pointer in
-                unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    unsafe Glibc.bind(raw, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-                }
-            }
-        }
     }
 
     /// The receive buffer that the kernel granted, in bytes of payload and overhead.

@@ -21,6 +21,8 @@ public final class StreamConnection {
     private let worker: Worker
     private let onEvent: (Event) -> Void
     private let limit: Duration
+    private let route: StreamRoute
+    private var buffer: [UInt8]
     private var socket: Holder?
     private var source: IOSource?
     private var timer: Timer?
@@ -35,17 +37,23 @@ public final class StreamConnection {
         let socket: StreamSocket
         let text: String
 
-        init(_ address: ResolvedAddress) throws(SystemError) {
-            socket = try StreamSocket(connecting: address)
+        init(_ address: ResolvedAddress, _ route: StreamRoute) throws(SystemError) {
+            socket = try StreamSocket(connecting: address, by: route)
             text = address.text
         }
     }
 
-    /// - Parameter limit: how long connecting to one address may take.
+    /// - Parameters:
+    ///   - limit: how long connecting to one address may take.
+    ///   - pieceBytes: the most that is read, and told, at a time.
     public init(
-        _ loop: EventLoop, _ worker: Worker, limit: Duration = .seconds(2), onEvent: @escaping (Event) -> Void
+        _ loop: EventLoop, _ worker: Worker, limit: Duration = .seconds(2),
+        by route: StreamRoute = StreamRoute(),
+        pieceBytes: Int = 4096, onEvent: @escaping (Event) -> Void
     ) throws(SystemError) {
         self.loop = loop
+        self.route = route
+        buffer = [UInt8](repeating: 0, count: pieceBytes)
         self.worker = worker
         self.limit = limit
         self.onEvent = onEvent
@@ -110,7 +118,7 @@ public final class StreamConnection {
         guard !addresses.isEmpty else { return }
         let address = addresses.removeFirst()
         do throws(SystemError) {
-            let holder = try Holder(address)
+            let holder = try Holder(address, route)
             socket = holder
             source = try IOSource(loop, descriptor: holder.socket.descriptor.raw, interest: .writable) {
                 [unowned self] in ready()
@@ -150,7 +158,6 @@ public final class StreamConnection {
     }
 
     private func receive() throws(SystemError) {
-        var buffer = [UInt8](repeating: 0, count: 4096)
         var total = 0
         while isOpen, let socket, total < StreamConnection.mostAtOnce {
             guard let count = try socket.socket.receive(into: &buffer) else { return }

@@ -62,6 +62,26 @@ struct Play: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
+            """
+            Answer MoldUDP64 requests here, with the newest 262,144 messages: what the lines of --mold lost can \
+            be asked for again.
+            """, valueName: "address:port"))
+    var moldRequests: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Serve over SoupBinTCP on this TCP port, of all addresses of this host or of one.",
+            valueName: "[address:]port"))
+    var soup: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Let in over SoupBinTCP only who has this user and password (default: everybody).",
+            valueName: "file"))
+    var soupLogin: String?
+
+    @Option(
+        help: ArgumentHelp(
             "When message 1 is due, RFC 3339 in UTC, past or future (default: now).", valueName: "time"))
     var startAt: String?
 
@@ -107,10 +127,13 @@ struct Play: ParsableCommand {
     func validate() throws {
         try validateSource()
         try validateNumbers()
-        guard !mold.isEmpty || !zeromq.isEmpty else {
-            throw ValidationError("nowhere to play to: give --mold ADDRESS:PORT or --zeromq ENDPOINT")
+        guard !mold.isEmpty || !zeromq.isEmpty || soup != nil else {
+            throw ValidationError(
+                "nowhere to play to: give --mold ADDRESS:PORT, --zeromq ENDPOINT or --soup PORT")
         }
         _ = try moldTargets()
+        _ = try requestEndpoint()
+        _ = try soupEndpoint()
         guard startAt.map({ WallTime(rfc3339: $0) != nil }) ?? true else {
             throw ValidationError(
                 "--start-at '\(startAt ?? "")': not a time in RFC 3339 and UTC, such as 2026-01-02T14:30:00Z")
@@ -199,6 +222,24 @@ extension Play {
         let interface: String?
         /// As it was given.
         let text: String
+    }
+
+    func requestEndpoint() throws -> IPv4Endpoint? {
+        try moldRequests.map { text in
+            guard let endpoint = IPv4Endpoint(text) else {
+                throw ValidationError("--mold-requests '\(text)': ADDRESS:PORT, such as 127.0.0.1:18000")
+            }
+            return endpoint
+        }
+    }
+
+    func soupEndpoint() throws -> IPv4Endpoint? {
+        try soup.map { text in
+            guard let endpoint = IPv4Endpoint(text) ?? IPv4Endpoint("0.0.0.0:\(text)") else {
+                throw ValidationError("--soup '\(text)': PORT or ADDRESS:PORT, such as 127.0.0.1:17000")
+            }
+            return endpoint
+        }
     }
 
     func moldTargets() throws -> [MoldTarget] {

@@ -1,6 +1,7 @@
 // The shell of `holdfast play`: each millisecond it sends what has become due on every path, and between
 // that heartbeats and idle frames. Time is the wall clock, so that servers on different machines keep step.
 import Basics
+import Configuration
 import FeedProtocols
 import Glibc
 import Linux
@@ -25,6 +26,10 @@ final class PlayServer {
     private let context = MessagingContext()
     private var moldPaths: [PlayMoldPath] = []
     private var zeromqPaths: [PlayZeroMQPath] = []
+    /// Kept only for those who may ask for it.
+    private var history: PlayHistory?
+    private var requests: PlayMoldRequests?
+    private var soup: PlaySoupServer?
     private var sources: [EventSource] = []
     private var batchTimer: Timer?
     private var beatTimer: Timer?
@@ -89,6 +94,7 @@ final class PlayServer {
     }
 
     private func openPaths() throws(PlayFailure) {
+        try openServers()
         for target in (try? options.moldTargets()) ?? [] {
             moldPaths.append(try PlayMoldPath(target, drop: options.drop, seed: options.seed))
         }
@@ -98,6 +104,32 @@ final class PlayServer {
                     endpoint, context, loop, session: builder.session.number, drop: options.drop,
                     seed: options.seed
                 ) { [unowned self] path, prefix in answer(path, prefix) })
+        }
+    }
+
+    /// The servers of what was played before.
+    private func openServers() throws(PlayFailure) {
+        let endpoints = (
+            requests: (try? options.requestEndpoint()) ?? nil, soup: (try? options.soupEndpoint()) ?? nil
+        )
+        guard endpoints.requests != nil || endpoints.soup != nil else { return }
+        let history = PlayHistory()
+        self.history = history
+        if let endpoint = endpoints.requests {
+            requests = try PlayMoldRequests(endpoint, loop, session: builder.session, history: history)
+        }
+        if let endpoint = endpoints.soup {
+            soup = try PlaySoupServer(
+                endpoint, loop, session: builder.session, history: history, login: try soupLogin())
+        }
+    }
+
+    private func soupLogin() throws(PlayFailure) -> VenueLogin? {
+        guard let path = options.soupLogin else { return nil }
+        do throws(ConfigurationError) {
+            return try LoginFile.read(path: path)
+        } catch {
+            throw .unreadable(file: path, "\(error)")
         }
     }
 
@@ -125,6 +157,7 @@ final class PlayServer {
             next = try nextDue()
         }
         flush()
+        soup?.flush()
         guard let next, options.seconds.map({ next <= .ofSeconds($0) }) ?? true else { return finish() }
         // At most a second ahead, because the wall clock may be set.
         let wait = min(max(next - elapsed, PlayServer.batchEvery), .seconds(1))
@@ -140,6 +173,7 @@ final class PlayServer {
     private func jumpAhead(to oldest: Duration) throws(PlayError) {
         let over = try stream.skip(dueBefore: oldest)
         guard over > 0 else { return }
+        history?.jump(to: stream.nextNumber)
         guard first != nil else {
             return Play.say("the stream began before: joining it at message \(stream.nextNumber)")
         }
@@ -156,6 +190,7 @@ final class PlayServer {
         guard let topic = try stream.take(into: &payload) else { return }
         first = first ?? number
         messages += 1
+        history?.append(payload.bytes, number: number)
         if !moldPaths.isEmpty { pack(number) }
         guard !zeromqPaths.isEmpty else { return }
         let sequence = stream.lastSequence(ofTopic: topic)
@@ -193,6 +228,7 @@ final class PlayServer {
         if packetSentAt.map({ now - $0 >= PlayServer.moldHeartbeatAfter }) ?? true {
             sendPacket(MoldUDP64PacketBuilder.heartbeat(session: builder.session, next: stream.nextNumber))
         }
+        soup?.beat()
         for path in zeromqPaths {
             path.sendHeartbeat(wall: loop.wall, at: now)
             for index in 0..<stream.topicCount where path.isIdle(index, at: now) {
@@ -223,7 +259,8 @@ final class PlayServer {
     // MARK: Beginning and end
 
     private func announce() {
-        let paths = moldPaths.map { "mold \($0.target.text)" } + options.zeromq.map { "zeromq \($0)" }
+        var paths = moldPaths.map { "mold \($0.target.text)" } + options.zeromq.map { "zeromq \($0)" }
+        if let soup { paths.append("soup \(soup.endpoint)") }
         let what = options.file ?? "generated \(options.generate?.rawValue ?? "")"
         Play.say(
             """
@@ -241,6 +278,7 @@ final class PlayServer {
                 session: builder.session, next: stream.nextNumber)
             // Three times, because the last packet of a session has no successor that would show its loss.
             for _ in 0..<3 { sendPacket(packet) }
+            soup?.end()
         }
         loop.exit(0)
     }
@@ -250,7 +288,8 @@ final class PlayServer {
             session: sessionName, first: first, next: stream.nextNumber, messages: messages, skipped: skipped,
             jumps: jumps, seconds: (Clock.wall - beganAt).inSeconds,
             recording: (stream as? RecordedStream)?.counts,
-            paths: moldPaths.map(\.summary) + zeromqPaths.map(\.summary))
+            paths: moldPaths.map(\.summary) + zeromqPaths.map(\.summary)
+                + [requests?.summary, soup?.summary].compactMap(\.self))
         if options.json {
             Play.put(summary.json.text + "\n", on: STDOUT_FILENO)
         } else {

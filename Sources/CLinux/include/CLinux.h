@@ -72,6 +72,9 @@ struct clinux_mmsghdr {
 };
 int clinux_recvmmsg(int descriptor, struct clinux_mmsghdr *headers, unsigned int count, int flags);
 
+/// accept4(2): a client's socket that neither waits nor outlives exec.
+int clinux_accept(int listener);
+
 /// A timer that expires never, and whose descriptor is readable when the wall clock is set.
 int clinux_clock_set_timer(void);
 int clinux_clock_set_timer_arm(int descriptor);
