@@ -27,6 +27,7 @@ extension Section where Options == FeedOptions {
                 .value("linger", \.linger, Rules.duration(.zero, .seconds(3600))),
                 .value("subscribe_rate", \.subscribeRate, Rules.integer(1...10_000_000)),
                 .value("channels", \.channels, Rules.list(0...64, of: Rules.channel)),
+                .table("recover", \.recover, .recover),
                 .tables("path", \.paths, upTo: 8, .feedPath, empty: FeedPathOptions(name: "")) { path, _ in
                     path
                 },
@@ -62,6 +63,16 @@ extension Section where Options == FeedOptions {
         }
         if !feed.channels.isEmpty, !feed.feedProtocol.namesChannels {
             place.key("channels").refuse("is for pitch and iex-tp; a feed of \(name) is one channel")
+        }
+        checkRecovery(feed, at: place.key("recover").key("servers"))
+    }
+
+    private static func checkRecovery(_ feed: FeedOptions, at place: Place) {
+        guard !feed.recover.servers.isEmpty else { return }
+        if !feed.feedProtocol.hasRequests {
+            place.refuse("is for moldudp64; \(feed.feedProtocol.rawValue) has no such requests")
+        } else if feed.paths.count > 7 {
+            place.refuse("a feed that recovers has at most 7 paths")
         }
     }
 

@@ -228,6 +228,14 @@ public struct FeedOptions: Hashable, Sendable {
             }
         }
 
+        /// Messages can be asked for again, by MoldUDP64's requests.
+        var hasRequests: Bool {
+            switch self {
+            case .moldUDP64: true
+            case .pitch, .iexTP, .mdp3, .zeromq: false
+            }
+        }
+
         /// Three of its heartbeats.
         var silence: Duration {
             switch self {
@@ -292,6 +300,7 @@ public struct FeedOptions: Hashable, Sendable {
     public var subscribeRate = 100_000
     /// The channels that are expected, PITCH units or IEX channels; empty: those that come.
     public var channels: [UInt16] = []
+    public var recover = RecoverOptions()
     /// In order of preference.
     public var paths: [FeedPathOptions] = []
 

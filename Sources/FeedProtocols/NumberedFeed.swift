@@ -19,6 +19,8 @@ public struct FramedPacket<Units> {
     public var header: SequencedHeader
     /// The units that its numbers count, in order: messages, or the one payload of a packet that is numbered whole.
     public var units: Units
+    /// The session's name where the protocol's requests must have it.
+    public var session: MoldSession?
     /// When the venue sent it; `nil`: the packet does not say.
     public var sentAt: WallTime?
     /// It carries the venue's word that all begins anew.

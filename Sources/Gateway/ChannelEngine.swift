@@ -65,6 +65,12 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
         return true
     }
 
+    func recovered(_ bytes: ArraySlice<UInt8>, from server: Int, receivedAt: WallTime, at now: Instant) {
+        guard Framing.hasOneChannel else { return }
+        latest = channels.first
+        channels.first?.recovered(bytes, from: server, receivedAt: receivedAt, at: now)
+    }
+
     // MARK: - Channels
 
     /// The channel of a packet, opened if need be; `nil`: not yet, or never.

@@ -37,7 +37,9 @@ final class ControlChannel {
         isNumberedPerTopic = numberedPerTopic
         self.publisher = publisher
         if numberedPerTopic { flags.insert(.numberedPerTopic) }
-        let limits = ChannelOptions(freshness: plan.options.freshness, controlEvery: plan.controlEvery)
+        var limits = ChannelOptions(freshness: plan.options.freshness, controlEvery: plan.controlEvery)
+        // What is asked for again is no longer everyday work.
+        if plan.recovery != nil { limits.gapDwell = min(limits.gapDwell, plan.options.reorderTime) }
         machine = ChannelMachine(options: limits, active: [0], at: now ?? plan.now)
     }
 

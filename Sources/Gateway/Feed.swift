@@ -42,6 +42,9 @@ final class Feed {
     private var lastSwitch = ""
     /// Sequences told as missing of which the journal knows.
     private var loggedGaps: UInt64 = 0
+    /// The requests that nobody answered of which the journal knows.
+    private var loggedUnanswered: UInt64 = 0
+    private let recovery: RecoverySource?
 
     init(_ options: FeedOptions, index: UInt16, _ surroundings: FeedSurroundings) throws(BusError) {
         self.options = options
@@ -50,9 +53,11 @@ final class Feed {
         machine = PathMachine(PathMachineOptions(options), at: now)
         alarms = options.paths.map { _ in LossAlarm() }
         nextReport = now
+        recovery = try Feed.recovery(options, surroundings)
         engine = EnginePlan(
             options: options, index: index, run: surroundings.run, controlEvery: surroundings.controlEvery,
-            sink: surroundings.downstream, log: Feed.log(options.subject, surroundings), now: now
+            sink: surroundings.downstream, log: Feed.log(options.subject, surroundings), now: now,
+            recovery: recovery
         ).engine()
         do throws(SystemError) {
             // Behind the sources: what has arrived is read before anybody calls a path silent.
@@ -61,6 +66,7 @@ final class Feed {
             throw .system(error)
         }
         timer?.setPriority(10)
+        recovery?.onReply = { [unowned self] in recovered($0, from: $1, receivedAt: $2) }
         for path in options.paths.indices { sources.append(try openSource(path)) }
         surroundings.downstream.addFeed(options.name, linger: options.upstreamLinger)
         for request in surroundings.downstream.table.requests(of: options.name) { granted(request) }
@@ -100,6 +106,18 @@ final class Feed {
             return try ZeroMQSource(
                 surroundings.context, surroundings.loop, path: path, at: address, keys: surroundings.keys,
                 rate: options.subscribeRate, log: log, owner: self)
+        }
+    }
+
+    private static func recovery(
+        _ options: FeedOptions, _ surroundings: FeedSurroundings
+    ) throws(BusError) -> RecoverySource? {
+        let servers = options.recover.servers.compactMap { IPv4Endpoint($0.dropFirst("udp://".count)) }
+        guard !servers.isEmpty else { return nil }
+        do throws(SystemError) {
+            return try RecoverySource(surroundings.loop, servers: servers, batch: surroundings.batch)
+        } catch {
+            throw .system(error)
         }
     }
 
@@ -251,6 +269,12 @@ extension Feed: FeedSourceOwner {
         if let armedAt, let waiting = engine.waitingUntil, waiting < armedAt { arm() }
     }
 
+    /// What a re-request server sent.
+    private func recovered(_ bytes: ArraySlice<UInt8>, from server: Int, receivedAt: WallTime) {
+        engine.recovered(bytes, from: server, receivedAt: receivedAt, at: now)
+        arm()
+    }
+
     func connected(_ path: Int) { perform(machine.connected(path, at: now)) }
 
     func disconnected(_ path: Int, because reason: String) {
@@ -272,6 +296,7 @@ extension Feed {
             surroundings.health.sample(Sample(options.subject(ofPath: path), figures.values + [loss]))
         }
         logGaps()
+        logUnanswered()
         reportAll()
     }
 
@@ -285,6 +310,26 @@ extension Feed {
             .gapTold,
             "feed \(options.name): \(missing) sequences were lost on all paths and told as missing, \(gaps) so far",
             ["feed": "\(options.name)", "subject": "\(options.subject)", "missing": "\(missing)"])
+    }
+
+    /// Likewise for requests that no server answered.
+    private func logUnanswered() {
+        guard let unanswered = engine.channel.recovery?.unanswered, unanswered > loggedUnanswered else {
+            return
+        }
+        let more = unanswered - loggedUnanswered
+        loggedUnanswered = unanswered
+        let servers = options.recover.servers.joined(separator: ", ")
+        surroundings.limited.event(
+            .recoveryUnanswered, key: "\(options.subject)",
+            "feed \(options.name): \(more) requests for missing messages were not answered, \(unanswered) so far, by \(servers)",
+            by: feedLogger)
+    }
+
+    private var feedLogger: Logger {
+        var logger = surroundings.logger
+        logger[metadataKey: "subject"] = "\(options.subject)"
+        return logger
     }
 
     private func figures(of path: Int) -> PathFigures {
@@ -356,8 +401,23 @@ extension Feed {
             NamedValue("unresolved", .integer(Int64(clamping: channel.unresolved))),
             NamedValue("epochs", .integer(Int64(clamping: channel.epochs))),
         ]
+            + recoveryValues(channel.recovery)
             + channel.refused.sorted { $0.key < $1.key }.map {
                 NamedValue("refused_\($0.key)", .integer(Int64(clamping: $0.value)))
+            }
+    }
+
+    private func recoveryValues(_ figures: RecoveryFigures?) -> [NamedValue] {
+        guard let figures, let recovery else { return [] }
+        return [
+            NamedValue("recovery_requests", .integer(Int64(clamping: figures.requests))),
+            NamedValue("recovered", .integer(Int64(clamping: figures.recovered))),
+            NamedValue("recovery_unanswered", .integer(Int64(clamping: figures.unanswered))),
+            NamedValue("recovery_failures", .integer(Int64(clamping: recovery.failures))),
+            NamedValue("recovery_strangers", .integer(Int64(clamping: recovery.strangers))),
+        ]
+            + figures.refused.sorted { $0.key < $1.key }.map {
+                NamedValue("recovery_refused_\($0.key)", .integer(Int64(clamping: $0.value)))
             }
     }
 }

@@ -21,6 +21,8 @@ struct EnginePlan {
     let sink: any FrameSink
     let log: EventLog
     let now: Instant
+    /// Where requests for what is missing go; `nil`: nobody is asked.
+    var recovery: (any RecoverySink)?
 
     /// What the catalog says of the feed's protocol.
     var description: FeedProtocolDescription {
@@ -54,6 +56,8 @@ protocol FeedEngine: AnyObject {
     var index: UInt16 { get set }
     /// Takes one packet or frame. `false`: it was none of the protocol's, and proves nothing of the path.
     func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant) -> Bool
+    /// Takes what a re-request server answered.
+    func recovered(_ bytes: ArraySlice<UInt8>, from server: Int, receivedAt: WallTime, at now: Instant)
     func pathsChanged(_ condition: PathCondition, at now: Instant, wall: WallTime)
     func tick(at now: Instant, wall: WallTime)
     /// When `tick` is to be called next.
@@ -81,6 +85,8 @@ struct ChannelFigures: Hashable, Sendable {
     var epochs: UInt64
     /// Messages that were refused by the arbiter, by name.
     var refused: [String: UInt64]
+    /// `nil`: the feed has nobody to ask again.
+    var recovery: RecoveryFigures?
 }
 
 extension ChannelFigures {

@@ -15,6 +15,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     private var arbiter: Arbiter
     /// Sessions and numbers, where the protocol names none.
     private var labels: SessionLabels
+    private var recovery: ChannelRecovery?
     private var topics: FeedTopics
     private var keys = Keys()
     private var route = MessageRoute()
@@ -37,11 +38,9 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         let options = plan.options
         control = ControlChannel(
             plan, channel: number, numberedPerTopic: false, publisher: publisher, at: now)
-        var limits = ArbiterOptions(paths: options.paths.count)
-        limits.reorderTime = options.reorderTime
-        limits.reorderCount = options.reorderCount
-        limits.historyCount = 4096
-        arbiter = Arbiter(options: limits)
+        recovery = ChannelRecovery(options, sink: plan.recovery)
+        arbiter = Arbiter(options: ArbiterOptions(options, isRecovering: recovery != nil))
+        if let recovery { arbiter.set(recovery.path, isActive: false) }
         var numbering = SessionLabels.Options(paths: options.paths.count)
         numbering.period = plan.description.isWeekly ? .week : .day
         numbering.last = plan.description.lastSequence
@@ -52,10 +51,13 @@ final class NumberedChannel<Keys: InstrumentKeys> {
 
     var deadline: Instant {
         let own = min(control.deadline, topics.deadline ?? control.deadline)
-        return arbiter.deadline.map { min($0, own) } ?? own
+        return waitingUntil.map { min($0, own) } ?? own
     }
 
-    var waitingUntil: Instant? { arbiter.deadline }
+    var waitingUntil: Instant? {
+        guard let asking = recovery?.deadline else { return arbiter.deadline }
+        return arbiter.deadline.map { min($0, asking) } ?? asking
+    }
 
     // MARK: - Packets
 
@@ -72,6 +74,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
             begin(epoch: arrival.session, first: arrival.sequence, at: now, wall: receivedAt)
         }
         control.step(wall: receivedAt) { $0.heard(arrival.path, at: now) }
+        if let name = packet.session { recovery?.heard(name, epoch: arrival.session) }
         switch header.kind {
         case .data:
             var units = packet.units
@@ -85,7 +88,33 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         case .endOfSession: end(arrival, at: now)
         case .unsequenced: break
         }
-        control.step(wall: receivedAt) { $0.hole(isOpen: arbiter.hasHole, at: now) }
+        settle(at: now, wall: receivedAt)
+    }
+
+    /// A server's answer to a request: it fills what is missing, and does nothing else.
+    func recovered(_ bytes: ArraySlice<UInt8>, from server: Int, receivedAt: WallTime, at now: Instant) {
+        guard let path = recovery?.path,
+            let packet = recovery?.read(bytes, from: server, session: arbiter.session, at: now)
+        else { return }
+        var arrival = Arrival(
+            path: path, session: arbiter.session, sequence: packet.firstSequence, receivedAt: receivedAt)
+        var delivered: UInt64 = 0
+        for (sequence, message) in packet.messages {
+            arrival.sequence = sequence
+            guard arbiter.isMissing(sequence) else { continue }
+            delivered += 1
+            offer(message, arrival, at: now)
+        }
+        recovery?.answered(
+            SequenceRange(packet.firstSequence, arrival.sequence), by: server, delivered: delivered, at: now)
+        recovery?.tick(arbiter, at: now)
+        settle(at: now, wall: receivedAt)
+    }
+
+    /// Whether something is missing now, and what follows from that.
+    private func settle(at now: Instant, wall: WallTime) {
+        recovery?.follow(arbiter, at: now)
+        control.step(wall: wall) { $0.hole(isOpen: arbiter.hasHole, at: now) }
     }
 
     private func label(
@@ -131,6 +160,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
 
     private func enter(_ change: EpochChange, at now: Instant, wall: WallTime) {
         topics.epochChanged()
+        recovery?.restart()
         keys.restart()
         hasDirectory = false
         clock.restart()
@@ -154,8 +184,12 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     private func tell(_ divergence: Divergence) {
         log(
             .copiesDiffer,
-            "\(place)message \(divergence.sequence) differs between path \(divergence.path) and path \(divergence.deliveredBy), whose copy was delivered"
+            "\(place)message \(divergence.sequence) differs between \(name(of: divergence.path)) and \(name(of: divergence.deliveredBy)), whose copy was delivered"
         )
+    }
+
+    private func name(of path: UInt8) -> String {
+        recovery?.path == path ? "what was recovered" : "path \(path)"
     }
 
     /// Which channel an entry is about, where it is not the only one.
@@ -208,7 +242,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
             kind: .data,
             flags: flags.union(control.dataFlags(sourceTime: sourceTime, wall: arrival.receivedAt)),
             feed: 0, channel: number, epoch: epoch, sequence: arrival.sequence,
-            previous: previous, path: arrival.path,
+            previous: previous, path: recovery?.path == arrival.path ? nil : arrival.path,
             state: control.state, sourceTime: sourceTime, receiveTime: arrival.receivedAt)
         publisher.publish(header, topic: topics.wireTopic(slot), body: body)
     }
@@ -253,6 +287,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
             arbiter.tick(at: now)
             release(at: now, wall: wall)
         }
+        recovery?.tick(arbiter, at: now)
         control.step(wall: wall) { $0.hole(isOpen: arbiter.hasHole, at: now) + $0.tick(at: now) }
         if let deadline = topics.deadline, deadline <= now {
             for frame in topics.idle(at: now) { publishIdle(frame.topic, frame.sequence, wall: wall) }
@@ -308,6 +343,19 @@ final class NumberedChannel<Keys: InstrumentKeys> {
             state: control.state, reason: control.reason, published: control.machine.messages,
             gaps: control.machine.missing, topics: topics.count, unresolved: unresolved,
             epochs: counters.epochs,
-            refused: refused.filter { $0.value > 0 })
+            refused: refused.filter { $0.value > 0 }, recovery: recovery?.figures)
+    }
+}
+
+extension ArbiterOptions {
+    /// Of one channel of a feed. What is recovered has a path of its own, the last one.
+    init(_ feed: FeedOptions, isRecovering: Bool) {
+        self.init(paths: feed.paths.count + (isRecovering ? 1 : 0))
+        reorderTime = feed.reorderTime
+        reorderCount = feed.reorderCount
+        historyCount = 4096
+        guard isRecovering else { return }
+        recoveryTime = feed.recover.within
+        reorderCount = max(reorderCount, feed.recover.count)
     }
 }

@@ -168,6 +168,9 @@ final class TopicEngine: FeedEngine {
         publisher.publish(header, topic: topics.wireTopic(topic))
     }
 
+    /// Nobody is asked again over ZeroMQ.
+    func recovered(_ bytes: ArraySlice<UInt8>, from server: Int, receivedAt: WallTime, at now: Instant) {}
+
     func pathsChanged(_ condition: PathCondition, at now: Instant, wall: WallTime) {
         for (path, isActive) in condition.active.enumerated() {
             arbiter.set(UInt8(truncatingIfNeeded: path), isActive: isActive)

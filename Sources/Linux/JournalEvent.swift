@@ -53,6 +53,11 @@ public enum JournalEvent: String, Sendable, CaseIterable {
     /// Sequences were told to clients as missing; with HOLDFAST_MISSING. At most one a second and feed, summed up.
     case gapTold = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a1a"
 
+    /// The venue's re-request servers did not answer. At most one a second and feed, summed up.
+    case recoveryUnanswered = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a1b"
+    /// A venue does not let us in, or does not have the session that was asked for.
+    case loginRejected = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a1c"
+
     // MARK: Agents and collectors
     /// The gateway no longer hears an agent that it follows.
     case agentLost = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a20"
@@ -104,7 +109,8 @@ extension JournalEvent {
             .notice
         case .restartNeeded, .clockNotSet, .incarnationNotKept, .onIsolatedProcessors, .switched,
             .pathNotReceiving,
-            .receiveBufferSmall, .gapTold, .subscriptionsUnconfirmed, .upstreamFailed, .agentLost,
+            .receiveBufferSmall, .gapTold, .recoveryUnanswered, .loginRejected, .subscriptionsUnconfirmed,
+            .upstreamFailed, .agentLost,
             .collectorLost,
             .clientRefused, .subscriptionRefused, .requestRefused, .plaintextPublished, .plaintextReceived,
             .probeFailed, .watchedWithLess, .malformedInput, .droppedLog, .journalLost:
@@ -121,7 +127,8 @@ extension JournalEvent {
     public var mayBeHeldBack: Bool {
         switch self {
         case .epochBegan, .copiesDiffer, .pathNotReceiving, .pathReceivingAgain, .subscriptionsUnconfirmed,
-            .upstreamFailed, .collectorConnected, .collectorLost, .clientRefused, .subscriptionRefused,
+            .upstreamFailed, .recoveryUnanswered, .loginRejected, .collectorConnected, .collectorLost,
+            .clientRefused, .subscriptionRefused,
             .requestRefused, .probeFailed, .watchedWithLess, .networkNewsLost, .malformedInput:
             true
         case .started, .reloaded, .reloadRefused, .stopping, .configurationRefused, .cannotStart,

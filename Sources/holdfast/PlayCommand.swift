@@ -102,7 +102,7 @@ struct Play: ParsableCommand {
     @Option(help: "The session's name, up to ten ASCII characters (default: derived from the stream).")
     var session: String?
 
-    @Flag(help: "Say end of session on MoldUDP64 paths at the end.")
+    @Flag(help: "Say end of session over MoldUDP64 and SoupBinTCP at the end.")
     var end = false
 
     @Option(

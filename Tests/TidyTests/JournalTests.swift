@@ -91,6 +91,7 @@ import Testing
             "feedHeld": ["FEED"], "feedReleased": ["FEED"],
             "subjectMuted": ["FEED"], "subjectUnmuted": ["FEED"], "copiesDiffer": ["FEED"],
             "pathNotReceiving": ["SUBJECT"], "pathReceivingAgain": ["SUBJECT"],
+            "recoveryUnanswered": ["FEED"], "loginRejected": ["SUBJECT"],
             "receiveBufferSmall": ["SUBJECT"], "subscriptionsUnconfirmed": ["SUBJECT"],
             "clientRefused": ["CLIENT_ADDRESS"], "subscriptionRefused": ["TOPIC"], "probeFailed": ["SUBJECT"],
             "watchedWithLess": ["SUBJECT"], "droppedLog": ["HELD_BACK", "KIND"], "journalLost": ["LOST"],

@@ -231,3 +231,58 @@ class Market:
         self.ends.set()
         if self.thread:
             self.thread.join()
+
+
+class ReRequests:
+    """The re-request server of a MoldUDP64 venue, in a thread: by request packet, one packet with at most `most`
+    messages back, or whatever `reply` makes of a request. It keeps each message that `lines` sends."""
+
+    def __init__(self, case, lines, most=35, address="127.0.0.1"):
+        self.lines, self.most, self.messages = lines, most, {}
+        self.reply = self.answer
+        self.requests, self.client = [], None
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((address, 0))
+        self.socket.settimeout(0.05)
+        self.port = self.socket.getsockname()[1]
+        self.ends = False
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+        case.addCleanup(self.close)
+
+    @property
+    def url(self):
+        return f"udp://127.0.0.1:{self.port}"
+
+    def keep(self, packet):
+        """Takes the messages of a packet in; returns the packet."""
+        _, sequence, count = struct.unpack_from(">10sQH", packet)
+        at = 20
+        for number in range(count):
+            length, = struct.unpack_from(">H", packet, at)
+            self.messages[sequence + number] = packet[at + 2:at + 2 + length]
+            at += 2 + length
+        return packet
+
+    def run(self):
+        while not self.ends:
+            try:
+                request, self.client = self.socket.recvfrom(2048)
+            except TimeoutError:
+                continue
+            session, first, count = struct.unpack(">10sQH", request)
+            self.requests.append((session.decode().strip(), first, count))
+            packet = self.reply(session.decode().strip(), first, count)
+            if packet is not None:
+                self.socket.sendto(packet, self.client)
+
+    def answer(self, session, first, count):
+        messages = []
+        while len(messages) < min(count, self.most) and first + len(messages) in self.messages:
+            messages.append(self.messages[first + len(messages)])
+        return mold(session, first, messages) if messages else None
+
+    def close(self):
+        self.ends = True
+        self.thread.join()
+        self.socket.close()

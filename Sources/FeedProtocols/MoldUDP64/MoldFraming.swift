@@ -26,6 +26,7 @@ public enum MoldFraming: PacketFraming {
                 session: packet.session.epoch, firstSequence: packet.firstSequence, kind: kind,
                 messages: messages),
             units: Units(messages: packet.messages))
+        framed.session = packet.session
         framed.trailingBytes = packet.trailingBytes
         return framed
     }
