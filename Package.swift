@@ -102,6 +102,16 @@ let package = Package(
                 "Terminal", "CLinux", logging, arguments,
             ]),
 
+        // Not installed: what the figures are measured with.
+        .target(name: "CAllocations"),
+        program(
+            "holdfast-bench",
+            [
+                "Basics", "Wire", "Arbitration", "FeedProtocols", "Linux", "CLinux", "CZeroMQ",
+                "CAllocations",
+                arguments,
+            ]),
+
         tests("Basics", []),
         tests("Wire", ["Basics"]),
         tests("Detection", ["Basics", "Wire"]),

@@ -55,12 +55,13 @@ public struct Entitlements: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// Control topics come with any market data of their feed, markers always.
+    /// Control topics come with any market data of their feed, batches with all of it, markers always.
     func verdict(on request: TopicRequest) -> Verdict {
         if isUnlimited { return .asAsked }
         switch request {
         case .sync: return .asAsked
         case .control(let feed, _): return shares[feed] == nil ? .refused : .asAsked
+        case .batch(let feed, _): return shares[feed]?.covers(.all) ?? false ? .asAsked : .refused
         case .data(let feed, let instruments):
             guard let share = shares[feed] else { return .refused }
             if share.covers(instruments) { return .asAsked }

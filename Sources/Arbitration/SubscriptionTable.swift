@@ -37,14 +37,17 @@ public struct SubscriptionTable: Sendable {
 
     private var holders: [Int32: SubscriptionHolder] = [:]
     private var feeds: [String: UpstreamWants?] = [:]
+    /// Feeds whose channels are numbered.
+    private var batched: Set<String> = []
 
     public init(limits: Limits = Limits()) { self.limits = limits }
 
     // MARK: - Feeds
 
     /// Lets clients subscribe to a feed. `linger`: how long a unicast feed's upstream subscription outlives its
-    /// last holder; `nil` for a feed that needs none.
-    public mutating func addFeed(_ name: String, linger: Duration?) {
+    /// last holder; `nil` for a feed that needs none. `hasBatches`: its channels are numbered.
+    public mutating func addFeed(_ name: String, linger: Duration?, hasBatches: Bool = false) {
+        if hasBatches { batched.insert(name) } else { batched.remove(name) }
         feeds.updateValue(linger.map { UpstreamWants(linger: $0, limit: limits.prefixes) }, forKey: name)
         for prefix in holders.values.lazy.flatMap(\.held) {
             guard let (feed, topic) = upstream(request(prefix)), feed == name else { continue }
@@ -70,7 +73,8 @@ public struct SubscriptionTable: Sendable {
         for prefix in holders.values.lazy.flatMap(\.held) {
             switch request(prefix) {
             case .data(feed, let instruments)?: requests.insert(.data(feed: feed, instruments))
-            case .data, .control, .sync, nil: continue
+            case .batch(feed, let channel)?: requests.insert(.batch(feed: feed, channel: channel))
+            case .data, .batch, .control, .sync, nil: continue
             }
         }
         return requests
@@ -88,6 +92,7 @@ public struct SubscriptionTable: Sendable {
         do throws(SubscriptionRefusal) {
             let prefix = try text(bytes)
             let request = try TopicRequest(parsing: prefix, feeds: feeds.keys)
+            if case .batch(let feed, _) = request, !batched.contains(feed) { throw .notBatched(feed) }
             return try grant(prefix, request, to: connection, entitled, at: now)
         } catch {
             counters.refused[error.name, default: 0] &+= 1
@@ -214,7 +219,7 @@ public struct SubscriptionTable: Sendable {
         switch request {
         case .data(let feed, .all): (feed, .everything)
         case .data(let feed, .one(let instrument)): (feed, .instrument(instrument))
-        case .data(_, .none), .control, .sync, nil: nil
+        case .data(_, .none), .batch, .control, .sync, nil: nil
         }
     }
 }

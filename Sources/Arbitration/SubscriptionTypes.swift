@@ -8,6 +8,8 @@ public enum TopicRequest: Hashable, Sendable {
     case data(feed: String, InstrumentRequest)
     /// `control/<feed>/`, all channels, or `control/<feed>/<channel>/`.
     case control(feed: String, channel: UInt16?)
+    /// `batch/<feed>/`, all channels, or `batch/<feed>/<channel>/`: everything, several messages in a frame.
+    case batch(feed: String, channel: UInt16?)
     /// `sync/<nonce>/`: to be published once, as a marker.
     case sync(nonce: String)
 }
@@ -28,6 +30,8 @@ public enum SubscriptionRefusal: Error, Hashable, Sendable, CustomStringConverti
     case noSlashAtEnd
     case unknownTopic
     case noSuchFeed(String, known: [String])
+    /// Its topics are numbered each by itself: there is no channel that could be batched.
+    case notBatched(String)
     /// The client may read something else, or nothing.
     case notEntitled(Entitlements)
     case tooManyForClient(limit: Int)
@@ -41,6 +45,7 @@ public enum SubscriptionRefusal: Error, Hashable, Sendable, CustomStringConverti
         case .noSlashAtEnd: "no_slash_at_end"
         case .unknownTopic: "unknown_topic"
         case .noSuchFeed: "no_such_feed"
+        case .notBatched: "not_batched"
         case .notEntitled: "not_entitled"
         case .tooManyForClient: "too_many_for_client"
         case .tooMany: "too_many"
@@ -53,9 +58,10 @@ public enum SubscriptionRefusal: Error, Hashable, Sendable, CustomStringConverti
         case .notText: "the topic is not UTF-8"
         case .noSlashAtEnd: "the topic does not end in /"
         case .unknownTopic:
-            "topics are md/<feed>/, md/<feed>/<instrument>/, control/<feed>/, control/<feed>/<channel>/ and sync/<nonce>/"
+            "topics are md/<feed>/, md/<feed>/<instrument>/, batch/<feed>/, batch/<feed>/<channel>/, control/<feed>/, control/<feed>/<channel>/ and sync/<nonce>/"
         case .noSuchFeed(let feed, let known):
             "there is no feed \(feed); there is \(known.isEmpty ? "none" : known.joined(separator: ", "))"
+        case .notBatched(let feed): "feed \(feed) has no channels, and so no batches: take md/\(feed)/"
         case .notEntitled(let entitled): "the client may read \(entitled)"
         case .tooManyForClient(let limit): "the client holds \(limit) subscriptions, the most that one may"
         case .tooMany(let limit): "the gateway holds \(limit) subscriptions, the most that it may"
@@ -100,9 +106,11 @@ extension TopicRequest {
         switch (String(decoding: parts[0], as: UTF8.self), wholeFeed, try? Topic(parsing: prefix)) {
         case ("md", let feed?, _): self = .data(feed: feed, .all)
         case ("control", let feed?, _): self = .control(feed: feed, channel: nil)
+        case ("batch", let feed?, _): self = .batch(feed: feed, channel: nil)
         case (_, _, .marketData(let feed, let instrument?)): self = .data(feed: feed, .one(instrument))
         case (_, _, .marketData(let feed, nil)): self = .data(feed: feed, .none)
         case (_, _, .control(let feed, let channel)): self = .control(feed: feed, channel: channel)
+        case (_, _, .batch(let feed, let channel)): self = .batch(feed: feed, channel: channel)
         case (_, _, .sync(let nonce)): self = .sync(nonce: nonce)
         case (_, _, .state), (_, _, .sample), (_, _, .heartbeat), (_, _, nil): return nil
         }
@@ -110,7 +118,7 @@ extension TopicRequest {
 
     private func require(_ feeds: some Collection<String>) throws(SubscriptionRefusal) {
         switch self {
-        case .data(let feed, _), .control(let feed, _):
+        case .data(let feed, _), .control(let feed, _), .batch(let feed, _):
             guard feeds.contains(feed) else { throw .noSuchFeed(feed, known: feeds.sorted()) }
         case .sync: break
         }

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <sys/timex.h>
+#include <netinet/udp.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -84,4 +85,20 @@ int clinux_pipe(int ends[2]) {
     if (pipe2(ends, O_CLOEXEC) != 0) return -1;
     // Only our end: the program's is one that waits.
     return fcntl(ends[0], F_SETFL, O_NONBLOCK);
+}
+
+ssize_t clinux_send_segments(int descriptor, const void *bytes, size_t count, uint16_t length,
+                             const struct sockaddr_in *target) {
+    union {
+        char room[CMSG_SPACE(sizeof(uint16_t))];
+        struct cmsghdr header;
+    } control = {0};
+    struct iovec vector = {(void *)bytes, count};
+    struct msghdr message = {(void *)target, sizeof *target, &vector, 1, control.room, sizeof control.room, 0};
+    struct cmsghdr *segment = CMSG_FIRSTHDR(&message);
+    segment->cmsg_level = SOL_UDP;
+    segment->cmsg_type = UDP_SEGMENT;
+    segment->cmsg_len = CMSG_LEN(sizeof length);
+    memcpy(CMSG_DATA(segment), &length, sizeof length);
+    return sendmsg(descriptor, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }

@@ -19,6 +19,9 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
     private var decodeErrors: [[String: UInt64]]
     private var condition: PathCondition?
     private var isFailover = false
+    /// Channels whose batches somebody asked for, some of them perhaps not seen yet.
+    private var batched: Set<UInt16> = []
+    private var batchesAll = false
 
     init(_ plan: EnginePlan) {
         self.plan = plan
@@ -89,22 +92,31 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
     private func open(_ number: UInt16, at now: Instant, wall: WallTime) -> NumberedChannel<Keys> {
         let channel = NumberedChannel<Keys>(number, plan, publisher, demand, at: now)
         channels.append(channel)
+        if isBatched(number) { channel.batch.want() }
         if let condition {
             channel.pathsChanged(condition, wasFailover: false, at: now, wall: wall)
         }
         return channel
     }
 
+    private func isBatched(_ number: UInt16) -> Bool { batchesAll || batched.contains(number) }
+
     // MARK: - Time and paths
 
     func tick(at now: Instant, wall: WallTime) {
         for channel in channels { channel.tick(at: now, wall: wall) }
+        flush()
     }
+
+    var hasBatches: Bool { true }
+
+    func flush() { for channel in channels { channel.batch.flush() } }
 
     func pathsChanged(_ condition: PathCondition, at now: Instant, wall: WallTime) {
         for channel in channels {
             channel.pathsChanged(condition, wasFailover: isFailover, at: now, wall: wall)
         }
+        flush()
         self.condition = condition
         isFailover = condition.failover != nil
     }
@@ -116,6 +128,10 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
             for channel in channels where wanted ?? channel.number == channel.number {
                 channel.control.show(wall: wall)
             }
+        case .batch(_, let wanted):
+            if wanted == nil { batchesAll = true }
+            if let wanted { batched.insert(wanted) }
+            for channel in channels where isBatched(channel.number) { channel.batch.want() }
         case .data(_, .one(let name)): show(Array(name.utf8), at: now, wall: wall)
         case .data(_, .none): show([], at: now, wall: wall)
         case .data(_, .all):

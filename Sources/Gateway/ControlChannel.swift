@@ -13,6 +13,8 @@ final class ControlChannel {
     private var first: UInt64 = 0
     /// On every frame of the channel.
     var flags: FrameFlags = []
+    /// Called before anything is sent: what was kept back goes out first.
+    var beforeSending: () -> Void = {}
     /// Worth saying even when all is well; for people.
     var remark = ""
 
@@ -126,6 +128,7 @@ final class ControlChannel {
     }
 
     private func send(_ body: ControlBody, wall: WallTime) {
+        beforeSending()
         let header = FrameHeader(
             kind: body.kind, flags: dataFlags(sourceTime: nil, wall: wall), feed: 0, channel: channel,
             epoch: epoch,

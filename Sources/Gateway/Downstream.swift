@@ -94,8 +94,8 @@ final class Downstream: FrameSink {
 
     // MARK: - Feeds
 
-    func addFeed(_ name: String, linger: Duration?) {
-        table.addFeed(name, linger: linger)
+    func addFeed(_ name: String, linger: Duration?, hasBatches: Bool) {
+        table.addFeed(name, linger: linger, hasBatches: hasBatches)
         lingering?.arm(at: table.deadline)
     }
 

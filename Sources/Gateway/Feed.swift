@@ -68,7 +68,8 @@ final class Feed {
         timer?.setPriority(10)
         recovery?.onReply = { [unowned self] in recovered($0, from: $1, receivedAt: $2) }
         for path in options.paths.indices { sources.append(try openSource(path)) }
-        surroundings.downstream.addFeed(options.name, linger: options.upstreamLinger)
+        surroundings.downstream.addFeed(
+            options.name, linger: options.upstreamLinger, hasBatches: engine.hasBatches)
         for request in surroundings.downstream.table.requests(of: options.name) { granted(request) }
         perform(machine.start(at: now))
         tick()
@@ -274,6 +275,8 @@ extension Feed: FeedSourceOwner {
         engine.recovered(bytes, from: server, receivedAt: receivedAt, at: now)
         arm()
     }
+
+    func drained(_ path: Int) { engine.flush() }
 
     func connected(_ path: Int) { perform(machine.connected(path, at: now)) }
 

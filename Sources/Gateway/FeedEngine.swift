@@ -60,6 +60,10 @@ protocol FeedEngine: AnyObject {
     func recovered(_ bytes: ArraySlice<UInt8>, from server: Int, receivedAt: WallTime, at now: Instant)
     func pathsChanged(_ condition: PathCondition, at now: Instant, wall: WallTime)
     func tick(at now: Instant, wall: WallTime)
+    /// Sends what was kept back until the end of a burst.
+    func flush()
+    /// Whether it has batch topics.
+    var hasBatches: Bool { get }
     /// When `tick` is to be called next.
     var deadline: Instant { get }
     /// The part of `deadline` that the last packet can have brought nearer: what waits for the other path.

@@ -9,6 +9,8 @@ protocol FeedSourceOwner: AnyObject {
     /// A packet or frame came in on a path. `dropped`: packets that the kernel dropped on this socket since it
     /// was opened.
     func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime)
+    /// What had arrived is read: the burst is over, as far as this source knows.
+    func drained(_ path: Int)
     func connected(_ path: Int)
     func disconnected(_ path: Int, because reason: String)
     /// All that is wanted is subscribed on the path, as far as it can be known.

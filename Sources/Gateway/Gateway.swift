@@ -243,7 +243,7 @@ public enum ReloadRefusal: Error, Hashable, Sendable, CustomStringConvertible {
 extension Gateway: DownstreamOwner {
     func granted(_ request: TopicRequest, prefix: String) {
         switch request {
-        case .data(let feed, _), .control(let feed, _): feeds[feed]?.granted(request)
+        case .data(let feed, _), .control(let feed, _), .batch(let feed, _): feeds[feed]?.granted(request)
         case .sync(let nonce): downstream.publish(syncFrame(nonce))
         }
     }

@@ -200,6 +200,7 @@ final class MulticastSource: FeedSource {
     // MARK: - Packets
 
     private func receive(_ socket: borrowing UDPSocket) {
+        defer { owner.drained(path) }
         do throws(SystemError) {
             for _ in 0..<MulticastSource.batches {
                 let count = try batch.receive(from: socket.descriptor) { take($0) }

@@ -10,6 +10,7 @@ import Wire
 final class NumberedChannel<Keys: InstrumentKeys> {
     let number: UInt16
     let control: ControlChannel
+    let batch: BatchTopic
     private let publisher: FramePublisher
     private let log: EventLog
     private var arbiter: Arbiter
@@ -38,6 +39,9 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         let options = plan.options
         control = ControlChannel(
             plan, channel: number, numberedPerTopic: false, publisher: publisher, at: now)
+        let batch = BatchTopic(feed: options.name, channel: number, publisher: publisher)
+        self.batch = batch
+        control.beforeSending = { batch.flush() }
         recovery = ChannelRecovery(options, sink: plan.recovery)
         arbiter = Arbiter(options: ArbiterOptions(options, isRecovering: recovery != nil))
         if let recovery { arbiter.set(recovery.path, isActive: false) }
@@ -151,6 +155,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
             case .message(let held): publish(held.payload[...], held.arrival, epoch: held.epoch, at: now)
             case .gap(let gap):
                 topics.gapTold(through: gap.range.last)
+                batch.interrupt()
                 control.step(wall: wall, isFailover: isFailover) { $0.told(gap, at: now) }
             case .epoch(let change): enter(change, at: now, wall: wall)
             case .divergence(let found): tell(found)
@@ -159,6 +164,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     }
 
     private func enter(_ change: EpochChange, at now: Instant, wall: WallTime) {
+        batch.interrupt()
         topics.epochChanged()
         recovery?.restart()
         keys.restart()
@@ -208,6 +214,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         let sourceTime = sourceTime(arrival)
         if route.meaning == .directory { named(at: now, wall: arrival.receivedAt) }
         control.published(arrival.sequence, at: now, wall: arrival.receivedAt)
+        if batch.isWanted { batch.append(unit, header(arrival, epoch, sourceTime)) }
         publish(route.body, to: route.instrument, arrival, epoch, sourceTime, at: now)
         for index in route.more.indices {
             let part = route.more[index]
@@ -238,13 +245,20 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         if flags.contains(.unresolved) { unresolved &+= 1 }
         let previous = topics.published(slot, sequence: arrival.sequence, at: now)
         guard topics.isWanted(slot) else { return }
-        let header = FrameHeader(
-            kind: .data,
-            flags: flags.union(control.dataFlags(sourceTime: sourceTime, wall: arrival.receivedAt)),
-            feed: 0, channel: number, epoch: epoch, sequence: arrival.sequence,
-            previous: previous, path: recovery?.path == arrival.path ? nil : arrival.path,
-            state: control.state, sourceTime: sourceTime, receiveTime: arrival.receivedAt)
+        var header = header(arrival, epoch, sourceTime)
+        header.flags.formUnion(flags)
+        header.previous = previous
         publisher.publish(header, topic: topics.wireTopic(slot), body: body)
+    }
+
+    /// Of a data frame, without what is its topic's.
+    @inline(__always)
+    private func header(_ arrival: Arrival, _ epoch: UInt64, _ sourceTime: WallTime?) -> FrameHeader {
+        FrameHeader(
+            kind: .data, flags: control.dataFlags(sourceTime: sourceTime, wall: arrival.receivedAt), feed: 0,
+            channel: number, epoch: epoch, sequence: arrival.sequence,
+            path: recovery?.path == arrival.path ? nil : arrival.path,
+            state: control.state, sourceTime: sourceTime, receiveTime: arrival.receivedAt)
     }
 
     /// An instrument's topic; `nil`: there is no room for another one.

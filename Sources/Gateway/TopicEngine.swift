@@ -148,6 +148,9 @@ final class TopicEngine: FeedEngine {
 
     // MARK: - Time and paths
 
+    var hasBatches: Bool { false }
+    func flush() {}
+
     func tick(at now: Instant, wall: WallTime) {
         if let deadline = arbiter.deadline, deadline <= now {
             arbiter.tick(at: now)
@@ -193,7 +196,7 @@ final class TopicEngine: FeedEngine {
         case .data(_, .all):
             demand.wantAll()
             topics.wantAll(at: now)
-        case .data(_, .none), .sync: break
+        case .data(_, .none), .batch, .sync: break
         }
     }
 

@@ -126,4 +126,23 @@ public struct UDPSocket: ~Copyable, Sendable {
         }
         return sent != nil
     }
+
+    /// Sends several datagrams of one length at once, which the kernel cuts (UDP_SEGMENT): all bytes, 65,507 at the
+    /// most. Waits while the socket's buffer is full.
+    public func sendSegments(_ bytes: [UInt8], ofBytes length: UInt16, to endpoint: IPv4Endpoint)
+        throws(SystemError)
+    {
+        var address = endpoint.socketAddress
+        let raw = descriptor.raw
+        while true {
+            let sent = try checkNow("send segments to \(endpoint)") {
+                unsafe bytes.withUnsafeBytes {
+                    unsafe clinux_send_segments(raw, $0.baseAddress, $0.count, length, &address)
+                }
+            }
+            if sent != nil { return }
+            var waiting = pollfd(fd: raw, events: Int16(POLLOUT), revents: 0)
+            _ = unsafe poll(&waiting, 1, 100)
+        }
+    }
 }

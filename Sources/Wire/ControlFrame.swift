@@ -64,7 +64,7 @@ extension ControlBody {
         case .heartbeat: self = try ControlBody.heartbeat(&reader)
         case .gap: self = try ControlBody.gap(&reader)
         case .state: self = .state(path: try reader.shortText().nonEmpty, reason: try reader.shortText())
-        case .data, .idle, .sync: throw FrameError(.kind(kind.rawValue), at: 0)
+        case .data, .idle, .sync, .batch: throw FrameError(.kind(kind.rawValue), at: 0)
         }
     }
 

@@ -13,7 +13,7 @@ public struct FrameError: Error, Hashable, Sendable, CustomStringConvertible {
         case truncated(wanted: Int, left: Int)
         /// A version which this reader does not know.
         case version(UInt8)
-        /// A kind outside 1 to 6, or one whose body was not asked for.
+        /// A kind outside 1 to 7, or one whose body was not asked for.
         case kind(UInt8)
         /// A channel state outside 1 to 4.
         case state(UInt8)
@@ -50,7 +50,7 @@ extension FrameError.Problem {
         case .topicWithoutSlash: "the topic does not end in \"/\""
         case .truncated(let wanted, let left): "\(wanted) bytes wanted, \(left) left"
         case .version(let version): "version \(version), expected \(FrameHeader.version)"
-        case .kind(let kind): "kind \(kind), expected 1 to 6 with the body of that kind"
+        case .kind(let kind): "kind \(kind), expected 1 to 7 with the body of that kind"
         case .state(let state): "channel state \(state), expected 1 to 4"
         case .descendingGap: "the gap's last sequence is below its first"
         case .gapReason(let reason): "gap reason \(reason), expected 1 to 4"

@@ -174,7 +174,7 @@ extension HealthView {
             let message = try SyncMessage(json: json)
             guard message.topic == topic else { return ignore("\(topic) carries \(message.topic)") }
             if admit(message.stamp, at: now, events: &events) { events += apply(message) }
-        case .marketData, .control: return ignore("\(topic) is not of the health bus")
+        case .marketData, .batch, .control: return ignore("\(topic) is not of the health bus")
         }
         return events
     }

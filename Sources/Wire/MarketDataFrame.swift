@@ -16,6 +16,8 @@ public enum FrameKind: UInt8, Hashable, Sendable, CaseIterable {
     case state = 5
     /// The echo of a subscription to `sync/<nonce>/`.
     case sync = 6
+    /// Several consecutive messages of a channel: see `BatchBody`.
+    case batch = 7
 }
 
 /// How far a channel can be trusted.

@@ -13,6 +13,8 @@ public enum Topic: Hashable, Sendable, CustomStringConvertible {
     case marketData(feed: String, instrument: String?)
     /// `control/<feed>/<channel>/`
     case control(feed: String, channel: UInt16)
+    /// `batch/<feed>/<channel>/`: the channel's messages, several in a frame
+    case batch(feed: String, channel: UInt16)
     /// `sync/<nonce>/`: published once to whoever subscribes it, behind what was published before.
     case sync(nonce: String)
 
@@ -30,6 +32,7 @@ public enum Topic: Hashable, Sendable, CustomStringConvertible {
         case .marketData(let feed, let instrument):
             "md/\(PercentEncoding.encode(feed))/\(instrument.map(PercentEncoding.encode) ?? "*")/"
         case .control(let feed, let channel): "control/\(PercentEncoding.encode(feed))/\(channel)/"
+        case .batch(let feed, let channel): "batch/\(PercentEncoding.encode(feed))/\(channel)/"
         case .sync(let nonce): "sync/\(PercentEncoding.encode(nonce))/"
         }
     }
@@ -88,10 +91,13 @@ extension Topic {
         case ("md", 4):
             let isForNone = parts[2].elementsEqual("*".utf8)
             self = .marketData(feed: try name(1), instrument: isForNone ? nil : try name(2))
-        case ("control", 4):
+        case (let family, 4) where family == "control" || family == "batch":
             guard let channel = Topic.channel(parts[2]) else { throw failure("part 3 to be 0 to 65535") }
-            self = .control(feed: try name(1), channel: channel)
-        default: throw failure("state/, sample/, heartbeat/, md/, control/ or sync/ with its names")
+            let feed = try name(1)
+            self =
+                family == "batch"
+                ? .batch(feed: feed, channel: channel) : .control(feed: feed, channel: channel)
+        default: throw failure("state/, sample/, heartbeat/, md/, batch/, control/ or sync/ with its names")
         }
     }
 

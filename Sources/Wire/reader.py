@@ -10,7 +10,7 @@ from urllib.parse import unquote
 HEADER = struct.Struct("<BBHHHQQQBBHIqq")
 FIELDS = ("version kind flags feed channel epoch sequence previous path state "
           "reserved run source_time receive_time").split()
-KINDS = {1: "data", 2: "idle", 3: "heartbeat", 4: "gap", 5: "state", 6: "sync"}
+KINDS = {1: "data", 2: "idle", 3: "heartbeat", 4: "gap", 5: "state", 6: "sync", 7: "batch"}
 STATES = {1: "live", 2: "recovering", 3: "stale", 4: "closed"}
 FLAGS = ("recovering", "stale", "late", "epoch_inferred", "numbered_per_topic", "unresolved")
 REASONS = {1: "not_recovered", 2: "failover", 3: "session_change", 4: "upstream"}
@@ -30,6 +30,21 @@ def read(frame):
     header["path"] = None if header["path"] == 255 else header["path"]
     header["source_time"] = header["source_time"] or None
     return topic.decode("ascii"), header, rest[HEADER.size:]
+
+
+def batch(header, body):
+    """The messages of a batch: (sequence, message), in order. ValueError if it is none."""
+    try:
+        count, = struct.unpack_from("<I", body)
+        at = 4
+        for sequence in range(header["sequence"] - count + 1, header["sequence"] + 1):
+            end = at + 2 + struct.unpack_from("<H", body, at)[0]
+            if end > len(body):
+                raise ValueError("the body ends in the middle of a message")
+            yield sequence, body[at + 2:end]
+            at = end
+    except struct.error as error:
+        raise ValueError("the body is not that of a batch: %r" % error) from None
 
 
 def names(topic):
@@ -66,7 +81,8 @@ class Position:
         is_new, missing = position.take(topic, header, control(header, body))
         for instrument, first, last, why in missing: ...
 
-    `is_new` is false for data that an earlier frame has brought. `instrument` is None where sequences of the
+    `is_new` is false for data that an earlier frame has brought; of a batch, after a restart, what is not above
+    the position may be in it once more. `instrument` is None where sequences of the
     channel are meant, `last` is None where nobody knows the end. `why`: "told" by a gap, "restart" while no
     gateway was there, "own" what was published and did not get here.
     """
@@ -90,8 +106,9 @@ class Position:
             return self.spaces.setdefault((feed, name), Space()).topic(name, header, told)
         space = self.spaces.setdefault((feed, header["channel"]), Space())
         missing = space.channel(header, told)
-        if kind not in ("data", "idle"):
+        if kind not in ("data", "idle", "batch"):
             return False, missing
+        name = None if kind == "batch" else name
         floor, first = space.runs[header["run"], epoch]
         at, epoch = (topic, header["channel"]), (epoch, space.rounds.get(epoch, 0))
         known, last = self.last.get(at, (None, 0))
@@ -100,7 +117,7 @@ class Position:
             missing.append((name, max(last + 1, first), header["previous"], "own"))
         is_new = header["sequence"] > (last if known == epoch else floor)
         self.last[at] = epoch, max(header["sequence"], last if known == epoch else 0)
-        return kind == "data" and is_new, missing
+        return kind != "idle" and is_new, missing
 
     def joined(self, feed):
         """Call it after subscribing to further topics: what was published on them before is not missed."""

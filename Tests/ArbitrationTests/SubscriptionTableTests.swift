@@ -9,7 +9,7 @@ private func bytes(_ text: String) -> ArraySlice<UInt8> { Array(text.utf8)[...] 
 /// A multicast feed `itch` and a unicast feed `quotes`.
 private func table(_ limits: SubscriptionTable.Limits = .init()) -> SubscriptionTable {
     var table = SubscriptionTable(limits: limits)
-    table.addFeed("itch", linger: nil)
+    table.addFeed("itch", linger: nil, hasBatches: true)
     table.addFeed("quotes", linger: .seconds(5))
     return table
 }
@@ -54,6 +54,41 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
             ])
         #expect(table.tick(at: ms(6000)) == [])
         #expect(table.wanted(of: "quotes") == [.instrument("AAPL")])
+    }
+
+    @Test func `a feed whose channels are numbered has batches, of all of it or of one channel`() {
+        var table = table()
+        #expect(
+            table.subscribe(bytes("batch/itch/"), by: 7, at: ms(0)) == [
+                .grant(prefix: "batch/itch/", .batch(feed: "itch", channel: nil))
+            ])
+        #expect(
+            table.subscribe(bytes("batch/itch/3/"), by: 7, at: ms(0)) == [
+                .grant(prefix: "batch/itch/3/", .batch(feed: "itch", channel: 3))
+            ])
+        #expect(
+            table.requests(of: "itch") == [
+                .batch(feed: "itch", channel: nil), .batch(feed: "itch", channel: 3),
+            ])
+        #expect(
+            table.subscribe(bytes("batch/quotes/"), by: 7, at: ms(0)) == [
+                .refuse(connection: 7, prefix: "batch/quotes/", .notBatched("quotes"))
+            ])
+        #expect(table.counters.refused == ["not_batched": 1])
+    }
+
+    @Test func `batches are for who may have the whole feed`() {
+        var table = table()
+        let some = Entitlements(topics: ["md/itch/AAPL/"])
+        #expect(
+            table.subscribe(bytes("batch/itch/0/"), by: 7, entitled: some, at: ms(0)) == [
+                .refuse(connection: 7, prefix: "batch/itch/0/", .notEntitled(some))
+            ])
+        let all = Entitlements(topics: ["md/itch/"])
+        #expect(
+            table.subscribe(bytes("batch/itch/0/"), by: 7, entitled: all, at: ms(0)) == [
+                .grant(prefix: "batch/itch/0/", .batch(feed: "itch", channel: 0))
+            ])
     }
 
     @Test func `a prefix of a whole feed is an upstream subscription of everything`() {

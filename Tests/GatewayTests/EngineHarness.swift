@@ -42,6 +42,10 @@ final class Recorder: FrameSink {
         case .data: return "\(topic) \(header.sequence) after \(header.previous)\(marks)"
         case .idle: return "\(topic) idle \(header.sequence)\(marks)"
         case .sync: return "\(topic) sync"
+        case .batch:
+            let messages = try? BatchBody.messages(of: frame.body, last: header.sequence)
+            let numbers = (messages ?? []).map { "\($0.sequence)" }.joined(separator: " ")
+            return "\(topic) \(numbers) after \(header.previous)\(marks)"
         case .heartbeat, .gap, .state:
             guard let body = try? ControlBody(kind: header.kind, parsing: frame.body) else {
                 return "bad body"
@@ -121,7 +125,8 @@ final class Bench {
     let engine: any FeedEngine
 
     init(
-        _ feedProtocol: FeedOptions.FeedProtocol, _ policy: FeedOptions.Policy, channels: [UInt16] = []
+        _ feedProtocol: FeedOptions.FeedProtocol, _ policy: FeedOptions.Policy, channels: [UInt16] = [],
+        wantsAll: Bool = true
     ) {
         let name =
             switch feedProtocol {
@@ -142,7 +147,7 @@ final class Bench {
         engine.pathsChanged(
             PathCondition(used: isHotHot ? [0, 1] : [0], active: [true, isHotHot], failover: nil), at: ms(0),
             wall: wall(0))
-        engine.granted(.data(feed: options.name, .all), at: ms(0), wall: wall(0))
+        if wantsAll { engine.granted(.data(feed: options.name, .all), at: ms(0), wall: wall(0)) }
         engine.tick(at: ms(0), wall: wall(0))
         _ = recorder.take()
     }

@@ -62,7 +62,7 @@ private final class Stage {
         switch frame.header.kind {
         case .data: data.append(frame)
         case .sync: synced = true
-        case .idle: break
+        case .idle, .batch: break
         case .heartbeat, .gap, .state:
             guard let body = try? ControlBody(kind: frame.header.kind, parsing: frame.body) else { return }
             control.append((frame.header.state, body))
@@ -174,7 +174,15 @@ private final class Venue {
             let message = sequence == 1 ? venue.directory(1, "AAPL") : venue.delete(1)
             _ = try sender.send(venue.packet(sequence, [message]), to: lines[line])
         }
-        try send(1, on: 0)
+        // A worker opens the sockets: both must be heard before anything is lost on purpose.
+        for (line, name) in ["A", "B"].enumerated() {
+            let path = Subject(.feedPath, "itch.\(name)")
+            var tries = 0
+            while try stage.status(of: path)?.status != .ok, tries < 1000 {
+                try send(1, on: line)
+                tries += 1
+            }
+        }
         try stage.until("the first message") { stage.data.count == 1 }
         for sequence in UInt64(2)...300 {
             // Each line loses what the other one has.

@@ -23,14 +23,15 @@ struct Manifest {
     /// The layers of the design, lowest first; an arrow goes from a layer to a lower one.
     static let layers: [[String]] = [
         [
-            "Basics", "CLinux", "CPcap", "CSystemd", "CTOML", "CZeroMQ", "Logging", "DequeModule",
+            "Basics", "CAllocations", "CLinux", "CPcap", "CSystemd", "CTOML", "CZeroMQ", "Logging",
+            "DequeModule",
             "ArgumentParser",
         ],
         ["Linux", "Wire"],
         ["Reactor"],
         ["Detection", "Arbitration", "FeedProtocols", "Messaging", "Configuration", "Terminal"],
         ["Watchers", "Gateway", "Daemon"],
-        ["holdfast", "holdfast-agent", "holdfast-gateway"],
+        ["holdfast", "holdfast-agent", "holdfast-bench", "holdfast-gateway"],
     ]
 
     static func layer(of module: String) -> Int? { layers.firstIndex { $0.contains(module) } }

@@ -66,8 +66,8 @@ import Wire
     @Test(
         arguments: [
             (0, 2, "version 2, expected 1"), (0, 0, "version 0, expected 1"),
-            (1, 0, "kind 0, expected 1 to 6 with the body of that kind"),
-            (1, 7, "kind 7, expected 1 to 6 with the body of that kind"),
+            (1, 0, "kind 0, expected 1 to 7 with the body of that kind"),
+            (1, 8, "kind 8, expected 1 to 7 with the body of that kind"),
             (33, 0, "channel state 0, expected 1 to 4"), (33, 5, "channel state 5, expected 1 to 4"),
         ] as [(Int, UInt8, String)])
     func `a wrong byte is named with its offset`(at: Int, byte: UInt8, problem: String) {

@@ -116,7 +116,7 @@ struct ReaderTests {
                 switch topic {
                 case .sync: #"["sync","n1"]"#
                 case .marketData: #"["md","itch",null]"#
-                case .control, .state, .sample, .heartbeat: #"["control","itch","3"]"#
+                case .control, .batch, .state, .sample, .heartbeat: #"["control","itch","3"]"#
                 }
             let end = control == "null" ? #""body":"""# : #""control":"# + control
             #expect(
@@ -129,7 +129,7 @@ struct ReaderTests {
     @Test func `hostile frames are errors of the reader too, not crashes`() throws {
         let whole = FrameTests.frame()
         var frames = (0..<whole.count).map { Array(whole[..<$0]) }
-        for (offset, byte) in [(0, 2), (1, 7), (33, 0)] as [(Int, UInt8)] {
+        for (offset, byte) in [(0, 2), (1, 8), (33, 0)] as [(Int, UInt8)] {
             var damaged = whole
             damaged[FrameTests.topic.bytes.count + 1 + offset] = byte
             frames.append(damaged)

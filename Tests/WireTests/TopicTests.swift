@@ -14,6 +14,7 @@ import Wire
             (.marketData(feed: "itch", instrument: "*"), "md/itch/%2A/"),
             (.marketData(feed: "itch", instrument: "#17"), "md/itch/%2317/"),
             (.control(feed: "itch", channel: 65535), "control/itch/65535/"),
+            (.batch(feed: "itch", channel: 0), "batch/itch/0/"),
             (.sync(nonce: "a~_-.1\0"), "sync/a~_-.1%00/"),
         ] as [(Topic, String)])
     func `each topic is written and read`(topic: Topic, text: String) throws {
@@ -27,7 +28,8 @@ import Wire
         "state/h/nic//", "state/h/car/eth0/", "heartbeat//", "heartbeat/fra-1", "heartbeat/%41/",
         "heartbeat/%e9/", "heartbeat/%E9/", "heartbeat/%/", "heartbeat/%4/", "heartbeat/a b/",
         "heartbeat/*/", "md/f/", "md/f/**/", "md//x/", "md/*/x/", "control/f/65536/", "control/f/-1/",
-        "control/f/+1/", "control/f/01/", "control/f//", "sync//", "Sync/a/", "bus/a/b/",
+        "control/f/+1/", "control/f/01/", "batch/f/", "batch/f/01/", "control/f//", "sync//", "Sync/a/",
+        "bus/a/b/",
     ])
     func `no other spelling is a topic`(text: String) {
         #expect(throws: TopicError.self) { try Topic(parsing: text) }

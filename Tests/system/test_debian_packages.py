@@ -77,6 +77,7 @@ class Upgrade(unittest.TestCase):
         machine.run("systemctl", "reload", AGENT)
         client = follow(self, machine, "state/", "heartbeat/")
         client.settle("process/matcher", "ok")
+        client.settle("pressure/softnet", "ok")  # read with the first samples
         old = client.join()
         install(machine, "holdfast")
         self.assertEqual(machine.run("dpkg-query", "--show", "--showformat=${Version}", "holdfast"), packages.VERSION)

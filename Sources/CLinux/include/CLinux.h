@@ -98,3 +98,6 @@ static inline int clinux_set_affinity(const unsigned char *mask, size_t bytes) {
 int clinux_spawn(pid_t *pid, char *const words[], char *const environment[], int output);
 /// A pipe whose reading end never waits.
 int clinux_pipe(int ends[2]);
+/// One send that the kernel cuts into datagrams of `length` bytes (UDP_SEGMENT, udp(7)).
+ssize_t clinux_send_segments(int descriptor, const void *bytes, size_t count, uint16_t length,
+                             const struct sockaddr_in *target);
