@@ -26,6 +26,7 @@ extension Section where Options == FeedOptions {
                 .value("hold_down", \.holdDown, Rules.duration(.milliseconds(100), .seconds(3600))),
                 .value("linger", \.linger, Rules.duration(.zero, .seconds(3600))),
                 .value("subscribe_rate", \.subscribeRate, Rules.integer(1...10_000_000)),
+                .value("upstream", \.upstream, Rules.name),
                 .value("channels", \.channels, Rules.list(0...64, of: Rules.channel)),
                 .table("recover", \.recover, .recover),
                 .tables("path", \.paths, upTo: 8, .feedPath, empty: FeedPathOptions(name: "")) { path, _ in
@@ -50,7 +51,7 @@ extension Section where Options == FeedOptions {
         checkKeys(feed, at: place)
         switch feed.feedProtocol {
         case .moldUDP64, .pitch, .iexTP, .mdp3: checkMulticast(feed, at: place)
-        case .zeromq: checkZeroMQ(feed, at: place)
+        case .holdfast, .zeromq: checkUpstream(feed, at: place)
         }
     }
 
@@ -60,6 +61,9 @@ extension Section where Options == FeedOptions {
             place.key("keys").refuse(
                 .text(feed.keys.rawValue),
                 "the messages of \(name) have other keys: must be \"\(keys.rawValue)\"")
+        }
+        if feed.upstream != nil, feed.feedProtocol != .holdfast {
+            place.key("upstream").refuse("is for holdfast; \(name) knows one feed")
         }
         if !feed.channels.isEmpty, !feed.feedProtocol.namesChannels {
             place.key("channels").refuse("is for pitch and iex-tp; a feed of \(name) is one channel")
@@ -84,12 +88,14 @@ extension Section where Options == FeedOptions {
         }
         for (index, path) in feed.paths.enumerated() {
             let here = place.key("path").item(index)
-            if path.endpoint != nil { here.key("endpoint").refuse("is for zeromq; \(name) needs group") }
+            if path.endpoint != nil {
+                here.key("endpoint").refuse("is for holdfast and zeromq; \(name) needs group")
+            }
             if path.serverKey != nil {
-                here.key("server_key").refuse("is for zeromq; \(name) has no encryption")
+                here.key("server_key").refuse("is for holdfast and zeromq; \(name) has no encryption")
             }
             if path.plaintext {
-                here.key("plaintext").refuse("is for zeromq; \(name) is always in the clear")
+                here.key("plaintext").refuse("is for holdfast and zeromq; \(name) is always in the clear")
             }
             guard let group = path.group else {
                 if here.accepted("group") {
@@ -107,14 +113,20 @@ extension Section where Options == FeedOptions {
         }
     }
 
-    private static func checkZeroMQ(_ feed: FeedOptions, at place: Place) {
+    private static func checkUpstream(_ feed: FeedOptions, at place: Place) {
+        let name = feed.feedProtocol.rawValue
+        if feed.feedProtocol == .holdfast, feed.policy == .hotWarm {
+            place.key("policy").refuse(
+                .text(feed.policy.rawValue),
+                "a feed of other gateways is taken from all of them at once: must be \"hot-hot\"")
+        }
         for (index, path) in feed.paths.enumerated() {
             let here = place.key("path").item(index)
-            if path.group != nil { here.key("group").refuse("is for multicast; zeromq needs endpoint") }
-            if path.source != nil { here.key("source").refuse("is for multicast; zeromq needs endpoint") }
+            if path.group != nil { here.key("group").refuse("is for multicast; \(name) needs endpoint") }
+            if path.source != nil { here.key("source").refuse("is for multicast; \(name) needs endpoint") }
             guard let endpoint = path.endpoint else {
                 if here.accepted("endpoint") {
-                    here.key("endpoint").refuse("is missing; zeromq needs it, \"tcp://10.0.0.1:7001\"")
+                    here.key("endpoint").refuse("is missing; \(name) needs it, \"tcp://10.0.0.1:7001\"")
                 }
                 continue
             }

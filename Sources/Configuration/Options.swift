@@ -198,6 +198,8 @@ public struct FeedOptions: Hashable, Sendable {
         case iexTP = "iex-tp"
         /// CME MDP 3.0 over UDP; packets are numbered, not messages.
         case mdp3
+        /// A whole feed of other gateways of Holdfast; sequences per channel.
+        case holdfast
         /// Holdfast's sequenced ZeroMQ feed (XPUB upstream); sequences per topic.
         case zeromq
 
@@ -205,7 +207,7 @@ public struct FeedOptions: Hashable, Sendable {
         public var isMulticast: Bool {
             switch self {
             case .moldUDP64, .pitch, .iexTP, .mdp3: true
-            case .zeromq: false
+            case .holdfast, .zeromq: false
             }
         }
 
@@ -216,7 +218,7 @@ public struct FeedOptions: Hashable, Sendable {
             case .pitch: .pitch
             case .iexTP: .iex
             case .mdp3: .securityID
-            case .zeromq: .topic
+            case .holdfast, .zeromq: .topic
             }
         }
 
@@ -224,7 +226,7 @@ public struct FeedOptions: Hashable, Sendable {
         public var namesChannels: Bool {
             switch self {
             case .pitch, .iexTP: true
-            case .moldUDP64, .mdp3, .zeromq: false
+            case .moldUDP64, .mdp3, .holdfast, .zeromq: false
             }
         }
 
@@ -232,7 +234,7 @@ public struct FeedOptions: Hashable, Sendable {
         var hasRequests: Bool {
             switch self {
             case .moldUDP64: true
-            case .pitch, .iexTP, .mdp3, .zeromq: false
+            case .pitch, .iexTP, .mdp3, .holdfast, .zeromq: false
             }
         }
 
@@ -241,7 +243,7 @@ public struct FeedOptions: Hashable, Sendable {
             switch self {
             case .moldUDP64, .pitch, .iexTP: .seconds(3)
             case .mdp3: .seconds(90)
-            case .zeromq: .milliseconds(300)
+            case .holdfast, .zeromq: .milliseconds(300)
             }
         }
 
@@ -250,7 +252,15 @@ public struct FeedOptions: Hashable, Sendable {
             switch self {
             case .moldUDP64, .pitch, .iexTP: .seconds(2)
             case .mdp3: .seconds(35)
-            case .zeromq: .seconds(1)
+            case .holdfast, .zeromq: .seconds(1)
+            }
+        }
+
+        /// A gateway waits for its own lines first.
+        var reorderTime: Duration {
+            switch self {
+            case .moldUDP64, .pitch, .iexTP, .mdp3, .zeromq: .milliseconds(20)
+            case .holdfast: .milliseconds(100)
             }
         }
     }
@@ -289,8 +299,9 @@ public struct FeedOptions: Hashable, Sendable {
     /// last word from upstream. Default: 35 s for mdp3, whose heartbeats come each 30 s, 1 s for zeromq, 2 s for the
     /// others, whose come once a second.
     public var freshness: Duration
-    /// A gap is told after this long, or when this many messages wait behind it.
-    public var reorderTime: Duration = .milliseconds(20)
+    /// A gap is told after this long, or when this many messages wait behind it. Default: 100 ms for holdfast, else
+    /// 20 ms.
+    public var reorderTime: Duration
     public var reorderCount = 4096
     /// A path must be well for this long before a feed fails back to it.
     public var holdDown: Duration = .seconds(5)
@@ -301,6 +312,8 @@ public struct FeedOptions: Hashable, Sendable {
     /// The channels that are expected, PITCH units or IEX channels; empty: those that come.
     public var channels: [UInt16] = []
     public var recover = RecoverOptions()
+    /// holdfast: the feed's name at the gateways that it comes from; `nil`: the same.
+    public var upstream: String?
     /// In order of preference.
     public var paths: [FeedPathOptions] = []
 
@@ -311,6 +324,7 @@ public struct FeedOptions: Hashable, Sendable {
         self.policy = policy
         silence = feedProtocol.silence
         freshness = feedProtocol.freshness
+        reorderTime = feedProtocol.reorderTime
     }
 }
 
@@ -324,11 +338,11 @@ public struct FeedPathOptions: Hashable, Sendable {
     public var group: String?
     /// Multicast protocols: accept only this sender (source-specific multicast).
     public var source: String?
-    /// zeromq: the upstream endpoint, `tcp://10.0.0.1:7001`.
+    /// holdfast and zeromq: the upstream endpoint, `tcp://10.0.0.1:7001`.
     public var endpoint: String?
-    /// zeromq: the venue's public key; `nil`: in the clear.
+    /// holdfast and zeromq: the venue's public key; `nil`: in the clear.
     public var serverKey: PublicKey?
-    /// zeromq: that the endpoint is beyond this host and in the clear is meant so.
+    /// holdfast and zeromq: that the endpoint is beyond this host and in the clear is meant so.
     public var plaintext = false
     /// Health subjects that it depends on, on any of the agents.
     public var dependsOn: [Subject] = []

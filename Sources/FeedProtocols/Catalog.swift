@@ -51,6 +51,8 @@ public let feedProtocols: [FeedProtocolDescription] = [
     FeedProtocolDescription(
         name: "mdp3", numbering: .packetsOfChannel, reset: .weekly, silence: .seconds(90)),
     FeedProtocolDescription(
+        name: "holdfast", numbering: .messagesOfChannel, reset: .session, silence: .milliseconds(300)),
+    FeedProtocolDescription(
         name: "zeromq", numbering: .messagesOfTopic, reset: .session, silence: .milliseconds(300)),
 ]
 

@@ -36,6 +36,8 @@ public struct PackedSymbol: Hashable, Sendable, CustomStringConvertible {
 /// How a feed names an instrument.
 public enum InstrumentName: Hashable, Sendable {
     case symbol(PackedSymbol)
+    /// Any text.
+    case text(String)
     /// The venue's number, which is the name.
     case id(Int64)
     /// The venue's number, while nobody knows the name.
@@ -44,6 +46,7 @@ public enum InstrumentName: Hashable, Sendable {
     public var text: String {
         switch self {
         case .symbol(let symbol): symbol.description
+        case .text(let text): text
         case .id(let id): "\(id)"
         case .unresolved(let number): "#\(number)"
         }
@@ -51,7 +54,7 @@ public enum InstrumentName: Hashable, Sendable {
 
     public var isResolved: Bool {
         switch self {
-        case .symbol, .id: true
+        case .symbol, .text, .id: true
         case .unresolved: false
         }
     }

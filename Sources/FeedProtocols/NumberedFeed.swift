@@ -23,6 +23,8 @@ public struct FramedPacket<Units> {
     public var session: MoldSession?
     /// When the venue sent it; `nil`: the packet does not say.
     public var sentAt: WallTime?
+    /// The source itself says that it is no longer fresh: it proves nothing.
+    public var isStale = false
     /// It carries the venue's word that all begins anew.
     public var resets = false
     /// Bytes at its end that no message claims: worth counting, harmless.
@@ -90,6 +92,8 @@ public struct MessageRoute {
     public var instrument = MessageRoute.noInstrument
     /// What is published to it.
     public var body: ArraySlice<UInt8> = []
+    /// The unit as the venue sent it, whomever it concerns.
+    public var whole: ArraySlice<UInt8> = []
     /// Further instruments, each once.
     public var more: [Part] = []
     public var time = Time.unknown
@@ -104,6 +108,7 @@ public struct MessageRoute {
     public mutating func begin(_ unit: ArraySlice<UInt8>) {
         instrument = MessageRoute.noInstrument
         body = unit
+        whole = unit
         if !more.isEmpty { more.removeAll(keepingCapacity: true) }
         time = .unknown
         meaning = .nothing

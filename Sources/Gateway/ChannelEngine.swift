@@ -56,8 +56,8 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
         if packet.trailingBytes > 0 { decodeErrors[path]["trailing-bytes", default: 0] &+= 1 }
         if case .unsequenced = packet.header.kind {
             // It proves the path; messages without a number cannot be arbitrated.
-            if packet.header.messages != 0 { decodeErrors[path]["unsequenced", default: 0] &+= 1 }
-            return true
+            if packet.header.messages ?? 0 > 0 { decodeErrors[path]["unsequenced", default: 0] &+= 1 }
+            return !packet.isStale
         }
         guard let channel = channel(of: packet.header, path: path, receivedAt: receivedAt, at: now) else {
             decodeErrors[path]["unknown-channel", default: 0] &+= 1
@@ -65,7 +65,7 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
         }
         latest = channel
         channel.take(packet, path: UInt8(truncatingIfNeeded: path), receivedAt: receivedAt, at: now)
-        return true
+        return !packet.isStale
     }
 
     func recovered(_ bytes: ArraySlice<UInt8>, from server: Int, receivedAt: WallTime, at now: Instant) {

@@ -101,12 +101,14 @@ final class Feed {
             } catch {
                 throw .system(error)
             }
+        case .holdfast:
+            return try HoldfastSource(
+                surroundings.context, surroundings.loop, path: path, feed: options.upstream ?? options.name,
+                at: address(of: wanted), keys: surroundings.keys, log: log, owner: self)
         case .zeromq:
-            let address = VenueLink.Address(
-                endpoint: wanted.endpoint ?? "", serverKey: wanted.serverKey, interface: wanted.interface)
             return try ZeroMQSource(
-                surroundings.context, surroundings.loop, path: path, at: address, keys: surroundings.keys,
-                rate: options.subscribeRate, log: log, owner: self)
+                surroundings.context, surroundings.loop, path: path, at: address(of: wanted),
+                keys: surroundings.keys, rate: options.subscribeRate, log: log, owner: self)
         }
     }
 
@@ -120,6 +122,11 @@ final class Feed {
         } catch {
             throw .system(error)
         }
+    }
+
+    private func address(of path: FeedPathOptions) -> VenueLink.Address {
+        VenueLink.Address(
+            endpoint: path.endpoint ?? "", serverKey: path.serverKey, interface: path.interface)
     }
 
     /// Entries about the feed, or about one of its paths.

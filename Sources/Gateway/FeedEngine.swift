@@ -35,6 +35,7 @@ struct EnginePlan {
         case .pitch: ChannelEngine<PITCHFraming, PITCHKeys>(self)
         case .iexTP: ChannelEngine<IEXTPFraming, IEXKeys>(self)
         case .mdp3: ChannelEngine<MDP3Framing, MDP3Keys>(self)
+        case .holdfast: ChannelEngine<HoldfastFraming, HoldfastKeys>(self)
         case .zeromq: TopicEngine(self)
         }
     }

@@ -77,7 +77,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         if !arbiter.hasBegun, arrival.sequence != 0, arrival.sequence != .max {
             begin(epoch: arrival.session, first: arrival.sequence, at: now, wall: receivedAt)
         }
-        control.step(wall: receivedAt) { $0.heard(arrival.path, at: now) }
+        if !packet.isStale { control.step(wall: receivedAt) { $0.heard(arrival.path, at: now) } }
         if let name = packet.session { recovery?.heard(name, epoch: arrival.session) }
         switch header.kind {
         case .data:
@@ -214,7 +214,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         let sourceTime = sourceTime(arrival)
         if route.meaning == .directory { named(at: now, wall: arrival.receivedAt) }
         control.published(arrival.sequence, at: now, wall: arrival.receivedAt)
-        if batch.isWanted { batch.append(unit, header(arrival, epoch, sourceTime)) }
+        if batch.isWanted { batch.append(route.whole, header(arrival, epoch, sourceTime)) }
         publish(route.body, to: route.instrument, arrival, epoch, sourceTime, at: now)
         for index in route.more.indices {
             let part = route.more[index]
@@ -242,6 +242,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         guard let slot = slot(of: instrument, at: now) else { return }
         var flags = topics.flags(slot)
         if route.isUnresolved { flags.insert(.unresolved) }
+        if !route.more.isEmpty { flags.insert(.severalTopics) }
         if flags.contains(.unresolved) { unresolved &+= 1 }
         let previous = topics.published(slot, sequence: arrival.sequence, at: now)
         guard topics.isWanted(slot) else { return }

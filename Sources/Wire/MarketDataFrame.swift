@@ -47,8 +47,10 @@ public struct FrameFlags: OptionSet, Hashable, Sendable {
     public static let epochInferred = FrameFlags(rawValue: 1 << 3)
     /// Sequences are numbered per topic; otherwise per channel.
     public static let numberedPerTopic = FrameFlags(rawValue: 1 << 4)
-    /// No directory yet: the instrument is `#` and the venue's decimal number.
+    /// The instrument is `#` and the venue's decimal number, or not known at all.
     public static let unresolved = FrameFlags(rawValue: 1 << 5)
+    /// The message concerns several instruments: other topics have it under the same sequence.
+    public static let severalTopics = FrameFlags(rawValue: 1 << 6)
 }
 
 /// The fixed header of each frame.

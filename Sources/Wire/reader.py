@@ -12,7 +12,8 @@ FIELDS = ("version kind flags feed channel epoch sequence previous path state "
           "reserved run source_time receive_time").split()
 KINDS = {1: "data", 2: "idle", 3: "heartbeat", 4: "gap", 5: "state", 6: "sync", 7: "batch"}
 STATES = {1: "live", 2: "recovering", 3: "stale", 4: "closed"}
-FLAGS = ("recovering", "stale", "late", "epoch_inferred", "numbered_per_topic", "unresolved")
+FLAGS = ("recovering", "stale", "late", "epoch_inferred", "numbered_per_topic", "unresolved",
+         "several_topics")
 REASONS = {1: "not_recovered", 2: "failover", 3: "session_change", 4: "upstream"}
 
 

@@ -36,7 +36,7 @@ import Testing
         #expect(
             gatewayProblems(text) == [
                 "gateway.toml:3: feed[0].protocol: \"moldudp\": must be one of \"moldudp64\", \"pitch\", "
-                    + "\"iex-tp\", \"mdp3\", \"zeromq\"; "
+                    + "\"iex-tp\", \"mdp3\", \"holdfast\", \"zeromq\"; "
                     + "did you mean \"moldudp64\"?"
             ])
     }
@@ -49,7 +49,10 @@ import Testing
         let serverKey = "\nserver_key = \"\(exampleKey)\""
         let cases: [(String, String)] = [
             (feed(mold), "has no path"),
-            (feed(mold, a + bare + "\n" + group), "endpoint: is for zeromq; moldudp64 needs group"),
+            (
+                feed(mold, a + bare + "\n" + group),
+                "endpoint: is for holdfast and zeromq; moldudp64 needs group"
+            ),
             (feed(mold, a), "group: is missing; moldudp64 needs it"),
             (feed(zeromq, a), "endpoint: is missing; zeromq needs it"),
             (feed(zeromq, a + endpoint + "\n" + group), "group: is for multicast"),
@@ -66,6 +69,13 @@ import Testing
                 feed("protocol = \"iex-tp\"\npolicy = \"hot-hot\"\nkeys = \"pitch\"", a + group),
                 "must be \"iex\""
             ),
+            (
+                feed("protocol = \"holdfast\"\npolicy = \"hot-warm\"", a + "endpoint = \"ipc:///g\""),
+                "must be \"hot-hot\""
+            ),
+            (feed("protocol = \"holdfast\"\npolicy = \"hot-hot\"", a + bare), "give server_key"),
+            (feed("protocol = \"holdfast\"\npolicy = \"hot-hot\"", a), "holdfast needs it"),
+            (feed(mold + "\nupstream = \"itch\"", a + group), "upstream: is for holdfast"),
             (feed(mold + "\nchannels = [1]", a + group), "channels: is for pitch and iex-tp"),
             (
                 feed("protocol = \"pitch\"\npolicy = \"hot-hot\"\nchannels = [65536]", a + group),
@@ -95,8 +105,8 @@ import Testing
             (feed(zeromq, a + "endpoint = \"ipc:///v\"" + serverKey), "server_key: is for tcp"),
             (feed(zeromq, a + "endpoint = \"ipc:///v\"\nplaintext = true"), "plaintext: is for tcp"),
             (feed(zeromq, a + "endpoint = \"tcp://0.0.0.0:7001\"\nplaintext = true"), "is for binding"),
-            (feed(mold, a + group + serverKey), "server_key: is for zeromq"),
-            (feed(mold, a + group + "\nplaintext = true"), "plaintext: is for zeromq"),
+            (feed(mold, a + group + serverKey), "server_key: is for holdfast and zeromq"),
+            (feed(mold, a + group + "\nplaintext = true"), "plaintext: is for holdfast and zeromq"),
             ("[downstream]\nplaintext = [\"tcp://127.0.0.1:7000\"]", "is on this host"),
             ("[downstream]\nplaintext = [\"ipc:///run/x\"]", "is on this host"),
             (

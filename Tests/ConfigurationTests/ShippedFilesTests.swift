@@ -148,7 +148,13 @@ import Wire
         var bzx = FeedOptions(name: "bzx", feedProtocol: .pitch, keys: .pitch, policy: .hotHot)
         bzx.channels = [1, 2]
         bzx.paths = [path("A", group: "239.2.1.1:30001"), path("B", group: "239.2.2.1:30001")]
-        expected.feeds = [itch, bzx, quotes]
+        var copy = FeedOptions(name: "itch-fra", feedProtocol: .holdfast, keys: .topic, policy: .hotHot)
+        copy.upstream = "itch"
+        copy.paths = [
+            path("A", endpoint: "tcp://192.0.2.40:7000"), path("B", endpoint: "tcp://192.0.2.41:7000"),
+        ]
+        for index in copy.paths.indices { copy.paths[index].serverKey = exampleKey }
+        expected.feeds = [itch, bzx, copy, quotes]
         #expect(options == expected)
     }
 

@@ -2,6 +2,7 @@
 // traps, over-reads or loops.
 import Basics
 import Testing
+import Wire
 
 @testable import FeedProtocols
 
@@ -46,6 +47,29 @@ import Testing
         for _ in 0..<100_000 {
             let bytes = mutated(writer.bytes, &random)
             if (try? SequencedFrame(decoding: bytes[...])) != nil { read += 1 }
+        }
+        #expect(read > 0 && read < 100_000)
+    }
+
+    @Test func `100,000 broken frames of other gateways are read or refused`() throws {
+        let header = FrameHeader(
+            kind: .data, feed: 1, channel: 2, epoch: 3, sequence: 4, previous: 3, path: 0, state: .live,
+            run: 9,
+            sourceTime: WallTime(nanoseconds: 5), receiveTime: WallTime(nanoseconds: 6))
+        var frame: [UInt8] = []
+        header.encode(topic: Array("md/itch/AAPL/".utf8), body: [1, 2, 3], into: &frame)
+        var random = SeededNumbers(7)
+        var keys = HoldfastKeys()
+        var route = MessageRoute()
+        var read = 0
+        for _ in 0..<100_000 {
+            let bytes = mutated(frame, &random)
+            guard var packet = try? HoldfastFraming.read(bytes[...]) else { continue }
+            read += 1
+            while let unit = packet.units.next() {
+                route.begin(unit)
+                try? keys.route(unit, into: &route)
+            }
         }
         #expect(read > 0 && read < 100_000)
     }

@@ -132,7 +132,7 @@ final class Bench {
             switch feedProtocol {
             case .moldUDP64: "itch"
             case .zeromq: "quotes"
-            case .pitch, .iexTP, .mdp3: "md"
+            case .pitch, .iexTP, .mdp3, .holdfast: "md"
             }
         var options = FeedOptions(
             name: name, feedProtocol: feedProtocol, keys: feedProtocol.keys, policy: policy)

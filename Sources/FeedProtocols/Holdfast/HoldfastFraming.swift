@@ -1,0 +1,104 @@
+// Holdfast's own downstream frames as a feed: a gateway takes whole feeds of other gateways, which number alike. The
+// frames are in Sources/Wire/README.md. A unit is the topic, the source time and the venue's message: what two
+// gateways agree on.
+import Basics
+import Wire
+
+public enum HoldfastFraming: PacketFraming {
+    /// The one message of a frame.
+    public struct Units: IteratorProtocol {
+        fileprivate var unit: ArraySlice<UInt8>?
+
+        @inline(__always)
+        public mutating func next() -> ArraySlice<UInt8>? {
+            defer { unit = nil }
+            return unit
+        }
+    }
+
+    public static var hasOneChannel: Bool { false }
+
+    /// - Throws: `MalformedInput`; `inconsistent` at the flags for feeds that are not numbered by channel, and for
+    ///   messages that reach several topics under one number.
+    public static func read(_ bytes: ArraySlice<UInt8>) throws(MalformedInput) -> FramedPacket<Units> {
+        let frame = try HoldfastFraming.frame(bytes)
+        let header = frame.header
+        let perTopic = FrameFlags.numberedPerTopic.union(.severalTopics)
+        guard header.flags.isDisjoint(with: perTopic) else {
+            throw MalformedInput(
+                .inconsistent, offset: frame.topicBytes.count + 3, wanted: 0,
+                found: Int(header.flags.intersection(perTopic).rawValue))
+        }
+        guard header.sequence < .max else {
+            throw MalformedInput(
+                .sequenceOverflow, offset: frame.topicBytes.count + 17, wanted: 0, found: 1)
+        }
+        var framed = FramedPacket(
+            HoldfastFraming.numbers(of: frame),
+            units: Units(unit: header.kind == .data ? HoldfastFraming.unit(of: frame) : nil))
+        framed.sentAt = header.sourceTime
+        framed.isStale = header.state == .stale
+        return framed
+    }
+
+    private static func frame(_ bytes: ArraySlice<UInt8>) throws(MalformedInput) -> Frame {
+        do throws(FrameError) {
+            return try Frame(parsing: bytes)
+        } catch {
+            let reason: MalformedInput.Reason =
+                switch error.problem {
+                case .noEndOfTopic, .topicWithoutSlash, .notUTF8: .badTopic
+                case .truncated: .truncated
+                case .version: .unknownVersion
+                case .kind, .state, .gapReason: .unknownKind
+                case .descendingGap: .inconsistent
+                case .trailing: .oversized
+                }
+            throw MalformedInput(reason, offset: error.offset, wanted: FrameHeader.size, found: bytes.count)
+        }
+    }
+
+    /// Data has its own number; everything else says which one was the last.
+    private static func numbers(of frame: Frame) -> SequencedHeader {
+        let header = frame.header
+        var numbers = SequencedHeader(
+            session: header.epoch, channel: UInt32(header.channel), firstSequence: header.sequence + 1,
+            kind: .heartbeat, messages: 0)
+        switch header.kind {
+        case .data:
+            (numbers.firstSequence, numbers.kind, numbers.messages) = (
+                header.sequence, .data(count: 1), 1
+            )
+        case .heartbeat, .gap, .state:
+            if header.state == .closed { numbers.kind = .endOfSession }
+            guard header.sequence == 0 else { break }
+            // Nothing was published of the epoch; it begins where its heartbeats say.
+            numbers.firstSequence = first(in: frame)
+            if header.epoch == 0 || numbers.firstSequence == 0 { numbers.kind = .unsequenced }
+        case .idle, .sync, .batch: numbers.kind = .unsequenced
+        }
+        return numbers
+    }
+
+    /// Where the other gateway's knowledge of the epoch begins; 0: it has heard nothing yet.
+    private static func first(in frame: Frame) -> UInt64 {
+        guard
+            case .heartbeat(_, _, _, let first)? = try? ControlBody(
+                kind: frame.header.kind, parsing: frame.body)
+        else { return 0 }
+        return first
+    }
+
+    private static func unit(of frame: Frame) -> ArraySlice<UInt8> {
+        var unit: [UInt8] = []
+        unit.reserveCapacity(frame.topicBytes.count + 1 + HoldfastKeys.timeLength + frame.body.count)
+        unit.append(contentsOf: frame.topicBytes)
+        unit.append(0)
+        let time = frame.header.sourceTime?.nanoseconds ?? 0
+        for shift in 0..<HoldfastKeys.timeLength {
+            unit.append(UInt8(truncatingIfNeeded: time >> Int64(8 * shift)))
+        }
+        unit.append(contentsOf: frame.body)
+        return unit[...]
+    }
+}

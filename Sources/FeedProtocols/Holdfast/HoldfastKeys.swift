@@ -1,0 +1,55 @@
+// The instruments of another gateway's feed: those of its topics.
+import Basics
+import Wire
+
+public struct HoldfastKeys: InstrumentKeys {
+    /// Of the source time behind a unit's topic and NUL, nanoseconds, little-endian; 0: unknown.
+    static let timeLength = 8
+
+    public private(set) var directory = InstrumentDirectory()
+    /// The instrument of each topic; `noInstrument` for the one of messages without.
+    private var instruments: [ArraySlice<UInt8>: Int32] = [:]
+
+    public init() {}
+
+    public static var needsDirectory: Bool { false }
+
+    public mutating func restart() {}
+
+    public mutating func route(
+        _ unit: ArraySlice<UInt8>, into route: inout MessageRoute
+    ) throws(MalformedInput) {
+        guard let end = unit.firstIndex(of: 0), unit.endIndex - end > HoldfastKeys.timeLength else {
+            throw MalformedInput(.badTopic, offset: 0, wanted: HoldfastKeys.timeLength, found: unit.count)
+        }
+        let topic = unit[..<end]
+        route.body = unit[(end + 1 + HoldfastKeys.timeLength)...]
+        route.whole = route.body
+        let time = littleEndian(Int64.self, at: topic.count + 1, of: unit)
+        if time != 0 { route.time = .at(WallTime(nanoseconds: time)) }
+        if let known = instruments[topic] {
+            route.instrument = known
+        } else {
+            try meet(topic, &route)
+        }
+    }
+
+    private mutating func meet(
+        _ topic: ArraySlice<UInt8>, _ route: inout MessageRoute
+    ) throws(MalformedInput) {
+        guard case .marketData(_, let name)? = try? Topic(parsing: topic) else {
+            throw MalformedInput(.badTopic, offset: 0, wanted: topic.count, found: topic.count)
+        }
+        guard let name else {
+            instruments[ArraySlice(Array(topic))] = MessageRoute.noInstrument
+            return
+        }
+        // The number of an instrument that the other gateway cannot name stays one.
+        let number = name.first == "#" ? UInt32(name.dropFirst()) : nil
+        guard let index = directory.index(of: number.map { .unresolved($0) } ?? .text(name)) else {
+            return route.isUnresolved = true
+        }
+        instruments[ArraySlice(Array(topic))] = index
+        route.instrument = index
+    }
+}

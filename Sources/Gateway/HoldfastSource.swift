@@ -1,0 +1,96 @@
+// One path of a feed that comes from another gateway: a SUB socket that holds the whole feed and its control topics. A
+// marker behind the subscriptions says when they are in place.
+import Arbitration
+import Basics
+import Linux
+import Messaging
+import Reactor
+import Wire
+
+final class HoldfastSource: FeedSource {
+    private(set) var counters = SourceCounters()
+    private let path: Int
+    private let endpoint: String
+    private let loop: EventLoop
+    private let log: EventLog
+    private let topics: [[UInt8]]
+    private let marker: [UInt8]
+    private unowned let owner: any FeedSourceOwner
+    private var link: VenueLink?
+    private var toldTrouble: String?
+
+    /// - Parameter feed: its name at the other gateway.
+    init(
+        _ context: MessagingContext, _ loop: EventLoop, path: Int, feed: String,
+        at address: VenueLink.Address,
+        keys: KeyPair?, log: @escaping EventLog, owner: any FeedSourceOwner
+    ) throws(BusError) {
+        self.loop = loop
+        self.path = path
+        endpoint = address.endpoint
+        self.log = log
+        self.owner = owner
+        let name = PercentEncoding.encode(feed)
+        topics = ["control/\(name)/", "md/\(name)/"].map { Array($0.utf8) }
+        marker = Topic.sync(nonce: "feed-\(loop.wall.nanoseconds)-\(path)").bytes
+        link = try VenueLink(
+            context, loop, address, keys: keys,
+            VenueLink.Handlers(
+                connection: { [unowned self] in connection($0) }, frames: { [unowned self] in received($0) },
+                subscriptions: { [unowned self] in topics + [marker] }))
+    }
+
+    private var isConnected: Bool { link?.isConnected ?? false }
+
+    var note: String? { isConnected ? nil : link?.trouble ?? "not connected to \(endpoint)" }
+
+    // MARK: - Connection
+
+    private func connection(_ news: Connection.News) {
+        switch news {
+        case .connected:
+            counters.connects &+= 1
+            if toldTrouble != nil { log(.pathReceivingAgain, "connected to \(endpoint)") }
+            toldTrouble = nil
+            owner.connected(path)
+        case .disconnected:
+            toldTrouble = nil
+            owner.disconnected(path, because: "disconnected from \(endpoint)")
+        case .failed: tellTrouble()
+        }
+    }
+
+    /// Each trouble once; it is tried again and again.
+    private func tellTrouble() {
+        guard let trouble = link?.trouble, trouble != toldTrouble else { return }
+        toldTrouble = trouble
+        log(.pathNotReceiving, "\(trouble); trying again, not receiving")
+    }
+
+    func rekey(_ keys: KeyPair) {
+        toldTrouble = nil
+        link?.rekey(keys)
+    }
+
+    // MARK: - Subscriptions: the whole feed, for good
+
+    func activate(_ topics: [UpstreamTopic]) {}
+    func deactivate() {}
+    func subscribe(_ topic: UpstreamTopic) {}
+    func unsubscribe(_ topic: UpstreamTopic) {}
+    func linkChanged(_ news: LinkNews?) {}
+
+    // MARK: - Frames
+
+    private func received(_ frames: [[UInt8]]) {
+        for frame in frames {
+            counters.packets &+= 1
+            counters.bytes &+= UInt64(frame.count)
+            if frame.starts(with: marker) {
+                owner.resubscribed(path)
+            } else {
+                owner.received(frame[...], on: path, receivedAt: loop.wall)
+            }
+        }
+    }
+}

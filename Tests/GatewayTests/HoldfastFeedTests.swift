@@ -1,0 +1,124 @@
+// A feed that comes from other gateways, as a dialogue with the engine: their frames in, ours out.
+import Arbitration
+import Basics
+import Configuration
+import FeedProtocols
+import Testing
+import Wire
+
+@testable import Gateway
+
+/// Another gateway that publishes a feed.
+private struct Upstream {
+    var run: UInt32 = 1
+    var epoch: UInt64 = 9
+
+    func frame(
+        _ kind: FrameKind, _ topic: String, _ sequence: UInt64, state: ChannelState = .live,
+        flags: FrameFlags = [], body: [UInt8] = []
+    ) -> [UInt8] {
+        let header = FrameHeader(
+            kind: kind, flags: flags, feed: 5, channel: 3, epoch: epoch, sequence: sequence,
+            path: UInt8(run), state: state, run: run, sourceTime: kind == .data ? wall(1) : nil,
+            receiveTime: wall(Int64(run)))
+        var frame: [UInt8] = []
+        header.encode(topic: Array(topic.utf8), body: body[...], into: &frame)
+        return frame
+    }
+
+    func data(_ instrument: String, _ sequence: UInt64, flags: FrameFlags = []) -> [UInt8] {
+        frame(
+            .data, "md/up/\(instrument)/", sequence, flags: flags, body: [UInt8(truncatingIfNeeded: sequence)]
+        )
+    }
+
+    func beat(_ last: UInt64, state: ChannelState = .live, first: UInt64 = 1) -> [UInt8] {
+        let body = ControlBody.heartbeat(published: 0, gaps: 0, interval: .milliseconds(100), first: first)
+        return frame(.heartbeat, "control/up/3/", last, state: state, body: body.bytes)
+    }
+}
+
+@Suite struct HoldfastFeedTests {
+    private let a = Upstream(run: 1)
+    private let b = Upstream(run: 2)
+
+    /// A feed that has heard both gateways.
+    private func joined() -> Bench {
+        let bench = Bench(.holdfast, .hotHot)
+        _ = bench.receive(a.beat(10), on: 0, at: 1)
+        _ = bench.receive(b.beat(10), on: 1, at: 2)
+        return bench
+    }
+
+    @Test func `what one gateway lost the other one fills, under the same epoch and numbers`() {
+        let bench = joined()
+        var lines = bench.receive(a.data("X", 11), on: 0, at: 3)
+        lines += bench.receive(a.data("X", 13), on: 0, at: 3)
+        for sequence in 11...13 as ClosedRange<UInt64> {
+            lines += bench.receive(b.data(sequence == 12 ? "*" : "X", sequence), on: 1, at: 4)
+        }
+        #expect(lines == ["md/md/X/ 11 after 0", "md/md/*/ 12 after 0", "md/md/X/ 13 after 11"])
+        let last = bench.recorder.frames.last
+        #expect(last?.header.epoch == 9 && last?.header.channel == 3 && last?.header.sourceTime == wall(1))
+        #expect(last.map { Array($0.body) } == [13])
+        #expect(bench.engine.figures(of: 1).divergent == 0 && bench.engine.figures(of: 1).duplicates == 2)
+    }
+
+    @Test func `what both lost is told, also when only a heartbeat shows it`() {
+        let bench = joined()
+        _ = bench.receive(a.beat(12), on: 0, at: 3)
+        #expect(bench.tick(150).filter { $0.hasPrefix("gap") } == ["gap 11-12 notRecovered"])
+    }
+
+    @Test func `names that need an encoding, and instruments without a name, stay what they are`() {
+        let bench = joined()
+        #expect(bench.receive(a.data("BRK%2FA", 11), on: 0, at: 3) == ["md/md/BRK%2FA/ 11 after 0"])
+        #expect(bench.receive(a.data("%23117", 12), on: 0, at: 3) == ["md/md/%23117/ 12 after 0 unresolved"])
+    }
+
+    @Test func `a gateway that is stale itself keeps nothing fresh`() {
+        let bench = joined()
+        #expect(
+            !bench.engine.received(
+                a.beat(10, state: .stale)[...], on: 0, receivedAt: wall(900), at: ms(900)))
+        #expect(
+            bench.tick(1100).contains("state stale -: no word from upstream for 1000 ms"))
+    }
+
+    @Test func `the end of the session there is the end of it here`() {
+        let bench = joined()
+        let closed = a.frame(.state, "control/up/3/", 10, state: .closed, body: [0, 0])
+        #expect(bench.receive(closed, on: 0, at: 3).last == "state closed -: the session ended")
+    }
+
+    @Test func `feeds that are not numbered by channel and message are refused by name`() {
+        let bench = joined()
+        #expect(bench.receive(a.data("X", 11, flags: .numberedPerTopic), on: 0, at: 3) == [])
+        #expect(bench.receive(a.data("X", 11, flags: .severalTopics), on: 0, at: 3) == [])
+        var cut = a.data("X", 11)
+        cut.removeLast(30)
+        #expect(bench.receive(cut, on: 0, at: 3) == [])
+        #expect(
+            bench.engine.figures(of: 0).decodeErrors == [
+                "inconsistent": 2, "truncated": 1, "unknown-channel": 1,
+            ])
+    }
+
+    @Test func `where the other gateway begins is where this one does`() {
+        let bench = Bench(.holdfast, .hotHot)
+        var lines: [String] = []
+        for time in 1...2 as ClosedRange<Int64> {
+            lines += bench.receive(a.beat(0, first: 55), on: 0, at: time)
+        }
+        #expect(lines.contains("heartbeat 0 0 recovering from 55"), "\(lines)")
+        #expect(bench.receive(a.data("X", 55), on: 0, at: 3) == ["md/md/X/ 55 after 0"])
+    }
+
+    @Test func `before the other gateway has heard its venue there is no channel`() {
+        let bench = Bench(.holdfast, .hotHot)
+        let quiet = Upstream(run: 1, epoch: 0)
+        for time in 1...5 as ClosedRange<Int64> {
+            #expect(bench.receive(quiet.beat(0, state: .recovering, first: 0), on: 0, at: time) == [])
+        }
+    }
+}

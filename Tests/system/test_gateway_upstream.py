@@ -1,0 +1,168 @@
+"""A gateway that takes a feed of two other gateways, over CURVE: what one of them cannot deliver the other does, and
+what neither has is told."""
+
+import os
+import random
+import signal
+import socket
+import time
+import unittest
+
+import harness
+import venue
+from curve import Keys, write_clients
+from harness import Daemon, HealthClient, MarketClient, Namespace, Order, needs_namespaces
+
+SYMBOLS = ("ALFA", "BRAVO", "BRK/A")
+
+UPSTREAM = """host = "%s"
+[bus]
+publish = ["ipc://~/gateway.pub"]
+request = ["ipc://~/gateway.req"]
+[downstream]
+publish = ["ipc://~/gateway.md", "tcp://10.82.%d.2:7001"]
+[curve]
+key = "~/host.key"
+clients = "~/clients.toml"
+[[feed]]
+name = "itch"
+protocol = "moldudp64"
+policy = "hot-hot"
+[[feed.path]]
+name = "A"
+group = "127.0.0.1:%d"
+"""
+
+DESK = """host = "desk"
+[bus]
+publish = ["ipc://~/gateway.pub"]
+request = ["ipc://~/gateway.req"]
+[downstream]
+publish = ["ipc://~/gateway.md"]
+[curve]
+key = "~/host.key"
+[[feed]]
+name = "copy"
+protocol = "holdfast"
+upstream = "itch"
+policy = "hot-hot"
+"""
+
+
+@needs_namespaces
+class Chain(unittest.TestCase):
+    """Two gateways on hosts of their own, each with one line of the venue, and one that takes their feed."""
+
+    def setUp(self):
+        self.near, desk_keys = Namespace(self, "desk"), Keys()
+        self.session, self.next, self.chance = "S000000001", 1, random.Random(5)
+        self.sites, self.sockets, self.ports, text = {}, {}, {}, DESK
+        for number, name in enumerate("AB", 1):
+            far = Namespace(self, f"site{name}")
+            harness.veth(self.near, f"to{name}", far, "eth0", number)
+            port = self.ports[name] = far.enter(venue.free_port)
+            daemon = Daemon(self, "holdfast-gateway", UPSTREAM % (f"site{name}", number, port), far)
+            keys = Keys().write(os.path.join(daemon.folder, "host.key"))
+            write_clients(os.path.join(daemon.folder, "clients.toml"), desk=(desk_keys, ["md/itch/"]))
+            self.sites[name] = daemon.start()
+            self.sockets[name] = far.enter(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            self.addCleanup(self.sockets[name].close)
+            text += (f'[[feed.path]]\nname = "{name}"\nendpoint = "tcp://10.82.{number}.2:7001"\n'
+                     f'server_key = "{keys.public}"\n')
+        self.daemon = Daemon(self, "holdfast-gateway", text, self.near)
+        desk_keys.write(os.path.join(self.daemon.folder, "host.key"))
+        self.daemon.start()
+        self.client = MarketClient(self, self.daemon.endpoint("gateway.md"), "copy", everything=True)
+        self.client.sync()
+        self.health = HealthClient(self, self.daemon.endpoint("gateway.pub"), self.daemon.endpoint("gateway.req"))
+        self.order, self.bodies = Order(per_topic=False), {}
+        self.open()
+
+    def send(self, packet, sites="AB"):
+        for name in sites:
+            self.sockets[name].sendto(packet, ("127.0.0.1", self.ports[name]))
+
+    def open(self):
+        """The directory on both, once the whole chain hears: the desk's channel opens with the venue's first word."""
+        for name, site in self.sites.items():
+            health = HealthClient(self, site.endpoint("gateway.pub"), site.endpoint("gateway.req"))
+            until = time.monotonic() + harness.PATIENCE_S
+            while health.states().get("feed-path/itch.A", {}).get("status") != "ok":
+                self.assertLess(time.monotonic(), until, f"site {name} hears nothing")
+                self.send(venue.mold_heartbeat(self.session, self.next))
+        self.client.wait(lambda message: message["kind"] == "heartbeat" and message["told"]["first"], "a channel")
+        for name in "AB":
+            self.wait_path(name, "ok")
+        self.packet("AB", *(venue.directory(number, symbol) for number, symbol in enumerate(SYMBOLS, 1)))
+        self.client.wait_live()
+
+    def wait_path(self, name, status):
+        self.health.subscribe("state/")
+        self.health.settle(f"feed-path/copy.{name}", status)
+
+    def packet(self, sites, *messages):
+        messages = messages or [venue.add_order(index % 3 + 1, self.next + index, SYMBOLS[index % 3]) for index in range(3)]
+        self.send(venue.mold(self.session, self.next, messages), sites)
+        self.bodies.update({self.next + index: message for index, message in enumerate(messages)})
+        self.next += len(messages)
+
+    def follow(self):
+        """A last packet on both, and everything up to it."""
+        self.packet("AB")
+        last, received = self.next - 1, []
+        for message in self.client.until(lambda message: message["kind"] == "data" and message["sequence"] >= last,
+                                         f"sequence {last}"):
+            self.order.take(message)
+            received.append(message)
+        data = [message for message in received if message["kind"] == "data"]
+        for message in data:
+            self.assertEqual(message["body"], self.bodies[message["sequence"]])
+        return data, [(message["told"]["first"], message["told"]["last"]) for message in received
+                      if message["kind"] == "gap"]
+
+    def test_what_one_gateway_lost_the_other_fills_and_what_both_lost_is_told(self):
+        for _ in range(10):
+            lost = []
+            for _ in range(20):
+                sites = self.chance.choice(["A", "B", "AB", "AB"])
+                self.packet(sites)
+            lost.append((self.next, self.next + 2))
+            self.packet("")
+            data, gaps = self.follow()
+            self.assertEqual(gaps, lost)
+        self.assertEqual(self.order.faults, [])
+        self.assertEqual({message["topic"] for message in data},
+                         {"md/copy/ALFA/", "md/copy/BRAVO/", "md/copy/BRK%2FA/"})
+
+    def test_a_gateway_that_is_killed_costs_nothing_and_comes_back(self):
+        self.follow()
+        self.sites["A"].signal(signal.SIGKILL)
+        self.sites["A"].child.wait()
+        for _ in range(20):
+            self.packet("AB")
+        _, gaps = self.follow()
+        self.assertEqual(gaps, [])
+        self.wait_path("A", "critical")
+        self.sites["A"].start()
+        until = time.monotonic() + harness.PATIENCE_S
+        while self.health.states()["feed-path/copy.A"]["status"] != "ok":
+            self.assertLess(time.monotonic(), until, "path A does not come back")
+            self.packet("AB")
+            _, gaps = self.follow()
+            self.assertEqual(gaps, [])
+        for _ in range(20):
+            self.packet(self.chance.choice(["A", "AB", "B"]))
+        self.follow()
+        self.assertEqual(self.order.faults, [])
+
+    def test_a_silent_venue_is_stale_here_too_and_its_end_closes(self):
+        self.follow()
+        self.client.wait(lambda message: message["kind"] == "state" and message["state"] == "stale", "stale")
+        self.packet("AB")
+        self.client.wait_live()
+        self.send(venue.mold_end(self.session, self.next))
+        self.client.wait_channel("closed")
+
+
+if __name__ == "__main__":
+    unittest.main()
