@@ -27,8 +27,6 @@ public struct SessionLabels: Sendable {
         public var restartCount = 3
         /// A copy of a reset comes within this time.
         public var copyWithin: Duration = .seconds(1)
-        /// How far a path may be behind itself, or behind the others, and still be in the same numbering.
-        public var straggle: UInt64 = 4096
         /// Numbers so near to the last one may be of either round.
         public var reach: UInt64 = 10_000_000
 
@@ -49,10 +47,10 @@ public struct SessionLabels: Sendable {
         /// The highest number that it brought or announced.
         var highest: UInt64 = 0
         var heardAt = Instant.zero
-        /// The packet that moved it here.
-        var resetFirst: UInt64?
-        var resetAt = Instant.zero
-        /// Packets in a row that begin again, the number of the last one, and when the first came.
+        /// The numbering that it left, how far it had come there, and when it left.
+        var left: (session: UInt64, highest: UInt64)?
+        var movedAt = Instant.zero
+        /// Packets in a row that begin again, and the number of the last one.
         var again = 0
         var againFirst: UInt64 = 0
     }
@@ -65,6 +63,8 @@ public struct SessionLabels: Sendable {
     private var paths: [Path]
     private var latest = 0
     private var session: UInt64 = 0
+    /// The first number of the packet whose reset began the latest numbering; `nil`: none did.
+    private var resetFirst: UInt64?
     /// When a packet of the latest numbering came that was not behind its path.
     private var advancedAt = Instant.zero
     /// The latest numbering began without the venue's word.
@@ -84,11 +84,13 @@ public struct SessionLabels: Sendable {
         first: UInt64, count: UInt64, resets: Bool, path index: Int, receivedAt: WallTime, at now: Instant
     ) -> Label {
         if latest == 0 { begin(at: now, receivedAt) }
-        if paths[index].numbering == 0 { join(index) }
+        if paths[index].numbering == 0 { join(index, at: now) }
         let own = paths[index].highest
         var wide = widened(first, near: own > 0 ? own : latestHighest)
         if moves(index, wide, count, resets, at: now, receivedAt) {
             wide = widened(first, near: latestHighest)
+        } else if let label = straggler(first, index, at: now) {
+            return label
         }
         note(index, wide, count, at: now)
         return Label(session: paths[index].session, first: wide)
@@ -97,6 +99,21 @@ public struct SessionLabels: Sendable {
     /// The highest number of the latest numbering.
     private var latestHighest: UInt64 {
         paths.reduce(0) { $1.numbering == latest ? max($0, $1.highest) : $0 }
+    }
+
+    /// A packet that was overtaken by the one that moved its path: nearer to where the path was than to where it is.
+    private func straggler(_ first: UInt64, _ index: Int, at now: Instant) -> Label? {
+        let path = paths[index]
+        guard let left = path.left, now - path.movedAt < options.quiet else { return nil }
+        let wide = widened(first, near: left.highest)
+        guard SessionLabels.isNearer(wide, to: left.highest, than: path.highest) else { return nil }
+        return Label(session: left.session, first: wide)
+    }
+
+    /// Whether a number follows one position more closely than another.
+    private static func isNearer(_ number: UInt64, to highest: UInt64, than other: UInt64) -> Bool {
+        func distance(_ next: UInt64) -> UInt64 { max(number, next) - min(number, next) }
+        return distance(highest &+ 1) < distance(other &+ 1)
     }
 
     private mutating func note(_ index: Int, _ first: UInt64, _ count: UInt64, at now: Instant) {
@@ -116,20 +133,17 @@ public struct SessionLabels: Sendable {
         let beginsAgain = path.highest > 0 && first &+ max(count, 1) <= path.highest &+ 1
         let isReset = resets && first <= path.highest
         if path.numbering < latest {
-            let isAtHome = first <= latestHighest &+ options.straggle
-            let isFarBehind = first &+ options.straggle < path.highest
+            let isAtHome = SessionLabels.isNearer(first, to: latestHighest, than: path.highest)
             let wasAway = now - path.heardAt > options.quiet
-            guard isReset || isAtHome && (beginsAgain || wasAway) || beginsAgain && isFarBehind else {
-                return false
-            }
-            join(index)
+            guard isReset || isAtHome && (beginsAgain || wasAway) else { return false }
+            join(index, at: now)
             return true
         }
         if isReset, path.highest > 0 {
-            if path.resetFirst == first, now - path.resetAt < options.copyWithin { return false }
+            if resetFirst == first, now - path.movedAt < options.copyWithin { return false }
             begin(at: now, wall)
-            join(index)
-            (paths[index].resetFirst, paths[index].resetAt) = (first, now)
+            resetFirst = first
+            join(index, at: now)
             return true
         }
         guard beginsAgain, now - advancedAt >= options.quiet else {
@@ -149,7 +163,7 @@ public struct SessionLabels: Sendable {
         guard paths[index].again >= options.restartCount else { return false }
         begin(at: now, wall)
         isInferred = true
-        join(index)
+        join(index, at: now)
         return true
     }
 
@@ -158,14 +172,15 @@ public struct SessionLabels: Sendable {
         latest += 1
         let dated = SessionLabels.date(of: wall, options.period) * SessionLabels.datePlaces
         session = dated > session ? dated : session + SessionLabels.resetPlaces
-        isInferred = false
-        advancedAt = now
+        (isInferred, resetFirst, advancedAt) = (false, nil, now)
     }
 
-    private mutating func join(_ index: Int) {
-        let heardAt = paths[index].heardAt
-        paths[index] = Path()
-        (paths[index].numbering, paths[index].session, paths[index].heardAt) = (latest, session, heardAt)
+    private mutating func join(_ index: Int, at now: Instant) {
+        let before = paths[index]
+        var path = Path()
+        (path.numbering, path.session, path.heardAt, path.movedAt) = (latest, session, before.heardAt, now)
+        if before.numbering != 0 { path.left = (before.session, before.highest) }
+        paths[index] = path
     }
 
     /// A number in the round that is nearest to where the path is.
