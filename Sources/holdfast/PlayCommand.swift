@@ -6,18 +6,19 @@ import FeedProtocols
 import Linux
 
 struct Play: ParsableCommand {
-    enum Generated: String, ExpressibleByArgument, CaseIterable { case itch, quotes }
+    enum Generated: String, ExpressibleByArgument, CaseIterable { case itch, pitch, deep, mdp3, quotes }
     enum Pace: String, ExpressibleByArgument, CaseIterable { case recorded }
 
     static let configuration = CommandConfiguration(
         commandName: "play",
         abstract: "Serve a market-data feed, to try a set-up before the market opens.",
         discussion: """
-            Plays generated ITCH 5.0 messages or quotes, a BinaryFILE of ITCH 5.0, or the MoldUDP64 packets of \
+            Plays generated messages (ITCH 5.0, PITCH, DEEP, MDP 3.0, quotes), a BinaryFILE of ITCH 5.0, or the MoldUDP64 packets of \
             a capture (pcap or pcapng; the kind is told by the content), on any number of paths at once:
 
               holdfast play --generate itch --mold 239.1.1.1:30001@eth0
               holdfast play --generate quotes --zeromq tcp://127.0.0.1:7001
+              holdfast play --generate pitch --pitch 239.2.1.1:30001 --pitch 239.2.2.1:30001
               holdfast play day.NASDAQ_ITCH50 --speed 10 --mold 239.1.1.1:30001
 
             Two servers, on two machines, with the same --start-at and the same options play one stream in \
@@ -31,10 +32,12 @@ struct Play: ParsableCommand {
     var file: String?
 
     @Option(
-        help: ArgumentHelp("What to generate in place of a recording: itch or quotes.", valueName: "what"))
+        help: ArgumentHelp(
+            "What to generate in place of a recording: itch, pitch, deep, mdp3 or quotes.", valueName: "what")
+    )
     var generate: Generated?
 
-    @Option(help: "How many symbols to generate (default: 8000 for itch, 100 for quotes).")
+    @Option(help: "How many symbols to generate (default: 100 for quotes, else 8000).")
     var symbols: Int?
 
     @Option(help: "Messages per second (default for what is generated: 1000).")
@@ -53,6 +56,22 @@ struct Play: ParsableCommand {
             given several times.
             """, valueName: "address:port[@interface]"))
     var mold: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "As --mold, in sequenced units of PITCH, unit 1; for --generate pitch.",
+            valueName: "address:port[@interface]"))
+    var pitch: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "As --mold, over IEX-TP, channel 1; for --generate deep.", valueName: "address:port[@interface]"))
+    var iexTp: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "As --mold, in packets of MDP 3.0; for --generate mdp3.", valueName: "address:port[@interface]"))
+    var mdp3: [String] = []
 
     @Option(
         help: ArgumentHelp(
@@ -108,7 +127,7 @@ struct Play: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             """
-            Weave the stock directory into generated itch, whole every so many seconds, for gateways that join \
+            Weave the directory into what is generated, whole every so many seconds, for gateways that join \
             late (default: only at the start).
             """, valueName: "seconds"))
     var directoryEvery: Double?
@@ -117,7 +136,7 @@ struct Play: ParsableCommand {
         help: ArgumentHelp(
             """
             After a late start or a stop, send again at most what was due in so many seconds, and jump over \
-            what is older (default: 1 with --mold, else 60).
+            what is older (default: 60 with --zeromq alone, else 1).
             """, valueName: "seconds"))
     var catchUp: Double?
 
@@ -127,11 +146,11 @@ struct Play: ParsableCommand {
     func validate() throws {
         try validateSource()
         try validateNumbers()
-        guard !mold.isEmpty || !zeromq.isEmpty || soup != nil else {
+        guard packets.contains(where: { !$0.addresses.isEmpty }) || !zeromq.isEmpty || soup != nil else {
             throw ValidationError(
                 "nowhere to play to: give --mold ADDRESS:PORT, --zeromq ENDPOINT or --soup PORT")
         }
-        _ = try moldTargets()
+        try validateTargets()
         _ = try requestEndpoint()
         _ = try soupEndpoint()
         guard startAt.map({ WallTime(rfc3339: $0) != nil }) ?? true else {
@@ -146,11 +165,26 @@ struct Play: ParsableCommand {
         }
     }
 
+    /// Each protocol carries its own messages.
+    private func validateTargets() throws {
+        for (option, addresses, content) in packets where !addresses.isEmpty && content != dialect {
+            throw ValidationError(
+                content == .itch
+                    ? "\(option) carries itch and recordings; use --\(carrier) for --generate \(dialect.rawValue)"
+                    : "\(option) is for --generate \(content.rawValue)")
+        }
+        guard dialect == .itch || zeromq.isEmpty && soup == nil && moldRequests == nil else {
+            throw ValidationError(
+                "--zeromq, --soup and --mold-requests are not for --generate \(dialect.rawValue)")
+        }
+        _ = try packetTargets()
+    }
+
     private func validateSource() throws {
         guard (file == nil) != (generate == nil) else {
             throw ValidationError(
                 file == nil
-                    ? "nothing to play: give a FILE, or --generate itch or quotes"
+                    ? "nothing to play: give a FILE, or --generate itch, pitch, deep, mdp3 or quotes"
                     : "give a FILE or --generate, not both")
         }
         if generate != nil, pace != nil || speed != nil {
@@ -163,7 +197,7 @@ struct Play: ParsableCommand {
             throw ValidationError("--symbols and --directory-every are for --generate")
         }
         if generate == .quotes, directoryEvery != nil {
-            throw ValidationError("--directory-every is for --generate itch: quotes have no directory")
+            throw ValidationError("--directory-every is not for quotes: they have no directory")
         }
     }
 
@@ -214,10 +248,35 @@ extension Play {
     /// In how many messages the directory is repeated; 0: never.
     var directoryMessages: UInt64 { UInt64((directoryEvery ?? 0) * Double(messageRate)) }
 
-    var catchUpTime: Duration { .ofSeconds(catchUp ?? (mold.isEmpty ? 60 : 1)) }
+    var catchUpTime: Duration {
+        .ofSeconds(catchUp ?? (packets.allSatisfy { $0.addresses.isEmpty } ? 60 : 1))
+    }
 
-    /// One `--mold`.
-    struct MoldTarget {
+    /// What the messages are; a recording's are ITCH.
+    var dialect: SyntheticDialect {
+        switch generate {
+        case .pitch: .pitch
+        case .deep: .deep
+        case .mdp3: .mdp3
+        case .itch, .quotes, nil: .itch
+        }
+    }
+
+    /// The options for packets, and what each carries.
+    private var packets: [(option: String, addresses: [String], content: SyntheticDialect)] {
+        [
+            ("--mold", mold, .itch), ("--pitch", pitch, .pitch), ("--iex-tp", iexTp, .deep),
+            ("--mdp3", mdp3, .mdp3),
+        ]
+    }
+
+    /// The option that carries what is generated, without its hyphens.
+    var carrier: String { String(packets.first { $0.content == dialect }?.option.dropFirst(2) ?? "mold") }
+
+    /// Where packets go.
+    struct PacketTarget {
+        /// Without its hyphens: `mold`.
+        let option: String
         let endpoint: IPv4Endpoint
         let interface: String?
         /// As it was given.
@@ -242,16 +301,18 @@ extension Play {
         }
     }
 
-    func moldTargets() throws -> [MoldTarget] {
-        try mold.map { text in
+    func packetTargets() throws -> [PacketTarget] {
+        try packets.flatMap(\.addresses).map { text in
             let parts = text.split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false)
             guard let endpoint = parts.first.flatMap({ IPv4Endpoint($0) }), parts.last?.isEmpty == false
             else {
                 throw ValidationError(
-                    "--mold '\(text)': ADDRESS:PORT or ADDRESS:PORT@INTERFACE, such as 239.1.1.1:30001@eth0")
+                    "--\(carrier) '\(text)': ADDRESS:PORT or ADDRESS:PORT@INTERFACE, such as 239.1.1.1:30001@eth0"
+                )
             }
-            return MoldTarget(
-                endpoint: endpoint, interface: parts.count == 2 ? String(parts[1]) : nil, text: text)
+            return PacketTarget(
+                option: carrier, endpoint: endpoint, interface: parts.count == 2 ? String(parts[1]) : nil,
+                text: text)
         }
     }
 }

@@ -13,7 +13,7 @@ final class PlayServer {
     private static let batchEvery = Duration.milliseconds(1)
     /// So that a catching-up server does not overrun its receivers' buffers.
     private static let mostPerBatch: UInt64 = 2000
-    private static let moldHeartbeatAfter = Duration.seconds(1)
+    private static let heartbeatAfter = Duration.seconds(1)
 
     private let options: Play
     private let loop: EventLoop
@@ -22,9 +22,10 @@ final class PlayServer {
     private let sessionName: String
     private var stream: any PlayedStream
     private var topics = PlayTopics()
-    private var builder: MoldUDP64PacketBuilder
+    private let session: MoldSession
+    private var builder: any PacketBuilder
     private let context = MessagingContext()
-    private var moldPaths: [PlayMoldPath] = []
+    private var packetPaths: [PlayPacketPath] = []
     private var zeromqPaths: [PlayZeroMQPath] = []
     /// Kept only for those who may ask for it.
     private var history: PlayHistory?
@@ -56,7 +57,17 @@ final class PlayServer {
         file = source.file
         stream = source.stream
         sessionName = options.session ?? PlayServer.derivedSession(options, source.file, start)
-        builder = MoldUDP64PacketBuilder(session: MoldSession(sessionName))
+        session = MoldSession(sessionName)
+        builder = PlayServer.builder(options.dialect, session)
+    }
+
+    private static func builder(_ dialect: SyntheticDialect, _ session: MoldSession) -> any PacketBuilder {
+        switch dialect {
+        case .itch: MoldUDP64PacketBuilder(session: session)
+        case .pitch: PITCHPacketBuilder()
+        case .deep: IEXTPPacketBuilder(session: UInt32(truncatingIfNeeded: session.number >> 32))
+        case .mdp3: MDP3PacketBuilder()
+        }
     }
 
     /// The same for two servers of one stream, another for any other.
@@ -95,13 +106,13 @@ final class PlayServer {
 
     private func openPaths() throws(PlayFailure) {
         try openServers()
-        for target in (try? options.moldTargets()) ?? [] {
-            moldPaths.append(try PlayMoldPath(target, drop: options.drop, seed: options.seed))
+        for target in (try? options.packetTargets()) ?? [] {
+            packetPaths.append(try PlayPacketPath(target, drop: options.drop, seed: options.seed))
         }
         for endpoint in options.zeromq {
             zeromqPaths.append(
                 try PlayZeroMQPath(
-                    endpoint, context, loop, session: builder.session.number, drop: options.drop,
+                    endpoint, context, loop, session: session.number, drop: options.drop,
                     seed: options.seed
                 ) { [unowned self] path, prefix in answer(path, prefix) })
         }
@@ -116,11 +127,11 @@ final class PlayServer {
         let history = PlayHistory()
         self.history = history
         if let endpoint = endpoints.requests {
-            requests = try PlayMoldRequests(endpoint, loop, session: builder.session, history: history)
+            requests = try PlayMoldRequests(endpoint, loop, session: session, history: history)
         }
         if let endpoint = endpoints.soup {
             soup = try PlaySoupServer(
-                endpoint, loop, session: builder.session, history: history, login: try soupLogin())
+                endpoint, loop, session: session, history: history, login: try soupLogin())
         }
     }
 
@@ -191,7 +202,7 @@ final class PlayServer {
         first = first ?? number
         messages += 1
         history?.append(payload.bytes, number: number)
-        if !moldPaths.isEmpty { pack(number) }
+        if !packetPaths.isEmpty { pack(number, due: start + due) }
         guard !zeromqPaths.isEmpty else { return }
         let sequence = stream.lastSequence(ofTopic: topic)
         let name = topics.name(of: topic, in: stream)
@@ -201,23 +212,23 @@ final class PlayServer {
         }
     }
 
-    private func pack(_ number: UInt64) {
-        if builder.isEmpty { builder.begin(at: number) }
+    private func pack(_ number: UInt64, due: WallTime) {
+        if builder.isEmpty { builder.begin(at: number, time: due) }
         if builder.append(payload.bytes) { return }
         flush()
-        builder.begin(at: number)
+        builder.begin(at: number, time: due)
         _ = builder.append(payload.bytes)
     }
 
     private func flush() {
         guard !builder.isEmpty else { return }
         sendPacket(builder.bytes)
-        builder.begin(at: stream.nextNumber)
+        builder.begin(at: stream.nextNumber, time: loop.wall)
     }
 
     private func sendPacket(_ packet: [UInt8]) {
         packetSentAt = loop.now
-        for path in moldPaths { path.send(packet, at: loop.now) }
+        for path in packetPaths { path.send(packet, at: loop.now) }
     }
 
     // MARK: Heartbeats and idle frames
@@ -225,8 +236,9 @@ final class PlayServer {
     private func beat() {
         let now = loop.now
         beatTimer?.arm(at: now + PlayZeroMQPath.heartbeatEvery)
-        if packetSentAt.map({ now - $0 >= PlayServer.moldHeartbeatAfter }) ?? true {
-            sendPacket(MoldUDP64PacketBuilder.heartbeat(session: builder.session, next: stream.nextNumber))
+        if packetSentAt.map({ now - $0 >= PlayServer.heartbeatAfter }) ?? true {
+            let heartbeat = builder.heartbeat(next: stream.nextNumber, time: loop.wall)
+            if let heartbeat { sendPacket(heartbeat) }
         }
         soup?.beat()
         for path in zeromqPaths {
@@ -259,7 +271,9 @@ final class PlayServer {
     // MARK: Beginning and end
 
     private func announce() {
-        var paths = moldPaths.map { "mold \($0.target.text)" } + options.zeromq.map { "zeromq \($0)" }
+        var paths =
+            packetPaths.map { "\($0.target.option) \($0.target.text)" }
+            + options.zeromq.map { "zeromq \($0)" }
         if let soup { paths.append("soup \(soup.endpoint)") }
         let what = options.file ?? "generated \(options.generate?.rawValue ?? "")"
         Play.say(
@@ -274,10 +288,9 @@ final class PlayServer {
         beatTimer?.disarm()
         flush()
         if options.end {
-            let packet = MoldUDP64PacketBuilder.endOfSession(
-                session: builder.session, next: stream.nextNumber)
             // Three times, because the last packet of a session has no successor that would show its loss.
-            for _ in 0..<3 { sendPacket(packet) }
+            let packet = builder.endOfSession(next: stream.nextNumber)
+            for _ in 0..<3 { packet.map(sendPacket) }
             soup?.end()
         }
         loop.exit(0)
@@ -288,7 +301,7 @@ final class PlayServer {
             session: sessionName, first: first, next: stream.nextNumber, messages: messages, skipped: skipped,
             jumps: jumps, seconds: (Clock.wall - beganAt).inSeconds,
             recording: (stream as? RecordedStream)?.counts,
-            paths: moldPaths.map(\.summary) + zeromqPaths.map(\.summary)
+            paths: packetPaths.map(\.summary) + zeromqPaths.map(\.summary)
                 + [requests?.summary, soup?.summary].compactMap(\.self))
         if options.json {
             Play.put(summary.json.text + "\n", on: STDOUT_FILENO)

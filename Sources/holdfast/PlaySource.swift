@@ -66,12 +66,13 @@ enum PlaySource {
 
     init(_ options: Play, start: WallTime) throws(PlayFailure) {
         switch options.generate {
-        case .itch:
+        case .itch, .pitch, .deep, .mdp3:
             self = .itch(
                 GeneratedITCHStream(
                     SyntheticITCH(
                         symbols: options.symbolCount, seed: options.seed, rate: options.messageRate,
-                        start: start, directoryEvery: options.directoryMessages)))
+                        start: start, directoryEvery: options.directoryMessages),
+                    as: options.dialect))
         case .quotes:
             self = .quotes(
                 GeneratedQuoteStream(

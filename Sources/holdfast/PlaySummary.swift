@@ -6,7 +6,7 @@ import Linux
 /// What one path did.
 struct PlayPathSummary {
     var path: String
-    /// MoldUDP64: packets; ZeroMQ: messages.
+    /// Packets; ZeroMQ: messages.
     var sent: UInt64
     var bytes: UInt64
     /// Lost on purpose.

@@ -266,6 +266,10 @@ class Play(unittest.TestCase):
             (["--generate", "itch", "--mold", "239.1.1.1:1", "--rate", "0"], "--rate"),
             (["--generate", "itch", "--mold", "239.1.1.1:1", "--start-at", "noon"], "noon"),
             (["file", "--generate", "itch", "--mold", "239.1.1.1:1"], "both"),
+            (["--generate", "pitch", "--mold", "239.1.1.1:1"], "use --pitch"),
+            (["--generate", "itch", "--mdp3", "239.1.1.1:1"], "--generate mdp3"),
+            (["--generate", "deep", "--iex-tp", "nowhere"], "nowhere"),
+            (["--generate", "deep", "--zeromq", "ipc:///tmp/x"], "--zeromq"),
         ):
             with self.subTest(words):
                 done = tool("play", *words)

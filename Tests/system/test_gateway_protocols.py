@@ -2,10 +2,12 @@
 lost without being told, nothing comes twice."""
 
 import random
+import subprocess
 import unittest
 
+import harness
 import market
-from harness import Daemon, HealthClient, MarketClient, needs_namespaces
+from harness import Daemon, HealthClient, MarketClient, Order, needs_namespaces
 from market import Account, Lines, Loss
 
 BUS = """host = "desk"
@@ -337,6 +339,42 @@ class MDP3(Case):
         self.mark()
         self.settle()
         self.assertEqual(len(self.account.epochs), 1)
+
+
+@needs_namespaces
+class Played(unittest.TestCase):
+    """What `holdfast play` makes of each protocol, with losses of its own, arrives whole or is told."""
+
+    def play(self, protocol, generated, instrument):
+        lines = Lines(self)
+        daemon = Daemon(self, "holdfast-gateway", BUS + f'protocol = "{protocol}"\n' + lines.paths(), lines.desk).start()
+        client = MarketClient(self, daemon.endpoint("gateway.md"), "md", everything=True)
+        client.sync()
+        words = [harness.binary("holdfast"), "play", "--generate", generated, "--symbols", "50", "--rate", "4000",
+                 "--drop", "0.05"]
+        for line, (group, port) in market.GROUPS.items():
+            words += [f"--{protocol}", f"{group}:{port}@far{line}"]
+        harness.spawn(self, lines.venue.command(*words), stderr=subprocess.DEVNULL)
+        order, seen = Order(per_topic=False), set()
+
+        def taken(message):
+            order.take(message)
+            if message["kind"] == "data":
+                seen.add(message["names"][2])
+            return order.delivered >= 8000
+        client.wait(taken, "8,000 messages")
+        self.assertEqual(order.faults, [])
+        self.assertGreater(order.missing, 0)
+        self.assertIn(instrument, seen)
+
+    def test_pitch(self):
+        self.play("pitch", "pitch", "HF0050")
+
+    def test_iex_tp(self):
+        self.play("iex-tp", "deep", "HF0050")
+
+    def test_mdp3(self):
+        self.play("mdp3", "mdp3", "50")
 
 
 if __name__ == "__main__":

@@ -46,17 +46,21 @@ public enum PlayError: Error, Hashable, Sendable, CustomStringConvertible {
 /// The topic of messages that concern no instrument.
 let topicOfNoInstrument = Array("*/".utf8)
 
-/// A generated ITCH stream. Topics are locates; topic 0 is for messages that concern none.
+/// A generated stream of a day's orders. Topics are locates; topic 0 is for messages that concern none.
 public struct GeneratedITCHStream: PlayedStream {
     private let feed: SyntheticITCH
+    private let dialect: SyntheticDialect
     public private(set) var nextNumber: UInt64 = 1
 
-    public init(_ feed: SyntheticITCH) { self.feed = feed }
+    public init(_ feed: SyntheticITCH, as dialect: SyntheticDialect = .itch) {
+        self.feed = feed
+        self.dialect = dialect
+    }
 
     public func nextDue() -> Duration? { feed.schedule.due(nextNumber) }
 
     public mutating func take(into writer: inout ByteWriter) -> Int? {
-        let locate = feed.write(nextNumber, into: &writer)
+        let locate = feed.write(nextNumber, as: dialect, into: &writer)
         nextNumber += 1
         return Int(locate)
     }

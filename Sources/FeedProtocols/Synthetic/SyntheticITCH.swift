@@ -23,6 +23,7 @@ public struct SyntheticITCH: Sendable {
     public let schedule: StreamSchedule
     /// Messages in which the directory is repeated once; 0: never.
     public let directoryEvery: UInt64
+    private let start: WallTime
     /// Nanoseconds from midnight (UTC) to the start.
     private let startOfDay: UInt64
 
@@ -36,10 +37,14 @@ public struct SyntheticITCH: Sendable {
         self.symbols = symbols
         self.seed = seed
         self.directoryEvery = directoryEvery
+        self.start = start
         schedule = StreamSchedule(rate: rate)
         let day = start.nanoseconds.flooredQuotient(by: 86_400_000_000_000)
         startOfDay = UInt64(start.nanoseconds - day * 86_400_000_000_000)
     }
+
+    /// When message `number` is due.
+    func time(of number: UInt64) -> WallTime { start + schedule.due(number) }
 
     /// The symbol of a locate: `HF0001` for 1.
     public static func symbol(ofLocate locate: UInt16) -> ITCHSymbol {
@@ -47,14 +52,14 @@ public struct SyntheticITCH: Sendable {
     }
 
     /// What message `number` is about.
-    private enum Content {
+    enum Content {
         case start
         case directory(locate: UInt16)
         /// An instrument's message with its own count.
         case order(locate: UInt16, count: UInt64)
     }
 
-    private func content(of number: UInt64) -> Content {
+    func content(of number: UInt64) -> Content {
         let directory = UInt64(symbols)
         guard number > 1 else { return .start }
         guard number > directory + 1 else { return .directory(locate: UInt16(number - 1)) }

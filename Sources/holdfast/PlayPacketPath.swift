@@ -1,4 +1,4 @@
-// One MoldUDP64 path of `holdfast play`: a socket, a target, and losses made on purpose.
+// One path of packets of `holdfast play`: a socket, a target, and losses made on purpose.
 import Basics
 import FeedProtocols
 import Glibc
@@ -26,21 +26,21 @@ struct PlayLoss {
     }
 }
 
-final class PlayMoldPath {
-    let target: Play.MoldTarget
+final class PlayPacketPath {
+    let target: Play.PacketTarget
     private var socket: UDPSocket
     private var loss: PlayLoss
     private var errors = PlaySendErrors()
     private(set) var packets: UInt64 = 0
     private(set) var bytes: UInt64 = 0
 
-    init(_ target: Play.MoldTarget, drop: Double, seed: UInt64) throws(PlayFailure) {
+    init(_ target: Play.PacketTarget, drop: Double, seed: UInt64) throws(PlayFailure) {
         self.target = target
         loss = PlayLoss(ratio: drop, seed: seed, path: target.text)
         do throws(SystemError) {
             socket = try UDPSocket(sendingThrough: target.interface)
         } catch {
-            throw PlayFailure(error, for: "--mold \(target.text)")
+            throw PlayFailure(error, for: "--\(target.option) \(target.text)")
         }
     }
 
@@ -60,14 +60,14 @@ final class PlayMoldPath {
 
     /// An interface that was made anew has another index, which only a new socket learns.
     private func failed(_ number: Int32, at now: Instant) {
-        errors.add(number, on: "--mold \(target.text)", second: now.nanoseconds / 1_000_000_000)
+        errors.add(number, on: "--\(target.option) \(target.text)", second: now.nanoseconds / 1_000_000_000)
         guard [ENODEV, ENXIO, EADDRNOTAVAIL].contains(number) else { return }
         if let renewed = try? UDPSocket(sendingThrough: target.interface) { socket = renewed }
     }
 
     var summary: PlayPathSummary {
         PlayPathSummary(
-            path: "mold \(target.text)", sent: packets, bytes: bytes, dropped: loss.dropped,
+            path: "\(target.option) \(target.text)", sent: packets, bytes: bytes, dropped: loss.dropped,
             errors: errors.counts)
     }
 }
