@@ -25,6 +25,8 @@ public struct ChannelMachine: Sendable {
     private var heard: [Instant?] = Array(repeating: nil, count: 8)
     /// The paths that the feed uses, a bit each.
     private var active: UInt8
+    /// The paths whose source says that it is stale itself, a bit each.
+    private var stale: UInt8 = 0
     private var failover: String?
     private var holeSince: Instant?
     private var hasDirectory = true
@@ -64,8 +66,15 @@ public struct ChannelMachine: Sendable {
     /// A path said something, data or heartbeat; before what it said is published.
     public mutating func heard(_ path: UInt8, at now: Instant) -> [ChannelAction] {
         heard[Int(path & 7)] = now
+        stale &= ~(1 << (path & 7))
         if active & (1 << (path & 7)) != 0 { lastWord = now }
         return state == .live ? [] : judge(at: now)
+    }
+
+    /// A path's source says that it is not fresh any more. When all do, nothing here is.
+    public mutating func heardStale(_ path: UInt8, at now: Instant) -> [ChannelAction] {
+        stale |= 1 << (path & 7)
+        return judge(at: now)
     }
 
     /// A message is published; before the next one is.
@@ -154,6 +163,7 @@ public struct ChannelMachine: Sendable {
 
     private func verdict(at now: Instant) -> (ChannelState, ChannelReason) {
         if ended != nil { return (.closed, .sessionEnded) }
+        if active != 0, stale & active == active { return (.stale, .staleAtSource) }
         if freshUntil <= now { return (.stale, .silent(options.freshness)) }
         if let failover { return (.recovering, .failover(failover)) }
         if lastHeard == nil { return (.recovering, .joining) }

@@ -32,6 +32,8 @@ public enum ChannelReason: Hashable, Sendable, CustomStringConvertible {
     case noDirectory
     /// No active path said a word for this long.
     case silent(Duration)
+    /// Every source in use says that it is stale itself.
+    case staleAtSource
     case sessionEnded
 
     public var description: String {
@@ -42,6 +44,7 @@ public enum ChannelReason: Hashable, Sendable, CustomStringConvertible {
         case .gap: "a gap is open"
         case .noDirectory: "no directory"
         case .silent(let limit): "no word from upstream for \(limit.nanoseconds / 1_000_000) ms"
+        case .staleAtSource: "stale where it comes from"
         case .sessionEnded: "the session ended"
         }
     }

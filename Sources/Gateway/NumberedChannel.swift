@@ -77,7 +77,9 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         if !arbiter.hasBegun, arrival.sequence != 0, arrival.sequence != .max {
             begin(epoch: arrival.session, first: arrival.sequence, at: now, wall: receivedAt)
         }
-        if !packet.isStale { control.step(wall: receivedAt) { $0.heard(arrival.path, at: now) } }
+        control.step(wall: receivedAt) {
+            packet.isStale ? $0.heardStale(arrival.path, at: now) : $0.heard(arrival.path, at: now)
+        }
         if let name = packet.session { recovery?.heard(name, epoch: arrival.session) }
         switch header.kind {
         case .data:

@@ -30,6 +30,15 @@ import Wire
         #expect(channel.heard(0, at: milliseconds(2000)) == [.state(.live, .complete, path: 0)])
     }
 
+    @Test mutating func `what is stale at each of its sources is stale at once, until one of them is not`() {
+        _ = channel.use([0, 1], at: milliseconds(0))
+        _ = channel.heard(0, at: milliseconds(0))
+        #expect(channel.heardStale(1, at: milliseconds(10)).isEmpty)
+        #expect(
+            channel.heardStale(0, at: milliseconds(20)) == [.state(.stale, .staleAtSource, path: nil)])
+        #expect(channel.heard(1, at: milliseconds(30)) == [.state(.live, .complete, path: nil)])
+    }
+
     @Test mutating func `a heartbeat keeps a quiet channel live`() {
         #expect(channel.heard(0, at: milliseconds(0)) == [.state(.live, .complete, path: 0)])
         for second: Int64 in 1...10 {

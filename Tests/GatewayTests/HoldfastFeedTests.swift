@@ -81,8 +81,13 @@ private struct Upstream {
         #expect(
             !bench.engine.received(
                 a.beat(10, state: .stale)[...], on: 0, receivedAt: wall(900), at: ms(900)))
+        #expect(bench.receive(b.beat(10), on: 1, at: 950) == [])
+        #expect(bench.engine.channel.state == .live)
+        // When both are, nothing waits for a limit.
         #expect(
-            bench.tick(1100).contains("state stale -: no word from upstream for 1000 ms"))
+            bench.receive(b.beat(10, state: .stale), on: 1, at: 1000)
+                == ["state stale -: stale where it comes from"])
+        #expect(bench.receive(a.beat(10), on: 0, at: 1100) == ["state live -: "])
     }
 
     @Test func `the end of the session there is the end of it here`() {
