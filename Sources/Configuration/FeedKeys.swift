@@ -97,19 +97,27 @@ extension Section where Options == FeedOptions {
             if path.plaintext {
                 here.key("plaintext").refuse("is for holdfast and zeromq; \(name) is always in the clear")
             }
-            guard let group = path.group else {
-                if here.accepted("group") {
-                    here.key("group").refuse("is missing; \(name) needs it, \"239.1.1.1:30001\"")
-                }
-                continue
+            if path.groups.isEmpty, here.accepted("group") {
+                here.key("group").refuse("is missing; \(name) needs it, \"239.1.1.1:30001\"")
             }
+            if path.groups.count > 1, !feed.feedProtocol.namesChannels {
+                here.key("group").refuse("a path of \(name) is one group: give each channel a feed")
+            }
+            checkGroups(of: path, besides: feed.paths[..<index], at: here)
+        }
+    }
+
+    private static func checkGroups(
+        of path: FeedPathOptions, besides others: ArraySlice<FeedPathOptions>, at place: Place
+    ) {
+        for group in path.groups {
             if path.source != nil, IPv4Endpoint(group)?.address.isMulticast == false {
-                here.key("source").refuse("needs a multicast group, and \(group) is a host's address")
+                place.key("source").refuse("needs a multicast group, and \(group) is a host's address")
             }
-            let twin = feed.paths[..<index].first {
-                $0.group == group && $0.interface == path.interface && $0.source == path.source
+            let twin = others.first {
+                $0.groups.contains(group) && $0.interface == path.interface && $0.source == path.source
             }
-            if let twin { here.key("group").refuse(.text(group), "is the very line of path \(twin.name)") }
+            if let twin { place.key("group").refuse(.text(group), "is the very line of path \(twin.name)") }
         }
     }
 
@@ -164,7 +172,7 @@ extension Section where Options == FeedPathOptions {
         Section(keys: [
             .value("name", \.name, required: true, Rules.name),
             .value("interface", \.interface, Rules.interface),
-            .value("group", \.group, Rules.group),
+            .value("group", \.groups, Rules.groups),
             .value("source", \.source, Rules.hostAddress),
             .value("endpoint", \.endpoint, Rules.connectedEndpoint),
             .value("server_key", \.serverKey, Rules.publicKey),

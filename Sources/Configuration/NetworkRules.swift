@@ -33,6 +33,12 @@ extension Rules {
         return endpoint.address.isMulticast || endpoint.address.isHost
     }
 
+    /// One such group, or a list of them.
+    static let groups: Rule<[String]> = { setting, place in
+        guard case .list = setting else { return group(setting, place).map { [$0] } }
+        return list(1...64, of: group)(setting, place)
+    }
+
     /// An endpoint to bind: ipc, or TCP on one of this host's addresses or on all of them.
     static let boundEndpoint = text(
         "must be an endpoint to bind: \"ipc:///run/holdfast/NAME\", \"tcp://ADDRESS:PORT\" with an IPv4 address of "

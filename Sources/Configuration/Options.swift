@@ -334,8 +334,9 @@ public struct FeedPathOptions: Hashable, Sendable {
     public var name: String
     /// Where it comes in; `nil`: as routed.
     public var interface: String?
-    /// Multicast protocols: the IPv4 group (or own address) and UDP port, `239.1.1.1:30001`.
-    public var group: String?
+    /// Multicast protocols: the IPv4 groups (or own addresses) and UDP ports, `239.1.1.1:30001`; several where the
+    /// packets name their channels.
+    public var groups: [String] = []
     /// Multicast protocols: accept only this sender (source-specific multicast).
     public var source: String?
     /// holdfast and zeromq: the upstream endpoint, `tcp://10.0.0.1:7001`.
@@ -348,4 +349,10 @@ public struct FeedPathOptions: Hashable, Sendable {
     public var dependsOn: [Subject] = []
 
     public init(name: String) { self.name = name }
+
+    /// The first of its groups, or the only one.
+    public var group: String? {
+        get { groups.first }
+        set { groups = newValue.map { [$0] } ?? [] }
+    }
 }

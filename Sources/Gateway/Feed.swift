@@ -91,12 +91,15 @@ final class Feed {
         let log = Feed.log(options.subject(ofPath: path), surroundings, path: wanted.name)
         switch options.feedProtocol {
         case .moldUDP64, .pitch, .iexTP, .mdp3:
-            let address = MulticastSource.Address(
-                endpoint: wanted.group.flatMap { IPv4Endpoint($0) } ?? IPv4Endpoint(.any, 0),
-                interface: wanted.interface, source: wanted.source.flatMap { IPv4Address($0) })
+            let addresses = wanted.groups.compactMap { IPv4Endpoint($0) }.map {
+                MulticastSource.Address(
+                    endpoint: $0, interface: wanted.interface,
+                    source: wanted.source.flatMap { IPv4Address($0) }
+                )
+            }
             do throws(SystemError) {
-                return try MulticastSource(
-                    surroundings.loop, path: path, address: address, batch: surroundings.batch,
+                return try GroupedSource(
+                    surroundings.loop, path: path, addresses: addresses, batch: surroundings.batch,
                     worker: surroundings.worker, log: log, owner: self)
             } catch {
                 throw .system(error)

@@ -92,5 +92,6 @@ final class HoldfastSource: FeedSource {
                 owner.received(frame[...], on: path, receivedAt: loop.wall)
             }
         }
+        owner.drained(path)
     }
 }

@@ -121,7 +121,7 @@ extension DoctorReader {
             guard let own = number("\(sysctls)/conf/\(name)/rp_filter") else { continue }
             facts.reversePathFilters[name] = max(own, number("\(sysctls)/conf/all/rp_filter") ?? 0)
         }
-        facts.multicastGroups = feeds.count { $0.group != nil }
+        facts.multicastGroups = feeds.reduce(0) { $0 + $1.groups.count }
         facts.wantedReceiveBuffer = DoctorReader.lineBuffer
         facts.mostReceiveBuffer = number("/proc/sys/net/core/rmem_max")
         // One socket for each group.

@@ -76,6 +76,21 @@ import Testing
             (feed("protocol = \"holdfast\"\npolicy = \"hot-hot\"", a + bare), "give server_key"),
             (feed("protocol = \"holdfast\"\npolicy = \"hot-hot\"", a), "holdfast needs it"),
             (feed(mold + "\nupstream = \"itch\"", a + group), "upstream: is for holdfast"),
+            (
+                feed(mold, a + "group = [\"239.1.1.1:1\", \"239.1.1.2:1\"]"),
+                "group: a path of moldudp64 is one group"
+            ),
+            (
+                feed(
+                    "protocol = \"pitch\"\npolicy = \"hot-hot\"",
+                    a + "group = [\"239.1.1.1:1\", \"239.1.1.2:1\"]", "name = \"B\"\ngroup = \"239.1.1.2:1\""),
+                "is the very line of path A"
+            ),
+            (
+                feed("protocol = \"pitch\"\npolicy = \"hot-hot\"", a + "group = [\"239.1.1.1:1\", \"x\"]"),
+                "group[1]: \"x\": must be an IPv4 multicast group"
+            ),
+            (feed("protocol = \"pitch\"\npolicy = \"hot-hot\"", a + "group = []"), "must have from 1 to 64"),
             (feed(mold + "\nchannels = [1]", a + group), "channels: is for pitch and iex-tp"),
             (
                 feed("protocol = \"pitch\"\npolicy = \"hot-hot\"\nchannels = [65536]", a + group),

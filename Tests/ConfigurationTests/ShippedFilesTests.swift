@@ -147,7 +147,9 @@ import Wire
         quotes.paths[1].plaintext = true
         var bzx = FeedOptions(name: "bzx", feedProtocol: .pitch, keys: .pitch, policy: .hotHot)
         bzx.channels = [1, 2]
-        bzx.paths = [path("A", group: "239.2.1.1:30001"), path("B", group: "239.2.2.1:30001")]
+        bzx.paths = [path("A"), path("B")]
+        bzx.paths[0].groups = ["239.2.1.1:30001", "239.2.1.2:30001"]
+        bzx.paths[1].groups = ["239.2.2.1:30001", "239.2.2.2:30001"]
         var copy = FeedOptions(name: "itch-fra", feedProtocol: .holdfast, keys: .topic, policy: .hotHot)
         copy.upstream = "itch"
         copy.paths = [

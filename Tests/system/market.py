@@ -12,12 +12,15 @@ import reader
 from harness import Namespace
 
 GROUPS = {"A": ("239.83.1.1", 31001), "B": ("239.83.2.1", 31002)}
+SECOND = {"A": ("239.83.1.2", 31003), "B": ("239.83.2.2", 31004)}
 
 
 class Lines:
-    """Two multicast groups from a namespace of the venue to one of the desk, each over a link of its own."""
+    """Multicast from a namespace of the venue to one of the desk, over a link for each line; `choose` says to which
+    group of each line a packet goes."""
 
-    def __init__(self, case):
+    def __init__(self, case, choose=lambda packet: GROUPS):
+        self.choose = choose
         self.desk, self.venue = Namespace(case, "desk"), Namespace(case, "venue")
         self.sockets = {}
         for number, line in enumerate(GROUPS, 1):
@@ -31,13 +34,17 @@ class Lines:
             self.sockets[line] = self.venue.enter(opened)
             case.addCleanup(self.sockets[line].close)
 
-    def paths(self):
-        return "".join(f'[[feed.path]]\nname = "{line}"\ngroup = "{group}:{port}"\ninterface = "near{line}"\n'
-                       for line, (group, port) in GROUPS.items())
+    def paths(self, groups=(GROUPS,)):
+        text = ""
+        for line in GROUPS:
+            listed = ", ".join('"%s:%d"' % group[line] for group in groups)
+            text += (f'[[feed.path]]\nname = "{line}"\ninterface = "near{line}"\n'
+                     + (f"group = [{listed}]\n" if len(groups) > 1 else f"group = {listed}\n"))
+        return text
 
     def send(self, packet, lines="AB"):
         for line in lines:
-            self.sockets[line].sendto(packet, GROUPS[line])
+            self.sockets[line].sendto(packet, self.choose(packet)[line])
 
     def wait_heard(self, health, heartbeats):
         """Heartbeats until the gateway hears both lines."""

@@ -25,11 +25,15 @@ BATCH = 40  # packets that are on their way at most: fewer than any buffer holds
 
 
 class Case(unittest.TestCase):
-    options = ""
+    options, groups = "", (market.GROUPS,)
+
+    @staticmethod
+    def choose(packet):
+        return market.GROUPS
 
     def setUp(self):
-        self.lines = Lines(self)
-        text = BUS + self.options + self.lines.paths()
+        self.lines = Lines(self, self.choose)
+        text = BUS + self.options + self.lines.paths(self.groups)
         self.daemon = Daemon(self, "holdfast-gateway", text, self.lines.desk).start()
         self.client = MarketClient(self, self.daemon.endpoint("gateway.md"), "md", everything=True)
         self.client.sync()
@@ -193,6 +197,17 @@ class PITCH(Case):
                          and all(values.get("decode_errors_unknown-channel", 0) >= 3
                                  and values.get("decode_errors_truncated", 0) >= 10 for values in counted.values()),
                          "both paths count what was none")
+
+
+@needs_namespaces
+class Groups(PITCH):
+    """The same with a group for each unit."""
+
+    groups = (market.GROUPS, market.SECOND)
+
+    @staticmethod
+    def choose(packet):
+        return market.SECOND if packet[3:4] == b"\2" else market.GROUPS
 
 
 @needs_namespaces
