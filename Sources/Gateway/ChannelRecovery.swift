@@ -6,13 +6,13 @@ import Configuration
 import FeedProtocols
 
 /// A channel's recovery, for the bus.
-struct RecoveryFigures: Hashable, Sendable {
-    var requests: UInt64 = 0
+package struct RecoveryFigures: Hashable, Sendable {
+    package var requests: UInt64 = 0
     /// Messages that were delivered because they were asked for.
-    var recovered: UInt64 = 0
-    var unanswered: UInt64 = 0
+    package var recovered: UInt64 = 0
+    package var unanswered: UInt64 = 0
     /// Answers that were not used, by name.
-    var refused: [String: UInt64] = [:]
+    package var refused: [String: UInt64] = [:]
 }
 
 struct ChannelRecovery {

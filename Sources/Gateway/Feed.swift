@@ -30,16 +30,12 @@ final class Feed {
     /// How often figures are published.
     static let reportEvery: Duration = .seconds(1)
 
-    let options: FeedOptions
-    let engine: any FeedEngine
-    private(set) var machine: PathMachine
+    let core: FeedCore
     private let surroundings: FeedSurroundings
     private var sources: [any FeedSource] = []
     private var alarms: [LossAlarm]
     private var timer: Timer?
-    private var armedAt: Instant?
-    private var nextReport: Instant
-    private var lastSwitch = ""
+    private var reporting: Timer?
     /// Sequences told as missing of which the journal knows.
     private var loggedGaps: UInt64 = 0
     /// The requests that nobody answered of which the journal knows.
@@ -47,32 +43,36 @@ final class Feed {
     private let recovery: RecoverySource?
 
     init(_ options: FeedOptions, index: UInt16, _ surroundings: FeedSurroundings) throws(BusError) {
-        self.options = options
         self.surroundings = surroundings
-        let now = surroundings.loop.now
-        machine = PathMachine(PathMachineOptions(options), at: now)
         alarms = options.paths.map { _ in LossAlarm() }
-        nextReport = now
         recovery = try Feed.recovery(options, surroundings)
-        engine = EnginePlan(
-            options: options, index: index, run: surroundings.run, controlEvery: surroundings.controlEvery,
-            sink: surroundings.downstream, log: Feed.log(options.subject, surroundings), now: now,
-            recovery: recovery
-        ).engine()
+        core = FeedCore(
+            EnginePlan(
+                options: options, index: index, run: surroundings.run,
+                controlEvery: surroundings.controlEvery, sink: surroundings.downstream,
+                log: Feed.log(options.subject, surroundings), now: surroundings.loop.now, recovery: recovery))
         do throws(SystemError) {
             // Behind the sources: what has arrived is read before anybody calls a path silent.
-            timer = try Timer(surroundings.loop, accuracy: .microseconds(500)) { [unowned self] in tick() }
+            timer = try Timer(surroundings.loop, accuracy: .microseconds(500)) { [unowned self] in
+                core.tick(at: now, wall: wall)
+            }
+            reporting = try Timer(surroundings.loop, accuracy: .milliseconds(10)) { [unowned self] in
+                measure()
+            }
         } catch {
             throw .system(error)
         }
         timer?.setPriority(10)
-        recovery?.onReply = { [unowned self] in recovered($0, from: $1, receivedAt: $2) }
+        reporting?.setPriority(10)
+        core.owner = self
+        recovery?.onReply = { [unowned self] in
+            core.recovered($0, from: $1, receivedAt: $2, at: now, wall: wall)
+        }
         for path in options.paths.indices { sources.append(try openSource(path)) }
         surroundings.downstream.addFeed(
             options.name, linger: options.upstreamLinger, hasBatches: engine.hasBatches)
-        for request in surroundings.downstream.table.requests(of: options.name) { granted(request) }
-        perform(machine.start(at: now))
-        tick()
+        core.start(surroundings.downstream.table.requests(of: options.name), at: now, wall: wall)
+        measure()
     }
 
     /// Says goodbye on the bus; the sources close with the feed.
@@ -82,7 +82,11 @@ final class Feed {
         surroundings.health.forget(options.subject)
     }
 
+    var options: FeedOptions { core.options }
+    var engine: any FeedEngine { core.engine }
+    var machine: PathMachine { core.machine }
     private var now: Instant { surroundings.loop.now }
+    private var wall: WallTime { surroundings.loop.wall }
 
     // MARK: - Sources
 
@@ -142,36 +146,14 @@ final class Feed {
         return { [limited = surroundings.limited] in limited.event($0, key: "\(subject)", $1, by: logger) }
     }
 
-    // MARK: - Time
-
-    private func tick() {
-        perform(machine.tick(at: now))
-        engine.tick(at: now, wall: surroundings.loop.wall)
-        if nextReport <= now {
-            nextReport = now + Feed.reportEvery
-            measure()
-        }
-        armedAt = nil
-        arm()
-    }
-
-    /// Arms the timer only when something is due earlier than it is set: deadlines that move away are found
-    /// when it fires.
-    private func arm() {
-        let due = min(engine.deadline, nextReport, machine.deadline ?? nextReport)
-        if let armedAt, armedAt <= due { return }
-        armedAt = due
-        timer?.arm(at: due)
-    }
-
     // MARK: - What others say
 
     /// An agent's word on a subject that a path may depend on.
     func health(_ subject: Subject, _ status: Status, happenedAt: Instant?) {
-        perform(machine.health(subject, status, happenedAt: happenedAt, at: now))
+        core.health(subject, status, happenedAt: happenedAt, at: now, wall: wall)
     }
 
-    func granted(_ request: TopicRequest) { engine.granted(request, at: now, wall: surroundings.loop.wall) }
+    func granted(_ request: TopicRequest) { core.granted(request, at: now, wall: wall) }
 
     func upstream(_ topic: UpstreamTopic, isWanted: Bool) {
         for (path, source) in sources.enumerated() where machine.isSubscribed(path) {
@@ -192,15 +174,11 @@ final class Feed {
     func path(named name: String) -> Int? { options.paths.firstIndex { $0.name == name } }
 
     func switchTo(_ path: Int, hold: Bool) throws(PathRefusal) {
-        perform(try machine.switchTo(path, hold: hold, at: now))
+        try core.switchTo(path, hold: hold, at: now, wall: wall)
     }
 
     /// Ends a hold; `false`: there is none.
-    func release() -> Bool {
-        guard machine.isHeld else { return false }
-        perform(machine.release(at: now))
-        return true
-    }
+    func release() -> Bool { core.release(at: now, wall: wall) }
 
     /// Whether muting the subject means anything to this feed.
     func concerns(_ subject: Subject) -> Bool {
@@ -210,22 +188,36 @@ final class Feed {
     }
 
     func mute(_ subject: Subject, until: Instant) throws(PathRefusal) {
-        perform(try machine.mute(subject, until: until, at: now))
+        try core.mute(subject, until: until, at: now, wall: wall)
     }
 
-    func unmute(_ subject: Subject) throws(PathRefusal) { perform(try machine.unmute(subject, at: now)) }
+    func unmute(_ subject: Subject) throws(PathRefusal) { try core.unmute(subject, at: now, wall: wall) }
 
-    // MARK: - Acting
-
-    private func perform(_ actions: [PathAction]) {
-        guard !actions.isEmpty else { return }
-        for action in actions { perform(action) }
-        engine.pathsChanged(condition, at: now, wall: surroundings.loop.wall)
-        reportAll()
-        arm()
+    private func tellSwitch(_ from: Int, _ to: Int, _ reason: SwitchReason) {
+        tell(
+            .switched,
+            "feed \(options.name) moves from \(options.paths[from].name) to \(options.paths[to].name): \(reason)",
+            path: options.paths[to].name)
     }
 
-    private func perform(_ action: PathAction) {
+    private func tell(
+        _ event: JournalEvent, _ message: String, path: String? = nil, muted: Subject? = nil
+    ) {
+        var fields: Logger.Metadata = ["subject": "\(options.subject)"]
+        if let path { fields["path"] = "\(path)" }
+        if let muted { fields["muted"] = "\(muted)" }
+        surroundings.logger.event(event, message, fields)
+    }
+}
+
+// MARK: - Acting
+
+extension Feed: FeedCoreOwner {
+    func settled() { reportAll() }
+
+    func arm(at due: Instant) { timer?.arm(at: due) }
+
+    func perform(_ action: PathAction) {
         switch action {
         case .activate(let path):
             sources[path].activate(surroundings.downstream.table.wanted(of: options.name))
@@ -244,58 +236,25 @@ final class Feed {
         case .state, .redundancy: break
         }
     }
-
-    private func tellSwitch(_ from: Int, _ to: Int, _ reason: SwitchReason) {
-        lastSwitch = "from \(options.paths[from].name) to \(options.paths[to].name): \(reason)"
-        tell(.switched, "feed \(options.name) moves \(lastSwitch)", path: options.paths[to].name)
-    }
-
-    private func tell(
-        _ event: JournalEvent, _ message: String, path: String? = nil, muted: Subject? = nil
-    ) {
-        var fields: Logger.Metadata = ["subject": "\(options.subject)"]
-        if let path { fields["path"] = "\(path)" }
-        if let muted { fields["muted"] = "\(muted)" }
-        surroundings.logger.event(event, message, fields)
-    }
-
-    private var condition: PathCondition {
-        let paths = options.paths.indices
-        let isHotHot = machine.options.policy == .hotHot
-        return PathCondition(
-            used: isHotHot ? paths.map { UInt8($0) } : [UInt8(machine.current)],
-            active: paths.map { machine.isSubscribed($0) && machine.isWell($0) },
-            failover: isHotHot || machine.isSettled || machine.switches == 0 ? nil : lastSwitch)
-    }
 }
 
 // MARK: - What the sources say
 
 extension Feed: FeedSourceOwner {
     func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime) {
-        let now = now
-        guard engine.received(bytes, on: path, receivedAt: receivedAt, at: now) else { return }
-        let actions = machine.heard(path, at: now)
-        if !actions.isEmpty { perform(actions) }
-        if let armedAt, let waiting = engine.waitingUntil, waiting < armedAt { arm() }
-    }
-
-    /// What a re-request server sent.
-    private func recovered(_ bytes: ArraySlice<UInt8>, from server: Int, receivedAt: WallTime) {
-        engine.recovered(bytes, from: server, receivedAt: receivedAt, at: now)
-        arm()
+        core.received(bytes, on: path, receivedAt: receivedAt, at: now, wall: wall)
     }
 
     func drained(_ path: Int) { engine.flush() }
 
-    func connected(_ path: Int) { perform(machine.connected(path, at: now)) }
+    func connected(_ path: Int) { core.connected(path, at: now, wall: wall) }
 
     func disconnected(_ path: Int, because reason: String) {
         guard !sources.isEmpty else { return }
-        perform(machine.disconnected(path, at: now))
+        core.disconnected(path, at: now, wall: wall)
     }
 
-    func resubscribed(_ path: Int) { perform(machine.resubscribed(path, at: now)) }
+    func resubscribed(_ path: Int) { core.resubscribed(path, at: now, wall: wall) }
 }
 
 // MARK: - What the health bus is told
@@ -311,6 +270,7 @@ extension Feed {
         logGaps()
         logUnanswered()
         reportAll()
+        reporting?.arm(at: now + Feed.reportEvery)
     }
 
     /// One entry for all gaps of the last second, so that no number of them floods the journal or is hidden.

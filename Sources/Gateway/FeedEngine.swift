@@ -1,35 +1,49 @@
 // What stands between a feed's sources and its subscribers: decodes, arbitrates, and publishes data and
 // control frames. It does no I/O: packets go in, frames come out through a sink.
-import Arbitration
-import Basics
-import Configuration
+package import Arbitration
+package import Basics
+package import Configuration
 import FeedProtocols
-import Wire
+package import Wire
 
 /// Where frames go.
-protocol FrameSink: AnyObject {
+package protocol FrameSink: AnyObject {
     func publish(_ frame: [UInt8])
 }
 
 /// What an engine is made from.
-struct EnginePlan {
-    let options: FeedOptions
-    let index: UInt16
+package struct EnginePlan {
+    package let options: FeedOptions
+    package let index: UInt16
     /// Another number than any engine of this feed had before, in this run of the gateway or an earlier one.
-    let run: UInt32
-    let controlEvery: Duration
-    let sink: any FrameSink
-    let log: EventLog
-    let now: Instant
+    package let run: UInt32
+    package let controlEvery: Duration
+    package let sink: any FrameSink
+    package let log: EventLog
+    package let now: Instant
     /// Where requests for what is missing go; `nil`: nobody is asked.
-    var recovery: (any RecoverySink)?
+    package let recovery: (any RecoverySink)?
+
+    package init(
+        options: FeedOptions, index: UInt16, run: UInt32, controlEvery: Duration, sink: any FrameSink,
+        log: @escaping EventLog, now: Instant, recovery: (any RecoverySink)? = nil
+    ) {
+        self.options = options
+        self.index = index
+        self.run = run
+        self.controlEvery = controlEvery
+        self.sink = sink
+        self.log = log
+        self.now = now
+        self.recovery = recovery
+    }
 
     /// What the catalog says of the feed's protocol.
     var description: FeedProtocolDescription {
         FeedProtocolDescription(named: options.feedProtocol.rawValue)
     }
 
-    func engine() -> any FeedEngine {
+    package func engine() -> any FeedEngine {
         switch options.feedProtocol {
         case .moldUDP64: ChannelEngine<MoldFraming, ITCH50Keys>(self)
         case .pitch: ChannelEngine<PITCHFraming, PITCHKeys>(self)
@@ -42,17 +56,17 @@ struct EnginePlan {
 }
 
 /// How the paths are, as far as the channel depends on it.
-struct PathCondition: Hashable, Sendable {
+package struct PathCondition: Hashable, Sendable {
     /// The paths whose word counts: all of a hot-hot feed, the current one of a hot-warm feed.
-    var used: [UInt8]
+    package var used: [UInt8]
     /// The subscribed paths that are well, and so expected to deliver.
-    var active: [Bool]
+    package var active: [Bool]
     /// Why the feed is moving; `nil`: it is not.
-    var failover: String?
+    package var failover: String?
 }
 
 /// One feed's engine.
-protocol FeedEngine: AnyObject {
+package protocol FeedEngine: AnyObject {
     /// The feed's index in the configuration.
     var index: UInt16 { get set }
     /// Takes one packet or frame. `false`: it was none of the protocol's, and proves nothing of the path.
@@ -78,20 +92,20 @@ protocol FeedEngine: AnyObject {
 }
 
 /// The feed's figures, for the bus; of several channels, the sums, and the state of the worst.
-struct ChannelFigures: Hashable, Sendable {
-    var state: ChannelState
-    var reason: String
-    var published: UInt64
+package struct ChannelFigures: Hashable, Sendable {
+    package var state: ChannelState
+    package var reason: String
+    package var published: UInt64
     /// Sequences told as missing.
-    var gaps: UInt64
-    var topics: Int
+    package var gaps: UInt64
+    package var topics: Int
     /// Messages whose instrument has no name yet.
-    var unresolved: UInt64
-    var epochs: UInt64
+    package var unresolved: UInt64
+    package var epochs: UInt64
     /// Messages that were refused by the arbiter, by name.
-    var refused: [String: UInt64]
+    package var refused: [String: UInt64]
     /// `nil`: the feed has nobody to ask again.
-    var recovery: RecoveryFigures?
+    package var recovery: RecoveryFigures?
 }
 
 extension ChannelFigures {

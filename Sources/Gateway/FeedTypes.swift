@@ -1,12 +1,12 @@
 // What a feed's engine needs from the configuration and tells the feed's shell.
 import Arbitration
 import Basics
-import Configuration
-import Linux
+package import Configuration
+package import Linux
 import Wire
 
 /// Writes a journal entry about a feed or one of its paths, within the limits of what strangers can cause.
-typealias EventLog = (JournalEvent, String) -> Void
+package typealias EventLog = (JournalEvent, String) -> Void
 
 extension PathMachineOptions {
     init(_ feed: FeedOptions) {
@@ -22,7 +22,7 @@ extension FeedOptions {
     func subject(ofPath path: Int) -> Subject { Subject(.feedPath, "\(name).\(paths[path].name)") }
 
     /// How long an upstream subscription outlives its last holder; `nil` where none is needed.
-    var upstreamLinger: Duration? {
+    package var upstreamLinger: Duration? {
         switch feedProtocol {
         case .moldUDP64, .pitch, .iexTP, .mdp3, .holdfast: nil
         case .zeromq: linger

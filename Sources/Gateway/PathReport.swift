@@ -31,15 +31,15 @@ struct LossAlarm: Hashable, Sendable {
 }
 
 /// One path's figures, for the bus.
-struct PathFigures: Hashable, Sendable {
+package struct PathFigures: Hashable, Sendable {
     var source = SourceCounters()
-    var messages: UInt64 = 0
-    var first: UInt64 = 0
-    var duplicates: UInt64 = 0
-    var missed: UInt64 = 0
-    var divergent: UInt64 = 0
+    package var messages: UInt64 = 0
+    package var first: UInt64 = 0
+    package var duplicates: UInt64 = 0
+    package var missed: UInt64 = 0
+    package var divergent: UInt64 = 0
     /// Packets that were no packets of the protocol, by name.
-    var decodeErrors: [String: UInt64] = [:]
+    package var decodeErrors: [String: UInt64] = [:]
 
     var values: [NamedValue] {
         var values = [

@@ -5,7 +5,7 @@ import Linux
 import Reactor
 
 /// Sends requests.
-protocol RecoverySink: AnyObject {
+package protocol RecoverySink: AnyObject {
     /// `false`: it could not be sent.
     func ask(_ request: [UInt8], of server: Int) -> Bool
 }

@@ -2,8 +2,8 @@
 // characters percent-encoded, and a closing `/`. See the README of that protocol.
 import Basics
 
-enum UpstreamName {
-    static func topic(of name: String) -> [UInt8] {
+package enum UpstreamName {
+    package static func topic(of name: String) -> [UInt8] {
         var topic: [UInt8] = []
         for byte in name.utf8 {
             if mustBeEncoded(byte) {
@@ -18,7 +18,7 @@ enum UpstreamName {
     }
 
     /// The name that a topic, with its closing `/`, spells; `nil` if it spells none.
-    static func name(of topic: ArraySlice<UInt8>) -> String? {
+    package static func name(of topic: ArraySlice<UInt8>) -> String? {
         var name: [UInt8] = []
         var rest = topic.dropLast()
         guard topic.last == UInt8(ascii: "/"), !rest.isEmpty else { return nil }

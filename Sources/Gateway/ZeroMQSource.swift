@@ -9,9 +9,6 @@ import Reactor
 import Wire
 
 final class ZeroMQSource: FeedSource {
-    /// How long the venue may take to confirm a subscription before it is believed.
-    static let confirmation: Duration = .milliseconds(500)
-
     private(set) var counters = SourceCounters()
     private let path: Int
     private let endpoint: String
@@ -20,11 +17,7 @@ final class ZeroMQSource: FeedSource {
     private unowned let owner: any FeedSourceOwner
     private var link: VenueLink?
     private var timer: Timer?
-    private var pacer: SubscriptionPacer
-    private var unconfirmed: Set<[UInt8]> = []
-    private var confirmBy: Instant?
-    private var isActive = false
-    private var isRecovering = false
+    private var replay: SubscriptionReplay
     private var toldTrouble: String?
 
     init(
@@ -37,9 +30,11 @@ final class ZeroMQSource: FeedSource {
         endpoint = address.endpoint
         self.log = log
         self.owner = owner
-        pacer = SubscriptionPacer(rate: rate)
+        replay = SubscriptionReplay(rate: rate)
         do throws(SystemError) {
-            timer = try Timer(loop, accuracy: .milliseconds(1)) { [unowned self] in tick() }
+            timer = try Timer(loop, accuracy: .milliseconds(1)) { [unowned self] in
+                perform(replay.tick(at: self.loop.now))
+            }
         } catch {
             throw .system(error)
         }
@@ -48,7 +43,7 @@ final class ZeroMQSource: FeedSource {
             VenueLink.Handlers(
                 connection: { [unowned self] in connection($0) }, frames: { [unowned self] in received($0) },
                 subscriptions: { [unowned self] in
-                    [SequencedFrame.heartbeatTopic] + pacer.made.map(ZeroMQSource.prefix)
+                    [SequencedFrame.heartbeatTopic] + replay.made.map(ZeroMQSource.prefix)
                 }))
     }
 
@@ -87,63 +82,26 @@ final class ZeroMQSource: FeedSource {
 
     // MARK: - Subscriptions
 
-    func activate(_ topics: [UpstreamTopic]) {
-        isActive = true
-        isRecovering = true
-        for topic in topics { pacer.add(topic) }
-        tick()
-    }
+    func activate(_ topics: [UpstreamTopic]) { perform(replay.activate(topics, at: loop.now)) }
+    func deactivate() { perform(replay.deactivate()) }
+    func subscribe(_ topic: UpstreamTopic) { perform(replay.subscribe(topic, at: loop.now)) }
+    func unsubscribe(_ topic: UpstreamTopic) { perform(replay.unsubscribe(topic)) }
 
-    func deactivate() {
-        isActive = false
-        isRecovering = false
-        for topic in pacer.removeAll() { change(topic, isWanted: false) }
-        unconfirmed = []
-        confirmBy = nil
-    }
-
-    func subscribe(_ topic: UpstreamTopic) {
-        guard isActive else { return }
-        pacer.add(topic)
-        tick()
-    }
-
-    func unsubscribe(_ topic: UpstreamTopic) {
-        if pacer.remove(topic) { change(topic, isWanted: false) }
-        confirmed(ZeroMQSource.prefix(of: topic))
-    }
-
-    private func tick() {
-        for topic in pacer.due(at: loop.now) {
-            change(topic, isWanted: true)
-            guard isRecovering, case .instrument = topic else { continue }
-            unconfirmed.insert(ZeroMQSource.prefix(of: topic))
-            confirmBy = loop.now + ZeroMQSource.confirmation
-        }
-        (counters.subscribed, counters.toSubscribe) = pacer.progress
-        if let limit = confirmBy, limit <= loop.now, pacer.isDone {
-            counters.unconfirmed &+= UInt64(unconfirmed.count)
-            if !unconfirmed.isEmpty {
+    private func perform(_ actions: [ReplayAction]) {
+        (counters.subscribed, counters.toSubscribe) = replay.progress
+        timer?.arm(at: replay.deadline)
+        for action in actions {
+            switch action {
+            case .subscribe(let topic): change(topic, isWanted: true)
+            case .unsubscribe(let topic): change(topic, isWanted: false)
+            case .unconfirmed(let count):
+                counters.unconfirmed &+= UInt64(count)
                 log(
                     .subscriptionsUnconfirmed,
-                    "\(unconfirmed.count) subscriptions were not confirmed by \(endpoint), going on")
+                    "\(count) subscriptions were not confirmed by \(endpoint), going on")
+            case .resubscribed: owner.resubscribed(path)
             }
-            unconfirmed = []
-            confirmBy = nil
         }
-        finish()
-        timer?.arm(at: [pacer.deadline, confirmBy].compactMap(\.self).min())
-    }
-
-    private func finish() {
-        guard isRecovering, pacer.isDone, unconfirmed.isEmpty else { return }
-        isRecovering = false
-        confirmBy = nil
-        owner.resubscribed(path)
-    }
-
-    private func confirmed(_ topic: [UInt8]) {
-        if unconfirmed.remove(topic) != nil { finish() }
     }
 
     private func change(_ topic: UpstreamTopic, isWanted: Bool) {
@@ -180,7 +138,10 @@ final class ZeroMQSource: FeedSource {
             counters.bytes &+= UInt64(frame.count)
             owner.received(frame[...], on: path, receivedAt: loop.wall)
             // Behind what it says: a gap that it shows is told before the path counts as recovered.
-            if !unconfirmed.isEmpty, let end = frame.firstIndex(of: 0) { confirmed(Array(frame[..<end])) }
+            guard replay.awaitsConfirmation, let end = frame.firstIndex(of: 0),
+                let name = UpstreamName.name(of: frame[..<end])
+            else { continue }
+            perform(replay.confirmed(.instrument(name)))
         }
     }
 }

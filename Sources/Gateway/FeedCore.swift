@@ -1,0 +1,148 @@
+// One feed without its sources: the path machine and the engine, joined. It does no I/O and reads no clock; the
+// shell performs what it asks for and calls `tick` when it said, and so does the simulation.
+package import Arbitration
+package import Basics
+package import Configuration
+package import Wire
+
+/// What carries out a feed's decisions.
+package protocol FeedCoreOwner: AnyObject {
+    /// One of the path machine's actions, in order, before the engine hears of what they changed.
+    func perform(_ action: PathAction)
+    /// Everything that was decided is done, and the engine knows of it.
+    func settled()
+    /// `tick` is due then, and not at the time that was named before.
+    func arm(at due: Instant)
+}
+
+package final class FeedCore {
+    package let options: FeedOptions
+    package let engine: any FeedEngine
+    package private(set) var machine: PathMachine
+    package weak var owner: (any FeedCoreOwner)?
+    private var armedAt: Instant?
+    private var lastSwitch = ""
+
+    package init(_ plan: EnginePlan) {
+        options = plan.options
+        machine = PathMachine(PathMachineOptions(options), at: plan.now)
+        engine = plan.engine()
+    }
+
+    /// Begins, once the sources are there. `requests`: what clients hold of the feed by then.
+    package func start(_ requests: some Sequence<TopicRequest>, at now: Instant, wall: WallTime) {
+        for request in requests { engine.granted(request, at: now, wall: wall) }
+        perform(machine.start(at: now), at: now, wall: wall)
+        tick(at: now, wall: wall)
+    }
+
+    // MARK: - Time
+
+    package func tick(at now: Instant, wall: WallTime) {
+        perform(machine.tick(at: now), at: now, wall: wall)
+        engine.tick(at: now, wall: wall)
+        armedAt = nil
+        arm()
+    }
+
+    /// Asks for a call only when something is due earlier than the next one: deadlines that move away are found
+    /// when it comes.
+    private func arm() {
+        let due = machine.deadline.map { min($0, engine.deadline) } ?? engine.deadline
+        if let armedAt, armedAt <= due { return }
+        armedAt = due
+        owner?.arm(at: due)
+    }
+
+    // MARK: - What the sources say
+
+    package func received(
+        _ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant, wall: WallTime
+    ) {
+        guard engine.received(bytes, on: path, receivedAt: receivedAt, at: now) else { return }
+        perform(machine.heard(path, at: now), at: now, wall: wall)
+        if let armedAt, let waiting = engine.waitingUntil, waiting < armedAt { arm() }
+    }
+
+    /// What a re-request server sent.
+    package func recovered(
+        _ bytes: ArraySlice<UInt8>, from server: Int, receivedAt: WallTime, at now: Instant, wall: WallTime
+    ) {
+        engine.recovered(bytes, from: server, receivedAt: receivedAt, at: now)
+        arm()
+    }
+
+    package func connected(_ path: Int, at now: Instant, wall: WallTime) {
+        perform(machine.connected(path, at: now), at: now, wall: wall)
+    }
+
+    package func disconnected(_ path: Int, at now: Instant, wall: WallTime) {
+        perform(machine.disconnected(path, at: now), at: now, wall: wall)
+    }
+
+    /// All that is wanted is subscribed on the path, as far as it can be known.
+    package func resubscribed(_ path: Int, at now: Instant, wall: WallTime) {
+        perform(machine.resubscribed(path, at: now), at: now, wall: wall)
+    }
+
+    // MARK: - What others say
+
+    /// An agent's word on a subject that a path may depend on.
+    package func health(
+        _ subject: Subject, _ status: Status, happenedAt: Instant?, at now: Instant, wall: WallTime
+    ) {
+        perform(machine.health(subject, status, happenedAt: happenedAt, at: now), at: now, wall: wall)
+    }
+
+    /// A client was granted a topic of this feed.
+    package func granted(_ request: TopicRequest, at now: Instant, wall: WallTime) {
+        engine.granted(request, at: now, wall: wall)
+    }
+
+    package func switchTo(
+        _ path: Int, hold: Bool, at now: Instant, wall: WallTime
+    ) throws(PathRefusal) {
+        perform(try machine.switchTo(path, hold: hold, at: now), at: now, wall: wall)
+    }
+
+    /// Ends a hold; `false`: there is none.
+    package func release(at now: Instant, wall: WallTime) -> Bool {
+        guard machine.isHeld else { return false }
+        perform(machine.release(at: now), at: now, wall: wall)
+        return true
+    }
+
+    package func mute(
+        _ subject: Subject, until: Instant, at now: Instant, wall: WallTime
+    ) throws(PathRefusal) {
+        perform(try machine.mute(subject, until: until, at: now), at: now, wall: wall)
+    }
+
+    package func unmute(_ subject: Subject, at now: Instant, wall: WallTime) throws(PathRefusal) {
+        perform(try machine.unmute(subject, at: now), at: now, wall: wall)
+    }
+
+    // MARK: - Acting
+
+    private func perform(_ actions: [PathAction], at now: Instant, wall: WallTime) {
+        guard !actions.isEmpty else { return }
+        for action in actions {
+            if case .switched(let from, let to, let reason) = action {
+                lastSwitch = "from \(options.paths[from].name) to \(options.paths[to].name): \(reason)"
+            }
+            owner?.perform(action)
+        }
+        engine.pathsChanged(condition, at: now, wall: wall)
+        owner?.settled()
+        arm()
+    }
+
+    private var condition: PathCondition {
+        let paths = options.paths.indices
+        let isHotHot = machine.options.policy == .hotHot
+        return PathCondition(
+            used: isHotHot ? paths.map { UInt8($0) } : [UInt8(machine.current)],
+            active: paths.map { machine.isSubscribed($0) && machine.isWell($0) },
+            failover: isHotHot || machine.isSettled || machine.switches == 0 ? nil : lastSwitch)
+    }
+}
