@@ -91,6 +91,10 @@ let package = Package(
                 "Messaging", "Configuration", logging,
             ]),
 
+        module(
+            "Simulation",
+            ["Basics", "Wire", "Arbitration", "FeedProtocols", "Configuration", "Gateway"]),
+
         module("Daemon", ["Basics", "Wire", "Linux", "Reactor", "Configuration", logging]),
 
         program("holdfast-agent", ["Wire", "Messaging", "Configuration", "Watchers", "Daemon"]),
@@ -111,6 +115,8 @@ let package = Package(
                 "CAllocations",
                 arguments,
             ]),
+        // Built from source, not installed.
+        program("holdfast-simulate", ["Basics", "Linux", "Simulation", arguments]),
 
         tests("Basics", []),
         tests("Wire", ["Basics"]),
@@ -131,6 +137,7 @@ let package = Package(
                 "Basics", "Wire", "Arbitration", "FeedProtocols", "Linux", "Reactor", "Messaging",
                 "Configuration", logging,
             ]),
+        tests("Simulation", ["Basics"]),
         tests("Daemon", ["Basics", "Wire", "Linux"]),
         .testTarget(name: "TidyTests", swiftSettings: careful),
     ],

@@ -31,7 +31,8 @@ struct Manifest {
         ["Reactor"],
         ["Detection", "Arbitration", "FeedProtocols", "Messaging", "Configuration", "Terminal"],
         ["Watchers", "Gateway", "Daemon"],
-        ["holdfast", "holdfast-agent", "holdfast-bench", "holdfast-gateway"],
+        ["Simulation"],
+        ["holdfast", "holdfast-agent", "holdfast-bench", "holdfast-gateway", "holdfast-simulate"],
     ]
 
     static func layer(of module: String) -> Int? { layers.firstIndex { $0.contains(module) } }

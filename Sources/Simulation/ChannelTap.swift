@@ -1,0 +1,255 @@
+// One feed's frames as they leave the gateway, in order, against the venue's truth: each sequence once, in order,
+// unchanged, or told; nothing live that is not fresh; and something live while a path is sound.
+import Basics
+import Configuration
+import Wire
+
+final class ChannelTap {
+    /// What was published of one numbering in this run of the gateway.
+    private struct Progress {
+        /// The last sequence that was delivered or told; `nil`: the next one begins it.
+        var top: UInt64?
+        /// The last sequence of each topic.
+        var lastOfTopic: [String: UInt64] = [:]
+    }
+
+    private let feed: FeedOfWorld
+    private unowned let world: Simulation
+    private(set) var epoch: UInt64 = 0
+    /// When the last sound packet reached the gateway.
+    private(set) var arrivedAt: Instant
+    private var state: ChannelState?
+    private var liveAt: Instant
+    private var counts: (published: UInt64, missing: UInt64) = (0, 0)
+    private var channel = Progress()
+    private var topics: [String: Progress] = [:]
+    /// Which of the venue's numberings an epoch is; the last one that was recognised by its content.
+    private var generations: [UInt64: Int] = [:]
+    private var epochBeganAt: Instant
+    /// When each message first reached this run of the gateway, by generation.
+    private var arrivals: [Int: [UInt64: Instant]] = [:]
+    private var runBeganAt: Instant
+
+    init(_ world: Simulation, _ feed: FeedOfWorld) {
+        self.world = world
+        self.feed = feed
+        arrivedAt = world.now
+        liveAt = world.now
+        epochBeganAt = world.now
+        runBeganAt = world.now
+    }
+
+    private var venue: Venue { feed.venue }
+    private var isPerTopic: Bool { venue.isNumberedPerTopic }
+    var isLive: Bool { state == .live }
+    /// Beyond this nothing may be taken for live; a client's latency is within it.
+    var staleAfter: Duration { feed.options.freshness + .milliseconds(10) }
+
+    func runBegins() {
+        channel = Progress()
+        topics = [:]
+        counts = (0, 0)
+        arrivals = [:]
+        epoch = 0
+        generations = [:]
+        (liveAt, runBeganAt) = (world.now, world.now)
+    }
+
+    // MARK: - What reaches the gateway
+
+    func arrived(_ evidence: Evidence) {
+        arrivedAt = world.now
+        for message in evidence.messages {
+            let key = number(message.sequence, of: message.instrument)
+            if arrivals[evidence.generation]?[key] == nil {
+                arrivals[evidence.generation, default: [:]][key] = world.now
+            }
+        }
+    }
+
+    private func number(_ sequence: UInt64, of instrument: Int) -> UInt64 {
+        isPerTopic ? sequence << 8 | UInt64(instrument) : sequence
+    }
+
+    // MARK: - What leaves it
+
+    func take(_ frame: PublishedFrame) {
+        if frame.header.epoch != epoch, frame.header.epoch != 0, !isPerTopic { enter(frame.header.epoch) }
+        checkFreshness(frame)
+        switch frame.header.kind {
+        case .data: data(frame)
+        case .idle: idle(frame)
+        case .gap: gap(frame)
+        case .heartbeat: heartbeat(frame)
+        case .state: break
+        case .sync: wrong("published a marker that nobody asked for")
+        }
+        if frame.header.kind != .data, frame.header.kind != .idle { state = frame.header.state }
+        if state == .live { liveAt = world.now }
+        if isPerTopic { epoch = max(epoch, frame.header.epoch) }
+    }
+
+    private func enter(_ next: UInt64) {
+        epoch = next
+        channel = Progress()
+        epochBeganAt = world.now
+    }
+
+    private func wrong(_ what: String, _ invariant: Invariant = .delivery) {
+        world.checker.violated(invariant, "\(feed.options.name) \(what)")
+    }
+
+    // MARK: - Each sequence once, in order, unchanged, or told
+
+    private func data(_ frame: PublishedFrame) {
+        counts.published += 1
+        let sequence = frame.header.sequence
+        advance(frame, first: sequence, last: sequence)
+        guard let truth = recognise(frame) else {
+            return wrong("published what its venue never sent: \(frame.line)")
+        }
+        let name = venue.instruments[truth.instrument]
+        let isNamed = frame.instrument == (truth.instrument == 0 && !isPerTopic ? nil : name)
+        if !isNamed, frame.instrument != "#\(truth.instrument)" {
+            wrong("published a message of \(name) as \(frame.line)")
+        }
+        if frame.header.previous != 0, frame.header.previous != truth.predecessor {
+            wrong("published \(frame.line), and the message before is \(truth.predecessor)")
+        }
+        if frame.isLive, world.now - truth.sentAt > staleAfter + feed.options.reorderTime {
+            wrong(
+                "calls \(frame.line) live, sent \((world.now - truth.sentAt).inMilliseconds) ms ago",
+                .freshness)
+        }
+        progress(of: frame) { $0.lastOfTopic[frame.topicText] = sequence }
+    }
+
+    private func idle(_ frame: PublishedFrame) {
+        guard !isPerTopic else {
+            if let top = topics[key(of: frame)]?.top, frame.header.sequence < top {
+                wrong("says \(frame.line) after \(top)")
+            }
+            return
+        }
+        let last = channel.lastOfTopic[frame.topicText]
+        if let last, last != frame.header.sequence { wrong("says \(frame.line) after \(last)") }
+    }
+
+    private func gap(_ frame: PublishedFrame) {
+        guard case .gap(let range, let reason, _) = frame.told else { return }
+        counts.missing += range.count
+        advance(frame, first: range.first, last: range.last)
+        guard reason != .sessionChange, let generation = generations[frame.header.epoch] else { return }
+        let instrument = frame.instrument.flatMap { venue.instruments.firstIndex(of: $0) }
+        for sequence in range.first...min(range.last, range.first + 10_000) {
+            guard let at = arrivals[generation]?[number(sequence, of: instrument ?? 0)], at > epochBeganAt,
+                at < world.now
+            else { continue }
+            wrong("told \(frame.line), and \(sequence) had come \((world.now - at).inMilliseconds) ms before")
+            break
+        }
+    }
+
+    /// The next sequences, delivered or told, follow the last ones.
+    private func advance(_ frame: PublishedFrame, first: UInt64, last: UInt64) {
+        progress(of: frame) { progress in
+            defer { progress.top = max(progress.top ?? 0, last) }
+            guard let top = progress.top else { return }
+            if first <= top {
+                wrong("published \(frame.line), and everything up to \(top) was delivered or told before")
+            } else if first > top + 1 {
+                wrong("lost \(top + 1)–\(first - 1) without a word, before \(frame.line)")
+            }
+        }
+    }
+
+    private func key(_ epoch: UInt64, _ instrument: String?) -> String { "\(epoch)/\(instrument ?? "*")" }
+    private func key(of frame: PublishedFrame) -> String { key(frame.header.epoch, frame.instrument) }
+
+    private func progress(of frame: PublishedFrame, _ change: (inout Progress) -> Void) {
+        if isPerTopic { change(&topics[key(of: frame), default: Progress()]) } else { change(&channel) }
+    }
+
+    private func heartbeat(_ frame: PublishedFrame) {
+        guard case .heartbeat(let published, let missing, _, let first) = frame.told else { return }
+        if channel.top == nil, first != 0 { channel.top = first - 1 }
+        if !isPerTopic, frame.header.epoch != 0, let top = channel.top, frame.header.sequence != 0,
+            top != frame.header.sequence
+        {
+            wrong("says \(frame.line), and published up to \(top)")
+        }
+        // Unless somebody holds the whole feed, what nobody asked for is counted and not written.
+        guard world.hasWholeFeed(world.feeds.firstIndex { $0 === feed } ?? 0) else { return }
+        if published != counts.published || missing != counts.missing {
+            wrong("says \(frame.line), and it is \(counts.published) published, \(counts.missing) missing")
+        }
+    }
+
+    /// The true message that a frame carries.
+    private func recognise(_ frame: PublishedFrame) -> TrueMessage? {
+        let instrument = frame.instrument.flatMap { venue.instruments.firstIndex(of: $0) }
+        func find(_ generation: Int) -> TrueMessage? {
+            guard let message = venue.generations[generation].message(frame.header.sequence, of: instrument),
+                message.payload.elementsEqual(frame.body)
+            else { return nil }
+            return message
+        }
+        if let known = generations[frame.header.epoch] { return find(known) }
+        for generation in venue.generations.indices.reversed() {
+            let of = venue.generations[generation]
+            guard of.sessionEpoch == frame.header.epoch || of.isReset, let message = find(generation) else {
+                continue
+            }
+            generations[frame.header.epoch] = generation
+            return message
+        }
+        return nil
+    }
+
+    // MARK: - Nothing stale is live, and live while a path is sound
+
+    private func checkFreshness(_ frame: PublishedFrame) {
+        guard frame.isLive, world.now - arrivedAt > staleAfter else { return }
+        wrong(
+            "calls \(frame.line) live, and nothing came for \((world.now - arrivedAt).inMilliseconds) ms",
+            .freshness)
+    }
+
+    /// While a path is sound, what was sent comes out within this time, and the channel is live.
+    private var settling: Duration { max(feed.options.silence, .seconds(1)) + .milliseconds(1500) }
+
+    func look() {
+        guard let gatewaySince = world.gateway.startedAt, !venue.isFrozen, !venue.hasEnded, !feed.isHeld,
+            let sound = feed.paths.compactMap(\.soundSince).min()
+        else {
+            liveAt = world.now
+            return
+        }
+        let since = max(sound, gatewaySince, feed.disturbedAt)
+        guard world.now - since > settling else {
+            liveAt = world.now
+            return
+        }
+        if world.now - liveAt > settling {
+            liveAt = world.now
+            wrong(
+                "has a sound path for \((world.now - since).inMilliseconds) ms and is \(state.map { "\($0)" } ?? "silent")",
+                .liveness)
+        }
+        if !isPerTopic { lookForMessages(since) }
+    }
+
+    /// What was sent while a path was sound is delivered or told by now.
+    private func lookForMessages(_ since: Instant) {
+        let generation = venue.generations.count - 1
+        let messages = venue.current.messages
+        guard !venue.current.isReset, let last = messages.last(where: { $0.sentAt <= world.now - settling }),
+            last.sentAt >= since
+        else { return }
+        guard generations[epoch] == generation, let top = channel.top, top >= last.sequence else {
+            return wrong(
+                "has not published \(last.sequence), which was sent \((world.now - last.sentAt).inMilliseconds) ms ago, although a path is sound",
+                .liveness)
+        }
+    }
+}

@@ -1,0 +1,74 @@
+// Holds what comes out of the gateway against what the venues sent: it sees frames, arrivals and the truth, and
+// never looks into the gateway.
+import Arbitration
+import Basics
+import Configuration
+import Wire
+
+final class Checker {
+    private(set) var violations: [Violation] = []
+    private(set) var taps: [ChannelTap]
+    private unowned let world: Simulation
+
+    init(_ world: Simulation) {
+        self.world = world
+        taps = world.feeds.map { ChannelTap(world, $0) }
+    }
+
+    func violated(_ invariant: Invariant, _ what: String) {
+        guard violations.count < 10 else { return }
+        let violation = Violation(invariant: invariant, after: world.now - world.start, what: what)
+        violations.append(violation)
+        world.trace.say(world.now, "VIOLATION", "\(violation)")
+    }
+
+    func arrived(_ evidence: Evidence, on path: SimulatedPath) { taps[path.feed].arrived(evidence) }
+
+    func published(_ frame: PublishedFrame) { taps[frame.feed].take(frame) }
+
+    func gatewayStarted() { for tap in taps { tap.runBegins() } }
+
+    /// What must hold at any moment.
+    func look() {
+        for (feed, tap) in taps.enumerated() {
+            tap.look()
+            for client in world.clients where client.connection != nil && !client.isSlow {
+                guard client.believesLive(feed), world.now - tap.arrivedAt > tap.staleAfter else { continue }
+                violated(
+                    .freshness,
+                    "client \(client.number) takes \(world.feeds[feed].options.name) for live, and nothing came for \((world.now - tap.arrivedAt).inMilliseconds) ms"
+                )
+            }
+        }
+        let limits = world.gateway.table.limits
+        if world.gateway.table.count > limits.prefixes {
+            violated(.bounds, "the subscription table is too long")
+        }
+    }
+
+    /// What must hold when all faults are over and everything has been said.
+    func finish() {
+        for client in world.clients { settle(client) }
+        for (feed, tap) in taps.enumerated() where !tap.isLive {
+            violated(.liveness, "\(world.feeds[feed].options.name) is not live in the end")
+        }
+    }
+
+    /// Everything that was published for a client is there, or it knows what is missing.
+    private func settle(_ client: SimulatedClient) {
+        for debt in client.owed {
+            guard let has = client.received[debt.numbering] else { continue }
+            if has.has(debt.sequence) || client.isMissing(debt.numbering, debt.instrument, debt.sequence) {
+                continue
+            }
+            // A session's last messages, dropped for a slow client: nothing can tell it afterwards.
+            if debt.sequence > has.reached, debt.numbering.epoch != taps[debt.numbering.feed].epoch {
+                continue
+            }
+            violated(
+                .losses,
+                "client \(client.number) neither got sequence \(debt.sequence) of \(debt.instrument ?? "*") nor knows that it is missing"
+            )
+        }
+    }
+}

@@ -1,0 +1,163 @@
+// Where a client of one gateway stands, by the rules of Sources/Wire/README.md and of nothing else: they are
+// written down a second time here, as `Position` of reader.py has them.
+import Basics
+import Wire
+
+/// What a client finds missing.
+struct Missing: Hashable {
+    enum Why: String { case told, restart, own }
+
+    /// Of which instrument's topic; `nil`: of the channel.
+    var instrument: String?
+    var first: UInt64
+    /// `nil`: nobody knows the end.
+    var last: UInt64?
+    var why: Why
+}
+
+struct ClientPosition {
+    /// What has sequences of its own.
+    enum Key: Hashable {
+        case channel(feed: String, UInt16)
+        case topic(feed: String, instrument: String?)
+    }
+
+    private var spaces: [Key: NumberSpace] = [:]
+    /// The last sequence of each topic of a channel.
+    private var last: [String: (epoch: UInt64, sequence: UInt64)] = [:]
+
+    /// Takes a frame: whether its data is new, and what is missing before it.
+    mutating func take(_ topic: Topic, _ header: FrameHeader, _ told: ControlBody?) -> (Bool, [Missing]) {
+        guard header.kind != .sync, header.epoch != 0 else { return (false, []) }
+        let isPerTopic = header.flags.contains(.numberedPerTopic)
+        let (feed, instrument): (String, String?) =
+            switch topic {
+            case .marketData(let feed, let instrument): (feed, instrument)
+            case .control(let feed, _): (feed, nil)
+            case .state, .sample, .heartbeat, .sync: ("", nil)
+            }
+        if isPerTopic {
+            var name = instrument
+            switch header.kind {
+            case .data, .idle: break
+            case .gap: if case .gap(_, _, let of) = told { name = of }
+            case .heartbeat, .state, .sync: return (false, [])
+            }
+            return spaces[.topic(feed: feed, instrument: name), default: NumberSpace()]
+                .topic(name, header, told)
+        }
+        let key = Key.channel(feed: feed, header.channel)
+        var missing = spaces[key, default: NumberSpace()].channel(header, told)
+        guard header.kind == .data || header.kind == .idle, let space = spaces[key] else {
+            return (false, missing)
+        }
+        let (floor, first) = space.run(of: header)
+        let known = last[topic.text].flatMap { $0.epoch == header.epoch ? $0.sequence : nil }
+        let reached = known.map { max($0, floor) } ?? max(floor, space.joined[header.epoch] ?? 0)
+        if header.previous > reached {
+            missing.append(
+                Missing(
+                    instrument: instrument, first: max(reached + 1, first), last: header.previous, why: .own))
+        }
+        let isNew = header.sequence > (known == nil ? floor : reached)
+        last[topic.text] = (header.epoch, max(header.sequence, known == nil ? 0 : reached))
+        return (header.kind == .data && isNew, missing)
+    }
+
+    /// The client subscribed to further topics: what was published on them before is not missed.
+    mutating func joined(_ feed: String) {
+        for key in spaces.keys {
+            if case .channel(feed, _) = key { spaces[key]?.settleIn() }
+        }
+    }
+}
+
+/// One sequence of numbers: the highest one of each epoch, and what each run of the gateway knows.
+struct NumberSpace {
+    private struct RunKey: Hashable {
+        var run: UInt32
+        var epoch: UInt64
+    }
+
+    static let epochs = 8
+
+    private var tops: [UInt64: UInt64] = [:]
+    private var topOrder: [UInt64] = []
+    private var runs: [RunKey: (floor: UInt64, first: UInt64)] = [:]
+    private var runOrder: [RunKey] = []
+    private var run: UInt32?
+    private(set) var joined: [UInt64: UInt64] = [:]
+
+    func run(of header: FrameHeader) -> (floor: UInt64, first: UInt64) {
+        runs[RunKey(run: header.run, epoch: header.epoch)] ?? (0, 0)
+    }
+
+    mutating func settleIn() { joined = tops }
+
+    private mutating func reach(_ epoch: UInt64, _ sequence: UInt64) {
+        if let top = tops[epoch] {
+            tops[epoch] = max(top, sequence)
+            return
+        }
+        tops[epoch] = sequence
+        topOrder.append(epoch)
+        if topOrder.count > Self.epochs { tops[topOrder.removeFirst()] = nil }
+    }
+
+    /// Notes a run that was not heard before; returns what is missing of a session that ended meanwhile.
+    private mutating func enter(_ header: FrameHeader) -> [Missing] {
+        let key = RunKey(run: header.run, epoch: header.epoch)
+        guard runs[key] == nil else { return [] }
+        let isRestart = !runOrder.isEmpty && runOrder.allSatisfy { $0.run != header.run }
+        var ended: [Missing] = []
+        if isRestart, tops[header.epoch] == nil, let epoch = topOrder.last, let top = tops[epoch] {
+            ended.append(Missing(instrument: nil, first: top + 1, last: nil, why: .restart))
+        }
+        runs[key] = (tops[header.epoch] ?? 0, tops.isEmpty ? 1 : 0)
+        if joined.isEmpty { joined = [header.epoch: header.sequence] }
+        runOrder.append(key)
+        if runOrder.count > Self.epochs { runs[runOrder.removeFirst()] = nil }
+        return ended
+    }
+
+    mutating func channel(_ header: FrameHeader, _ told: ControlBody?) -> [Missing] {
+        var missing = enter(header)
+        let key = RunKey(run: header.run, epoch: header.epoch)
+        let (floor, known) = run(of: header)
+        var (first, last, why): (UInt64, UInt64, Missing.Why) = (1, 0, .told)
+        switch told {
+        case .heartbeat(_, _, _, let begin) where begin != 0 && known == 0:
+            runs[key]?.first = begin
+            (last, why) = (begin - 1, .restart)
+        case .gap(let range, _, _): (first, last) = (range.first, range.last)
+        case .heartbeat, .state, nil: break
+        }
+        if max(first, floor + 1) <= last {
+            missing.append(Missing(instrument: nil, first: max(first, floor + 1), last: last, why: why))
+        }
+        reach(header.epoch, header.kind == .gap ? last : header.sequence)
+        return missing
+    }
+
+    mutating func topic(
+        _ name: String?, _ header: FrameHeader, _ told: ControlBody?
+    ) -> (Bool, [Missing]) {
+        let (isKnown, isOther) = (!tops.isEmpty, header.run != run)
+        run = header.run
+        var missing = enter(header)
+        let top = tops[header.epoch] ?? 0
+        var (first, last, why): (UInt64, UInt64, Missing.Why) = (1, 0, .told)
+        if case .gap(let range, _, _) = told {
+            (first, last) = (range.first, range.last)
+        } else {
+            last = header.sequence - (header.kind == .data ? 1 : 0)
+            why = isOther || header.previous == 0 ? .restart : .own
+        }
+        if isKnown, max(first, top + 1) <= last {
+            missing.append(Missing(instrument: nil, first: max(first, top + 1), last: last, why: why))
+        }
+        reach(header.epoch, max(last, header.sequence))
+        for index in missing.indices { missing[index].instrument = name }
+        return (header.kind == .data && header.sequence > top, missing)
+    }
+}

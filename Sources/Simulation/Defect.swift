@@ -1,0 +1,59 @@
+// Mistakes that a gateway could make, planted behind the production's engines: a checker that finds none of them
+// proves nothing.
+import Basics
+
+/// A mistake that is planted.
+package enum Defect: String, Hashable, Sendable, CaseIterable {
+    case dropsGap = "drops-gap"
+    case repeatsMessage = "repeats-message"
+    case losesMessage = "loses-message"
+    case swapsMessages = "swaps-messages"
+    case changesMessage = "changes-message"
+    case claimsLive = "claims-live"
+    /// No path but the first is ever subscribed.
+    case deafPaths = "deaf-paths"
+    /// Clients do not look at `previous` and idle frames.
+    case blindClients = "blind-clients"
+}
+
+/// Stands between the engines and the clients.
+final class DefectiveSink {
+    /// Data frames between two mistakes.
+    private static let every = 400
+    private let defect: Defect?
+    private var frames = 0
+    private var kept: [UInt8]?
+
+    init(_ defect: Defect?) { self.defect = defect }
+
+    /// What is published in place of a frame.
+    func spoil(_ frame: [UInt8]) -> [[UInt8]] {
+        guard let defect, let end = frame.firstIndex(of: 0) else { return [frame] }
+        let isData = frame[end + 2] == 1
+        if isData { frames += 1 }
+        let isTurn = isData && frames % DefectiveSink.every == 0
+        switch defect {
+        case .dropsGap: return frame[end + 2] == 4 ? [] : [frame]
+        case .repeatsMessage: return isTurn ? [frame, frame] : [frame]
+        case .losesMessage: return isTurn ? [] : [frame]
+        case .swapsMessages: return swapped(frame, isTurn: isTurn, isData: isData)
+        case .changesMessage: return [isTurn ? frame.dropLast() + [frame[frame.count - 1] ^ 1] : frame]
+        case .claimsLive:
+            var lie = frame
+            lie[end + 3] &= ~7
+            lie[end + 34] = 1
+            return [lie]
+        case .deafPaths, .blindClients: return [frame]
+        }
+    }
+
+    private func swapped(_ frame: [UInt8], isTurn: Bool, isData: Bool) -> [[UInt8]] {
+        if isTurn {
+            kept = frame
+            return []
+        }
+        guard isData, let earlier = kept else { return [frame] }
+        kept = nil
+        return [frame, earlier]
+    }
+}

@@ -1,0 +1,304 @@
+// What goes wrong, and for how long: each fault is begun, and undone when it is over.
+import Basics
+import Configuration
+import Gateway
+import Wire
+
+enum Fault: String, CaseIterable {
+    case loss, burst, outage, outageOfAll, reordering, doubling, delay, breaking, stall
+    case disconnection, flapping, linkDown
+    case venueFreeze, sessionRoll, sequenceReset
+    case agentTrue, agentFalse, mute, hold, switchPath
+    case slowClient, clientGone, changeOfMind, gatewayKilled
+}
+
+extension Simulation {
+    /// Begins a fault; `false`: what was chosen does not fit here and now.
+    func injectFault() -> Bool {
+        let feed = random.element(of: feeds)
+        guard feed.leftAloneUntil <= now else { return false }
+        let path = random.element(of: feed.paths)
+        let fault = random.element(of: Fault.allCases)
+        switch fault {
+        case .loss, .reordering, .doubling, .breaking: return !path.isStream && weather(fault, path)
+        case .delay: return weather(fault, path)
+        case .burst: return !path.isStream && cut(path, for: .milliseconds(1) ... .milliseconds(60))
+        case .outage: return cut(path, for: .milliseconds(50) ... .seconds(4))
+        case .outageOfAll:
+            let length = random.duration(.milliseconds(20) ... .seconds(3))
+            return feed.paths.allSatisfy { cut($0, for: length...length) }
+        case .stall: return stall(path)
+        case .disconnection: return path.isStream && disconnect(path)
+        case .flapping: return flap(path)
+        case .linkDown: return !path.isStream && linkDown(path)
+        case .venueFreeze: return freeze(feed)
+        case .sessionRoll: return roll(feed)
+        case .sequenceReset: return reset(feed)
+        case .agentTrue, .agentFalse: return alarm(path, isTrue: fault == .agentTrue)
+        case .mute, .hold, .switchPath: return steer(feed, path, fault)
+        case .slowClient, .clientGone, .changeOfMind: return client(fault, feed)
+        case .gatewayKilled: return killGateway()
+        }
+    }
+
+    private func name(_ path: SimulatedPath) -> String { "\(path.venue.name)/\(path.name)" }
+
+    /// Something is wrong until then.
+    private func lasts(_ length: Duration, _ end: @escaping () -> Void) {
+        ongoing += 1
+        note(at: now + length) { [self] in
+            ongoing -= 1
+            end()
+        }
+    }
+
+    /// A fault of a path; it is sound again when this and all others are over.
+    private func trouble(
+        _ path: SimulatedPath, _ length: Duration, _ what: String, _ end: @escaping () -> Void
+    ) {
+        trace.say(now, name(path), "FAULT \(what), for \(length.inMilliseconds) ms")
+        path.troubleBegins()
+        lasts(length) { [self] in
+            trace.say(now, name(path), "is over: \(what)")
+            end()
+            path.troubleEnds(at: now)
+        }
+    }
+
+    private func weather(_ fault: Fault, _ path: SimulatedPath) -> Bool {
+        let length = random.duration(.milliseconds(50) ... .seconds(3))
+        let ratio = random.ratio(0.01...0.5)
+        switch fault {
+        case .loss:
+            path.weather.lossRatio += ratio
+            trouble(path, length, "loses \(Int(ratio * 100)) %") { path.weather.lossRatio -= ratio }
+        case .reordering:
+            path.weather.reorderRatio += ratio
+            trouble(path, length, "reorders \(Int(ratio * 100)) %") { path.weather.reorderRatio -= ratio }
+        case .doubling:
+            path.weather.doubleRatio += ratio
+            trouble(path, length, "doubles \(Int(ratio * 100)) %") { path.weather.doubleRatio -= ratio }
+        case .breaking:
+            path.weather.brokenRatio += ratio
+            trouble(path, length, "breaks \(Int(ratio * 100)) %") { path.weather.brokenRatio -= ratio }
+        default:
+            let extra = random.duration(.milliseconds(1) ... .milliseconds(200))
+            path.weather.extraDelay = path.weather.extraDelay + extra
+            trouble(path, length, "delays by \(extra.inMilliseconds) ms") {
+                path.weather.extraDelay = path.weather.extraDelay - extra
+            }
+        }
+        return true
+    }
+
+    /// A black hole: nothing comes through, and nobody says so. What a stream would have carried is lost with
+    /// its connection, which ends when the hole does.
+    private func cut(_ path: SimulatedPath, for lengths: ClosedRange<Duration>) -> Bool {
+        let length = random.duration(lengths)
+        path.cuts += 1
+        trouble(path, length, "is a black hole") {
+            path.cuts -= 1
+            if path.isStream { path.lost?() }
+        }
+        return true
+    }
+
+    /// Everything is held back, and then comes at once.
+    private func stall(_ path: SimulatedPath) -> Bool {
+        let length = random.duration(.milliseconds(10) ... .milliseconds(1200))
+        path.stalledUntil = max(path.stalledUntil, now + length)
+        trouble(path, length + .milliseconds(10), "stands still") {}
+        return true
+    }
+
+    private func disconnect(_ path: SimulatedPath) -> Bool {
+        path.isRefusing = true
+        trouble(path, random.duration(.milliseconds(1) ... .seconds(2)), "is disconnected") {
+            path.isRefusing = false
+            path.restored?()
+        }
+        path.lost?()
+        return true
+    }
+
+    private func linkDown(_ path: SimulatedPath) -> Bool {
+        path.cuts += 1
+        path.isRefusing = true
+        trouble(path, random.duration(.milliseconds(20) ... .seconds(2)), "has no carrier") {
+            path.cuts -= 1
+            path.isRefusing = false
+            path.restored?()
+        }
+        path.lost?()
+        return true
+    }
+
+    private func flap(_ path: SimulatedPath) -> Bool {
+        var at = Duration.zero
+        for _ in 0...random.below(5) {
+            let down = random.duration(.milliseconds(10) ... .milliseconds(400))
+            ongoing += 1
+            note(at: now + at) { [self] in
+                ongoing -= 1
+                _ = cut(path, for: down...down)
+            }
+            at = at + down + random.duration(.milliseconds(10) ... .milliseconds(400))
+        }
+        return true
+    }
+
+    // MARK: - Venues
+
+    private func freeze(_ feed: FeedOfWorld) -> Bool {
+        guard !feed.venue.isFrozen else { return false }
+        let length = random.duration(.milliseconds(100) ... .seconds(4))
+        trace.say(now, feed.options.name, "FAULT the venue freezes for \(length.inMilliseconds) ms")
+        feed.venue.isFrozen = true
+        lasts(length) { [self] in
+            trace.say(now, feed.options.name, "the venue goes on")
+            feed.venue.isFrozen = false
+            feed.disturbedAt = now
+        }
+        return true
+    }
+
+    private func roll(_ feed: FeedOfWorld) -> Bool {
+        guard !feed.venue.isFrozen, !feed.venue.hasEnded else { return false }
+        let pause = random.chance(0.5) ? Duration.zero : random.duration(.milliseconds(50) ... .seconds(2))
+        trace.say(now, feed.options.name, "FAULT the session ends after \(feed.venue.sent) messages")
+        if pause > .zero {
+            feed.venue.endSession()
+            feed.send(.endOfSession, at: now)
+        }
+        lasts(pause) { [self] in
+            feed.venue.beginSession()
+            feed.disturbedAt = now
+            trace.say(now, feed.options.name, "session \(feed.venue.current.session) begins")
+            sayDirectory(feed)
+        }
+        return true
+    }
+
+    /// Old numbers again, in the same session: told apart by what follows, if it is left alone.
+    private func reset(_ feed: FeedOfWorld) -> Bool {
+        guard feed.venue.feedProtocol == .moldUDP64, feed.venue.current.messages.count > 600,
+            !feed.venue.current.isReset,
+            feed.paths.allSatisfy({ $0.soundSince.map { now - $0 > .milliseconds(300) } ?? false }),
+            !feed.venue.isFrozen, !feed.venue.hasEnded, gateway.isRunning
+        else { return false }
+        trace.say(
+            now, feed.options.name,
+            "FAULT the sequence begins again after \(feed.venue.current.messages.count)")
+        feed.venue.resetSequence()
+        feed.disturbedAt = now
+        feed.leftAloneUntil = now + .seconds(3)
+        lasts(.seconds(3)) {}
+        return true
+    }
+
+    // MARK: - Agents and operators
+
+    private func alarm(_ path: SimulatedPath, isTrue: Bool) -> Bool {
+        guard !agents.contains(where: { $0.subject == path.subject }) else { return false }
+        let length = random.duration(.milliseconds(50) ... .seconds(3))
+        let happened = now
+        if isTrue { path.cuts += 1 }
+        agents.append((path.subject, .critical, happened))
+        trouble(
+            path, length, isTrue ? "is dead, and the agent says so" : "is called dead by the agent, falsely"
+        ) {
+            if isTrue {
+                path.cuts -= 1
+                if path.isStream { path.lost?() }
+            }
+            self.agents.removeAll { $0.subject == path.subject }
+            self.tell(path, .ok, nil)
+        }
+        let knows = random.chance(0.7)
+        note(at: now + random.duration(.zero ... .milliseconds(100))) { [self] in
+            guard agents.contains(where: { $0.subject == path.subject }) else { return }
+            tell(path, .critical, knows ? happened : nil)
+        }
+        return true
+    }
+
+    private func tell(_ path: SimulatedPath, _ status: Status, _ happened: Instant?) {
+        for feed in gateway.feeds { feed.health(path.subject, status, happenedAt: happened) }
+    }
+
+    private func steer(_ feed: FeedOfWorld, _ path: SimulatedPath, _ fault: Fault) -> Bool {
+        guard let running = gateway.feeds.first(where: { $0.options.name == feed.options.name }) else {
+            return false
+        }
+        switch fault {
+        case .mute:
+            trace.say(now, name(path), "FAULT \(path.subject) is muted by an operator")
+            running.steer { try? $0.mute(path.subject, until: $1 + .seconds(2), at: $1, wall: $2) }
+            return true
+        default: break
+        }
+        guard feed.options.policy == .hotWarm, !feed.isHeld else { return false }
+        let isHeld = fault == .hold
+        trace.say(now, name(path), "FAULT an operator \(isHeld ? "holds" : "moves") the feed there")
+        running.steer { try? $0.switchTo(path.index, hold: isHeld, at: $1, wall: $2) }
+        feed.disturbedAt = now
+        guard isHeld else { return true }
+        feed.isHeld = true
+        lasts(random.duration(.milliseconds(100) ... .seconds(3))) { [self] in
+            feed.isHeld = false
+            feed.disturbedAt = now
+            gateway.feeds.first { $0.options.name == feed.options.name }?.steer {
+                _ = $0.release(at: $1, wall: $2)
+            }
+        }
+        return true
+    }
+
+    // MARK: - Clients and the gateway
+
+    private func client(_ fault: Fault, _ feed: FeedOfWorld) -> Bool {
+        let client = random.element(of: clients)
+        switch fault {
+        case .slowClient:
+            let length = random.duration(.milliseconds(50) ... .seconds(2))
+            trace.say(now, "client \(client.number)", "FAULT does not read for \(length.inMilliseconds) ms")
+            client.pausedUntil = max(client.pausedUntil, now + length)
+            lasts(length) {}
+        case .clientGone:
+            guard client.connection != nil else { return false }
+            trace.say(now, "client \(client.number)", "FAULT is cut off")
+            client.disconnect()
+        default: return changeMind(feed)
+        }
+        return true
+    }
+
+    private func changeMind(_ feed: FeedOfWorld) -> Bool {
+        guard let wanderer = clients.first(where: \.habit.wanders) else { return false }
+        let topic = topic(random.below(feed.venue.instruments.count), of: feed)
+        let gives = wanderer.wants.contains(topic)
+        trace.say(now, "client \(wanderer.number)", "FAULT \(gives ? "gives up" : "wants") \(topic)")
+        gives ? wanderer.unsubscribe(topic) : wanderer.subscribe(topic)
+        return true
+    }
+
+    private func killGateway() -> Bool {
+        // Who comes anew cannot tell numbers that began again within a session from the ones before.
+        guard gateway.isRunning, feeds.allSatisfy({ !$0.venue.current.isReset && $0.leftAloneUntil <= now })
+        else { return false }
+        gateway.kill()
+        lasts(random.duration(.milliseconds(20) ... .milliseconds(1500))) { [self] in
+            checker.gatewayStarted()
+            gateway.start()
+            for feed in feeds { feed.disturbedAt = now }
+            note(at: now + .milliseconds(30)) { [self] in
+                for agent in agents {
+                    for feed in gateway.feeds {
+                        feed.health(agent.subject, agent.status, happenedAt: agent.since)
+                    }
+                }
+            }
+        }
+        return true
+    }
+}

@@ -1,0 +1,56 @@
+// A frame as it left the gateway, taken apart once for everybody who looks at it.
+import Basics
+import Wire
+
+struct PublishedFrame {
+    let feed: Int
+    let at: Instant
+    let topicText: String
+    let topic: Topic
+    let header: FrameHeader
+    let body: ArraySlice<UInt8>
+    /// What a control frame says.
+    let told: ControlBody?
+
+    /// `nil`: it is no frame of version 1.
+    init?(_ bytes: [UInt8], of feed: Int, at now: Instant) {
+        guard let frame = try? Frame(parsing: bytes), let topic = try? frame.topic() else { return nil }
+        self.feed = feed
+        at = now
+        self.topic = topic
+        topicText = topic.text
+        header = frame.header
+        body = frame.body
+        switch header.kind {
+        case .data, .idle, .sync: told = nil
+        case .heartbeat, .gap, .state:
+            guard let body = try? ControlBody(kind: header.kind, parsing: frame.body) else { return nil }
+            told = body
+        }
+    }
+
+    /// The instrument that the frame is about, as the wire names it; `nil`: none, or the channel.
+    var instrument: String? {
+        if case .gap(_, _, let instrument) = told { return instrument }
+        if case .marketData(_, let instrument) = topic { return instrument }
+        return nil
+    }
+
+    /// A frame that says so of itself may be taken for live.
+    var isLive: Bool {
+        header.state == .live && header.flags.isDisjoint(with: [.recovering, .stale, .late])
+    }
+
+    var line: String {
+        var text = "\(topicText) \(header.kind) \(header.sequence)"
+        switch told {
+        case .heartbeat(let published, let gaps, _, let first):
+            text += ", \(published) published, \(gaps) missing, known from \(first)"
+        case .gap(let range, let reason, let instrument):
+            text += ", \(range) will not come\(instrument.map { " on \($0)" } ?? ""): \(reason)"
+        case .state(let path, let reason): text += ", \(path ?? "-")\(reason.isEmpty ? "" : ": \(reason)")"
+        case nil: if header.kind == .data { text += " after \(header.previous)" }
+        }
+        return text + " [\(header.state)\(header.flags.contains(.late) ? ", late" : "")]"
+    }
+}

@@ -1,0 +1,236 @@
+// A client: its subscriptions, the queue between it and the gateway, in which libzmq drops what does not fit, and
+// what it makes of the frames by the documented rules.
+import Basics
+import Configuration
+import Wire
+
+final class SimulatedClient {
+    /// What kind of reader it is.
+    struct Habit {
+        /// How long after a frame's arrival it is read.
+        var latency: Duration
+        /// Frames that may wait for it.
+        var highWater: Int
+        /// How many it reads at once.
+        var batch: Int
+        /// It changes its mind about topics.
+        var wanders = false
+    }
+
+    /// What it has of one numbering.
+    struct Received {
+        /// Ascending.
+        var delivered: [UInt64] = []
+        var missing: [(first: UInt64, last: UInt64)] = []
+        /// The highest number that any frame named.
+        var reached: UInt64 = 0
+
+        func has(_ sequence: UInt64) -> Bool {
+            var (low, high) = (0, delivered.count)
+            while low < high {
+                let middle = (low + high) / 2
+                if delivered[middle] < sequence { low = middle + 1 } else { high = middle }
+            }
+            return low < delivered.count && delivered[low] == sequence
+        }
+
+        func isTold(_ sequence: UInt64) -> Bool {
+            missing.contains { $0.first <= sequence && sequence <= $0.last }
+        }
+    }
+
+    struct Numbering: Hashable {
+        var feed: Int
+        var epoch: UInt64
+        /// Where topics are numbered each by itself.
+        var instrument: String?
+    }
+
+    /// What it believes of a feed.
+    struct Belief {
+        var state: ChannelState?
+        var heardAt = Instant.zero
+        var interval: Duration = .milliseconds(100)
+    }
+
+    let number: Int
+    let habit: Habit
+    var wants: [String]
+    /// What the gateway lets it have on its connection.
+    var grants: Set<String> = []
+    private(set) var connection: Int32?
+    private(set) var received: [Numbering: Received] = [:]
+    private(set) var missingOfChannel: [Numbering: [(first: UInt64, last: UInt64)]] = [:]
+    private(set) var beliefs: [Belief]
+    private(set) var dropped: UInt64 = 0
+    /// What was published for it, and whether it was new or told in the end.
+    private(set) var owed: [(numbering: Numbering, instrument: String?, sequence: UInt64)] = []
+    var pausedUntil = Instant.zero
+    private unowned let world: Simulation
+    private var position = ClientPosition()
+    private var queue: [PublishedFrame] = []
+    private var isReading = false
+
+    init(_ world: Simulation, _ number: Int, _ habit: Habit, wants: [String]) {
+        self.world = world
+        self.number = number
+        self.habit = habit
+        self.wants = wants
+        beliefs = world.feeds.map { _ in Belief() }
+    }
+
+    var isSlow: Bool { habit.highWater < 10_000 }
+
+    // MARK: - Connection
+
+    func connectSoon() {
+        let later = world.now + world.random.duration(.milliseconds(1) ... .milliseconds(300))
+        world.note(at: later) { [self] in connect() }
+    }
+
+    private func connect() {
+        guard connection == nil else { return }
+        guard world.gateway.isRunning else { return connectSoon() }
+        let connection = world.gateway.connect(self)
+        self.connection = connection
+        say("connects")
+        for prefix in wants { world.gateway.subscribe(prefix, by: connection) }
+    }
+
+    func disconnect() {
+        guard let connection else { return }
+        say("loses its connection")
+        disconnected()
+        world.gateway.closed(connection)
+    }
+
+    /// The gateway is gone, or the connection: what was under way is lost.
+    func disconnected() {
+        connection = nil
+        grants = []
+        queue = []
+        connectSoon()
+    }
+
+    func subscribe(_ prefix: String) {
+        wants.append(prefix)
+        for feed in world.feeds { position.joined(feed.options.name) }
+        if let connection { world.gateway.subscribe(prefix, by: connection) }
+    }
+
+    func unsubscribe(_ prefix: String) {
+        wants.removeAll { $0 == prefix }
+        if let connection { world.gateway.unsubscribe(prefix, by: connection) }
+    }
+
+    func holds(_ topic: String) -> Bool { grants.contains { topic.hasPrefix($0) } }
+
+    // MARK: - Frames
+
+    /// The gateway sends it a frame.
+    func offer(_ frame: PublishedFrame) {
+        if frame.header.kind == .data, !habit.wanders {
+            owed.append((numbering(of: frame), frame.instrument, frame.header.sequence))
+        }
+        guard queue.count < habit.highWater else {
+            dropped += 1
+            return
+        }
+        queue.append(frame)
+        readSoon()
+    }
+
+    private func readSoon() {
+        guard !isReading else { return }
+        isReading = true
+        world.note(at: max(world.now + habit.latency, pausedUntil)) { [self] in
+            isReading = false
+            if pausedUntil > world.now { return readSoon() }
+            let batch = queue.prefix(habit.batch)
+            queue.removeFirst(batch.count)
+            for frame in batch { take(frame) }
+            if !queue.isEmpty { readSoon() }
+        }
+    }
+
+    private func numbering(of frame: PublishedFrame) -> Numbering {
+        let isPerTopic = frame.header.flags.contains(.numberedPerTopic)
+        return Numbering(
+            feed: frame.feed, epoch: frame.header.epoch, instrument: isPerTopic ? frame.instrument : nil)
+    }
+
+    private func take(_ frame: PublishedFrame) {
+        believe(frame)
+        let numbering = numbering(of: frame)
+        let (isNew, missing) = position.take(frame.topic, frame.header, frame.told)
+        for range in missing { note(range, numbering) }
+        received[numbering, default: Received()].reached = max(
+            received[numbering]?.reached ?? 0, frame.header.sequence)
+        guard isNew else { return }
+        world.delivered += 1
+        let sequence = frame.header.sequence
+        if let last = received[numbering]?.delivered.last, last >= sequence {
+            world.checker.violated(
+                .delivery, "client \(number) got \(frame.line) as new after sequence \(last)")
+        }
+        if isMissing(numbering, frame.instrument, sequence) {
+            world.checker.violated(
+                .delivery, "client \(number) got \(frame.line) as new, which it was told to be missing")
+        }
+        received[numbering]?.delivered.append(sequence)
+    }
+
+    private func believe(_ frame: PublishedFrame) {
+        beliefs[frame.feed].state = frame.header.state
+        guard let told = frame.told else { return }
+        beliefs[frame.feed].heardAt = world.now
+        if case .heartbeat(_, _, let interval, _) = told { beliefs[frame.feed].interval = interval }
+    }
+
+    /// By the rule of the document: live only while the control topic speaks.
+    func believesLive(_ feed: Int) -> Bool {
+        let belief = beliefs[feed]
+        return belief.state == .live && world.now - belief.heardAt <= belief.interval * 3
+    }
+
+    private func note(_ missing: Missing, _ numbering: Numbering) {
+        say(
+            "misses \(missing.first)–\(missing.last.map { "\($0)" } ?? "?")"
+                + "\(missing.instrument.map { " of \($0)" } ?? ""): \(missing.why)")
+        if world.plan.defect == .blindClients, missing.why == .own { return }
+        // The end of a session that is over is known to nobody.
+        guard let last = missing.last else { return }
+        var of = numbering
+        if of.instrument == nil { of.instrument = missing.instrument }
+        let isOfTopic = missing.instrument != nil && numbering.instrument == nil
+        let key = Numbering(feed: numbering.feed, epoch: numbering.epoch, instrument: numbering.instrument)
+        if isOfTopic {
+            missingOfChannel[of, default: []].append((missing.first, last))
+        } else {
+            received[key, default: Received()].missing.append((missing.first, last))
+            check(key, missing.first, last)
+        }
+    }
+
+    /// Nothing that was delivered is told to be missing.
+    private func check(_ key: Numbering, _ first: UInt64, _ last: UInt64) {
+        guard let delivered = received[key]?.delivered, let highest = delivered.last, first <= highest
+        else { return }
+        if let both = delivered.last(where: { $0 <= last }), both >= first {
+            world.checker.violated(
+                .losses, "client \(number) is told that \(first)–\(last) are missing, and has \(both)")
+        }
+    }
+
+    /// Whether it was told that it does not get a message.
+    func isMissing(_ numbering: Numbering, _ instrument: String?, _ sequence: UInt64) -> Bool {
+        if received[numbering]?.isTold(sequence) == true { return true }
+        guard numbering.instrument == nil else { return false }
+        let own = Numbering(feed: numbering.feed, epoch: numbering.epoch, instrument: instrument)
+        return missingOfChannel[own]?.contains { $0.first <= sequence && sequence <= $0.last } == true
+    }
+
+    private func say(_ what: @autoclosure () -> String) {
+        world.trace.say(world.now, "client \(number)", what())
+    }
+}

@@ -1,0 +1,228 @@
+// The gateway without its sockets and its loop: the subscription table and the feeds' cores, which are the
+// production's, and around them what the shells do. It is killed and started again.
+import Arbitration
+import Basics
+import Configuration
+import Gateway
+import Wire
+
+final class SimulatedGateway {
+    /// How often the control topics carry a heartbeat.
+    static let controlEvery: Duration = .milliseconds(100)
+
+    private(set) var table = SubscriptionTable()
+    private(set) var feeds: [SimulatedFeed] = []
+    /// How many times it was started.
+    private(set) var runs: UInt32 = 0
+    private(set) var startedAt: Instant?
+    private unowned let world: Simulation
+    private var clients: [Int32: SimulatedClient] = [:]
+    private var connections: Int32 = 0
+    private var tableWake = 0
+
+    init(_ world: Simulation) { self.world = world }
+
+    var isRunning: Bool { startedAt != nil }
+
+    func start() {
+        runs += 1
+        startedAt = world.now
+        world.trace.say(world.now, "gateway", "starts, run \(runs)")
+        table = SubscriptionTable()
+        feeds = world.feeds.indices.map { SimulatedFeed(world, self, $0, run: runs) }
+        for feed in feeds { table.addFeed(feed.options.name, linger: feed.options.upstreamLinger) }
+        // Somebody is there from the start, so that all that is published is written.
+        for (index, feed) in feeds.enumerated() where world.hasWholeFeed(index) {
+            _ = table.subscribe(Array("md/\(feed.options.name)/".utf8)[...], by: 0, at: world.now)
+        }
+        for feed in feeds { feed.start() }
+    }
+
+    /// Lets go of everything, so that nothing outlives its simulation.
+    func end() {
+        for feed in feeds { feed.end() }
+        (feeds, clients) = ([], [:])
+    }
+
+    func kill() {
+        world.trace.say(world.now, "gateway", "is killed")
+        startedAt = nil
+        for feed in feeds { feed.end() }
+        feeds = []
+        for connection in clients.keys.sorted() { clients[connection]?.disconnected() }
+        clients = [:]
+    }
+
+    // MARK: - Clients
+
+    func connect(_ client: SimulatedClient) -> Int32 {
+        connections += 1
+        clients[connections] = client
+        return connections
+    }
+
+    func closed(_ connection: Int32) {
+        clients[connection] = nil
+        perform(table.closed(connection, at: world.now), for: nil)
+    }
+
+    func subscribe(_ prefix: String, by connection: Int32) {
+        guard let client = clients[connection] else { return }
+        perform(table.subscribe(Array(prefix.utf8)[...], by: connection, at: world.now), for: client)
+    }
+
+    func unsubscribe(_ prefix: String, by connection: Int32) {
+        guard let client = clients[connection] else { return }
+        perform(table.unsubscribe(Array(prefix.utf8)[...], by: connection, at: world.now), for: client)
+    }
+
+    private func perform(_ actions: [SubscriptionAction], for client: SimulatedClient?) {
+        for action in actions {
+            switch action {
+            case .grant(let prefix, let request):
+                client?.grants.insert(prefix)
+                switch request {
+                case .data(let name, _), .control(let name, _): feed(name)?.granted(request)
+                case .sync: break
+                }
+            case .revoke(let prefix): client?.grants.remove(prefix)
+            case .refuse(_, let prefix, let refusal):
+                world.checker.violated(.liveness, "the subscription \(prefix) was refused: \(refusal)")
+            case .narrow: break
+            case .subscribeUpstream(let name, let topic): feed(name)?.upstream(topic, isWanted: true)
+            case .unsubscribeUpstream(let name, let topic): feed(name)?.upstream(topic, isWanted: false)
+            }
+        }
+        wakeTable()
+    }
+
+    private func wakeTable() {
+        tableWake += 1
+        guard let due = table.deadline else { return }
+        world.note(at: max(due, world.now)) { [self, tableWake] in
+            guard tableWake == self.tableWake, isRunning else { return }
+            perform(table.tick(at: world.now), for: nil)
+        }
+    }
+
+    private func feed(_ name: String) -> SimulatedFeed? { feeds.first { $0.options.name == name } }
+
+    /// Hands a frame to everybody who holds its topic.
+    func fanOut(_ frame: PublishedFrame) {
+        for connection in clients.keys.sorted() {
+            guard let client = clients[connection], client.holds(frame.topicText) else { continue }
+            client.offer(frame)
+        }
+    }
+}
+
+/// One feed of one run of the gateway.
+final class SimulatedFeed: FeedCoreOwner, FrameSink {
+    let options: FeedOptions
+    private unowned let world: Simulation
+    private unowned let gateway: SimulatedGateway
+    private let index: Int
+    private var core: FeedCore?
+    private var sources: [SimulatedSource] = []
+    private var wake = 0
+    private let run: UInt32
+
+    init(_ world: Simulation, _ gateway: SimulatedGateway, _ index: Int, run: UInt32) {
+        self.world = world
+        self.gateway = gateway
+        self.index = index
+        self.run = run
+        options = world.feeds[index].options
+    }
+
+    var machine: PathMachine? { core?.machine }
+    private var wall: WallTime { world.feeds[index].venue.wall(world.now) }
+
+    func start() {
+        let plan = EnginePlan(
+            options: options, index: UInt16(index), run: run, controlEvery: SimulatedGateway.controlEvery,
+            sink: self,
+            log: { [world, index] _, message in
+                world.trace.say(world.now, world.feeds[index].options.name, "logs: \(message)")
+            }, now: world.now)
+        let core = FeedCore(plan)
+        self.core = core
+        core.owner = self
+        sources = world.feeds[index].paths.map {
+            SimulatedSource(world, $0, self, rate: options.subscribeRate)
+        }
+        core.start(gateway.table.requests(of: options.name), at: world.now, wall: wall)
+        for source in sources { source.open() }
+    }
+
+    func end() {
+        wake += 1
+        for source in sources { source.close() }
+        core = nil
+    }
+
+    // MARK: - What the core asks for
+
+    func perform(_ action: PathAction) {
+        switch action {
+        case .activate(let path):
+            guard world.plan.defect != .deafPaths || run == 1 && path == 0 else { return }
+            sources[path].activate(gateway.table.wanted(of: options.name))
+        case .deactivate(let path): sources[path].deactivate()
+        case .state(let path, let state): say("path \(options.paths[path].name) is \(state)")
+        case .switched(let from, let to, let reason):
+            say("moves from \(options.paths[from].name) to \(options.paths[to].name): \(reason)")
+        case .redundancy(let redundancy): say("redundancy \(redundancy)")
+        case .held(let isHeld): say(isHeld ? "is held" : "is released")
+        case .muted(let subject, _): say("\(subject) is muted")
+        case .unmuted(let subject): say("\(subject) is no longer muted")
+        }
+    }
+
+    func settled() {}
+
+    func arm(at due: Instant) {
+        wake += 1
+        world.note(at: max(due, world.now)) { [self, wake] in
+            guard wake == self.wake else { return }
+            core?.tick(at: world.now, wall: wall)
+        }
+    }
+
+    private func say(_ what: @autoclosure () -> String) { world.trace.say(world.now, options.name, what()) }
+
+    // MARK: - What the sources tell
+
+    func received(_ bytes: ArraySlice<UInt8>, on path: Int) {
+        core?.received(bytes, on: path, receivedAt: wall, at: world.now, wall: wall)
+    }
+
+    func connected(_ path: Int) { core?.connected(path, at: world.now, wall: wall) }
+    func disconnected(_ path: Int) { core?.disconnected(path, at: world.now, wall: wall) }
+    func resubscribed(_ path: Int) { core?.resubscribed(path, at: world.now, wall: wall) }
+
+    // MARK: - What others tell
+
+    func health(_ subject: Subject, _ status: Status, happenedAt: Instant?) {
+        core?.health(subject, status, happenedAt: happenedAt, at: world.now, wall: wall)
+    }
+
+    func granted(_ request: TopicRequest) { core?.granted(request, at: world.now, wall: wall) }
+
+    func upstream(_ topic: UpstreamTopic, isWanted: Bool) {
+        for source in sources where core?.machine.isSubscribed(source.path.index) == true {
+            isWanted ? source.subscribe(topic) : source.unsubscribe(topic)
+        }
+    }
+
+    /// An operator's request; what the machine refuses is no event.
+    func steer(_ request: (FeedCore, Instant, WallTime) -> Void) {
+        if let core { request(core, world.now, wall) }
+    }
+
+    // MARK: - What goes out
+
+    func publish(_ frame: [UInt8]) {
+        for frame in world.defect.spoil(frame) { world.published(frame, of: index) }
+    }
+}

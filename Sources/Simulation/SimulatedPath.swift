@@ -1,0 +1,204 @@
+// One path from a venue to the gateway: a server of the venue's, and the network in between with all that goes
+// wrong there. Datagrams are lost, reordered, doubled, cut short and joined by strangers; a stream keeps its order
+// and loses only what its connection or its server's queue loses.
+import Basics
+import Configuration
+import FeedProtocols
+import Wire
+
+/// What is wrong with a path's network now.
+struct Weather {
+    var lossRatio = 0.0
+    var doubleRatio = 0.0
+    var reorderRatio = 0.0
+    /// Packets that arrive broken: cut short, or with bytes of others.
+    var brokenRatio = 0.0
+    var extraDelay: Duration = .zero
+}
+
+/// What a packet says, as far as it arrives unharmed.
+struct Evidence {
+    var generation: Int
+    var messages: [TrueMessage]
+}
+
+final class SimulatedPath {
+    /// Frames that wait in a server's queue while the stream stands still.
+    static let serverQueue = 2000
+
+    let feed: Int
+    let index: Int
+    let name: String
+    let venue: Venue
+    let isStream: Bool
+    let subject: Subject
+    var weather = Weather()
+    /// How many faults concern it now, and since when none does.
+    private(set) var troubles = 0
+    private(set) var soundSince: Instant?
+    /// How many of these faults cut it off.
+    var cuts = 0
+    /// Until then a stream stands still, and a switch holds datagrams back.
+    var stalledUntil = Instant.zero
+    /// What the server of a stream knows of the gateway's subscriptions.
+    var hasEverything = false
+    var instruments: Set<Int> = []
+    /// The gateway's end: `nil` while there is none.
+    var arrival: ((ArraySlice<UInt8>, Evidence?) -> Void)?
+    /// Told when a stream's connection ends, or a link goes down, and when another try would succeed.
+    var lost: (() -> Void)?
+    var restored: (() -> Void)?
+    /// A stream's server takes no connections.
+    var isRefusing = false
+    /// Another number for each connection: what was under way on an earlier one is lost.
+    var connection = 0
+
+    private unowned let world: Simulation
+    private let codec: VenueCodec
+    private let delay: Duration
+    private let jitter: Duration
+    private var random: SeededRandom
+    private var lastArrival = Instant.zero
+    private var underWay = 0
+
+    init(
+        _ world: Simulation, feed: Int, index: Int, venue: Venue, isStream: Bool, random: SeededRandom,
+        at now: Instant
+    ) {
+        self.world = world
+        self.feed = feed
+        self.index = index
+        self.venue = venue
+        self.isStream = isStream
+        self.random = random
+        name = FeedPathOptions.name(index)
+        subject = FeedPathOptions.subject(venue.name, index)
+        soundSince = now
+        delay = self.random.duration(.microseconds(50) ... .milliseconds(3))
+        jitter = self.random.duration(.zero ... .microseconds(isStream ? 200 : 800))
+        codec = VenueCodec(venue: venue, cut: self.random.below(6) + 1)
+    }
+
+    var isCut: Bool { cuts > 0 }
+
+    func troubleBegins() {
+        troubles += 1
+        soundSince = nil
+    }
+
+    func troubleEnds(at now: Instant) {
+        troubles -= 1
+        if troubles == 0 { soundSince = now }
+    }
+
+    // MARK: - Sending
+
+    /// The venue's server says something of a generation.
+    func send(_ word: VenueWord, _ generation: Int, at now: Instant) {
+        if isStream, arrival == nil || isCut { return }
+        let said = venue.generations[generation]
+        for part in parts(of: word) {
+            for packet in codec.packets(part.word, said, at: now) {
+                deliver(packet, Evidence(generation: generation, messages: part.messages), at: now)
+            }
+        }
+    }
+
+    /// What goes into one packet each, so that what arrives is known message by message.
+    private func parts(of word: VenueWord) -> [(word: VenueWord, messages: [TrueMessage])] {
+        switch word {
+        case .messages(let messages) where isStream:
+            messages.filter { isSubscribed($0.instrument) }.map { (.messages([$0]), [$0]) }
+        case .messages(let messages):
+            stride(from: 0, to: messages.count, by: codec.cut).map { start in
+                let part = Array(messages[start..<min(start + codec.cut, messages.count)])
+                return (.messages(part), part)
+            }
+        case .idle(let instrument): isSubscribed(instrument) ? [(word, [])] : []
+        case .heartbeat, .endOfSession: [(word, [])]
+        }
+    }
+
+    private func isSubscribed(_ instrument: Int) -> Bool { hasEverything || instruments.contains(instrument) }
+
+    private func deliver(_ packet: [UInt8], _ evidence: Evidence, at now: Instant) {
+        guard isStream else {
+            datagram(packet, evidence, at: now)
+            if random.chance(weather.doubleRatio) { datagram(packet, evidence, at: now) }
+            return
+        }
+        guard underWay < SimulatedPath.serverQueue else { return }
+        let at = max(
+            lastArrival, stalledUntil, now + delay + weather.extraDelay + random.duration(.zero...jitter))
+        lastArrival = at
+        arrive(packet, evidence, at: at)
+    }
+
+    private func datagram(_ packet: [UInt8], _ evidence: Evidence, at now: Instant) {
+        guard !isCut, !random.chance(weather.lossRatio) else { return }
+        var late = delay + weather.extraDelay + random.duration(.zero...jitter)
+        if random.chance(weather.reorderRatio) { late = late + random.duration(.zero ... .milliseconds(40)) }
+        let at = max(stalledUntil, now + late)
+        guard random.chance(weather.brokenRatio) else { return arrive(packet, evidence, at: at) }
+        arrive(broken(packet), nil, at: at)
+    }
+
+    /// What passes UDP's checksum all the same: packets cut short by a slot, of another protocol, or of another
+    /// session's heartbeats.
+    private func broken(_ packet: [UInt8]) -> [UInt8] {
+        switch random.below(3) {
+        case 0: return Array(packet.prefix(random.below(packet.count)))
+        case 1: return (0..<random.below(64)).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+        default: return Array(packet.prefix(21)) + [0xFF, 0xFF]
+        }
+    }
+
+    private func arrive(_ packet: [UInt8], _ evidence: Evidence?, at: Instant) {
+        underWay += 1
+        world.note(at: at) { [self, connection] in
+            underWay -= 1
+            guard connection == self.connection else { return }
+            arrival?(packet[...], evidence)
+        }
+    }
+
+    // MARK: - A stream's connection and its subscriptions
+
+    func cutOff() {
+        connection += 1
+        lastArrival = .zero
+        hasEverything = false
+        instruments = []
+    }
+
+    /// A request of the gateway's on its way to the server.
+    func request(_ change: @escaping (SimulatedPath) -> Void) {
+        world.note(at: world.now + delay + weather.extraDelay) { [self, connection] in
+            guard connection == self.connection, arrival != nil else { return }
+            change(self)
+        }
+    }
+
+    func instrument(_ topic: [UInt8]) -> Int? {
+        venue.instruments.indices.first { codec.topic(of: $0) == topic }
+    }
+
+    /// The server answers a subscription with where the topic stands.
+    func answer(_ instrument: Int, keeps: Bool = true) {
+        if keeps { instruments.insert(instrument) }
+        send(.idle(instrument), venue.generations.count - 1, at: world.now)
+    }
+}
+
+extension FeedPathOptions {
+    /// A path of a feed of the world, by its number from 0.
+    init(of feed: String, number: Int) {
+        self.init(name: FeedPathOptions.name(number))
+        dependsOn = [FeedPathOptions.subject(feed, number)]
+    }
+
+    static func name(_ number: Int) -> String { ["A", "B", "C"][number] }
+
+    /// What an agent calls critical when the path is dead.
+    static func subject(_ feed: String, _ number: Int) -> Subject { Subject(.nic, "\(feed)-\(name(number))") }
+}

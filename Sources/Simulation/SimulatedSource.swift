@@ -1,0 +1,123 @@
+// The gateway's end of a path, as MulticastSource and ZeroMQSource are for sockets: a group is joined and stays
+// joined; a stream connects again and again, and its subscriptions are those of the production's replay.
+import Arbitration
+import Basics
+import Gateway
+
+final class SimulatedSource {
+    let path: SimulatedPath
+    private unowned let world: Simulation
+    private unowned let feed: SimulatedFeed
+    private var replay: SubscriptionReplay
+    private var isOpen = true
+    private var isConnected = false
+    private var wake = 0
+
+    init(_ world: Simulation, _ path: SimulatedPath, _ feed: SimulatedFeed, rate: Int) {
+        self.world = world
+        self.path = path
+        self.feed = feed
+        replay = SubscriptionReplay(rate: rate)
+    }
+
+    // MARK: - Connecting
+
+    func open() {
+        path.lost = { [weak self] in self?.lost() }
+        path.restored = { [weak self] in self?.connectSoon() }
+        connectSoon()
+    }
+
+    func close() {
+        isOpen = false
+        wake += 1
+        path.arrival = nil
+        path.lost = nil
+        path.restored = nil
+        path.cutOff()
+    }
+
+    private func connectSoon() {
+        let later =
+            world.now + world.random.duration(.milliseconds(1) ... .milliseconds(path.isStream ? 120 : 5))
+        world.note(at: later) { [weak self] in self?.connect() }
+    }
+
+    private func connect() {
+        guard isOpen, !isConnected else { return }
+        if path.isRefusing || path.isStream && path.isCut { return }
+        isConnected = true
+        path.arrival = { [weak self] in self?.received($0, $1) }
+        feed.connected(path.index)
+        // What is wanted is asked for by each connection anew.
+        for topic in replay.made.sorted(by: { "\($0)" < "\($1)" }) { ask(topic, isWanted: true) }
+    }
+
+    /// The connection ended, and both sides know it.
+    private func lost() {
+        guard isOpen, isConnected else { return }
+        isConnected = false
+        path.arrival = nil
+        path.cutOff()
+        feed.disconnected(path.index)
+        connectSoon()
+    }
+
+    private func received(_ bytes: ArraySlice<UInt8>, _ evidence: Evidence?) {
+        if let evidence { world.checker.arrived(evidence, on: path) }
+        feed.received(bytes, on: path.index)
+        guard replay.awaitsConfirmation, let end = bytes.firstIndex(of: 0),
+            let name = UpstreamName.name(of: bytes[..<end])
+        else { return }
+        perform(replay.confirmed(.instrument(name)))
+    }
+
+    // MARK: - Subscriptions
+
+    func activate(_ topics: [UpstreamTopic]) {
+        path.isStream ? perform(replay.activate(topics, at: world.now)) : feed.resubscribed(path.index)
+    }
+
+    func deactivate() { if path.isStream { perform(replay.deactivate()) } }
+    func subscribe(_ topic: UpstreamTopic) {
+        if path.isStream { perform(replay.subscribe(topic, at: world.now)) }
+    }
+    func unsubscribe(_ topic: UpstreamTopic) { if path.isStream { perform(replay.unsubscribe(topic)) } }
+
+    private func perform(_ actions: [ReplayAction]) {
+        wakeUp()
+        for action in actions {
+            switch action {
+            case .subscribe(let topic): ask(topic, isWanted: true)
+            case .unsubscribe(let topic): ask(topic, isWanted: false)
+            case .unconfirmed: break
+            case .resubscribed: feed.resubscribed(path.index)
+            }
+        }
+    }
+
+    private func wakeUp() {
+        wake += 1
+        guard let due = replay.deadline else { return }
+        world.note(at: max(due, world.now)) { [weak self, wake] in
+            guard let self, wake == self.wake, isOpen else { return }
+            perform(replay.tick(at: world.now))
+        }
+    }
+
+    private func ask(_ topic: UpstreamTopic, isWanted: Bool) {
+        guard isConnected else { return }
+        path.request { path in
+            switch topic {
+            case .everything:
+                path.hasEverything = isWanted
+                if isWanted {
+                    for index in path.venue.instruments.indices { path.answer(index, keeps: false) }
+                }
+            case .instrument(let name):
+                guard let index = path.instrument(UpstreamName.topic(of: name)) else { return }
+                if isWanted { path.answer(index) } else { path.instruments.remove(index) }
+            }
+        }
+    }
+}

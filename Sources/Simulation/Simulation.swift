@@ -1,0 +1,268 @@
+// One seed: a world made of it, its faults one after the other, a calm at the end, and what was found.
+import Basics
+import Configuration
+import Wire
+
+/// What is simulated.
+package struct SimulationPlan: Hashable, Sendable {
+    package var seed: UInt64
+    /// How many faults there are.
+    package var faults: Int
+    package var defect: Defect?
+
+    package init(seed: UInt64, faults: Int, defect: Defect? = nil) {
+        self.seed = seed
+        self.faults = faults
+        self.defect = defect
+    }
+}
+
+/// What came of it.
+package struct SimulationResult: Hashable, Sendable {
+    package var seed: UInt64
+    package var violations: [Violation]
+    /// Faults that happened.
+    package var faults: Int
+    /// Messages that reached clients.
+    package var messages: UInt64
+    /// How long it took in simulated time.
+    package var simulated: Duration
+}
+
+package final class Simulation {
+    /// How often the invariants over time are looked at.
+    static let lookEvery: Duration = .milliseconds(50)
+
+    let plan: SimulationPlan
+    let start = Instant(nanoseconds: 1_000_000_000_000)
+    let trace: Trace
+    private(set) var now: Instant
+    var random: SeededRandom
+    var feeds: [FeedOfWorld] = []
+    var clients: [SimulatedClient] = []
+    var delivered: UInt64 = 0
+    var faults = 0
+    /// Faults that are not over yet.
+    var ongoing = 0
+    /// What agents say of a subject now, and since when.
+    var agents: [(subject: Subject, status: Status, since: Instant)] = []
+    let defect: DefectiveSink
+    private(set) var isCalm = false
+    private(set) var isQuiet = false
+    private var agenda = Agenda()
+    private var made: (gateway: SimulatedGateway, checker: Checker)?
+
+    var gateway: SimulatedGateway { parts.gateway }
+    var checker: Checker { parts.checker }
+    private var parts: (gateway: SimulatedGateway, checker: Checker) {
+        guard let made else { preconditionFailure("a world is made before anything happens in it") }
+        return made
+    }
+
+    /// - Parameter trace: gets each line of the trace; `nil`: none is made.
+    package init(_ plan: SimulationPlan, trace: ((String) -> Void)? = nil) {
+        self.plan = plan
+        now = start
+        random = SeededRandom(seed: plan.seed &* 0x2545_F491_4F6C_DD1D &+ 1)
+        self.trace = Trace(from: start, trace)
+        defect = DefectiveSink(plan.defect)
+    }
+
+    package func run() -> SimulationResult {
+        makeFeeds()
+        made = (SimulatedGateway(self), Checker(self))
+        makeClients()
+        gateway.start()
+        for feed in feeds { pace(feed) }
+        for client in clients { client.connectSoon() }
+        look()
+        note(at: now + .milliseconds(1500)) { [self] in nextFault() }
+        while checker.violations.isEmpty, let (at, work) = agenda.take() {
+            now = at
+            work()
+        }
+        if checker.violations.isEmpty { checker.finish() }
+        trace.say(
+            now, "end", "\(faults) faults, \(delivered) messages, \(checker.violations.count) violations")
+        let result = SimulationResult(
+            seed: plan.seed, violations: checker.violations, faults: faults, messages: delivered,
+            simulated: now - start)
+        agenda = Agenda()
+        gateway.end()
+        return result
+    }
+
+    /// Something that is to happen.
+    func note(at instant: Instant, _ work: @escaping () -> Void) {
+        guard !isOver else { return }
+        agenda.note(at: max(instant, now), work)
+    }
+
+    private var isOver = false
+
+    private func look() {
+        checker.look()
+        note(at: now + Simulation.lookEvery) { [self] in look() }
+    }
+
+    /// The engines' frames, behind the defects.
+    func published(_ bytes: [UInt8], of feed: Int) {
+        guard let frame = PublishedFrame(bytes, of: feed, at: now) else {
+            return checker.violated(.delivery, "\(feeds[feed].options.name) published what is no frame")
+        }
+        if frame.header.kind != .data, frame.header.kind != .heartbeat {
+            trace.say(now, feeds[feed].options.name, frame.line)
+        }
+        checker.published(frame)
+        gateway.fanOut(frame)
+    }
+
+    func hasWholeFeed(_ feed: Int) -> Bool { feeds[feed].isHeldWhole }
+
+    // MARK: - From the first fault to the end
+
+    private func nextFault() {
+        guard faults < plan.faults else { return calmDown() }
+        if injectFault() { faults += 1 }
+        note(at: now + random.duration(.milliseconds(5) ... .milliseconds(250))) { [self] in nextFault() }
+    }
+
+    /// All faults run out, then the venues say something of each instrument, then they say nothing new.
+    private func calmDown() {
+        isCalm = true
+        guard ongoing == 0 else { return note(at: now + .milliseconds(50)) { [self] in calmDown() } }
+        trace.say(now, "calm", "no fault is left")
+        let settled = feeds.map { max($0.options.silence, .seconds(1)) }.max() ?? .seconds(1)
+        note(at: now + settled + .milliseconds(2000)) { [self] in
+            trace.say(now, "calm", "nothing new comes")
+            isQuiet = true
+            for feed in feeds { sayAll(feed) }
+            note(at: now + .milliseconds(2600)) { [self] in
+                isOver = true
+                agenda = Agenda()
+            }
+        }
+    }
+
+    private func sayAll(_ feed: FeedOfWorld) {
+        let venue = feed.venue
+        feed.send(.messages(venue.instruments.indices.map { venue.message(of: $0, at: now) }), at: now)
+    }
+
+    // MARK: - Venues
+
+    private func pace(_ feed: FeedOfWorld) {
+        beat(feed)
+        trade(feed, random.fork())
+        if feed.venue.feedProtocol == .moldUDP64 { repeatDirectory(feed) }
+    }
+
+    private func beat(_ feed: FeedOfWorld) {
+        note(at: now + feed.heartbeatEvery) { [self] in beat(feed) }
+        guard !feed.venue.isFrozen else { return }
+        feed.send(feed.venue.hasEnded && !feed.venue.isNumberedPerTopic ? .endOfSession : .heartbeat, at: now)
+        for instrument in feed.venue.idle(at: now) { feed.send(.idle(instrument), at: now) }
+    }
+
+    private func trade(_ feed: FeedOfWorld, _ random: SeededRandom) {
+        var random = random
+        let venue = feed.venue
+        if !venue.isFrozen, !venue.hasEnded, !isQuiet {
+            let messages = (0...random.below(4)).map { _ in
+                venue.message(of: random.below(venue.instruments.count), at: now)
+            }
+            feed.send(.messages(messages), at: now)
+        }
+        // Now and then a market is quiet.
+        let pause: ClosedRange<Duration> =
+            random.chance(0.005)
+            ? .milliseconds(100) ... .milliseconds(1500) : .milliseconds(1) ... .milliseconds(25)
+        let next = now + random.duration(pause)
+        note(at: next) { [self, random] in trade(feed, random) }
+    }
+
+    /// The directory of a session at its begin, and once a second.
+    private func repeatDirectory(_ feed: FeedOfWorld) {
+        note(at: now + .seconds(1)) { [self] in repeatDirectory(feed) }
+        sayDirectory(feed)
+    }
+
+    func sayDirectory(_ feed: FeedOfWorld) {
+        guard !feed.venue.isFrozen, !feed.venue.hasEnded, !isQuiet else { return }
+        let messages = feed.venue.directory(at: now)
+        if !messages.isEmpty { feed.send(.messages(messages), at: now) }
+    }
+}
+
+// MARK: - Making the world
+
+extension Simulation {
+    private static let kinds: [(FeedOptions.FeedProtocol, FeedOptions.Policy)] = [
+        (.moldUDP64, .hotHot), (.moldUDP64, .hotWarm), (.zeromq, .hotHot), (.zeromq, .hotWarm),
+    ]
+
+    private func makeFeeds() {
+        for number in 0...random.below(2) {
+            let (feedProtocol, policy) = random.element(of: Simulation.kinds)
+            let name = "\(feedProtocol == .zeromq ? "quotes" : "itch")\(number + 1)"
+            var options = FeedOptions(
+                name: name, feedProtocol: feedProtocol, keys: feedProtocol == .zeromq ? .topic : .itch50,
+                policy: policy)
+            options.silence = random.element(of: [.milliseconds(300), .seconds(1), .seconds(3)])
+            options.freshness = random.element(of: [.seconds(1), .seconds(2)])
+            options.holdDown = random.element(of: [.milliseconds(500), .seconds(5)])
+            options.subscribeRate = random.element(of: [50, 100_000])
+            options.linger = random.element(of: [.milliseconds(200), .seconds(5)])
+            let count = 2 + random.below(2)
+            options.paths = (0..<count).map { FeedPathOptions(of: name, number: $0) }
+            let venue = Venue(name, feedProtocol, instruments: 4 + random.below(8), at: now)
+            let feed = FeedOfWorld(
+                options, venue, isHeldWhole: feedProtocol != .zeromq || random.chance(0.5),
+                heartbeatEvery: min(.milliseconds(250), options.silence / 3), at: now)
+            feed.paths = (0..<count).map {
+                SimulatedPath(
+                    self, feed: number, index: $0, venue: venue, isStream: feedProtocol == .zeromq,
+                    random: random.fork(), at: now)
+            }
+            feeds.append(feed)
+            trace.say(
+                now, name,
+                "\(feedProtocol.rawValue), \(policy.rawValue), \(count) paths, silence \(options.silence.inMilliseconds) ms, freshness \(options.freshness.inMilliseconds) ms, \(venue.instruments.count) instruments"
+            )
+        }
+    }
+
+    private func makeClients() {
+        let quick = { (random: inout SeededRandom) in
+            SimulatedClient.Habit(
+                latency: random.duration(.microseconds(50) ... .milliseconds(2)), highWater: 1_000_000,
+                batch: 1_000_000)
+        }
+        let slow = SimulatedClient.Habit(latency: .milliseconds(30), highWater: 60, batch: 20)
+        var wanderer = quick(&random)
+        wanderer.wanders = true
+        let habits = [
+            (quick(&random), true), (quick(&random), false), (slow, true), (slow, false), (wanderer, false),
+        ]
+        for (number, (habit, takesAll)) in habits.enumerated() {
+            clients.append(SimulatedClient(self, number + 1, habit, wants: wants(all: takesAll)))
+        }
+    }
+
+    private func wants(all: Bool) -> [String] {
+        feeds.flatMap { feed in
+            let some = feed.venue.instruments.indices.filter { _ in all || random.chance(0.4) }
+            let data =
+                all && feed.isHeldWhole ? ["md/\(feed.options.name)/"] : some.map { topic($0, of: feed) }
+            return ["control/\(feed.options.name)/"] + data
+        }
+    }
+
+    /// How clients ask for an instrument.
+    func topic(_ instrument: Int, of feed: FeedOfWorld) -> String {
+        let isNone = instrument == 0 && !feed.venue.isNumberedPerTopic
+        return Topic.marketData(
+            feed: feed.options.name, instrument: isNone ? nil : feed.venue.instruments[instrument]
+        ).text
+    }
+}

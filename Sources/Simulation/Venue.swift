@@ -1,0 +1,123 @@
+// A venue: makes messages at its own pace, numbers them, and hands them to its servers, one for each path. Its
+// sessions end and begin, its numbers begin again, it freezes.
+import Basics
+import Configuration
+import FeedProtocols
+import Wire
+
+/// What a path's server is told to send.
+enum VenueWord {
+    case messages([TrueMessage])
+    /// Nothing new: where the numbers stand.
+    case heartbeat
+    case endOfSession
+    /// An instrument has nothing new.
+    case idle(Int)
+}
+
+final class Venue {
+    /// 2026-01-02T12:00:00Z: the wall clock when a simulation begins.
+    static let noon: Int64 = 1_767_355_200_000_000_000
+    private static let noonInDay: UInt64 = 43_200_000_000_000
+
+    let name: String
+    let feedProtocol: FeedOptions.FeedProtocol
+    let start: Instant
+    /// By name; the first one is that of the messages for no instrument, where the protocol has such.
+    let instruments: [String]
+    private(set) var generations: [Generation] = []
+    var isFrozen = false
+    private(set) var hasEnded = false
+    /// When it last said anything.
+    private(set) var spokeAt: Instant
+    private(set) var sent: UInt64 = 0
+    private var sessions = 0
+    private var idleSince: [Instant]
+
+    init(_ name: String, _ feedProtocol: FeedOptions.FeedProtocol, instruments count: Int, at now: Instant) {
+        self.name = name
+        self.feedProtocol = feedProtocol
+        start = now
+        spokeAt = now
+        instruments = (0..<count).map { "S\($0)" }
+        idleSince = Array(repeating: now, count: count)
+        begin()
+    }
+
+    var isNumberedPerTopic: Bool { feedProtocol == .zeromq }
+    var current: Generation { generations[generations.count - 1] }
+
+    func wall(_ now: Instant) -> WallTime { WallTime(nanoseconds: Venue.noon) + (now - start) }
+
+    // MARK: - Sessions
+
+    private func begin() {
+        sessions += 1
+        let text = "\(name.uppercased())\(sessions)"
+        let epoch = isNumberedPerTopic ? UInt64(sessions) : FrameHeader.epoch(ofSession: text.utf8)
+        generations.append(
+            Generation(
+                session: text, epoch: epoch, isReset: false, instruments: instruments.count,
+                numberedPerTopic: isNumberedPerTopic))
+        hasEnded = false
+    }
+
+    /// No message comes until the next session.
+    func endSession() { hasEnded = true }
+
+    func beginSession() { begin() }
+
+    /// The numbers begin again, and nothing says so.
+    func resetSequence() {
+        let old = current
+        generations.append(
+            Generation(
+                session: old.session, epoch: old.sessionEpoch, isReset: true, instruments: instruments.count,
+                numberedPerTopic: isNumberedPerTopic))
+    }
+
+    // MARK: - Messages
+
+    /// The directory, as it is repeated from time to time; of protocols that have one.
+    func directory(at now: Instant) -> [TrueMessage] {
+        guard feedProtocol == .moldUDP64 else { return [] }
+        return instruments.indices.dropFirst().map { index in
+            make(index, at: now) { .stockDirectory(symbol: ITCHSymbol(instruments[$0])) }
+        }
+    }
+
+    func message(of instrument: Int, at now: Instant) -> TrueMessage {
+        make(instrument, at: now) { _ in .orderDelete(reference: sent) }
+    }
+
+    private func make(_ instrument: Int, at now: Instant, _ body: (Int) -> ITCH50Body) -> TrueMessage {
+        sent += 1
+        spokeAt = now
+        idleSince[instrument] = now
+        var writer = ByteWriter(capacity: 40)
+        switch feedProtocol {
+        case .moldUDP64:
+            let time = Venue.noonInDay &+ UInt64(bitPattern: (now - start).nanoseconds)
+            // Locate 0 is that of messages for no instrument.
+            body(instrument).write(
+                ITCH50Stamp(
+                    locate: UInt16(instrument), trackingNumber: UInt16(truncatingIfNeeded: sent),
+                    timestamp: time), into: &writer)
+        case .zeromq:
+            writer.littleEndian(UInt32(generations.count))
+            writer.littleEndian(sent)
+        }
+        return current.append(instrument, at: now, writer.bytes)
+    }
+
+    /// Instruments that have been quiet for a second, each once in that time.
+    func idle(at now: Instant) -> [Int] {
+        let quiet = instruments.indices.filter {
+            now - idleSince[$0] >= .seconds(1) && current.last(of: $0) > 0
+        }
+        for instrument in quiet { idleSince[instrument] = now }
+        return quiet
+    }
+
+    func speaks(at now: Instant) { spokeAt = now }
+}

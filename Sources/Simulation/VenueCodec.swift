@@ -1,0 +1,64 @@
+// What a venue's server puts on the wire: each protocol's packets, by the encoders that `holdfast play` uses.
+import Basics
+import Configuration
+import FeedProtocols
+import Wire
+
+struct VenueCodec {
+    let venue: Venue
+    /// How many messages go in a packet at most; another number on each path.
+    let cut: Int
+
+    /// The packets of what is said of a generation.
+    func packets(_ word: VenueWord, _ generation: Generation, at now: Instant) -> [[UInt8]] {
+        switch venue.feedProtocol {
+        case .moldUDP64: mold(word, generation)
+        case .zeromq: sequenced(word, generation, at: now)
+        }
+    }
+
+    private func mold(_ word: VenueWord, _ generation: Generation) -> [[UInt8]] {
+        let session = MoldSession(generation.session)
+        let next = UInt64(generation.messages.count) + 1
+        switch word {
+        case .messages(let messages):
+            return stride(from: 0, to: messages.count, by: cut).map { start in
+                var builder = MoldUDP64PacketBuilder(session: session)
+                let part = messages[start..<min(start + cut, messages.count)]
+                builder.begin(at: messages[start].sequence)
+                for message in part { _ = builder.append(message.payload) }
+                return builder.bytes
+            }
+        case .heartbeat: return [MoldUDP64PacketBuilder.heartbeat(session: session, next: next)]
+        case .endOfSession: return [MoldUDP64PacketBuilder.endOfSession(session: session, next: next)]
+        case .idle: return []
+        }
+    }
+
+    private func sequenced(_ word: VenueWord, _ generation: Generation, at now: Instant) -> [[UInt8]] {
+        let encoder = SequencedFrameEncoder(session: generation.sessionEpoch)
+        func frame(
+            _ kind: SequencedFrame.Kind, _ topic: [UInt8], _ sequence: UInt64, _ at: Instant,
+            _ payload: [UInt8] = []
+        ) -> [UInt8] {
+            var writer = ByteWriter(capacity: 64)
+            encoder.write(
+                kind, topic: topic, sequence: sequence, sourceTime: venue.wall(at), payload: payload,
+                into: &writer)
+            return writer.bytes
+        }
+        switch word {
+        case .messages(let messages):
+            return messages.map {
+                frame(.data, topic(of: $0.instrument), $0.sequence, $0.sentAt, $0.payload)
+            }
+        case .heartbeat:
+            return [frame(.heartbeat(every: .milliseconds(100)), SequencedFrame.heartbeatTopic, 0, now)]
+        case .idle(let instrument):
+            return [frame(.idle, topic(of: instrument), generation.last(of: instrument), now)]
+        case .endOfSession: return []
+        }
+    }
+
+    func topic(of instrument: Int) -> [UInt8] { Array("\(venue.instruments[instrument])/".utf8) }
+}
