@@ -144,7 +144,13 @@ extension Arbiter {
     ) -> Offer {
         let entry = history.entry(of: arrival.sequence)
         let isCopy = entry.map { !$0.isGap && $0.fingerprint == fingerprint(payload) } ?? false
-        if isCopy { run.count = 0 } else if beginsAgain(arrival, payload, at: now) { return .held }
+        // What was told as missing may come after all, and all at once: that is no new numbering.
+        let mayBeLate = entry?.isGap ?? false
+        if isCopy {
+            run.count = 0
+        } else if !mayBeLate, beginsAgain(arrival, payload, at: now) {
+            return .held
+        }
         paths.received(arrival, isFirst: false)
         history.seen(arrival.sequence, by: arrival.pathBit)
         guard let entry, entry.isGap else {

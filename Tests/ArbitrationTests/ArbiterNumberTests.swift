@@ -85,6 +85,17 @@ import Testing
         #expect(dialogue.arbiter.counters.inferredEpochs == 1)
     }
 
+    @Test func `what was lost and comes late in one go does not begin the numbering again`() {
+        var dialogue = Dialogue { $0.restartCount = 4 }
+        _ = dialogue.offer(1...100)
+        _ = dialogue.offer(121)
+        #expect(dialogue.tick(after: 20) == [.gap(101, 120, .timeout), .message(121)])
+        dialogue.pass(600)
+        #expect(dialogue.offer(101...120, path: 1) == Array(repeating: .refused(.late), count: 20))
+        #expect(dialogue.offer(122) == [.message(122)])
+        #expect(dialogue.arbiter.counters.epochs == 0)
+    }
+
     @Test func `a line that lags far behind does not begin the numbering again`() {
         var dialogue = Dialogue {
             $0.historyCount = 16
