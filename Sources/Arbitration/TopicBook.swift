@@ -35,7 +35,7 @@ public struct TopicBook: Sendable {
         /// 0: nothing of this epoch was published.
         var last: UInt64 = 0
         var generation: UInt32 = 0
-        /// A gap of this topic's own was told since.
+        /// Nobody here published what came last.
         var isBroken = false
         /// Somebody is subscribed.
         var isHeld = false
@@ -53,8 +53,6 @@ public struct TopicBook: Sendable {
     var topics: [Record] = []
     var wheel: TimerWheel
     private var generation: UInt32 = 1
-    /// The highest number that any gap of the channel reached.
-    private var gapThrough: UInt64 = 0
     private var pacedUntil: Instant?
 
     public init(options: TopicBookOptions = TopicBookOptions(), at now: Instant) {
@@ -62,8 +60,8 @@ public struct TopicBook: Sendable {
         wheel = TimerWheel(longest: options.longestIdle, from: now)
     }
 
-    /// A message is about to be published: returns its `previous`, 0 if that is unknown because the topic
-    /// begins or a gap may have taken one of its messages.
+    /// A message is about to be published: returns its `previous`, 0 if nothing was published on the topic before.
+    /// A gap in between changes nothing: it is told by itself, and who lost the message before it learns so here.
     public mutating func published(_ topic: Int, sequence: UInt64, at now: Instant) -> UInt64 {
         guard admit(topic) else { return 0 }
         let previous = known(topic)
@@ -85,19 +83,9 @@ public struct TopicBook: Sendable {
         if topics[topic].isHeld { rearm(topic) }
     }
 
-    /// A gap of the whole channel was told; it may concern every topic that was last heard before its end.
-    public mutating func gapTold(through last: UInt64) { gapThrough = max(gapThrough, last) }
-
-    /// A gap of one topic was told.
-    public mutating func gapTold(of topic: Int) {
-        guard admit(topic) else { return }
-        topics[topic].isBroken = true
-    }
-
     /// The numbering of every topic begins anew.
     public mutating func epochChanged() {
         generation &+= 1
-        gapThrough = 0
     }
 
     /// The numbering of one topic begins anew.
@@ -172,7 +160,7 @@ public struct TopicBook: Sendable {
     @inline(__always)
     private func known(_ topic: Int) -> UInt64 {
         let record = topics[topic]
-        guard record.generation == generation, !record.isBroken, record.last >= gapThrough else { return 0 }
+        guard record.generation == generation, !record.isBroken else { return 0 }
         return record.last
     }
 

@@ -15,7 +15,7 @@ final class BatchTopic {
     private var body = BatchBody(capacity: BatchTopic.longest + 4096)
     /// Of the batch as it stands: its last message's, but for the times, which are the first's.
     private var header: FrameHeader?
-    /// The last message that went out or stands in the batch; 0: another epoch began, or a gap was told.
+    /// The last message that went out or stands in the batch; 0: none of this epoch.
     private var last: UInt64 = 0
 
     init(feed: String, channel: UInt16, publisher: FramePublisher) {
@@ -46,7 +46,7 @@ final class BatchTopic {
         last = header.sequence
     }
 
-    /// The numbers go on behind a gap, or begin anew.
+    /// The numbers begin anew.
     func interrupt() {
         flush()
         last = 0

@@ -78,8 +78,6 @@ struct FeedTopics {
         book.caughtUp(handle, last: last, at: now)
     }
 
-    mutating func gapTold(through last: UInt64) { book.gapTold(through: last) }
-    mutating func gapTold(of handle: Int) { book.gapTold(of: handle) }
     mutating func epochChanged() { book.epochChanged() }
     mutating func epochChanged(of handle: Int) { book.epochChanged(of: handle) }
     mutating func idle(at now: Instant) -> [IdleFrame] { book.tick(at: now) }

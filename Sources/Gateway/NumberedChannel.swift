@@ -156,8 +156,6 @@ final class NumberedChannel<Keys: InstrumentKeys> {
             switch released {
             case .message(let held): publish(held.payload[...], held.arrival, epoch: held.epoch, at: now)
             case .gap(let gap):
-                topics.gapTold(through: gap.range.last)
-                batch.interrupt()
                 control.step(wall: wall, isFailover: isFailover) { $0.told(gap, at: now) }
             case .epoch(let change): enter(change, at: now, wall: wall)
             case .divergence(let found): tell(found)

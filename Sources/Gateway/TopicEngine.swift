@@ -106,7 +106,6 @@ final class TopicEngine: FeedEngine {
             case .message(let held):
                 publish(item.topic, held.payload[...], held.arrival, epoch: held.epoch, at: now)
             case .gap(let gap):
-                topics.gapTold(of: item.topic)
                 control.step(wall: wall, isFailover: isFailover, instrument: instrument(item.topic)) {
                     $0.told(gap, at: now)
                 }

@@ -84,8 +84,8 @@ class Position:
 
     `is_new` is false for data that an earlier frame has brought; of a batch, after a restart, what is not above
     the position may be in it once more. `instrument` is None where sequences of the
-    channel are meant, `last` is None where nobody knows the end. `why`: "told" by a gap, "restart" while no
-    gateway was there, "own" what was published and did not get here.
+    channel are meant, "" where messages for no instrument are; `last` is None where nobody knows the end. `why`:
+    "told" by a gap, "restart" while no gateway was there, "own" what was published and did not get here.
     """
 
     EPOCHS = 8  # of a channel or a topic that are remembered
@@ -109,13 +109,13 @@ class Position:
         missing = space.channel(header, told)
         if kind not in ("data", "idle", "batch"):
             return False, missing
-        name = None if kind == "batch" else name
         floor, first = space.runs[header["run"], epoch]
         at, epoch = (topic, header["channel"]), (epoch, space.rounds.get(epoch, 0))
         known, last = self.last.get(at, (None, 0))
         last = max(last, floor) if known == epoch else max(floor, space.joined.get(header["epoch"], 0))
         if header["previous"] > last:
-            missing.append((name, max(last + 1, first), header["previous"], "own"))
+            of = None if kind == "batch" else name or ""
+            missing.append((of, max(last + 1, first), header["previous"], "own"))
         is_new = header["sequence"] > (last if known == epoch else floor)
         self.last[at] = epoch, max(header["sequence"], last if known == epoch else 0)
         return kind != "idle" and is_new, missing
@@ -184,6 +184,8 @@ class Space:
         top = self.tops.get(epoch, 0)
         if kind == "gap":
             first, last, why = told["first"], told["last"], "told"
+            if is_known and top + 1 < first:  # what came before the gap was published
+                missing.append((top + 1, first - 1, "restart" if is_other else "own"))
         else:
             first, last = 1, header["sequence"] - (kind == "data")
             why = "restart" if is_other or not header["previous"] else "own"

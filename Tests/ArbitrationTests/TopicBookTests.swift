@@ -26,26 +26,15 @@ import Testing
         #expect(book.published(4, sequence: 16, at: milliseconds(0)) == 11)
     }
 
-    @Test mutating func `after a gap of the channel the one before is unknown, once`() {
+    @Test mutating func `what the upstream named and nobody published here is not the one before`() {
         _ = book.published(3, sequence: 10, at: milliseconds(0))
-        _ = book.published(4, sequence: 14, at: milliseconds(0))
-        book.gapTold(through: 12)
-        #expect(book.published(3, sequence: 15, at: milliseconds(0)) == 0)
-        #expect(book.published(3, sequence: 16, at: milliseconds(0)) == 15)
-        #expect(book.published(4, sequence: 17, at: milliseconds(0)) == 14)
-    }
-
-    @Test mutating func `a gap of one topic concerns that topic only`() {
-        _ = book.published(3, sequence: 10, at: milliseconds(0))
-        _ = book.published(4, sequence: 10, at: milliseconds(0))
-        book.gapTold(of: 3)
-        #expect(book.published(3, sequence: 12, at: milliseconds(0)) == 0)
-        #expect(book.published(4, sequence: 11, at: milliseconds(0)) == 10)
+        book.caughtUp(3, last: 12, at: milliseconds(0))
+        #expect(book.published(3, sequence: 13, at: milliseconds(0)) == 0)
+        #expect(book.published(3, sequence: 14, at: milliseconds(0)) == 13)
     }
 
     @Test mutating func `a new epoch forgets what was before`() {
         _ = book.published(3, sequence: 10, at: milliseconds(0))
-        book.gapTold(through: 12)
         book.epochChanged()
         #expect(book.last(of: 3) == 0)
         #expect(book.published(3, sequence: 1, at: milliseconds(0)) == 0)

@@ -187,6 +187,14 @@ struct ReaderTests {
             ])
     }
 
+    @Test func `what is lost of the messages for no instrument is not what the channel lost`() throws {
+        let star = "md/f/*/"
+        #expect(
+            try Self.example(
+                "(1, 5, 0, 1, 1, \"\(star)\"), (1, 7), (1, 9, 8, 1, 1, \"\(star)\")", Self.channel)
+                == ["data 5", "data 7", " 6 8 own, data 9"])
+    }
+
     @Test func `the document's example knows what it missed while the gateway was restarted`() throws {
         let said = try Self.example(
             """
@@ -225,7 +233,7 @@ struct ReaderTests {
         let said = try Self.example(
             """
             (1, 5), (1, 6, 5), (2, 8, 8), (2, 8, 8, 2), (1, 11, 0, 2), (2, 12, 12, 3), (1, 12, 0, 3),
-            (4, 13, 0, 3, 1, "", 14), (1, 15, 0, 3), (1, 3, 0, 4, 2)
+            (4, 13, 0, 3, 1, "", 14), (1, 15, 0, 3), (4, 18, 0, 3, 1, "", 19), (1, 3, 0, 4, 2)
             """,
             """
             def frame(kind, sequence, previous=0, run=1, epoch=1, topic="", first=0):
@@ -236,7 +244,8 @@ struct ReaderTests {
         #expect(
             said == [
                 "data 5", "data 6", "A 7 8 own", "nothing", "A 9 10 restart, data 11", "A 12 12 restart",
-                "nothing", "A 13 14 told", "data 15", "A 16 None restart, A 1 2 restart, data 3",
+                "nothing", "A 13 14 told", "data 15", "A 16 17 own, A 18 19 told",
+                "A 20 None restart, A 1 2 restart, data 3",
             ])
     }
 }
