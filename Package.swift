@@ -144,3 +144,14 @@ let package = Package(
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17
 )
+
+// libFuzzer's driver is linked by `Tests/fuzz` only.
+if Context.environment["HOLDFAST_FUZZ"] != nil {
+    package.targets += [
+        .target(name: "CFuzzer", path: "Tests/CFuzzer"),
+        .executableTarget(
+            name: "holdfast-fuzz",
+            dependencies: ["Basics", "Wire", "FeedProtocols", "Configuration", "Watchers", "CFuzzer"],
+            path: "Tests/holdfast-fuzz", swiftSettings: careful, linkerSettings: daemonLinking),
+    ]
+}

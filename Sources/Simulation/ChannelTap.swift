@@ -113,8 +113,9 @@ final class ChannelTap {
         if !isNamed, frame.instrument != "#\(truth.instrument)" {
             wrong("published a message of \(name) as \(frame.line)")
         }
-        if frame.header.previous != 0, frame.header.previous != truth.predecessor {
-            wrong("published \(frame.line), and the message before is \(truth.predecessor)")
+        let before = progress(of: frame).lastOfTopic[frame.topicText]
+        if frame.header.previous != before ?? 0, frame.header.previous != 0 || !isPerTopic {
+            wrong("published \(frame.line), and the message before was \(before ?? 0)")
         }
         if frame.isLive, world.now - truth.sentAt > staleAfter + feed.options.reorderTime {
             wrong(
@@ -126,8 +127,8 @@ final class ChannelTap {
 
     private func idle(_ frame: PublishedFrame) {
         guard !isPerTopic else {
-            if let top = topics[key(of: frame)]?.top, frame.header.sequence < top {
-                wrong("says \(frame.line) after \(top)")
+            if let last = progress(of: frame).lastOfTopic[frame.topicText], frame.header.sequence < last {
+                wrong("says \(frame.line) after \(last)")
             }
             return
         }
@@ -168,6 +169,10 @@ final class ChannelTap {
 
     private func progress(of frame: PublishedFrame, _ change: (inout Progress) -> Void) {
         if isPerTopic { change(&topics[key(of: frame), default: Progress()]) } else { change(&channel) }
+    }
+
+    private func progress(of frame: PublishedFrame) -> Progress {
+        isPerTopic ? topics[key(of: frame)] ?? Progress() : channel
     }
 
     private func heartbeat(_ frame: PublishedFrame) {

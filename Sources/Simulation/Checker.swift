@@ -32,7 +32,7 @@ final class Checker {
     func look() {
         for (feed, tap) in taps.enumerated() {
             tap.look()
-            for client in world.clients where client.connection != nil && !client.isSlow {
+            for client in world.clients where client.reads {
                 guard client.believesLive(feed), world.now - tap.arrivedAt > tap.staleAfter else { continue }
                 violated(
                     .freshness,
@@ -61,10 +61,10 @@ final class Checker {
             if has.has(debt.sequence) || client.isMissing(debt.numbering, debt.instrument, debt.sequence) {
                 continue
             }
-            // A session's last messages, dropped for a slow client: nothing can tell it afterwards.
-            if debt.sequence > has.reached, debt.numbering.epoch != taps[debt.numbering.feed].epoch {
-                continue
-            }
+            // Lost at the end of a session or of a run: nothing that comes later can tell.
+            let tap = taps[debt.numbering.feed]
+            let isRunOver = debt.numbering.instrument == nil && debt.place.run != world.gateway.runs
+            if isRunOver || debt.place.epoch != tap.epoch, !client.wasTellable(debt) { continue }
             violated(
                 .losses,
                 "client \(client.number) neither got sequence \(debt.sequence) of \(debt.instrument ?? "*") nor knows that it is missing"

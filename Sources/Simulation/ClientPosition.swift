@@ -7,7 +7,7 @@ import Wire
 struct Missing: Hashable {
     enum Why: String { case told, restart, own }
 
-    /// Of which instrument's topic; `nil`: of the channel.
+    /// Of which instrument's topic, empty: that of the messages for no instrument; `nil`: of the channel.
     var instrument: String?
     var first: UInt64
     /// `nil`: nobody knows the end.
@@ -57,7 +57,8 @@ struct ClientPosition {
         if header.previous > reached {
             missing.append(
                 Missing(
-                    instrument: instrument, first: max(reached + 1, first), last: header.previous, why: .own))
+                    instrument: instrument ?? "", first: max(reached + 1, first), last: header.previous,
+                    why: .own))
         }
         let isNew = header.sequence > (known == nil ? floor : reached)
         last[topic.text] = (header.epoch, max(header.sequence, known == nil ? 0 : reached))
@@ -149,6 +150,11 @@ struct NumberSpace {
         var (first, last, why): (UInt64, UInt64, Missing.Why) = (1, 0, .told)
         if case .gap(let range, _, _) = told {
             (first, last) = (range.first, range.last)
+            // What came before the gap was published.
+            if isKnown, top + 1 < first {
+                missing.append(
+                    Missing(instrument: nil, first: top + 1, last: first - 1, why: isOther ? .restart : .own))
+            }
         } else {
             last = header.sequence - (header.kind == .data ? 1 : 0)
             why = isOther || header.previous == 0 ? .restart : .own

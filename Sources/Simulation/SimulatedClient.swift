@@ -22,8 +22,6 @@ final class SimulatedClient {
         /// Ascending.
         var delivered: [UInt64] = []
         var missing: [(first: UInt64, last: UInt64)] = []
-        /// The highest number that any frame named.
-        var reached: UInt64 = 0
 
         func has(_ sequence: UInt64) -> Bool {
             var (low, high) = (0, delivered.count)
@@ -46,6 +44,25 @@ final class SimulatedClient {
         var instrument: String?
     }
 
+    /// One topic's frames of one run and numbering.
+    struct Place: Hashable {
+        var topic: String
+        var epoch: UInt64
+        var run: UInt32
+
+        init(_ frame: PublishedFrame) {
+            (topic, epoch, run) = (frame.topicText, frame.header.epoch, frame.header.run)
+        }
+    }
+
+    /// A message that was published for it.
+    struct Debt {
+        var numbering: Numbering
+        var instrument: String?
+        var sequence: UInt64
+        var place: Place
+    }
+
     /// What it believes of a feed.
     struct Belief {
         var state: ChannelState?
@@ -64,7 +81,9 @@ final class SimulatedClient {
     private(set) var beliefs: [Belief]
     private(set) var dropped: UInt64 = 0
     /// What was published for it, and whether it was new or told in the end.
-    private(set) var owed: [(numbering: Numbering, instrument: String?, sequence: UInt64)] = []
+    private(set) var owed: [Debt] = []
+    /// The highest number of each topic in each run, data or idle.
+    private var reached: [Place: UInt64] = [:]
     var pausedUntil = Instant.zero
     private unowned let world: Simulation
     private var position = ClientPosition()
@@ -80,6 +99,9 @@ final class SimulatedClient {
     }
 
     var isSlow: Bool { habit.highWater < 10_000 }
+
+    /// It is connected and keeps up, so that what it believes is what it was told.
+    var reads: Bool { connection != nil && !isSlow && pausedUntil < world.now }
 
     // MARK: - Connection
 
@@ -130,7 +152,10 @@ final class SimulatedClient {
     /// The gateway sends it a frame.
     func offer(_ frame: PublishedFrame) {
         if frame.header.kind == .data, !habit.wanders {
-            owed.append((numbering(of: frame), frame.instrument, frame.header.sequence))
+            owed.append(
+                Debt(
+                    numbering: numbering(of: frame), instrument: frame.instrument,
+                    sequence: frame.header.sequence, place: Place(frame)))
         }
         guard queue.count < habit.highWater else {
             dropped += 1
@@ -162,10 +187,11 @@ final class SimulatedClient {
     private func take(_ frame: PublishedFrame) {
         believe(frame)
         let numbering = numbering(of: frame)
+        if frame.header.kind == .data || frame.header.kind == .idle {
+            reached[Place(frame)] = max(reached[Place(frame)] ?? 0, frame.header.sequence)
+        }
         let (isNew, missing) = position.take(frame.topic, frame.header, frame.told)
         for range in missing { note(range, numbering) }
-        received[numbering, default: Received()].reached = max(
-            received[numbering]?.reached ?? 0, frame.header.sequence)
         guard isNew else { return }
         world.delivered += 1
         let sequence = frame.header.sequence
@@ -177,7 +203,7 @@ final class SimulatedClient {
             world.checker.violated(
                 .delivery, "client \(number) got \(frame.line) as new, which it was told to be missing")
         }
-        received[numbering]?.delivered.append(sequence)
+        received[numbering, default: Received()].delivered.append(sequence)
     }
 
     private func believe(_ frame: PublishedFrame) {
@@ -222,11 +248,14 @@ final class SimulatedClient {
         }
     }
 
+    /// Whether any later frame of the same topic, run and numbering came, which could have told of a loss.
+    func wasTellable(_ debt: Debt) -> Bool { (reached[debt.place] ?? 0) > debt.sequence }
+
     /// Whether it was told that it does not get a message.
     func isMissing(_ numbering: Numbering, _ instrument: String?, _ sequence: UInt64) -> Bool {
         if received[numbering]?.isTold(sequence) == true { return true }
         guard numbering.instrument == nil else { return false }
-        let own = Numbering(feed: numbering.feed, epoch: numbering.epoch, instrument: instrument)
+        let own = Numbering(feed: numbering.feed, epoch: numbering.epoch, instrument: instrument ?? "")
         return missingOfChannel[own]?.contains { $0.first <= sequence && sequence <= $0.last } == true
     }
 

@@ -12,6 +12,7 @@ final class SimulatedSource {
     private var isOpen = true
     private var isConnected = false
     private var wake = 0
+    private var attempt = 0
 
     init(_ world: Simulation, _ path: SimulatedPath, _ feed: SimulatedFeed, rate: Int) {
         self.world = world
@@ -40,12 +41,15 @@ final class SimulatedSource {
     private func connectSoon() {
         let later =
             world.now + world.random.duration(.milliseconds(1) ... .milliseconds(path.isStream ? 120 : 5))
-        world.note(at: later) { [weak self] in self?.connect() }
+        attempt += 1
+        world.note(at: later) { [weak self, attempt] in
+            if attempt == self?.attempt { self?.connect() }
+        }
     }
 
     private func connect() {
         guard isOpen, !isConnected else { return }
-        if path.isRefusing || path.isStream && path.isCut { return }
+        if path.isRefusing || path.isStream && path.isCut { return connectSoon() }
         isConnected = true
         path.arrival = { [weak self] in self?.received($0, $1) }
         feed.connected(path.index)
