@@ -81,8 +81,10 @@ extension TopicArbiter {
             session = arrival.session
             return true
         }
-        guard active & arrival.pathBit != 0 else { return false }
-        if left.contains(arrival.session) {
+        let isLeft = left.contains(arrival.session)
+        // While no path is active, the first word of a new session is what makes its path active again.
+        guard active & arrival.pathBit != 0 || active == 0 && !isLeft else { return false }
+        if isLeft {
             strayed |= arrival.pathBit
             guard active & ~strayed == 0, mayResume(arrival, at: now) else { return false }
             left.removeAll { $0 == arrival.session }

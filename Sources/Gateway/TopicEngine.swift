@@ -80,8 +80,7 @@ final class TopicEngine: FeedEngine {
         switch arbiter.offer(topic: topic, arrival, payload: frame.payload, at: now) {
         case .deliver:
             figures[path].first &+= 1
-            // A change of session is told before its first message.
-            release(at: now, wall: arrival.receivedAt)
+            // Before what it lets go: the messages that waited for it.
             publish(topic, frame.payload, arrival, epoch: arrival.session, at: now)
         case .duplicate: figures[path].duplicates &+= 1
         case .held, .late, .oldEpoch, .refused: break

@@ -112,6 +112,16 @@ private struct TopicDialogue {
         #expect(dialogue.arbiter.counters.oldEpoch == 1)
     }
 
+    @Test func `while no path is active any of them may begin a session, and none goes back`() {
+        var dialogue = TopicDialogue()
+        _ = dialogue.offer(10)
+        dialogue.arbiter.set(0, isActive: false)
+        #expect(
+            dialogue.offer(1, path: 1, session: 9) == [.refused(.held), .epoch(9, .session), .message(1)])
+        #expect(dialogue.offer(11, path: 0) == [.refused(.oldEpoch)])
+        #expect(dialogue.offer(2, path: 1, session: 9) == [.message(2)])
+    }
+
     @Test func `going back to a session resumes its numbers`() {
         var dialogue = TopicDialogue()
         _ = dialogue.offer(100)

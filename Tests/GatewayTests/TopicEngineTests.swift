@@ -69,6 +69,17 @@ import Wire
         #expect(bench.engine.channel.gaps == 0)
     }
 
+    @Test func `what fills a hole goes out before the messages that waited for it`() {
+        let bench = Bench(.zeromq, .hotHot)
+        _ = bench.receive(venue.frame(.data, "AAPL", 5), on: 0, at: 1)
+        #expect(bench.receive(venue.frame(.data, "AAPL", 7), on: 0, at: 2) == [])
+        #expect(bench.receive(venue.frame(.data, "AAPL", 8), on: 0, at: 3) == [])
+        #expect(
+            bench.receive(venue.frame(.data, "AAPL", 6), on: 1, at: 4) == [
+                "md/quotes/AAPL/ 6 after 5", "md/quotes/AAPL/ 7 after 6", "md/quotes/AAPL/ 8 after 7",
+            ])
+    }
+
     @Test func `heartbeats keep a quiet feed live and silence makes it stale`() {
         let bench = Bench(.zeromq, .hotWarm)
         _ = bench.receive(venue.heartbeat(), on: 0, at: 0)
