@@ -22,7 +22,7 @@ package struct EnginePlan {
     package let log: EventLog
     package let now: Instant
     /// Where requests for what is missing go; `nil`: nobody is asked.
-    package let recovery: (any RecoverySink)?
+    package var recovery: (any RecoverySink)?
 
     package init(
         options: FeedOptions, index: UInt16, run: UInt32, controlEvery: Duration, sink: any FrameSink,

@@ -59,6 +59,13 @@ final class ChannelTap {
 
     func arrived(_ evidence: Evidence) {
         arrivedAt = world.now
+        note(evidence)
+    }
+
+    /// A re-request server sent it again: nothing that proves a path.
+    func recovered(_ evidence: Evidence) { note(evidence) }
+
+    private func note(_ evidence: Evidence) {
         for message in evidence.messages {
             let key = number(message.sequence, of: message.instrument)
             if arrivals[evidence.generation]?[key] == nil {
@@ -109,7 +116,7 @@ final class ChannelTap {
             return wrong("published what its venue never sent: \(frame.line)")
         }
         let name = venue.instruments[truth.instrument]
-        let isNamed = frame.instrument == (truth.instrument == 0 && !isPerTopic ? nil : name)
+        let isNamed = frame.instrument == (truth.instrument == 0 && venue.hasUnnamed ? nil : name)
         if !isNamed, frame.instrument != "#\(truth.instrument)" {
             wrong("published a message of \(name) as \(frame.line)")
         }
@@ -221,7 +228,10 @@ final class ChannelTap {
     }
 
     /// While a path is sound, what was sent comes out within this time, and the channel is live.
-    private var settling: Duration { max(feed.options.silence, .seconds(1)) + .milliseconds(1500) }
+    private var settling: Duration {
+        let asked = feed.options.recover.servers.isEmpty ? Duration.zero : feed.options.recover.within
+        return max(feed.options.silence, .seconds(1)) + .milliseconds(1500) + asked
+    }
 
     func look() {
         guard let gatewaySince = world.gateway.startedAt, !venue.isFrozen, !venue.hasEnded, !feed.isHeld,

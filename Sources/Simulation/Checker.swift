@@ -24,6 +24,8 @@ final class Checker {
 
     func arrived(_ evidence: Evidence, on path: SimulatedPath) { taps[path.feed].arrived(evidence) }
 
+    func recovered(_ evidence: Evidence, of feed: Int) { taps[feed].recovered(evidence) }
+
     func published(_ frame: PublishedFrame) { taps[frame.feed].take(frame) }
 
     func gatewayStarted() { for tap in taps { tap.runBegins() } }
@@ -33,7 +35,9 @@ final class Checker {
         for (feed, tap) in taps.enumerated() {
             tap.look()
             for client in world.clients where client.reads {
-                guard client.believesLive(feed), world.now - tap.arrivedAt > tap.staleAfter else { continue }
+                // What it heard last was true when it was said; a gateway that died since cannot take it back.
+                let heardAt = client.beliefs[feed].heardAt
+                guard client.believesLive(feed), heardAt - tap.arrivedAt > tap.staleAfter else { continue }
                 violated(
                     .freshness,
                     "client \(client.number) takes \(world.feeds[feed].options.name) for live, and nothing came for \((world.now - tap.arrivedAt).inMilliseconds) ms"

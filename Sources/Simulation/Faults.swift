@@ -7,7 +7,7 @@ import Wire
 enum Fault: String, CaseIterable {
     case loss, burst, outage, outageOfAll, reordering, doubling, delay, breaking, stall
     case disconnection, flapping, linkDown
-    case venueFreeze, sessionRoll, sequenceReset
+    case venueFreeze, sessionRoll, sequenceReset, deafServers
     case agentTrue, agentFalse, mute, hold, switchPath
     case slowClient, clientGone, changeOfMind, gatewayKilled
 }
@@ -34,6 +34,7 @@ extension Simulation {
         case .venueFreeze: return freeze(feed)
         case .sessionRoll: return roll(feed)
         case .sequenceReset: return reset(feed)
+        case .deafServers: return deafen(feed)
         case .agentTrue, .agentFalse: return alarm(path, isTrue: fault == .agentTrue)
         case .mute, .hold, .switchPath: return steer(feed, path, fault)
         case .slowClient, .clientGone, .changeOfMind: return client(fault, feed)
@@ -179,9 +180,20 @@ extension Simulation {
         return true
     }
 
+    private func deafen(_ feed: FeedOfWorld) -> Bool {
+        guard !feed.options.recover.servers.isEmpty else { return false }
+        let length = random.duration(.milliseconds(100) ... .seconds(4))
+        trace.say(
+            now, feed.options.name, "FAULT its re-request servers are deaf for \(length.inMilliseconds) ms")
+        feed.deafServers += 1
+        lasts(length) { feed.deafServers -= 1 }
+        return true
+    }
+
     /// Old numbers again, in the same session: told apart by what follows, if it is left alone.
     private func reset(_ feed: FeedOfWorld) -> Bool {
-        guard feed.venue.feedProtocol == .moldUDP64, feed.venue.current.messages.count > 600,
+        guard feed.venue.kind == .itch, feed.options.recover.servers.isEmpty,
+            feed.venue.current.messages.count > 600,
             !feed.venue.current.isReset,
             feed.paths.allSatisfy({ $0.soundSince.map { now - $0 > .milliseconds(300) } ?? false }),
             !feed.venue.isFrozen, !feed.venue.hasEnded, gateway.isRunning

@@ -10,6 +10,8 @@ final class FeedOfWorld {
     /// How often the venue says that it is there.
     let heartbeatEvery: Duration
     var paths: [SimulatedPath] = []
+    /// The venue's re-request servers, which may be deaf.
+    var deafServers = 0
     /// An operator pinned it to a path, sound or not.
     var isHeld = false
     /// Its numbers began anew, or it was steered.

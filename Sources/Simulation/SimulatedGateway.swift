@@ -126,6 +126,7 @@ final class SimulatedFeed: FeedCoreOwner, FrameSink {
     private var sources: [SimulatedSource] = []
     private var wake = 0
     private let run: UInt32
+    private lazy var servers = RequestServers(world, index) { [weak self] in self?.recovered($0, from: $1) }
 
     init(_ world: Simulation, _ gateway: SimulatedGateway, _ index: Int, run: UInt32) {
         self.world = world
@@ -144,7 +145,7 @@ final class SimulatedFeed: FeedCoreOwner, FrameSink {
             sink: self,
             log: { [world, index] _, message in
                 world.trace.say(world.now, world.feeds[index].options.name, "logs: \(message)")
-            }, now: world.now)
+            }, now: world.now, recovery: options.recover.servers.isEmpty ? nil : servers)
         let core = FeedCore(plan)
         self.core = core
         core.owner = self
@@ -157,6 +158,7 @@ final class SimulatedFeed: FeedCoreOwner, FrameSink {
 
     func end() {
         wake += 1
+        servers.isClosed = true
         for source in sources { source.close() }
         core = nil
     }
@@ -195,6 +197,10 @@ final class SimulatedFeed: FeedCoreOwner, FrameSink {
 
     func received(_ bytes: ArraySlice<UInt8>, on path: Int) {
         core?.received(bytes, on: path, receivedAt: wall, at: world.now, wall: wall)
+    }
+
+    private func recovered(_ bytes: [UInt8], from server: Int) {
+        core?.recovered(bytes[...], from: server, receivedAt: wall, at: world.now, wall: wall)
     }
 
     func connected(_ path: Int) { core?.connected(path, at: world.now, wall: wall) }

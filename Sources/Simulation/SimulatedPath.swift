@@ -143,13 +143,13 @@ final class SimulatedPath {
         arrive(broken(packet), nil, at: at)
     }
 
-    /// What passes UDP's checksum all the same: packets cut short by a slot, of another protocol, or of another
-    /// session's heartbeats.
+    /// What passes UDP's checksum all the same: packets cut short by a slot, of another protocol, or with an end
+    /// that is not theirs.
     private func broken(_ packet: [UInt8]) -> [UInt8] {
         switch random.below(3) {
         case 0: return Array(packet.prefix(random.below(packet.count)))
         case 1: return (0..<random.below(64)).map { _ in UInt8(truncatingIfNeeded: random.next()) }
-        default: return Array(packet.prefix(21)) + [0xFF, 0xFF]
+        default: return Array(packet.prefix(12)) + [0xFF, 0xFF]
         }
     }
 

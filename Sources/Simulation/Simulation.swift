@@ -154,7 +154,7 @@ package final class Simulation {
     private func pace(_ feed: FeedOfWorld) {
         beat(feed)
         trade(feed, random.fork())
-        if feed.venue.feedProtocol == .moldUDP64 { repeatDirectory(feed) }
+        if feed.venue.kind == .itch { repeatDirectory(feed) }
     }
 
     private func beat(_ feed: FeedOfWorld) {
@@ -197,16 +197,13 @@ package final class Simulation {
 // MARK: - Making the world
 
 extension Simulation {
-    private static let kinds: [(FeedOptions.FeedProtocol, FeedOptions.Policy)] = [
-        (.moldUDP64, .hotHot), (.moldUDP64, .hotWarm), (.zeromq, .hotHot), (.zeromq, .hotWarm),
-    ]
-
     private func makeFeeds() {
         for number in 0...random.below(2) {
-            let (feedProtocol, policy) = random.element(of: Simulation.kinds)
-            let name = "\(feedProtocol == .zeromq ? "quotes" : "itch")\(number + 1)"
+            let kind = random.element(of: VenueKind.allCases)
+            let policy = random.element(of: FeedOptions.Policy.allCases)
+            let name = "\(kind.name)\(number + 1)"
             var options = FeedOptions(
-                name: name, feedProtocol: feedProtocol, keys: feedProtocol == .zeromq ? .topic : .itch50,
+                name: name, feedProtocol: kind.feedProtocol, keys: kind.feedProtocol.keys,
                 policy: policy)
             options.silence = random.element(of: [.milliseconds(300), .seconds(1), .seconds(3)])
             options.freshness = random.element(of: [.seconds(1), .seconds(2)])
@@ -214,20 +211,24 @@ extension Simulation {
             options.subscribeRate = random.element(of: [50, 100_000])
             options.linger = random.element(of: [.milliseconds(200), .seconds(5)])
             let count = 2 + random.below(2)
+            if kind == .itch, random.chance(0.5) {
+                options.recover.servers = ["udp://192.0.2.1:1", "udp://192.0.2.2:1"]
+                options.recover.requestsPerSecond = random.element(of: [5, 100])
+            }
             options.paths = (0..<count).map { FeedPathOptions(of: name, number: $0) }
-            let venue = Venue(name, feedProtocol, instruments: 4 + random.below(8), at: now)
+            let venue = Venue(name, kind, instruments: 4 + random.below(8), at: now)
             let feed = FeedOfWorld(
-                options, venue, isHeldWhole: feedProtocol != .zeromq || random.chance(0.5),
+                options, venue, isHeldWhole: kind != .sequenced || random.chance(0.5),
                 heartbeatEvery: min(.milliseconds(250), options.silence / 3), at: now)
             feed.paths = (0..<count).map {
                 SimulatedPath(
-                    self, feed: number, index: $0, venue: venue, isStream: feedProtocol == .zeromq,
+                    self, feed: number, index: $0, venue: venue, isStream: kind == .sequenced,
                     random: random.fork(), at: now)
             }
             feeds.append(feed)
             trace.say(
                 now, name,
-                "\(feedProtocol.rawValue), \(policy.rawValue), \(count) paths, silence \(options.silence.inMilliseconds) ms, freshness \(options.freshness.inMilliseconds) ms, \(venue.instruments.count) instruments"
+                "\(kind.feedProtocol.rawValue), \(policy.rawValue), \(count) paths, silence \(options.silence.inMilliseconds) ms, freshness \(options.freshness.inMilliseconds) ms, \(venue.instruments.count) instruments"
             )
         }
     }
@@ -260,7 +261,7 @@ extension Simulation {
 
     /// How clients ask for an instrument.
     func topic(_ instrument: Int, of feed: FeedOfWorld) -> String {
-        let isNone = instrument == 0 && !feed.venue.isNumberedPerTopic
+        let isNone = instrument == 0 && feed.venue.hasUnnamed
         return Topic.marketData(
             feed: feed.options.name, instrument: isNone ? nil : feed.venue.instruments[instrument]
         ).text

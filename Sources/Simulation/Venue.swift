@@ -15,13 +15,34 @@ enum VenueWord {
     case idle(Int)
 }
 
+/// The kinds of venue there are.
+enum VenueKind: CaseIterable {
+    case itch, iex, sequenced
+
+    var feedProtocol: FeedOptions.FeedProtocol {
+        switch self {
+        case .itch: .moldUDP64
+        case .iex: .iexTP
+        case .sequenced: .zeromq
+        }
+    }
+
+    var name: String {
+        switch self {
+        case .itch: "itch"
+        case .iex: "iex"
+        case .sequenced: "quotes"
+        }
+    }
+}
+
 final class Venue {
     /// 2026-01-02T12:00:00Z: the wall clock when a simulation begins.
     static let noon: Int64 = 1_767_355_200_000_000_000
     private static let noonInDay: UInt64 = 43_200_000_000_000
 
     let name: String
-    let feedProtocol: FeedOptions.FeedProtocol
+    let kind: VenueKind
     let start: Instant
     /// By name; the first one is that of the messages for no instrument, where the protocol has such.
     let instruments: [String]
@@ -34,9 +55,9 @@ final class Venue {
     private var sessions = 0
     private var idleSince: [Instant]
 
-    init(_ name: String, _ feedProtocol: FeedOptions.FeedProtocol, instruments count: Int, at now: Instant) {
+    init(_ name: String, _ kind: VenueKind, instruments count: Int, at now: Instant) {
         self.name = name
-        self.feedProtocol = feedProtocol
+        self.kind = kind
         start = now
         spokeAt = now
         instruments = (0..<count).map { "S\($0)" }
@@ -44,7 +65,9 @@ final class Venue {
         begin()
     }
 
-    var isNumberedPerTopic: Bool { feedProtocol == .zeromq }
+    var isNumberedPerTopic: Bool { kind == .sequenced }
+    /// Whether the first instrument stands for the messages that concern none.
+    var hasUnnamed: Bool { kind == .itch }
     var current: Generation { generations[generations.count - 1] }
 
     func wall(_ now: Instant) -> WallTime { WallTime(nanoseconds: Venue.noon) + (now - start) }
@@ -54,7 +77,7 @@ final class Venue {
     private func begin() {
         sessions += 1
         let text = "\(name.uppercased())\(sessions)"
-        let epoch = isNumberedPerTopic ? UInt64(sessions) : FrameHeader.epoch(ofSession: text.utf8)
+        let epoch = kind == .itch ? FrameHeader.epoch(ofSession: text.utf8) : UInt64(sessions)
         generations.append(
             Generation(
                 session: text, epoch: epoch, isReset: false, instruments: instruments.count,
@@ -80,7 +103,7 @@ final class Venue {
 
     /// The directory, as it is repeated from time to time; of protocols that have one.
     func directory(at now: Instant) -> [TrueMessage] {
-        guard feedProtocol == .moldUDP64 else { return [] }
+        guard kind == .itch else { return [] }
         return instruments.indices.dropFirst().map { index in
             make(index, at: now) { .stockDirectory(symbol: ITCHSymbol(instruments[$0])) }
         }
@@ -95,15 +118,23 @@ final class Venue {
         spokeAt = now
         idleSince[instrument] = now
         var writer = ByteWriter(capacity: 40)
-        switch feedProtocol {
-        case .moldUDP64:
+        switch kind {
+        case .itch:
             let time = Venue.noonInDay &+ UInt64(bitPattern: (now - start).nanoseconds)
             // Locate 0 is that of messages for no instrument.
             body(instrument).write(
                 ITCH50Stamp(
                     locate: UInt16(instrument), trackingNumber: UInt16(truncatingIfNeeded: sent),
                     timestamp: time), into: &writer)
-        case .zeromq:
+        case .iex:
+            // A trade break: type, flags, time, symbol, size, price, trade.
+            writer.append([UInt8(ascii: "B"), 0])
+            writer.littleEndian(wall(now).nanoseconds)
+            writer.padded(instruments[instrument], to: 8)
+            writer.littleEndian(UInt32(100))
+            writer.littleEndian(UInt64(generations.count))
+            writer.littleEndian(sent)
+        case .sequenced:
             writer.littleEndian(UInt32(generations.count))
             writer.littleEndian(sent)
         }

@@ -11,9 +11,10 @@ struct VenueCodec {
 
     /// The packets of what is said of a generation.
     func packets(_ word: VenueWord, _ generation: Generation, at now: Instant) -> [[UInt8]] {
-        switch venue.feedProtocol {
-        case .moldUDP64: mold(word, generation)
-        case .zeromq: sequenced(word, generation, at: now)
+        switch venue.kind {
+        case .itch: mold(word, generation)
+        case .iex: segments(word, generation, at: now)
+        case .sequenced: sequenced(word, generation, at: now)
         }
     }
 
@@ -31,6 +32,37 @@ struct VenueCodec {
             }
         case .heartbeat: return [MoldUDP64PacketBuilder.heartbeat(session: session, next: next)]
         case .endOfSession: return [MoldUDP64PacketBuilder.endOfSession(session: session, next: next)]
+        case .idle: return []
+        }
+    }
+
+    /// IEX-TP, version 1, DEEP 1.0 on channel 1.
+    private func segments(_ word: VenueWord, _ generation: Generation, at now: Instant) -> [[UInt8]] {
+        func segment(_ first: UInt64, _ messages: ArraySlice<TrueMessage>) -> [UInt8] {
+            var body = ByteWriter()
+            for message in messages {
+                body.littleEndian(UInt16(message.payload.count))
+                body.append(message.payload)
+            }
+            var writer = ByteWriter(capacity: 40 + body.bytes.count)
+            writer.append([1, 0])
+            writer.littleEndian(UInt16(0x8004))
+            writer.littleEndian(UInt32(1))
+            writer.littleEndian(UInt32(truncatingIfNeeded: generation.sessionEpoch))
+            writer.littleEndian(UInt16(body.bytes.count))
+            writer.littleEndian(UInt16(messages.count))
+            writer.littleEndian(Int64(0))
+            writer.littleEndian(first)
+            writer.littleEndian(venue.wall(now).nanoseconds)
+            writer.append(body.bytes)
+            return writer.bytes
+        }
+        switch word {
+        case .messages(let messages):
+            return stride(from: 0, to: messages.count, by: cut).map { start in
+                segment(messages[start].sequence, messages[start..<min(start + cut, messages.count)])
+            }
+        case .heartbeat, .endOfSession: return [segment(UInt64(generation.messages.count) + 1, [])]
         case .idle: return []
         }
     }

@@ -11,6 +11,8 @@ package enum Invariant: String, Hashable, Sendable, CaseIterable {
     case liveness
     /// What a client did not get, the documented rules tell it.
     case losses
+    /// Re-request servers are asked no more often than configured.
+    case quota
     /// Windows, tables and queues stay within their bounds.
     case bounds
 }

@@ -121,7 +121,7 @@ private final class RecoveryBench {
         #expect(
             lines == [
                 "state recovering -: a gap is open", "gap 2-3 notRecovered",
-                "md/itch/X/ 4 after 0 recovering",
+                "md/itch/X/ 4 after 1 recovering",
                 "state live -: ",
             ])
         #expect(

@@ -1,0 +1,69 @@
+// A venue's re-request servers: they answer from the truth, in packets of their own, now and then too late or not at
+// all; and they count how often they are asked.
+import Basics
+import Configuration
+import FeedProtocols
+import Gateway
+
+final class RequestServers: RecoverySink {
+    /// What one answer holds at most.
+    private static let mostPerAnswer = 8
+
+    /// The gateway that asks has ended.
+    var isClosed = false
+    private unowned let world: Simulation
+    private let feed: Int
+    private let answer: ([UInt8], Int) -> Void
+    private var asked: [Instant] = []
+
+    init(_ world: Simulation, _ feed: Int, _ answer: @escaping ([UInt8], Int) -> Void) {
+        self.world = world
+        self.feed = feed
+        self.answer = answer
+    }
+
+    func ask(_ request: [UInt8], of server: Int) -> Bool {
+        count()
+        guard let request = try? MoldUDP64Request(decoding: request[...]) else {
+            world.checker.violated(.quota, "a request is none")
+            return true
+        }
+        let of = world.feeds[feed]
+        guard of.deafServers == 0 || server > 0 && world.random.chance(0.5), world.random.chance(0.95) else {
+            return true
+        }
+        let later = world.now + world.random.duration(.microseconds(200) ... .milliseconds(30))
+        world.note(at: later) { [self] in reply(request, server) }
+        return true
+    }
+
+    private func count() {
+        let quota = world.feeds[feed].options.recover.requestsPerSecond
+        asked.append(world.now)
+        asked.removeAll { world.now - $0 >= .seconds(1) }
+        if asked.count > quota {
+            world.checker.violated(.quota, "\(asked.count) requests in a second, and \(quota) are allowed")
+        }
+    }
+
+    private func reply(_ request: MoldUDP64Request, _ server: Int) {
+        guard !isClosed else { return }
+        let venue = world.feeds[feed].venue
+        guard
+            let index = venue.generations.lastIndex(where: { MoldSession($0.session) == request.session })
+        else { return }
+        let first = request.firstSequence
+        let wanted = min(Int(request.count), RequestServers.mostPerAnswer)
+        let messages = (0..<UInt64(wanted)).compactMap {
+            venue.generations[index].message(first + $0, of: nil)
+        }
+        guard !messages.isEmpty else {
+            return answer(MoldUDP64PacketBuilder.heartbeat(session: request.session, next: first), server)
+        }
+        var builder = MoldUDP64PacketBuilder(session: request.session)
+        builder.begin(at: first)
+        for message in messages { _ = builder.append(message.payload) }
+        world.checker.recovered(Evidence(generation: index, messages: messages), of: feed)
+        answer(builder.bytes, server)
+    }
+}
