@@ -245,7 +245,7 @@ extension Feed: FeedSourceOwner {
         core.received(bytes, on: path, receivedAt: receivedAt, at: now, wall: wall)
     }
 
-    func drained(_ path: Int) { engine.flush() }
+    func drained(_ path: Int) { core.drained() }
 
     func connected(_ path: Int) { core.connected(path, at: now, wall: wall) }
 

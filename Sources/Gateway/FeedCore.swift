@@ -64,6 +64,9 @@ package final class FeedCore {
         if let armedAt, let waiting = engine.waitingUntil, waiting < armedAt { arm() }
     }
 
+    /// What had arrived on a path is read: the burst is over, as far as its source knows.
+    package func drained() { engine.flush() }
+
     /// What a re-request server sent.
     package func recovered(
         _ bytes: ArraySlice<UInt8>, from server: Int, receivedAt: WallTime, at now: Instant, wall: WallTime

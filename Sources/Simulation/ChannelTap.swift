@@ -22,6 +22,9 @@ final class ChannelTap {
     private var liveAt: Instant
     private var counts: (published: UInt64, missing: UInt64) = (0, 0)
     private var channel = Progress()
+    /// The last sequence that went out in a batch, or was told.
+    private var batchTop: UInt64?
+    private var lastBatched: UInt64 = 0
     private var topics: [String: Progress] = [:]
     /// Which of the venue's numberings an epoch is; the last one that was recognised by its content.
     private var generations: [UInt64: Int] = [:]
@@ -47,6 +50,7 @@ final class ChannelTap {
 
     func runBegins() {
         channel = Progress()
+        batchTop = nil
         topics = [:]
         counts = (0, 0)
         arrivals = [:]
@@ -85,13 +89,14 @@ final class ChannelTap {
         checkFreshness(frame)
         switch frame.header.kind {
         case .data: data(frame)
+        case .batch: batch(frame)
         case .idle: idle(frame)
         case .gap: gap(frame)
         case .heartbeat: heartbeat(frame)
         case .state: break
         case .sync: wrong("published a marker that nobody asked for")
         }
-        if frame.header.kind != .data, frame.header.kind != .idle { state = frame.header.state }
+        if frame.told != nil { state = frame.header.state }
         if state == .live { liveAt = world.now }
         if isPerTopic { epoch = max(epoch, frame.header.epoch) }
     }
@@ -99,6 +104,7 @@ final class ChannelTap {
     private func enter(_ next: UInt64) {
         epoch = next
         channel = Progress()
+        batchTop = nil
         epochBeganAt = world.now
     }
 
@@ -132,6 +138,31 @@ final class ChannelTap {
         progress(of: frame) { $0.lastOfTopic[frame.topicText] = sequence }
     }
 
+    /// The messages of a batch are those of the channel, and follow what went out before.
+    private func batch(_ frame: PublishedFrame) {
+        let last = frame.header.sequence
+        guard let messages = try? BatchBody.messages(of: frame.body, last: last), let first = messages.first
+        else { return wrong("published what is no batch: \(frame.line)") }
+        if let batchTop, frame.header.previous != 0, frame.header.previous != lastBatched {
+            wrong("published \(frame.line), and the batch before ended with \(batchTop)")
+        }
+        batched(first.sequence, last, frame)
+        lastBatched = last
+        let generation = generations[frame.header.epoch].map { venue.generations[$0] }
+        for (sequence, message) in messages {
+            guard let generation,
+                generation.message(sequence, of: nil)?.payload.elementsEqual(message) != true
+            else { continue }
+            wrong("published \(frame.line), and \(sequence) in it is not what its venue sent")
+        }
+    }
+
+    private func batched(_ first: UInt64, _ last: UInt64, _ frame: PublishedFrame) {
+        defer { batchTop = max(batchTop ?? 0, last) }
+        guard let batchTop, first != batchTop + 1 else { return }
+        wrong("published \(frame.line), and the batches stood at \(batchTop)")
+    }
+
     private func idle(_ frame: PublishedFrame) {
         guard !isPerTopic else {
             if let last = progress(of: frame).lastOfTopic[frame.topicText], frame.header.sequence < last {
@@ -146,6 +177,7 @@ final class ChannelTap {
     private func gap(_ frame: PublishedFrame) {
         guard case .gap(let range, let reason, _) = frame.told else { return }
         counts.missing += range.count
+        if !isPerTopic { batched(range.first, range.last, frame) }
         advance(frame, first: range.first, last: range.last)
         guard reason != .sessionChange, let generation = generations[frame.header.epoch] else { return }
         let instrument = frame.instrument.flatMap { venue.instruments.firstIndex(of: $0) }

@@ -33,7 +33,7 @@ struct ClientPosition {
         let (feed, instrument): (String, String?) =
             switch topic {
             case .marketData(let feed, let instrument): (feed, instrument)
-            case .control(let feed, _): (feed, nil)
+            case .control(let feed, _), .batch(let feed, _): (feed, nil)
             case .state, .sample, .heartbeat, .sync: ("", nil)
             }
         if isPerTopic {
@@ -41,7 +41,7 @@ struct ClientPosition {
             switch header.kind {
             case .data, .idle: break
             case .gap: if case .gap(_, _, let of) = told { name = of }
-            case .heartbeat, .state, .sync: return (false, [])
+            case .heartbeat, .state, .sync, .batch: return (false, [])
             }
             return spaces[.topic(feed: feed, instrument: name), default: NumberSpace()]
                 .topic(name, header, told)

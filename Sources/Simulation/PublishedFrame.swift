@@ -22,7 +22,7 @@ struct PublishedFrame {
         header = frame.header
         body = frame.body
         switch header.kind {
-        case .data, .idle, .sync: told = nil
+        case .data, .idle, .sync, .batch: told = nil
         case .heartbeat, .gap, .state:
             guard let body = try? ControlBody(kind: header.kind, parsing: frame.body) else { return nil }
             told = body

@@ -30,10 +30,16 @@ final class SimulatedGateway {
         world.trace.say(world.now, "gateway", "starts, run \(runs)")
         table = SubscriptionTable()
         feeds = world.feeds.indices.map { SimulatedFeed(world, self, $0, run: runs) }
-        for feed in feeds { table.addFeed(feed.options.name, linger: feed.options.upstreamLinger) }
+        for (index, feed) in feeds.enumerated() {
+            let hasBatches = !world.feeds[index].venue.isNumberedPerTopic
+            table.addFeed(feed.options.name, linger: feed.options.upstreamLinger, hasBatches: hasBatches)
+        }
         // Somebody is there from the start, so that all that is published is written.
         for (index, feed) in feeds.enumerated() where world.hasWholeFeed(index) {
-            _ = table.subscribe(Array("md/\(feed.options.name)/".utf8)[...], by: 0, at: world.now)
+            for family in ["md", "batch"] {
+                let prefix = Array("\(family)/\(feed.options.name)/".utf8)
+                _ = table.subscribe(prefix[...], by: 0, at: world.now)
+            }
         }
         for feed in feeds { feed.start() }
     }
@@ -82,7 +88,8 @@ final class SimulatedGateway {
             case .grant(let prefix, let request):
                 client?.grants.insert(prefix)
                 switch request {
-                case .data(let name, _), .control(let name, _): feed(name)?.granted(request)
+                case .data(let name, _), .control(let name, _), .batch(let name, _):
+                    feed(name)?.granted(request)
                 case .sync: break
                 }
             case .revoke(let prefix): client?.grants.remove(prefix)
@@ -197,6 +204,7 @@ final class SimulatedFeed: FeedCoreOwner, FrameSink {
 
     func received(_ bytes: ArraySlice<UInt8>, on path: Int) {
         core?.received(bytes, on: path, receivedAt: wall, at: world.now, wall: wall)
+        if world.random.chance(0.5) { core?.drained() }
     }
 
     private func recovered(_ bytes: [UInt8], from server: Int) {
