@@ -33,11 +33,15 @@ public struct ChannelMachine: Sendable {
     /// The number that would have come next when the session ended.
     private var ended: UInt64?
     private var nextHeartbeat: Instant
+    /// Whether the venue trades, and since when it does.
+    private var session = SessionPhase.open
+    private var sessionSince: Instant
 
     /// - Parameter active: the indices of the paths that the feed uses at first, below 8.
     public init(options: ChannelOptions, active: [UInt8], at now: Instant) {
         self.options = options
         startedAt = now
+        sessionSince = now
         freshnessNanoseconds = options.freshness.nanoseconds
         self.active = mask(of: active)
         nextHeartbeat = now
@@ -46,7 +50,9 @@ public struct ChannelMachine: Sendable {
     /// When `tick` must be called.
     public var deadline: Instant {
         var deadline = nextHeartbeat
-        if state != .stale, state != .closed { deadline = min(deadline, freshUntil) }
+        if state != .stale, state != .closed {
+            deadline = min(deadline, state == .live ? wordUntil : freshUntil)
+        }
         if let holeSince, state == .live { deadline = min(deadline, holeSince + options.gapDwell) }
         return deadline
     }
@@ -135,6 +141,17 @@ public struct ChannelMachine: Sendable {
         return judge(at: now)
     }
 
+    /// Whether the venue trades. When it begins to, what ended was the session before, and freshness counts from now.
+    public mutating func session(is phase: SessionPhase, at now: Instant) -> [ChannelAction] {
+        guard phase != session else { return [] }
+        if phase.isOpen {
+            sessionSince = now
+            ended = nil
+        }
+        session = phase
+        return judge(at: now)
+    }
+
     /// The numbering began anew.
     public mutating func epochChanged(at now: Instant) -> [ChannelAction] {
         ended = nil
@@ -162,18 +179,22 @@ public struct ChannelMachine: Sendable {
     }
 
     private func verdict(at now: Instant) -> (ChannelState, ChannelReason) {
+        if case .closed(let opening) = session { return (.closed, .outsideSession(until: opening)) }
         if ended != nil { return (.closed, .sessionEnded) }
         if active != 0, stale & active == active { return (.stale, .staleAtSource) }
         if freshUntil <= now { return (.stale, .silent(options.freshness)) }
         if let failover { return (.recovering, .failover(failover)) }
-        if lastHeard == nil { return (.recovering, .joining) }
+        if lastHeard == nil || wordUntil <= now { return (.recovering, .joining) }
         if let holeSince, holeSince + options.gapDwell <= now { return (.recovering, .gap) }
         return hasDirectory ? (.live, .complete) : (.recovering, .noDirectory)
     }
 
     /// When the freshness limit ends unless something is heard. Until a path that has just come into use is
     /// heard for the first time, the last word of the one before it counts.
-    private var freshUntil: Instant { (lastHeard ?? lastWord ?? startedAt) + options.freshness }
+    private var wordUntil: Instant { (lastHeard ?? lastWord ?? startedAt) + options.freshness }
+
+    /// When the channel is stale: a session that has just begun is given the limit, too.
+    private var freshUntil: Instant { max(wordUntil, sessionSince + options.freshness) }
 
     /// The last word from any path in use.
     private var lastHeard: Instant? {

@@ -1,5 +1,5 @@
 // The words of the channel machine: why a channel is as it is, and what has to be published about it.
-import Basics
+public import Basics
 public import Wire
 
 /// The limits of one channel.
@@ -35,6 +35,8 @@ public enum ChannelReason: Hashable, Sendable, CustomStringConvertible {
     /// Every source in use says that it is stale itself.
     case staleAtSource
     case sessionEnded
+    /// The venue does not trade at this time.
+    case outsideSession(until: SessionOpening?)
 
     public var description: String {
         switch self {
@@ -46,6 +48,7 @@ public enum ChannelReason: Hashable, Sendable, CustomStringConvertible {
         case .silent(let limit): "no word from upstream for \(limit.nanoseconds / 1_000_000) ms"
         case .staleAtSource: "stale where it comes from"
         case .sessionEnded: "the session ended"
+        case .outsideSession(let opening): opening.map { "no session until \($0)" } ?? "no session"
         }
     }
 }

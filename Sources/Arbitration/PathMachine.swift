@@ -22,6 +22,9 @@ public struct PathMachine: Sendable {
     private var toldRedundancy: Redundancy?
     private var graceUntil: Instant
     private var graceFor: Instant?
+    /// Whether the venue trades, and since when it does: what is silent outside a session has not failed.
+    private var isInSession = true
+    private var sessionSince: Instant
 
     /// A verdict on silence that comes later than this means that this process was not running: what arrived
     /// in the meantime is read first.
@@ -34,6 +37,7 @@ public struct PathMachine: Sendable {
         told = options.paths.map { _ in nil }
         failbackNotBefore = now
         graceUntil = now
+        sessionSince = now
     }
 
     /// How each path is.
@@ -114,6 +118,17 @@ public struct PathMachine: Sendable {
         return isConcerned ? evaluate(at: now) : []
     }
 
+    /// Whether the venue trades. When it begins to, silence counts from then on.
+    public mutating func session(isOpen: Bool, at now: Instant) -> [PathAction] {
+        guard isOpen != isInSession else { return [] }
+        isInSession = isOpen
+        if isOpen {
+            sessionSince = now
+            for path in records.indices { records[path].othersHeard = 0 }
+        }
+        return evaluate(at: now)
+    }
+
     // MARK: - Time
 
     /// When `tick` has something to decide.
@@ -135,8 +150,11 @@ public struct PathMachine: Sendable {
     }
 
     private var silenceDeadline: Instant? {
-        records.lazy.filter { $0.failure == nil }.map { $0.silentSince + options.silence }.min()
+        guard isInSession else { return nil }
+        return records.lazy.filter { $0.failure == nil }.map { silentSince($0) + options.silence }.min()
     }
+
+    private func silentSince(_ record: PathRecord) -> Instant { max(record.silentSince, sessionSince) }
 
     // MARK: - Verdicts
 
@@ -157,7 +175,8 @@ public struct PathMachine: Sendable {
             return .dependency(fault.subject)
         }
         if record.isDisconnected { return .disconnected }
-        if now - record.silentSince >= options.silence, now >= graceUntil || record.failure != nil {
+        guard isInSession else { return nil }
+        if now - silentSince(record) >= options.silence, now >= graceUntil || record.failure != nil {
             return record.lastHeard == nil ? .neverHeard(options.silence) : .silent(options.silence)
         }
         return record.isBehind(options.silenceBehindTwin) ? .behindTwin(options.silenceBehindTwin) : nil

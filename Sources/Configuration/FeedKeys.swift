@@ -21,6 +21,7 @@ extension Section where Options == FeedOptions {
                     "silence_behind_twin", \.silenceBehindTwin,
                     Rules.duration(.milliseconds(10), .seconds(3600))),
                 .value("freshness", \.freshness, Rules.duration(.milliseconds(10), .seconds(3600))),
+                .session("session", \.session),
                 .value("reorder_time", \.reorderTime, Rules.duration(.milliseconds(1), .seconds(10))),
                 .value("reorder_count", \.reorderCount, Rules.integer(1...1_000_000)),
                 .value("hold_down", \.holdDown, Rules.duration(.milliseconds(100), .seconds(3600))),

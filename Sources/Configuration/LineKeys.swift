@@ -1,5 +1,5 @@
 // `[[line]]` and `[[line.path]]` of `agent.toml`: feeds whose lines are watched on the wire.
-internal import Basics
+public import Basics
 
 /// One `[[line]]`: a feed and its redundant lines.
 public struct LineOptions: Hashable, Sendable {
@@ -22,6 +22,8 @@ public struct LineOptions: Hashable, Sendable {
     /// The share of what was sent within `lossWindow` that is missing on a line.
     public var loss = LimitOptions(warning: 0.001)
     public var lossWindow: Duration = .seconds(60)
+    /// When its venue trades; `nil`: always. Silence and loss are not judged while it does not.
+    public var session: SessionCalendar?
     /// The capture's ring, for each line.
     public var bufferBytes = 1 << 20
     /// `[[line.path]]`, the one that the others are compared with first.
@@ -64,6 +66,7 @@ extension Section where Options == LineOptions {
                     Rules.duration(.milliseconds(100), .seconds(3600))),
                 .limit("loss", \.loss, .above, 0...1),
                 .value("loss_window", \.lossWindow, Rules.duration(.seconds(1), .seconds(86400))),
+                .session("session", \.session),
                 .value("buffer_bytes", \.bufferBytes, Rules.integer(524_288...268_435_456)),
                 .tables(
                     "path", \.paths, upTo: 8, .linePath,

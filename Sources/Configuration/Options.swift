@@ -1,5 +1,6 @@
 // What an operator can decide, typed and with its defaults. The files are read by `AgentFile` and
 // `GatewayFile`; nothing else in the project knows that they are TOML.
+public import Basics
 public import Wire
 
 /// Where a daemon publishes its health and answers requests.
@@ -73,7 +74,7 @@ public struct AgentOptions: Hashable, Sendable {
 /// `[history]`: what the agent remembers of its subjects' numbers.
 public struct HistoryOptions: Hashable, Sendable {
     public var keep: Duration = .seconds(60)
-    /// How often NICs and paths are read for it.
+    /// How often NICs, paths and pressure are read for it.
     public var recordEvery: Duration = .milliseconds(100)
     /// For all subjects together, in bytes.
     public var mostBytes = 1 << 20
@@ -299,6 +300,8 @@ public struct FeedOptions: Hashable, Sendable {
     /// last word from upstream. Default: 35 s for mdp3, whose heartbeats come each 30 s, 1 s for zeromq, 2 s for the
     /// others, whose come once a second.
     public var freshness: Duration
+    /// When its venue trades; `nil`: always. Neither silence nor freshness is judged while it does not.
+    public var session: SessionCalendar?
     /// A gap is told after this long, or when this many messages wait behind it. Default: 100 ms for holdfast, else
     /// 20 ms.
     public var reorderTime: Duration

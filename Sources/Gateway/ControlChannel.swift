@@ -101,6 +101,7 @@ final class ControlChannel {
 
     /// Passes on how the paths are.
     func follow(_ condition: PathCondition, wasFailover: Bool, at now: Instant, wall: WallTime) {
+        step(wall: wall) { $0.session(is: condition.session, at: now) }
         step(wall: wall) { machine in
             if let why = condition.failover {
                 return wasFailover

@@ -321,8 +321,10 @@ extension Feed {
         let subject = options.subject(ofPath: path)
         var (status, reason) = machine.state(of: path).verdict(
             isLossy: alarms[path].isRaised)
-        // After the session's end silence is what to expect.
-        if status == .critical, engine.channel.state == .closed { (status, reason) = (.ok, "closed") }
+        // After the session's end, and before the next one, silence is what to expect.
+        if status == .critical || status == .unknown, engine.channel.state == .closed {
+            (status, reason) = (.ok, "closed")
+        }
         if let note = sources[path].note, status != .ok { reason += " (\(note))" }
         if machine.mutes[subject] != nil { reason += ", muted" }
         let values = [

@@ -22,10 +22,15 @@ package final class FeedCore {
     package weak var owner: (any FeedCoreOwner)?
     private var armedAt: Instant?
     private var lastSwitch = ""
+    private var session: SessionWatch?
+    private var phase = SessionPhase.open
+    /// When the session may be another one: they begin and end with a minute.
+    private var sessionDue: Instant?
 
     package init(_ plan: EnginePlan) {
         options = plan.options
         machine = PathMachine(PathMachineOptions(options), at: plan.now)
+        session = options.session.map { SessionWatch($0) }
         engine = plan.engine()
     }
 
@@ -39,16 +44,32 @@ package final class FeedCore {
     // MARK: - Time
 
     package func tick(at now: Instant, wall: WallTime) {
+        followSession(at: now, wall: wall)
         perform(machine.tick(at: now), at: now, wall: wall)
         engine.tick(at: now, wall: wall)
         armedAt = nil
         arm()
     }
 
+    /// A venue that does not trade is silent for good reasons.
+    private func followSession(at now: Instant, wall: WallTime) {
+        guard let next = session?.phase(at: wall) else { return }
+        sessionDue = now + (.seconds(60) - .nanoseconds(wall.nanosecondsInMinute))
+        guard next != phase else { return }
+        phase = next
+        let actions = machine.session(isOpen: next.isOpen, at: now)
+        perform(actions, at: now, wall: wall)
+        guard actions.isEmpty else { return }
+        engine.pathsChanged(condition, at: now, wall: wall)
+        owner?.settled()
+    }
+
     /// Asks for a call only when something is due earlier than the next one: deadlines that move away are found
     /// when it comes.
     private func arm() {
-        let due = machine.deadline.map { min($0, engine.deadline) } ?? engine.deadline
+        var due = engine.deadline
+        if let deadline = machine.deadline { due = min(due, deadline) }
+        if let sessionDue { due = min(due, sessionDue) }
         if let armedAt, armedAt <= due { return }
         armedAt = due
         owner?.arm(at: due)
@@ -146,6 +167,14 @@ package final class FeedCore {
         return PathCondition(
             used: isHotHot ? paths.map { UInt8($0) } : [UInt8(machine.current)],
             active: paths.map { machine.isSubscribed($0) && machine.isWell($0) },
-            failover: isHotHot || machine.isSettled || machine.switches == 0 ? nil : lastSwitch)
+            failover: isHotHot || machine.isSettled || machine.switches == 0 ? nil : lastSwitch,
+            session: phase)
+    }
+}
+
+extension WallTime {
+    /// What has passed of its minute.
+    fileprivate var nanosecondsInMinute: Int64 {
+        nanoseconds - nanoseconds.flooredQuotient(by: 60_000_000_000) * 60_000_000_000
     }
 }

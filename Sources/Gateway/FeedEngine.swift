@@ -63,6 +63,8 @@ package struct PathCondition: Hashable, Sendable {
     package var active: [Bool]
     /// Why the feed is moving; `nil`: it is not.
     package var failover: String?
+    /// Whether the venue trades.
+    package var session = SessionPhase.open
 }
 
 /// One feed's engine.

@@ -112,6 +112,46 @@ import Wire
             channel.published(sequence: 10, at: milliseconds(6)) == [.state(.live, .complete, path: 0)])
     }
 
+    private let opening = SessionOpening(
+        date: CivilDate(year: 2026, month: 11, day: 30), minutes: 240, zone: "America/New_York")
+
+    @Test mutating func `outside its session a channel is closed, and silence is not judged`() {
+        _ = channel.heard(0, at: milliseconds(0))
+        #expect(
+            channel.session(is: .closed(until: opening), at: milliseconds(500))
+                == [.state(.closed, .outsideSession(until: opening), path: 0)])
+        #expect(channel.reason.description == "no session until 2026-11-30 04:00 America/New_York")
+        #expect(states(&channel, until: 60_000).isEmpty)
+        #expect(channel.heard(0, at: milliseconds(60_000)).isEmpty)
+        #expect(channel.flags(sourceTime: nil, wall: WallTime(nanoseconds: 0)) == [])
+        #expect(
+            channel.session(is: .open, at: milliseconds(60_500)) == [.state(.live, .complete, path: 0)])
+        #expect(
+            states(&channel, until: 70_000) == [
+                "61000 recovering: joining", "61500 stale: no word from upstream for 1000 ms",
+            ])
+    }
+
+    @Test
+    mutating func `a session that begins in silence is given the freshness limit, and is live with a word`() {
+        _ = channel.session(is: .closed(until: nil), at: milliseconds(0))
+        #expect(channel.state == .closed && channel.reason.description == "no session")
+        #expect(
+            channel.session(is: .open, at: milliseconds(9000)) == [.state(.recovering, .joining, path: 0)])
+        #expect(states(&channel, until: 9900).isEmpty)
+        #expect(channel.heard(0, at: milliseconds(9900)) == [.state(.live, .complete, path: 0)])
+    }
+
+    @Test mutating func `what ended is the session before, when the next one begins`() {
+        _ = channel.heard(0, at: milliseconds(0))
+        _ = channel.sessionEnded(next: 10, at: milliseconds(5))
+        _ = channel.session(is: .closed(until: opening), at: milliseconds(10))
+        #expect(
+            channel.session(is: .open, at: milliseconds(9000)) == [.state(.recovering, .joining, path: 0)])
+        _ = channel.tick(at: milliseconds(9000))
+        #expect(states(&channel, until: 20_000) == ["10000 stale: no word from upstream for 1000 ms"])
+    }
+
     @Test mutating func `without a directory a channel is recovering`() {
         _ = channel.heard(0, at: milliseconds(0))
         #expect(

@@ -87,6 +87,33 @@ private func hear(_ machine: inout PathMachine, _ path: Int, from start: Int64, 
             ])
     }
 
+    @Test func `outside a session silence fails no path, and in the next one it counts from its beginning`() {
+        var machine = settled()
+        #expect(machine.session(isOpen: false, at: ms(1100)) == [])
+        #expect(machine.deadline == nil)
+        #expect(machine.tick(at: ms(60_000)) == [])
+        #expect(hear(&machine, 1, from: 60_000, to: 61_000) == [], "nor is a path behind its twin")
+        #expect(machine.current == 0 && machine.isWell(0))
+        #expect(machine.session(isOpen: true, at: ms(70_000)) == [])
+        #expect(machine.deadline == ms(70_300))
+        #expect(machine.heard(1, at: ms(70_100)) == [])
+        #expect(
+            machine.tick(at: ms(70_300)).first
+                == .switched(from: 0, to: 1, .failed(.silent(.milliseconds(300)))))
+    }
+
+    @Test func `a path that had failed is forgiven its silence when the session ends, and not its agent`() {
+        var machine = settled()
+        _ = machine.tick(at: ms(1300))
+        _ = machine.health(ispA, .critical, happenedAt: ms(1310), at: ms(1310))
+        #expect(
+            machine.session(isOpen: false, at: ms(1400)) == [
+                .switched(from: 0, to: 1, .failed(.dependency(ispA))), .activate(1), .state(1, .recovering),
+                .redundancy(.reduced),
+            ])
+        #expect(machine.state(of: 0) == .failed(.dependency(ispA)))
+    }
+
     @Test func `an agent's word moves a feed at once`() {
         var machine = settled()
         _ = machine.heard(0, at: ms(1099))

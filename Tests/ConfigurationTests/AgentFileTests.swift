@@ -1,4 +1,5 @@
 // What an agent's file may say, and how each mistake is answered.
+import Basics
 import Configuration
 import Testing
 
@@ -35,6 +36,82 @@ import Testing
         #expect(!options.nic.discover && options.nic.flapCount == 5)
         #expect(options.path.isps[0].loss.warning == 1 && options.path.isps[0].loss.warningClear == 0.5)
         #expect(options.process.watched[0].match == .command(["java", "-jar", "x.jar", "-jar"]))
+    }
+
+    @Test func `a line's session is read, with its zone's rules`() throws {
+        let text = """
+            [[line]]
+            feed = "itch"
+            protocol = "moldudp64"
+            [line.session]
+            zone = "America/New_York"
+            days = ["mon", "sun"]
+            hours = ["04:00-20:00", "22:00-01:00"]
+            holidays = ["2026-12-25"]
+            other_hours = ["2026-11-27 04:00-17:00"]
+            [[line.path]]
+            name = "A"
+            interface = "eth0"
+            group = "239.1.1.1:30001"
+            """
+        let session = try #require(try AgentFile.parse(text, name: "agent.toml").lines[0].session)
+        #expect(session.zone == "America/New_York" && session.days == [.monday, .sunday])
+        #expect(session.hours.map(\.opens) == [240, 1320] && session.holidays.count == 1)
+        #expect(session.otherHours.values.map { $0.map(\.closes) } == [[1020]])
+        #expect(session.rules.offset(at: 1_782_864_000) == -4 * 3600)
+    }
+
+    @Test func `what is wrong with a session is told with its line`() {
+        let text = """
+            [[line]]
+            feed = "itch"
+            protocol = "moldudp64"
+            session = { zone = "America/New_Yrok", days = ["mon", "mitt"], hours = ["9:30-16:00"] }
+            [[line.path]]
+            name = "A"
+            interface = "eth0"
+            group = "239.1.1.1:30001"
+            [[line]]
+            feed = "other"
+            protocol = "pitch"
+            [line.session]
+            zone = "../../etc/passwd"
+            holidays = ["2026-02-29"]
+            other_hours = ["2026-11-27"]
+            close = "20:00"
+            [[line.path]]
+            name = "A"
+            interface = "eth0"
+            group = "239.1.1.2:30001"
+            [[line]]
+            feed = "third"
+            protocol = "pitch"
+            session = "daily"
+            [[line.path]]
+            name = "A"
+            interface = "eth0"
+            group = "239.1.1.3:30001"
+            """
+        let times = "must be two times of day, such as \"09:30-16:00\"; \"17:00-16:00\" ends on the next day"
+        #expect(
+            agentProblems(text) == [
+                "agent.toml:4: line[0].session.days[1]: \"mitt\": must be one of \"sun\", \"mon\", \"tue\", "
+                    + "\"wed\", \"thu\", \"fri\", \"sat\"",
+                "agent.toml:4: line[0].session.hours[0]: \"9:30-16:00\": \(times)",
+                "agent.toml:4: line[0].session.zone: \"America/New_Yrok\": no such time zone in "
+                    + "/usr/share/zoneinfo; is the package tzdata installed?",
+                "agent.toml:12: line[1].session.hours: is missing and has no default",
+                "agent.toml:13: line[1].session.zone: \"../../etc/passwd\": must be a name of the time zone "
+                    + "database, such as \"America/New_York\"",
+                "agent.toml:14: line[1].session.holidays[0]: \"2026-02-29\": must be a date in quotes, such as "
+                    + "\"2026-12-25\"",
+                "agent.toml:15: line[1].session.other_hours[0]: \"2026-11-27\": must be a date and its hours, "
+                    + "such as \"2026-11-27 04:00-17:00\"",
+                "agent.toml:16: line[1].session.close: unknown key; the keys here are zone, days, hours, holidays, "
+                    + "other_hours",
+                "agent.toml:24: line[2].session: \"daily\": write its hours, such as "
+                    + "{ zone = \"America/New_York\", hours = [\"04:00-20:00\"] }",
+            ])
     }
 
     @Test func `every problem is told at once, by line`() {

@@ -1,4 +1,5 @@
 // The default files that are shipped: they document every key, and they tell the truth about the defaults.
+import Basics
 import Testing
 import Wire
 
@@ -103,6 +104,7 @@ import Wire
         expected.disk.probes = [DiskProbeOptions(name: "journal")]
         var line = LineOptions(feed: "itch", lineProtocol: .moldUDP64)
         line.silence = .seconds(3)
+        line.session = try Self.session()
         line.paths = [LinePathOptions(name: "A", interface: "eth0", group: "239.1.1.1:30001")]
         line.paths[0].source = "192.0.2.10"
         expected.lines = [line]
@@ -130,6 +132,7 @@ import Wire
         expected.plaintext = ["tcp://10.1.0.1:7000"]
         var itch = FeedOptions(name: "itch", feedProtocol: .moldUDP64, keys: .itch50, policy: .hotHot)
         itch.recover.servers = ["udp://192.0.2.10:18000", "udp://192.0.2.20:18000"]
+        itch.session = try Self.session()
         itch.paths = [
             path(
                 "A", interface: "eth0", group: "239.1.1.1:30001", source: "192.0.2.10", "nic/eth0",
@@ -158,6 +161,15 @@ import Wire
         for index in copy.paths.indices { copy.paths[index].serverKey = exampleKey }
         expected.feeds = [itch, bzx, copy, quotes]
         #expect(options == expected)
+    }
+
+    /// The example of a session.
+    private static func session() throws -> SessionCalendar {
+        SessionCalendar(
+            zone: "America/New_York", rules: try #require(try NamedZone.read("America/New_York")).rules,
+            days: [.monday, .tuesday, .wednesday, .thursday, .friday],
+            hours: [SessionHours(opens: 240, closes: 1200)],
+            holidays: [CivilDate(year: 2026, month: 12, day: 25)])
     }
 
     private func path(

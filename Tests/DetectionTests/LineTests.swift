@@ -64,6 +64,43 @@ private struct Dialogue {
 }
 
 @Suite struct LineTests {
+    private let opening = SessionOpening(
+        date: CivilDate(year: 2026, month: 11, day: 30), minutes: 240, zone: "America/New_York")
+
+    @Test func `outside the venue's session silence and loss are not judged`() {
+        var line = Dialogue()
+        line.data([0, 1], 1, 100)
+        line.machine.session(is: .closed(until: opening), at: line.now)
+        line.wait(60_000)
+        #expect(line.status(0) == .ok && line.reason(0) == "closed until 2026-11-30 04:00 America/New_York")
+        line.data([0], 101, 100)
+        line.data([0, 1], 201, 1)
+        line.settle()
+        #expect(line.status(1) == .ok && line.count("lost_messages", 1) == 100, "counted all the same")
+        line.machine.session(is: .closed(until: nil), at: line.now)
+        #expect(line.reason(1) == "closed")
+        line.machine.closed(1, because: "no capture")
+        #expect(line.status(1) == .unknown, "a line that nobody can watch is told at once")
+    }
+
+    @Test func `when the session begins, silence counts from then on`() {
+        var line = Dialogue()
+        line.heartbeat([0, 1], 1, kind: .endOfSession)
+        line.machine.session(is: .closed(until: opening), at: line.now)
+        line.wait(60_000)
+        line.heartbeat([0], 1)
+        line.machine.session(is: .open, at: line.now)
+        #expect(line.condition(0) == .flowing)
+        #expect(line.condition(1) == .awaited, "it was heard long ago, and its end was the session before's")
+        line.wait(2900)
+        line.heartbeat([0], 1)
+        #expect(line.condition(1) == .awaited)
+        line.wait(200)
+        #expect(line.condition(1) == .silentBeside("A", ever: true))
+        line.data([1], 1)
+        #expect(line.condition(1) == .flowing)
+    }
+
     @Test func `lines that bring the same flow, whatever they cut the packets to`() {
         var line = Dialogue()
         #expect(line.status(0) == .unknown && line.reason(0) == "nothing heard yet")

@@ -47,10 +47,14 @@ public struct LineMachine: Sendable {
     /// Packets of channels that there was no room for.
     public private(set) var ignored: UInt64 = 0
     private var secondEnds: Instant?
+    /// Whether the venue trades, and since when it does.
+    private(set) var session = SessionPhase.open
+    private(set) var sessionSince: Instant
 
     /// - Parameter names: the lines, the one that others are compared with first.
     public init(lines names: [String], limits: LineLimits, from now: Instant) {
         self.limits = limits
+        sessionSince = now
         lines = names.map { LineState($0, limits: limits, from: now) }
     }
 
@@ -74,6 +78,16 @@ public struct LineMachine: Sendable {
     public mutating func dropped(_ total: UInt64, on line: Int) {
         guard lines.indices.contains(line) else { return }
         lines[line].counters.captureDropped = total
+    }
+
+    /// Whether the venue trades. When it begins to, silence counts from then on.
+    public mutating func session(is phase: SessionPhase, at now: Instant) {
+        guard session != phase else { return }
+        if phase.isOpen {
+            sessionSince = now
+            for line in lines.indices { lines[line].sessionBegan() }
+        }
+        session = phase
     }
 
     /// A packet that is not of the protocol.

@@ -70,6 +70,12 @@ struct LineState: Sendable {
         isEnded = false
     }
 
+    /// What ended was the session before, and what others brought before it began says nothing.
+    mutating func sessionBegan() {
+        twin = nil
+        isEnded = false
+    }
+
     /// The share of what was sent within the window that is missing; `nil`: nothing was sent.
     var lossRatio: Double? {
         let missing = missing.sum

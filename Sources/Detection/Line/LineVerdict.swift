@@ -6,6 +6,8 @@ extension LineMachine {
     /// What is wrong or right, without the numbers that move all the time: another one is a change.
     public enum Condition: Hashable, Sendable {
         case notCaptured(String)
+        /// The venue does not trade.
+        case closed(until: SessionOpening?)
         /// Nothing heard yet, and not long enough awaited.
         case awaited
         /// Nothing heard ever, on this line and the others.
@@ -51,8 +53,10 @@ extension LineMachine {
         case .open(let since): openedAt = since
         }
         if state.garbled >= LineMachine.garbledPackets { return .garbled }
+        if case .closed(let opening) = session { return .closed(until: opening) }
         if let silent = silence(line, since: openedAt, at: now) { return silent }
-        if state.lastHeard == nil { return .awaited }
+        // Before the session it was silent for good reasons, and a word in it is still awaited.
+        guard let heard = state.lastHeard, now - heard < limits.silence else { return .awaited }
         if state.isEnded { return .ended }
         if state.loss.status != .ok { return .lossy(state.loss.status) }
         return state.unjudged.sum > 0 ? .unjudged : .flowing
@@ -61,14 +65,15 @@ extension LineMachine {
     private func silence(_ line: Int, since openedAt: Instant, at now: Instant) -> Condition? {
         let state = lines[line]
         let ever = state.lastHeard != nil
-        let isLong = now - (state.lastHeard ?? openedAt) >= limits.silence
+        let since = max(state.lastHeard ?? openedAt, sessionSince)
+        let isLong = now - since >= limits.silence
         let isBehind =
             state.twin.map {
                 $0.packets >= LineMachine.twinPackets && now - $0.since >= limits.silenceBehindTwin
             } ?? false
         guard isLong || isBehind else { return nil }
         // Lines that fall silent together do so at their own heartbeats: clearly later means still heard.
-        let clearly = (state.lastHeard ?? openedAt) + (isBehind ? .zero : limits.silence / 2)
+        let clearly = since + (isBehind ? .zero : limits.silence / 2)
         let heard = lines.indices.first { other in
             guard other != line, let last = lines[other].lastHeard else { return false }
             return now - last < limits.silence && last >= clearly && (isBehind || !lines[other].isEnded)
@@ -86,6 +91,7 @@ extension LineMachine {
     private func words(_ condition: Condition, _ state: LineState, at now: Instant) -> (Status, String) {
         switch condition {
         case .notCaptured(let reason): (.unknown, reason)
+        case .closed(let opening): (.ok, opening.map { "closed until \($0)" } ?? "closed")
         case .awaited: (.unknown, "nothing heard yet")
         case .nothingSeen:
             (

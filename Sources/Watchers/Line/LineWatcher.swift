@@ -63,6 +63,7 @@ private final class LineFeed {
     private var machine: LineMachine
     private var paths: [LinePath] = []
     private var told: [LineMachine.Condition?]
+    private var session: SessionWatch?
 
     init(_ context: WatcherContext, _ options: LineOptions) throws(SystemError) {
         self.context = context
@@ -72,6 +73,7 @@ private final class LineFeed {
             lines: options.paths.map(\.name), limits: LineLimits(options, packetProtocol),
             from: context.loop.now)
         told = options.paths.map { _ in nil }
+        session = options.session.map { SessionWatch($0) }
         for (index, path) in options.paths.enumerated() {
             guard let destination = IPv4Endpoint(path.group) else { continue }
             let filter = CaptureFilter(
@@ -86,6 +88,7 @@ private final class LineFeed {
     }
 
     func start() {
+        followSession()
         tell()
         for path in paths { path.open() }
     }
@@ -105,8 +108,14 @@ private final class LineFeed {
             path.drain()
             if machine.isSecondOver(at: context.loop.now) { machine.dropped(path.dropped, on: index) }
         }
+        followSession()
         machine.tick(at: context.loop.now)
         tell()
+    }
+
+    private func followSession() {
+        guard let phase = session?.phase(at: context.loop.wall) else { return }
+        machine.session(is: phase, at: context.loop.now)
     }
 
     private func heard(_ news: LineNews, of index: Int) {
