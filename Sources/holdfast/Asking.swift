@@ -4,6 +4,7 @@ import Basics
 import Linux
 import Messaging
 import Reactor
+import Terminal
 import Wire
 
 /// What became of a request.
@@ -13,6 +14,29 @@ enum Outcome {
     case silent
     /// An answer that this version cannot read, and why.
     case unreadable(String)
+}
+
+extension Outcome {
+    /// What came with the word that it is done.
+    /// - Throws: how the command ends if it is not; what there is to say is said.
+    func done(by endpoint: String) throws -> [JSON.Member] {
+        switch self {
+        case .answered(.done(let members)): return members
+        case .answered(.refused(let reason)):
+            complain(reason.printable)
+            throw ExitCode.failure
+        case .silent:
+            complain("\(endpoint): no answer; \(Advice.forSilence(of: endpoint))")
+            throw ExitCode.unavailable
+        case .unreadable(let reason): throw Outcome.cannotRead(reason, from: endpoint)
+        }
+    }
+
+    /// Says that an answer cannot be read, and gives how the command ends.
+    static func cannotRead(_ reason: String, from endpoint: String) -> ExitCode {
+        complain("\(endpoint): an answer that this version cannot read: \(reason)")
+        return .protocolError
+    }
 }
 
 enum Asking {

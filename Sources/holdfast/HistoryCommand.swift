@@ -10,7 +10,7 @@ struct HistoryCommand: ParsableCommand {
         commandName: "history",
         abstract: "Show how a subject's numbers moved in the last seconds.",
         discussion: """
-            The agent keeps the last minute of each subject, ten readings a second of NICs and paths; \
+            The agent keeps the last minute of each subject, ten readings a second of NICs, paths and pressure; \
             how much is set in [history]. The lowest block is the least of what is shown, the highest the most.
 
             EXAMPLES
@@ -43,22 +43,7 @@ struct HistoryCommand: ParsableCommand {
         let targets = try identity.targets([try endpoint ?? subject.subject.daemon.request()])
         let request = Request.history(subject.subject, last: .ofSeconds(seconds))
         let outcomes = try Asking.ask(request, of: targets, within: limit.timeLimit.duration)
-        for (endpoint, outcome) in outcomes { try show(outcome, from: endpoint) }
-    }
-
-    private func show(_ outcome: Outcome, from endpoint: String) throws {
-        switch outcome {
-        case .answered(.done(let members)): try show(members, from: endpoint)
-        case .answered(.refused(let reason)):
-            complain(reason.printable)
-            throw ExitCode.failure
-        case .silent:
-            complain("\(endpoint): no answer; \(Advice.forSilence(of: endpoint))")
-            throw ExitCode.unavailable
-        case .unreadable(let reason):
-            complain("\(endpoint): an answer that this version cannot read: \(reason)")
-            throw ExitCode.protocolError
-        }
+        for (endpoint, outcome) in outcomes { try show(outcome.done(by: endpoint), from: endpoint) }
     }
 
     private func show(_ members: [JSON.Member], from endpoint: String) throws {
@@ -66,8 +51,7 @@ struct HistoryCommand: ParsableCommand {
         do throws(WireError) {
             document = try HistoryDocument(json: .object([JSON.Member("v", .integer(1))] + members))
         } catch {
-            complain("\(endpoint): an answer that this version cannot read: \(error)")
-            throw ExitCode.protocolError
+            throw Outcome.cannotRead("\(error)", from: endpoint)
         }
         if json { return write(document.json.text + "\n") }
         let lines = HistoryTable.lines(

@@ -18,20 +18,7 @@ struct GatewayEndpoint: ParsableArguments {
     func tell(_ request: Request) throws {
         let targets = try identity.targets([try endpoint ?? Daemon.gateway.request()])
         let outcomes = try Asking.ask(request, of: targets, within: limit.timeLimit.duration)
-        for (endpoint, outcome) in outcomes {
-            switch outcome {
-            case .answered(.done): return
-            case .answered(.refused(let reason)):
-                complain(reason.printable)
-                throw ExitCode.failure
-            case .silent:
-                complain("\(endpoint): no answer; \(Advice.forSilence(of: endpoint))")
-                throw ExitCode.unavailable
-            case .unreadable(let reason):
-                complain("\(endpoint): an answer that this version cannot read: \(reason)")
-                throw ExitCode.protocolError
-            }
-        }
+        for (endpoint, outcome) in outcomes { _ = try outcome.done(by: endpoint) }
     }
 }
 
