@@ -127,6 +127,70 @@ struct GaugeMachineTests {
     }
 }
 
+struct PressureRecorderTests {
+    @Test func `sums of waiting time are read, of files with one line and with two`() throws {
+        let two =
+            "some avg10=7.39 avg60=1.66 avg300=1.13 total=258\nfull avg10=0.06 avg60=1 avg300=1 total=17\n"
+        let totals = try #require(StallTotals(bytes(two)[...]))
+        #expect(totals.some == 258 && totals.full == 17)
+        let one = try #require(StallTotals(bytes("some avg10=0.10 avg60=2.00 avg300=3.85 total=15\n")[...]))
+        #expect(one.some == 15 && one.full == nil)
+    }
+
+    @Test(arguments: [
+        "", "some", "some \n", "full avg10=1 total=1\n", "some avg10=1 total=x\n", "some avg10=1 total=-1\n",
+        "some avg10=1 total=99999999999999999999\n", "some avg10=1\n", "some total=1\nnone total=1\n",
+        "some total=1\nfull", "some total=1",
+    ])
+    func `what has no sums has none`(text: String) { #expect(StallTotals(bytes(text)[...]) == nil) }
+
+    @Test func `what is available stands among the first lines`() {
+        let text = "MemTotal:  1000 kB\nMemFree: 1 kB\nMemAvailable:   300 kB\nBuffers: 1 kB\n"
+        #expect(AvailableMemory(bytes(text)[...])?.ratio == 0.3)
+        for bad in [
+            "", "MemTotal: 0 kB\nMemAvailable: 1 kB\n", "MemAvailable: 1 kB\nMemTotal: 1 kB\n", "\n\n\n\n",
+        ] {
+            #expect(AvailableMemory(bytes(bad)[...]) == nil)
+        }
+    }
+
+    private func told(_ readings: [Sample]) -> [String] {
+        readings.flatMap { reading in
+            reading.values.map { "\(reading.subject.name) \($0.name) \($0.value.json.text)" }
+        }
+    }
+
+    @Test func `shares are those of the time between two readings, and a sum that went back is none`() throws
+    {
+        var roots = FileRoots()
+        roots.proc = "/tmp/holdfast-proc-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
+        for folder in [roots.proc, "\(roots.proc)/pressure"] { try Files.makeFolder(folder, mode: 0o700) }
+        func put(_ name: String, _ text: String) throws {
+            let descriptor = Descriptor(
+                owning: open("\(roots.proc)/\(name)", O_WRONLY | O_CREAT | O_TRUNC, 0o600))
+            #expect(write(descriptor.raw, text, text.utf8.count) == text.utf8.count)
+        }
+        try put("pressure/cpu", "some total=1000\n")
+        try put("pressure/io", "some total=1000\nfull total=500\n")
+        let recorder = PressureRecorder(roots)
+        recorder.open(stalls: true)
+        #expect(recorder.readings(at: at(0)).isEmpty)
+        try put("pressure/cpu", "some total=26000\n")
+        try put("pressure/io", "some total=901000\nfull total=500\n")
+        #expect(
+            told(recorder.readings(at: at(100))) == [
+                "cpu waiting_ratio 0.25", "io waiting_ratio 1.0", "io all_waiting_ratio 0.0",
+            ])
+        try put("pressure/cpu", "some total=7\n")
+        try put("pressure/io", "garbled\n")
+        try put("meminfo", "MemTotal: 4 kB\nMemFree: 1 kB\nMemAvailable: 1 kB\n")
+        recorder.open(stalls: true)
+        #expect(told(recorder.readings(at: at(200))) == ["memory available_ratio 0.25"])
+        recorder.close()
+        #expect(recorder.readings(at: at(300)).isEmpty)
+    }
+}
+
 struct SensorTests {
     /// A /sys of its own, made of these files.
     private func tree(_ files: [String: String]) throws -> FileRoots {

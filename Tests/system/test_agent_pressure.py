@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 import unittest
 
 import harness
@@ -9,6 +10,10 @@ from harness import AGENT_BUS, Daemon, agent, health
 from test_agent_bus import QUIET as SILENT
 
 QUIET = SILENT.replace("[pressure]\nenabled = false\n", "")
+KERNEL = tuple(map(int, os.uname().release.split(".")[:2]))
+needs_triggers = unittest.skipUnless(
+    os.geteuid() == 0 and os.path.exists("/proc/pressure/memory") and KERNEL >= (6, 5),
+    "needs root and PSI, and Linux 6.5: before it triggers are for the privileged")
 
 
 class Pressure(unittest.TestCase):
@@ -31,13 +36,20 @@ class Pressure(unittest.TestCase):
         daemon.signal(1)
         health(self, daemon, "state/").wait_state("pressure/memory", "ok")
 
-    @unittest.skipUnless(os.geteuid() == 0 and os.path.exists("/proc/pressure/memory"), "needs root and PSI")
+    def sandboxed(self, configuration):
+        """An agent without the capability for which the kernel would start a real-time thread."""
+        self.daemon = Daemon(self, "holdfast-agent", AGENT_BUS + configuration,
+                             wrap=("setpriv", "--bounding-set", "-sys_resource", "--inh-caps", "-sys_resource"))
+        return self.daemon.start()
+
+    def hog(self):
+        """More work than there are processors, until the test ends."""
+        for _ in range(4 * os.cpu_count()):
+            harness.spawn(self, ["sh", "-c", "while :; do :; done"])
+
+    @needs_triggers
     def test_without_capabilities_the_kernel_tells(self):
-        if tuple(map(int, os.uname().release.split(".")[:2])) < (6, 5):
-            self.skipTest("before Linux 6.5 triggers are for the privileged")
-        daemon = Daemon(self, "holdfast-agent", AGENT_BUS + QUIET,
-                        wrap=("setpriv", "--bounding-set", "-sys_resource", "--inh-caps", "-sys_resource"))
-        daemon.start()
+        daemon = self.sandboxed(QUIET)
         held, writable = [], 0
         for name in os.listdir(f"/proc/{daemon.child.pid}/fd"):
             try:
@@ -52,6 +64,51 @@ class Pressure(unittest.TestCase):
         threads = subprocess.run(["ps", "-eo", "comm"], capture_output=True, text=True).stdout
         self.assertNotIn("psimon", threads)
         self.assertEqual(daemon.stop(), 0)
+
+    @needs_triggers
+    def test_a_trigger_fires_and_nobody_waited_for_the_poll(self):
+        """The files are read at the start, and then only when the kernel says so: the next poll is in an hour."""
+        limits = 'cpu_stall = { warning = 0.05, critical = false, dwell = "0s" }\n'
+        self.sandboxed(QUIET + '[pressure]\npoll_every = "1h"\n' + limits)
+        client = health(self, self.daemon, "state/", "sample/")
+        first = client.wait_state("pressure/cpu", lambda state: "some_ratio" in state["values"], "the first reading")
+        first = first["values"]["some_ratio"]
+        self.hog()
+        message = client.wait(
+            lambda message: message["topic"].startswith(("state/desk/pressure/cpu/", "sample/desk/pressure/cpu/"))
+            and message["values"]["some_ratio"] not in (first, 0), "another reading")
+        self.assertGreater(message["values"]["some_ratio"], 0)
+        state = client.settle("pressure/cpu", "warning")
+        self.assertRegex(state["reason"], r"^tasks wait for a processor \d+\.\d % of the time")
+
+    def test_where_the_kernel_does_not_tell_the_polls_do(self):
+        """CAP_SYS_RESOURCE makes a trigger cost a real-time thread, so root's agent has none."""
+        limits = 'cpu_stall = { warning = 0.05, critical = false, dwell = "0s" }\n'
+        daemon = agent(self, QUIET + '[pressure]\npoll_every = "100ms"\n' + limits)
+        client = health(self, daemon, "state/")
+        self.hog()
+        client.settle("pressure/cpu", "warning")
+
+    def test_the_history_has_ten_readings_a_second(self):
+        daemon = agent(self, QUIET)
+        client = health(self, daemon, "state/", "sample/")
+        self.hog()
+        until = time.monotonic() + harness.PATIENCE_S
+        samples = 0
+        while True:
+            reply = client.ask(request="history", subject="pressure/cpu")
+            points = reply["values"].get("waiting_ratio", [])
+            if len(points) >= 20:
+                break
+            self.assertLess(time.monotonic(), until, f"only {points}")
+            samples += sum(message["topic"].startswith("sample/desk/pressure/cpu/") for message in client.sync())
+            client.frames(0.1)
+        self.assertLess(samples, 10, "more often than the samples come")
+        self.assertTrue(all(value is None or 0 <= value <= 1 for _, value in points), points)
+        self.assertGreater(max(value or 0 for _, value in points), 0)
+        memory = client.ask(request="history", subject="pressure/memory")["values"]
+        self.assertIn("available_ratio", memory)
+        self.assertIn("all_waiting_ratio", memory)
 
 
 if __name__ == "__main__":

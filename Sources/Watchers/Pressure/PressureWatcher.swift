@@ -25,6 +25,7 @@ public final class PressureWatcher: Watcher {
     private var isReading = false
     /// Tells a worker's answer that belongs to earlier options.
     private var generation = 0
+    private let recorder: PressureRecorder
     private var files: [String: HeldFile] = [:]
     private var buffer = [UInt8](repeating: 0, count: 16_384)
     private var processors: Result<Int, SensorFailure> = .failure(SensorFailure(words: "processors"))
@@ -50,6 +51,7 @@ public final class PressureWatcher: Watcher {
     public init(_ context: WatcherContext, _ options: AgentOptions) throws(SystemError) {
         self.context = context
         self.options = options.pressure
+        recorder = PressureRecorder(context.roots)
         pollTimer = try Timer(context.loop, accuracy: .milliseconds(250)) { [unowned self] in poll() }
         sensorTimer = try Timer(context.loop, accuracy: .milliseconds(250)) { [unowned self] in
             lookAtSensors()
@@ -76,12 +78,17 @@ public final class PressureWatcher: Watcher {
         }
     }
 
+    public func record() {
+        for reading in recorder.readings(at: context.loop.now) { context.record(reading) }
+    }
+
     private var machines: [GaugeMachine] { [cpu, memory, io].compactMap(\.self) + (sensors?.machines ?? []) }
     private var subjects: [Subject] { machines.map(\.subject) }
 
     private func stop() {
         (cpu, memory, io, sensors) = (nil, nil, nil, nil)
         (found, foundNames, files, triggers, isReading) = ([], [], [:], [], false)
+        recorder.close()
         generation += 1
         for timer in [pollTimer, sensorTimer, dwellTimer] { timer?.disarm() }
     }
@@ -127,6 +134,7 @@ extension PressureWatcher {
 
     private func poll() {
         pollTimer?.arm(at: context.loop.now + options.pollEvery)
+        recorder.open(stalls: io != nil)
         readAll()
     }
 
