@@ -72,6 +72,10 @@ public struct WithoutFeatures: Hashable, Sendable {
         without.exitByStat = words.contains("exit-by-stat")
         without.rawICMP = words.contains("raw-icmp")
         without.carrierCounters = words.contains("carrier-counters")
+        without.ethtoolNetlink = words.contains("ethtool-netlink")
+        without.kernelClock = words.contains("kernel-clock")
+        without.pressureTriggers = words.contains("pressure-triggers")
+        without.clockSteps = words.contains("clock-steps")
         return without
     }
 }

@@ -9,7 +9,12 @@ import Wire
 struct DoctorReader {
     /// The receive buffer that the gateway asks for each line.
     private static let lineBuffer = 16 << 20
-    private static let clockDaemons = ["chronyd", "ptp4l", "ntpd", "ntpsec", "systemd-timesyn", "openntpd"]
+    /// By the first 15 bytes of their names, which is what the kernel keeps; chronyd first, which tells most.
+    private static let clockDaemons = [
+        "chronyd", "ptp4l", "phc2sys", "timemaster", "sfptpd", "ptpd", "ntpd", "ntp-daemon", "openntpd",
+        "systemd-timesyn",
+    ]
+    private static let agentUnit = "holdfast-agent.service"
     private static let systemBus = "/run/dbus/system_bus_socket"
 
     private var agent = AgentOptions()
@@ -39,6 +44,8 @@ struct DoctorReader {
         var facts = DoctorFacts()
         facts.refusedFiles = refused
         facts.watchesPaths = agent.path.enabled
+        facts.watchesClock = agent.clock.enabled
+        facts.lineFeeds = agent.lines.count
         facts.executables = agent.process.watched.compactMap { watch in
             if case .executable = watch.match { watch.name } else { nil }
         }
@@ -73,7 +80,18 @@ struct DoctorReader {
         facts.answer = .status(
             unknown: unknown.map { DoctorFacts.UnknownSubject($0.subject, $0.reason) }, subjects: states.count
         )
+        facts.clockSource = states.first { $0.subject.kind == .clock }.flatMap(DoctorReader.source)
+        facts.refusedLines = unknown.filter {
+            $0.subject.kind == .line && $0.reason.hasPrefix("not allowed to capture")
+        }.map(\.subject.name)
         return states.filter { $0.subject.kind == .nic }.map(\.subject.name)
+    }
+
+    private static func source(of clock: StateMessage) -> String? {
+        guard case .text(let source) = clock.values.first(where: { $0.name == "source" })?.value else {
+            return nil
+        }
+        return source
     }
 
     /// Capabilities and groups, by /proc/PID/status.
@@ -103,9 +121,23 @@ extension DoctorReader {
             failure: ResolvedAddress(unix: DoctorReader.systemBus).flatMap {
                 Reachability.failure(at: $0, limit: 1000)
             })
+        facts.hasLineDropIn = hasDropIn("line.conf")
+        // Where processes have a namespace of their own, those of the host are hidden, and it keeps the clock.
+        guard (try? Files.target(ofLink: "/proc/self/ns/pid")) == "pid:[4026531836]" else { return }
         let processes = ((try? Files.names(in: "/proc")) ?? []).filter { Int32($0) != nil }
         let names = Set(processes.compactMap { try? Files.text("/proc/\($0)/comm", limit: 64) })
-        facts.clockDaemons = DoctorReader.clockDaemons.filter(names.contains)
+        facts.clockDaemons = DoctorReader.clockDaemons.filter(names.contains).map {
+            $0 == "systemd-timesyn" ? "systemd-timesyncd" : $0
+        }
+    }
+
+    /// `nil`: the agent's unit is not installed here.
+    private func hasDropIn(_ name: String) -> Bool? {
+        let folders = [
+            "/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system",
+        ]
+        guard folders.contains(where: { Files.exists("\($0)/\(DoctorReader.agentUnit)") }) else { return nil }
+        return folders.contains { Files.exists("\($0)/\(DoctorReader.agentUnit).d/\(name)") }
     }
 
     private func readNetwork(_ facts: inout DoctorFacts, watched: [String]) {

@@ -17,6 +17,7 @@ import Wire
         facts.igmpMemberships = 20
         facts.wantedMemberships = 1
         facts.clockDaemons = ["chronyd"]
+        facts.clockSource = "chrony"
         facts.systemBus = DoctorFacts.Reach("bus", failure: nil)
         facts.hasPressure = true
         return facts
@@ -106,10 +107,56 @@ import Wire
                 sockets(&$0)
                 $0.process = .init(capabilities: DoctorChecks.rawSockets, groups: [123])
             }.isEmpty)
-        #expect(advised { $0.clockDaemons = [] } == ["clock: nothing keeps the clock of this host"])
-        #expect(advised { $0.clockDaemons = ["systemd-timesyn"] }.count == 1)
+        #expect(
+            advised {
+                ($0.clockDaemons, $0.clockSource) = ([], nil)
+            } == ["clock: nothing keeps the clock of this host"])
         #expect(advised { $0.systemBus = .init("bus", failure: "No such file") }.count == 1)
         #expect(advised { $0.hasPressure = false }.count == 1)
+    }
+
+    @Test func `who keeps the clock, and whether anybody tells how well`() {
+        #expect(advised { $0.clockDaemons = nil }.isEmpty, "in a container the host keeps it")
+        #expect(
+            advised { $0.clockSource = nil } == [
+                "clock: chronyd keeps the clock and does not answer the agent"
+            ])
+        for source in ["chrony", "kernel"] {
+            #expect(
+                advised {
+                    $0.clockSource = source
+                    $0.clockDaemons = []
+                }.isEmpty)
+        }
+        func told(_ daemon: String, _ source: String?) -> String? {
+            advised {
+                ($0.clockDaemons, $0.clockSource) = ([daemon], source)
+            }.first
+        }
+        #expect(told("systemd-timesyncd", "systemd-timesyncd")?.hasSuffix("how far off it may be") == true)
+        #expect(told("ptp4l", nil)?.hasSuffix("only the kernel says how well") == true)
+        #expect(
+            advised {
+                ($0.clockDaemons, $0.clockSource) = ([], nil)
+                $0.watchesClock = false
+            }.isEmpty)
+    }
+
+    @Test func `lines on the wire need the drop-in`() {
+        #expect(
+            advised {
+                $0.lineFeeds = 1
+                $0.refusedLines = ["itch.A", "itch.B"]
+            } == ["lines: the agent may not capture: itch.A, itch.B"])
+        #expect(advised { $0.lineFeeds = 1 }.isEmpty)
+        func stopped(_ dropIn: Bool?) -> Int {
+            advised {
+                $0.answer = .none(advice: "start it")
+                $0.lineFeeds = 1
+                $0.hasLineDropIn = dropIn
+            }.count
+        }
+        #expect(stopped(false) == 2 && stopped(true) == 1 && stopped(nil) == 1)
     }
 
     @Test func `executables of others need the right to trace`() {

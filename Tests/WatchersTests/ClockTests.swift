@@ -1,6 +1,8 @@
 // The clock: chronyd's answers as Debian's chronyd 4.3 sent them, and the machine in dialogue.
 import Basics
 import Configuration
+import Glibc
+import Linux
 import Testing
 import Wire
 
@@ -183,6 +185,74 @@ struct ClockMachineTests {
         let finding = machine.answered(nil, at: at(0), wall: wall)
         #expect(finding?.status == .unknown)
         #expect(finding?.reason.contains("drop-in clock.conf") == true)
+    }
+
+    @Test func `that no time service runs is a fact, and told after the dwell`() {
+        var machine = machine()
+        machine.observed(kernel: nil, services: [])
+        #expect(machine.isUntold)
+        #expect(machine.answered(.absent, at: at(0), wall: wall)?.status == .unknown)
+        #expect(
+            words(machine.tick(at: at(30_000)))
+                == "warning: not synchronised: nothing keeps it, as no time service runs: install chrony")
+        #expect(value("synchronised", machine) == .flag(false) && value("source", machine) == .text("none"))
+        machine.observed(kernel: nil, services: ["ntpd"])
+        #expect(
+            words(machine.answered(.absent, at: at(31_000), wall: wall))?.hasPrefix(
+                "unknown: ntpd runs, and only")
+                == true)
+    }
+
+    @Test func `a service that does not tell leaves the clock unknown, and which one is told`() {
+        var machine = machine { $0.unsynchronisedFor = .zero }
+        func told(_ services: [String]?) -> String {
+            machine.observed(kernel: nil, services: services)
+            return words(machine.answered(.absent, at: at(0), wall: wall)) ?? ""
+        }
+        #expect(told(nil).hasSuffix("in a container the host keeps it"))
+        #expect(
+            told(["chronyd", "ntpd"]).hasPrefix("unknown: chronyd runs and does not answer on 127.0.0.1:323"))
+        #expect(told(["ptp4l"]).hasPrefix("unknown: ptp4l runs"))
+        #expect(
+            told(["systemd-timesyn"])
+                == "warning: not synchronised: systemd-timesyncd has not heard from a server since it began")
+        #expect(told([]).hasPrefix("warning"))
+    }
+
+    @Test func `a class of the law makes a clock that nothing keeps critical`() {
+        var machine = machine {
+            $0.unsynchronisedFor = .zero
+            $0.accuracy = .automated
+        }
+        machine.observed(kernel: nil, services: [])
+        #expect(machine.answered(nil, at: at(0), wall: wall)?.status == .critical)
+    }
+
+    @Test func `services are seen in the host's own namespace of processes alone`() throws {
+        var roots = FileRoots()
+        roots.proc = "/tmp/holdfast-proc-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
+        for folder in ["", "/1", "/77", "/self", "/self/ns"] {
+            try Files.makeFolder(roots.proc + folder, mode: 0o700)
+        }
+        func put(_ name: String, _ text: String) throws {
+            try Files.write(
+                Array(text.utf8), to: "\(roots.proc)/\(name)", .init(mode: 0o600), replacing: true,
+                durably: false)
+        }
+        func namespace(_ number: String) {
+            unlink("\(roots.proc)/self/ns/pid")
+            symlink("pid:[\(number)]", "\(roots.proc)/self/ns/pid")
+        }
+        #expect(TimeServices.running(roots) == nil)
+        try put("1/comm", "systemd\n")
+        namespace("4026532836")
+        #expect(TimeServices.running(roots) == nil, "a container")
+        namespace("4026531836")
+        #expect(TimeServices.running(roots) == [])
+        try put("77/comm", "systemd-timesyn\n")
+        #expect(TimeServices.running(roots) == ["systemd-timesyn"])
+        unlink("\(roots.proc)/1/comm")
+        #expect(TimeServices.running(roots) == nil, "processes of others are hidden")
     }
 
     @Test func `timesyncd that has not heard from its server for long keeps nothing`() {

@@ -41,7 +41,7 @@ public enum DoctorChecks {
     /// All of them, in the order in which they are shown.
     public static let all: [@Sendable (DoctorFacts) -> [DoctorFinding]] = [
         agent, files, unknownSubjects, ping, reversePath, receiveBuffer, memberships, upsServers, upsDrivers,
-        clock, systemBus, pressure, executables,
+        clock, lines, systemBus, pressure, executables,
     ]
 
     public static func findings(of facts: DoctorFacts) -> [DoctorFinding] { all.flatMap { $0(facts) } }
@@ -207,22 +207,68 @@ extension DoctorChecks {
     }
 
     @Sendable static func clock(_ facts: DoctorFacts) -> [DoctorFinding] {
-        let measured = ["chronyd", "ptp4l"]
-        if let daemon = facts.clockDaemons.first(where: measured.contains) {
-            return [DoctorFinding("clock", .ok, "\(daemon) keeps the clock")]
+        guard facts.watchesClock else {
+            return [DoctorFinding("clock", .skipped, "the clock is not watched")]
         }
-        guard let other = facts.clockDaemons.first else {
+        if let source = facts.clockSource, source == "chrony" || source == "kernel" {
             return [
                 DoctorFinding(
-                    "clock", .advice, "nothing keeps the clock of this host",
-                    advice: "apt-get install chrony; in a container the host keeps it")
+                    "clock", .ok, "\(source == "chrony" ? "chronyd" : "the kernel") tells how the clock is")
             ]
         }
-        return [
+        guard let daemons = facts.clockDaemons else {
+            return [DoctorFinding("clock", .skipped, "the host of this container keeps the clock")]
+        }
+        guard let daemon = daemons.first else {
+            return [
+                DoctorFinding(
+                    "clock", .advice, "nothing keeps the clock of this host", advice: "apt-get install chrony"
+                )
+            ]
+        }
+        return [clock(keptBy: daemon, facts)]
+    }
+
+    /// A daemon keeps the clock, and neither it nor the kernel tells the agent how well.
+    private static func clock(keptBy daemon: String, _ facts: DoctorFacts) -> DoctorFinding {
+        switch (daemon, facts.answer) {
+        case ("chronyd", .none): DoctorFinding("clock", .ok, "chronyd keeps the clock")
+        case ("chronyd", .status):
             DoctorFinding(
-                "clock", .advice, "\(other) keeps the clock, and does not say how far off it may be",
+                "clock", .advice, "chronyd keeps the clock and does not answer the agent",
+                advice:
+                    "see cmdport and bindcmdaddress in chrony.conf, and chrony_port under [clock] in agent.toml"
+            )
+        case ("systemd-timesyncd", _):
+            DoctorFinding(
+                "clock", .advice, "systemd-timesyncd keeps the clock, and does not say how far off it may be",
                 advice: "apt-get install chrony, whose offset and bound the agent can publish")
-        ]
+        case _:
+            DoctorFinding(
+                "clock", .advice, "\(daemon) keeps the clock, and only the kernel says how well",
+                advice:
+                    "install the drop-in clock.conf of /usr/share/holdfast/drop-ins, see holdfast-agent(8)")
+        }
+    }
+
+    @Sendable static func lines(_ facts: DoctorFacts) -> [DoctorFinding] {
+        guard facts.lineFeeds > 0 else {
+            return [DoctorFinding("lines", .skipped, "no feed is watched on the wire")]
+        }
+        let advice = "install the drop-in line.conf of /usr/share/holdfast/drop-ins, see holdfast-agent(8)"
+        guard facts.refusedLines.isEmpty else {
+            let names = facts.refusedLines.joined(separator: ", ")
+            return [DoctorFinding("lines", .advice, "the agent may not capture: \(names)", advice: advice)]
+        }
+        if case .none = facts.answer, facts.hasLineDropIn == false {
+            return [
+                DoctorFinding("lines", .advice, "the agent's unit will not let it capture", advice: advice)
+            ]
+        }
+        guard case .status = facts.answer else {
+            return [DoctorFinding("lines", .skipped, "the agent's rights cannot be seen")]
+        }
+        return [DoctorFinding("lines", .ok, "the agent may capture")]
     }
 
     @Sendable static func systemBus(_ facts: DoctorFacts) -> [DoctorFinding] {

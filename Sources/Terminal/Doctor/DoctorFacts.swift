@@ -67,8 +67,17 @@ public struct DoctorFacts: Hashable, Sendable {
     /// NUT's drivers' sockets, their group, and whether the agent is in it.
     public var driverGroup: UInt32?
     public var driverSockets: [String] = []
-    /// Daemons that keep the clock, by name.
-    public var clockDaemons: [String] = []
+    /// Daemons that keep the clock, by name; `nil`: the host's processes cannot be seen, as in a container.
+    public var clockDaemons: [String]?
+    /// Whom the agent has the clock's state from: `chrony`, `kernel` …; `nil`: it was not asked, or has it from nobody.
+    public var clockSource: String?
+    public var watchesClock = true
+    /// Feeds whose lines are watched on the wire.
+    public var lineFeeds = 0
+    /// Lines that the agent is not allowed to capture.
+    public var refusedLines: [String] = []
+    /// Whether the unit has the drop-in for them; `nil`: the agent is no unit of this host's.
+    public var hasLineDropIn: Bool?
     public var systemBus: Reach?
     /// Whether the kernel tells of pressure (PSI).
     public var hasPressure: Bool?

@@ -19,6 +19,7 @@ public struct ClockMachine: Sendable {
 
     private var kernel: KernelClockReading?
     private var stampAge: Duration?
+    private var services: [String]?
     private var chrony: ChronyTracking?
     private var wasChronyHeard = false
     private var silent = 0
@@ -76,10 +77,14 @@ public struct ClockMachine: Sendable {
 // MARK: - Events
 
 extension ClockMachine {
-    /// What the kernel says, `nil` where it may not be asked; and how long ago systemd-timesyncd left its stamp.
-    public mutating func observed(kernel: KernelClockReading?, stampAge: Duration? = nil) {
+    /// What the kernel says, `nil` where it may not be asked; how long ago systemd-timesyncd left its stamp; and which
+    /// time services run, `nil` where that cannot be seen.
+    public mutating func observed(
+        kernel: KernelClockReading?, stampAge: Duration? = nil, services: [String]? = nil
+    ) {
         self.kernel = kernel
         self.stampAge = stampAge
+        self.services = services
     }
 
     /// An attempt to ask chronyd is over; the poll's verdict follows. `nil`: it is not asked.
@@ -137,8 +142,12 @@ extension ClockMachine {
     private func currentReading(_ wall: WallTime) -> ClockReading? {
         if let chrony { return ClockReading(chrony, at: wall) }
         if let kernel { return ClockReading(kernel) }
-        return stampAge.map { ClockReading(stampAge: $0) }
+        if let stampAge { return ClockReading(stampAge: stampAge) }
+        return services.flatMap { ClockReading(services: $0) }
     }
+
+    /// Whether which services run matters: nobody tells how the clock is.
+    public var isUntold: Bool { chrony == nil && kernel == nil && stampAge == nil }
 
     private mutating func measure(at now: Instant) {
         guard let reading else {
@@ -202,9 +211,7 @@ extension ClockMachine {
                     reason: "chronyd no longer answers: see systemctl status chrony"))
         }
         guard let reading else {
-            let reason =
-                "nobody tells whether it is synchronised: run chronyd, or allow adjtimex by the drop-in clock.conf"
-            return troubles + [Trouble(status: .unknown, key: "blind", reason: reason)]
+            return troubles + [Trouble(status: .unknown, key: "blind \(services ?? [])", reason: untold)]
         }
         if let why = reading.unsynchronised {
             troubles += notSynchronised(why)
@@ -222,6 +229,18 @@ extension ClockMachine {
             troubles.append(Trouble(status: errorLimit.status, key: "error", reason: reason))
         }
         return troubles
+    }
+
+    /// Who keeps the clock without telling, where that can be seen.
+    private var untold: String {
+        guard let service = services?.first else {
+            return
+                "nobody tells whether it is synchronised: run chronyd, or allow adjtimex by the drop-in clock.conf; "
+                + "in a container the host keeps it"
+        }
+        return service == TimeServices.chrony
+            ? "chronyd runs and does not answer on 127.0.0.1:\(options.chronyPort): see cmdport in chrony.conf"
+            : "\(service) runs, and only the kernel tells how well: allow adjtimex by the drop-in clock.conf"
     }
 
     /// Within the dwell a clock that was synchronised still passes for it, and another is not known.

@@ -10,6 +10,9 @@ import Wire
 
 /// Watches the host's wall clock.
 public final class ClockWatcher: Watcher {
+    /// Services start and end; where nobody tells of the clock, they are looked for this often.
+    private static let findEvery: Duration = .seconds(30)
+
     private let context: WatcherContext
     private var options: ClockOptions
     private var machine: ClockMachine?
@@ -19,6 +22,8 @@ public final class ClockWatcher: Watcher {
     private var setTimer: SetTimer?
     private var setSource: IOSource?
     private var isKernelTold = false
+    private var services: [String]?
+    private var findServicesAt = Instant.zero
 
     private final class SetTimer {
         let timer: ClockSetTimer
@@ -102,8 +107,17 @@ extension ClockWatcher {
         compare(wasSet: false)
         let kernel = kernelReading()
         let stamp = kernel == nil ? stampAge() : nil
-        machine?.observed(kernel: kernel, stampAge: stamp)
+        machine?.observed(kernel: kernel, stampAge: stamp, services: services)
         if let chrony { chrony.ask() } else { answered(nil) }
+    }
+
+    private func findServices() {
+        guard context.loop.now >= findServicesAt else { return }
+        let roots = context.roots
+        let accepted = context.worker.perform({ TimeServices.running(roots) }) { [weak self] in
+            self?.services = $0
+        }
+        if accepted { findServicesAt = context.loop.now + ClockWatcher.findEvery }
     }
 
     private func kernelReading() -> KernelClockReading? {
@@ -130,6 +144,7 @@ extension ClockWatcher {
 
     private func answered(_ answer: ChronyAnswer?) {
         tell(machine?.answered(answer, at: context.loop.now, wall: context.loop.wall))
+        if machine?.isUntold == true { findServices() }
     }
 
     private func clockWasSet() {
