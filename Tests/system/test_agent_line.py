@@ -32,6 +32,13 @@ group = "239.1.2.1:30001"
 """
 
 
+def session(opens_h, closes_h):
+    """The keys of a session on every day that opens and closes so many hours from now."""
+    times = [time.strftime("%H:%M", time.gmtime(time.time() + 3600 * hours)) for hours in (opens_h, closes_h)]
+    days = '"mon", "tue", "wed", "thu", "fri", "sat", "sun"'
+    return f'zone = "UTC", days = [{days}], hours = ["{times[0]}-{times[1]}"]'
+
+
 class Venue:
     """A MoldUDP64 session on both lines: each packet goes where the test says."""
 
@@ -262,6 +269,19 @@ class Lines(unittest.TestCase):
         self.daemon.signal(signal.SIGHUP)
         self.client.wait_state("line/itch.A", lambda state: state.get("gone"))
         self.assertNotIn("line/itch.A", self.client.states())
+
+    def test_outside_its_session_a_line_is_closed_and_inside_it_is_judged(self):
+        self.start(f'session = {{ {session(2, 3)} }}')
+        for line in "AB":
+            self.assertRegex(self.client.settle(f"line/itch.{line}", "ok")["reason"], r"^closed until 20.* UTC$")
+        self.venue.data(5)
+        self.wait_sample("A", lambda values: values["messages"] == 5, "what is counted all the same")
+        text = harness.AGENT_BUS + QUIET + LINES % f'session = {{ {session(-2, 2)} }}'
+        self.daemon.configure(text)
+        self.daemon.signal(signal.SIGHUP)
+        self.client.wait_state("line/itch.B", "unknown")
+        self.flow()
+        self.client.wait_state("line/itch.B", "critical")
 
 
 if __name__ == "__main__":

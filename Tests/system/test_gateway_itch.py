@@ -9,6 +9,7 @@ import unittest
 import harness
 import venue
 from harness import Daemon, HealthClient, MarketClient, Namespace, Order, RawPeer, needs_namespaces
+from test_agent_line import session
 
 SYMBOLS = ("ALFA", "BRAVO", "CHARLIE")
 
@@ -82,6 +83,26 @@ class Case(unittest.TestCase):
 
     def gaps(self, messages):
         return [(message["told"]["first"], message["told"]["last"]) for message in messages if message["kind"] == "gap"]
+
+
+class Sessions(Case):
+    options = f'silence = "300ms"\nsession = {{ {session(2, 3)} }}'
+
+    def test_outside_its_session_a_feed_is_closed_and_its_silence_no_failure(self):
+        health = self.health()
+        health.subscribe("state/desk/feed")
+        state = health.settle("feed/itch", "ok")
+        self.assertRegex(state["reason"], r"^closed: no session until 20.* UTC$")
+        for path in "AB":
+            health.settle(f"feed-path/itch.{path}", "ok")
+        frame = self.client.wait(lambda message: message["kind"] in ("state", "heartbeat"), "a control frame")
+        self.assertEqual(frame["state"], "closed")
+        # Whatever comes all the same is passed on, as a closed feed's.
+        self.lines.open(*SYMBOLS)
+        received = self.end()
+        self.assertEqual({message["state"] for message in received}, {"closed"})
+        self.assertIn(1, self.sequences(received))
+        self.assertEqual({state["status"] for subject, state in health.states().items() if "itch" in subject}, {"ok"})
 
 
 class Arbitration(Case):
