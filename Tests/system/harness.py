@@ -27,6 +27,7 @@ sys.path.insert(0, os.path.join(ROOT, "packaging/demonstration"))
 sys.path.insert(0, os.path.join(ROOT, "Sources/Wire"))
 import guardian  # noqa: E402
 import reader  # noqa: E402
+import watched  # noqa: E402
 from stage import in_namespace  # noqa: E402
 
 BINARIES = os.environ.get("HOLDFAST_BINARIES", os.path.join(ROOT, ".build/static/release"))
@@ -297,13 +298,9 @@ class Daemon:
         os.kill(self.child.pid, number)
 
     def wait_log(self, text, patience=PATIENCE_S):
-        """Waits until the log holds a text. The log is a file, so this one looks again and again."""
-        until = time.monotonic() + patience
-        while time.monotonic() < until:
-            if text in self.log():
-                return
-            time.sleep(0.02)
-        self.fail(f"nothing about {text!r} in the log")
+        """Waits until the log holds a text."""
+        if not watched.wait(self.folder, lambda: text in self.log(), patience):
+            self.fail(f"nothing about {text!r} in the log")
 
     def is_running(self):
         return self.child.poll() is None

@@ -2,11 +2,10 @@
 
 import os
 import signal
-import time
 import unittest
 
 import harness
-from harness import AGENT_BUS, agent, health
+from harness import AGENT_BUS, agent, health, watched
 from test_agent_bus import QUIET
 
 PLUGINS = "/usr/lib/nagios/plugins"
@@ -16,15 +15,6 @@ needs_plugins = unittest.skipUnless(os.path.exists(f"{PLUGINS}/check_load"), "ne
 def check(name, *command, every="200ms", timeout="5s"):
     words = ", ".join('"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"' for word in command)
     return f'[[check]]\nname = "{name}"\ncommand = [{words}]\nevery = "{every}"\ntimeout = "{timeout}"\n'
-
-
-def is_gone(pid):
-    """Whether a process has ended, waited for by its parent or not."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
 
 
 class Checks(unittest.TestCase):
@@ -47,16 +37,12 @@ class Checks(unittest.TestCase):
             f"check/{name}", lambda state: state["status"] == status and text in state["reason"], f"{name} {status}")
 
     def wait_gone(self, pid):
-        until = time.monotonic() + harness.PATIENCE_S
-        while not is_gone(pid):
-            self.assertLess(time.monotonic(), until, f"{pid} still runs")
-            time.sleep(0.02)
+        self.assertTrue(watched.wait_end(pid, harness.PATIENCE_S), f"{pid} still runs")
 
     def wait_file(self, name):
-        path, until = os.path.join(self.folder, name), time.monotonic() + harness.PATIENCE_S
-        while not (os.path.exists(path) and os.path.getsize(path)):
-            self.assertLess(time.monotonic(), until, f"no {name}")
-            time.sleep(0.02)
+        path = os.path.join(self.folder, name)
+        self.assertTrue(watched.wait(self.folder, lambda: os.path.exists(path) and os.path.getsize(path),
+                                     harness.PATIENCE_S), f"no {name}")
         with open(path) as file:
             return file.read()
 

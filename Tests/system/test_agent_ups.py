@@ -11,7 +11,7 @@ import time
 import unittest
 
 import harness
-from harness import agent, health
+from harness import agent, health, watched
 from test_agent_bus import QUIET
 
 DEVICES = os.path.join(harness.ROOT, "../shared/data/nut/devices")
@@ -38,7 +38,8 @@ class Upsd:
         for name in devices:
             self.start_driver(name)
         for name in devices:
-            self.wait_for(lambda name=name: os.path.exists(self.socket(name)), f"the driver of {name}")
+            if not watched.wait(self.folder, lambda name=name: os.path.exists(self.socket(name)), harness.PATIENCE_S):
+                case.fail(f"no driver of {name}")
         self.start_server()
 
     def device(self, name):
@@ -73,13 +74,6 @@ class Upsd:
 
     def start_server(self):
         self.server = self.spawn(f"{NUT}/upsd", "-F", "-u", "root")
-
-    def wait_for(self, condition, what):
-        until = time.monotonic() + harness.PATIENCE_S
-        while not condition():
-            if time.monotonic() > until:
-                self.case.fail(f"{what}: not within {harness.PATIENCE_S:g} s")
-            time.sleep(0.02)
 
 
 ONLINE = "ups.status: OL CHRG\nbattery.charge: 100\nbattery.runtime: 1200\nups.load: 20\n"

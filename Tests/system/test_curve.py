@@ -203,11 +203,9 @@ class Access(Stage):
         return raw
 
     def wait_any(self, texts):
-        until = time.monotonic() + harness.PATIENCE_S
-        while not any(text in self.daemon.log() for text in texts):
-            if time.monotonic() > until:
-                self.daemon.fail(f"none of {texts}")
-            time.sleep(0.02)
+        if not harness.watched.wait(self.daemon.folder, lambda: any(text in self.daemon.log() for text in texts),
+                                    harness.PATIENCE_S):
+            self.daemon.fail(f"none of {texts}")
 
     def test_a_stranger_hears_and_learns_nothing(self):
         keys = Keys()

@@ -2,7 +2,8 @@
 
 import os
 import socket
-import time
+
+import watched
 
 NUT = "/lib/nut"
 NAME = "rack"
@@ -33,9 +34,7 @@ class Power:
         """`spawn(name, words, **options)` starts a process; `on_desk(words)` puts it into the desk's namespace."""
         environment = os.environ | self.environment
         spawn("ups-driver", on_desk([f"{NUT}/dummy-ups", "-a", NAME, "-F", "-u", "root"]), env=environment)
-        until = time.monotonic() + 10
-        while not os.path.exists(self.driver) and time.monotonic() < until:
-            time.sleep(0.02)  # nobody tells when the socket is there
+        watched.wait(os.path.dirname(self.driver), lambda: os.path.exists(self.driver), 10)
         spawn("upsd", on_desk([f"{NUT}/upsd", "-F", "-u", "root"]), env=environment)
 
     def switch(self, status):
