@@ -157,9 +157,14 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
 
     var channel: ChannelFigures {
         guard var figures = channels.first?.figures else {
+            var state = (ChannelState.recovering, ChannelReason.joining)
+            if case .closed(let opening)? = condition?.session {
+                state = (.closed, .outsideSession(until: opening))
+            }
             return ChannelFigures(
-                state: .recovering, reason: "\(ChannelReason.joining)", published: 0, gaps: 0, topics: 0,
-                unresolved: 0, epochs: 0, refused: [:])
+                state: state.0, reason: "\(state.1)", published: 0, gaps: 0, topics: 0, unresolved: 0,
+                epochs: 0,
+                refused: [:])
         }
         for channel in channels.dropFirst() { figures.add(channel.figures, named: "\(channel.number)") }
         return figures
