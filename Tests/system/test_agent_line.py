@@ -176,6 +176,18 @@ class Lines(unittest.TestCase):
         state = self.client.wait_state("line/itch.B", "critical")
         self.assertEqual(state["cause"], "nic/near1")
 
+    def test_what_is_for_another_group_or_port_is_no_part_of_a_line(self):
+        self.start()
+        self.flow()
+        before = self.wait_sample("A", lambda values: True, "a sample")
+        for _ in range(2000):
+            for group, port in (("239.1.1.1", 30002), ("239.1.1.9", 30001), ("10.82.0.1", 30001)):
+                self.venue.sockets["A"].sendto(b"not for us", (group, port))
+        self.venue.data(3)
+        after = self.wait_sample("A", lambda values: values["messages"] == before["messages"] + 3, "the messages")
+        for name in ("malformed_packets", "capture_dropped_packets", "gaps"):
+            self.assertEqual(after[name], before[name], name)
+
     def test_skew_is_seen(self):
         self.start()
         self.flow()

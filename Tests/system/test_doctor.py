@@ -112,6 +112,31 @@ class Doctor(unittest.TestCase):
         self.assertIn("may not send ICMP echo", found["ping"])
         self.assertIn("path/isp-a is unknown: probes cannot be sent", found["subjects"])
 
+    def test_an_agent_that_may_not_capture_the_lines_that_it_is_to_watch(self):
+        line = """[[line]]
+feed = "itch"
+protocol = "moldudp64"
+[[line.path]]
+name = "A"
+interface = "eth0"
+group = "239.1.1.1:30001"
+"""
+        self.daemon.configure(harness.AGENT_BUS + AGENT + line)
+        self.daemon.wrap = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"]
+        os.chmod(self.daemon.folder, 0o777)
+        self.daemon.start()
+        client = harness.health(self, self.daemon, "state/")
+        if "not allowed to capture" not in client.settle("line/itch.A", "unknown")["reason"]:
+            client.wait_state("line/itch.A", lambda message: "not allowed to capture" in message["reason"])
+        self.assertEqual(self.findings()["lines"], "the agent may not capture: itch.A")
+        self.assertIn("install the drop-in line.conf", self.doctor().stdout)
+        self.daemon.stop()
+        self.daemon.wrap = []
+        self.daemon.start()
+        harness.health(self, self.daemon, "state/").wait_state(
+            "line/itch.A", lambda message: "not allowed" not in message["reason"], "a capture")
+        self.assertEqual(self.findings("ok")["lines"], "the agent may capture")
+
     def test_a_upsd_that_is_not_there(self):
         self.daemon.configure(harness.AGENT_BUS + AGENT.replace("enabled = false", "enabled = true"))
         self.assertIn("127.0.0.1:3493 (Connection refused)", self.findings()["ups"])
