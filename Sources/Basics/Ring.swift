@@ -37,8 +37,14 @@ public struct Ring<Element> {
 
     /// The element at `index`, 0 being the oldest.
     public subscript(index: Int) -> Element {
-        precondition(index >= 0 && index < count, "ring index out of bounds")
-        return storage[(oldest + index) % storage.count]
+        get {
+            precondition(index >= 0 && index < count, "ring index out of bounds")
+            return storage[(oldest + index) % storage.count]
+        }
+        set {
+            precondition(index >= 0 && index < count, "ring index out of bounds")
+            storage[(oldest + index) % storage.count] = newValue
+        }
     }
 
     public var first: Element? { isEmpty ? nil : self[0] }

@@ -129,28 +129,31 @@ public struct ICMPSocket: ~Copyable {
     }
 
     private func receive(flags: Int32) throws(SystemError) -> ICMPReceipt? {
-        // A pending socket error (an ICMP answer to an earlier probe) fails one call; the error itself waits
-        // in the error queue.
-        let pending: Set<Int32> = [
-            EHOSTUNREACH, ENETUNREACH, ECONNREFUSED, EPROTO, EHOSTDOWN, ENETDOWN, EACCES,
-        ]
         for _ in 0..<4 {
             switch receiveOnce(flags) {
             case .success(let receipt): return receipt
             case .failure(let error):
                 if error.number == EAGAIN { return nil }
-                if error.number != EINTR && !pending.contains(error.number) { throw error }
+                if error.number != EINTR && !ICMPSocket.isPending(error.number) { throw error }
             }
         }
         return nil
     }
 
+    /// A pending socket error (an ICMP answer to an earlier probe) fails one call; the error itself waits in the
+    /// error queue.
+    private static func isPending(_ number: Int32) -> Bool {
+        switch number {
+        case EHOSTUNREACH, ENETUNREACH, ECONNREFUSED, EPROTO, EHOSTDOWN, ENETDOWN, EACCES: true
+        default: false
+        }
+    }
+
     private func receiveOnce(_ flags: Int32) -> Result<ICMPReceipt, SystemError> {
-        var buffer = [UInt8](repeating: 0, count: 512)
-        var control = [UInt64](repeating: 0, count: 64)
         var sender = sockaddr_storage()
-        return unsafe buffer.withUnsafeMutableBytes { bytes in
-            unsafe control.withUnsafeMutableBytes { controls in
+        // On the stack: a path is asked many times a second.
+        return unsafe withUnsafeTemporaryAllocation(byteCount: 512, alignment: 8) { bytes in
+            unsafe withUnsafeTemporaryAllocation(byteCount: 512, alignment: 8) { controls in
                 unsafe withUnsafeMutablePointer(to: &sender) { name in
                     unsafe receiveOnce(flags, into: bytes, controls, name)
                 }

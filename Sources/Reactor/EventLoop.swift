@@ -9,6 +9,7 @@ import Glibc
 @safe
 public final class EventLoop {
     let event: OpaquePointer
+    private var queues: [Int64: TimerQueue] = [:]
 
     /// - Throws: `SystemError` when the kernel gives no epoll descriptor.
     public init() throws(SystemError) {
@@ -17,7 +18,18 @@ public final class EventLoop {
         unsafe event = created!
     }
 
-    deinit { unsafe sd_event_unref(event) }
+    deinit {
+        queues = [:]
+        unsafe sd_event_unref(event)
+    }
+
+    /// The timers of a priority.
+    func timers(priority: Int64) throws(SystemError) -> TimerQueue {
+        if let queue = queues[priority] { return queue }
+        let queue = try unsafe TimerQueue(event, priority: priority)
+        queues[priority] = queue
+        return queue
+    }
 
     /// The monotonic clock at the start of this iteration.
     public var now: Instant { Instant(nanoseconds: read(CLOCK_MONOTONIC)) }

@@ -1,6 +1,5 @@
-// What wakes the loop: descriptors, timers, signals and deferred work. Each is a value that its owner keeps;
+// What wakes the loop besides timers: descriptors, signals and deferred work. Each is a value that its owner keeps;
 // letting go of it removes it from the loop.
-public import Basics
 public import Linux
 import CSystemd
 import Glibc
@@ -83,38 +82,6 @@ public final class IOSource: EventSource {
         try checked(
             "sd_event_source_set_io_events", unsafe sd_event_source_set_io_events(source, interest.events))
     }
-}
-
-/// Calls back once at an instant of the monotonic clock; armed again by each `arm`.
-public final class Timer: EventSource {
-    private let onTime: () -> Void
-
-    /// - Parameter accuracy: how late it may be, so that wake-ups can be shared.
-    public init(_ loop: EventLoop, accuracy: Duration = .milliseconds(1), _ onTime: @escaping () -> Void)
-        throws(SystemError)
-    {
-        self.onTime = onTime
-        super.init(onTime)
-        let result = unsafe sd_event_add_time(
-            loop.event, &source, CLOCK_MONOTONIC, UInt64.max - 1,
-            UInt64(clamping: max(1, accuracy.microseconds)),
-            { _, _, userdata in
-                unsafe eventSource(userdata).handler()
-                return 0
-            }, pointer)
-        try checked("sd_event_add_time", result)
-        disarm()
-    }
-
-    /// Calls back at `instant`, or at once if it is past; replaces an earlier time. `nil` disarms.
-    public func arm(at instant: Instant?) {
-        guard let instant else { return disarm() }
-        let microseconds = UInt64(clamping: (instant.nanoseconds &+ 999) / 1000)
-        unsafe sd_event_source_set_time(source, microseconds)
-        unsafe sd_event_source_set_enabled(source, Int32(SD_EVENT_ONESHOT))
-    }
-
-    public func disarm() { setEnabled(false) }
 }
 
 /// Calls back once in this or the next iteration of the loop, after others that are ready.

@@ -14,6 +14,8 @@ import Testing
         #expect(ring.first == 3)
         #expect(ring.last == 5)
         #expect(ring[1] == 4)
+        ring[1] = 7
+        #expect(ring.elements == [3, 7, 5])
     }
 
     @Test func `an emptied ring starts anew`() {

@@ -7,23 +7,6 @@ import Testing
 @testable import Reactor
 
 @Suite struct LoopTests {
-    @Test func `timers fire in the order of their times, each once`() throws {
-        let loop = try EventLoop()
-        var fired: [String] = []
-        let late = try Timer(loop, accuracy: .microseconds(1)) {
-            fired.append("late")
-            loop.exit(7)
-        }
-        let early = try Timer(loop, accuracy: .microseconds(1)) { fired.append("early") }
-        let never = try Timer(loop) { fired.append("never") }
-        late.arm(at: loop.now + .milliseconds(20))
-        early.arm(at: loop.now + .milliseconds(5))
-        never.arm(at: loop.now + .milliseconds(10))
-        never.disarm()
-        #expect(try loop.run() == 7)
-        #expect(fired == ["early", "late"])
-    }
-
     @Test func `a deferred source runs once per arming`() throws {
         let loop = try EventLoop()
         var runs = 0

@@ -111,6 +111,19 @@ struct PathTests {
         #expect(run(&machine, from: 1400, to: 1500) == ["ok: 192.0.2.1 answers"])
     }
 
+    @Test func `a reply that was read late counts from when it came`() {
+        var machine = machine()
+        _ = run(&machine, from: 0, to: 1000)
+        #expect(!machine.isAwaitingReply)
+        let probe = probes(machine.tick(at: at(1000)))[0]
+        // Read with the next tick, as replies of a path that is up are.
+        _ = machine.answered(
+            probe.target, sequence: probe.sequence, roundTrip: .milliseconds(10), at: at(1100))
+        #expect(machine.targets[0].silence(at: at(1100)) == .milliseconds(90))
+        _ = machine.linkChanged(to: .noCarrier, at: at(1200))
+        #expect(machine.isAwaitingReply)
+    }
+
     @Test func `a link that is back over a dead line is told as silence`() {
         var machine = machine()
         _ = run(&machine, from: 0, to: 1000)

@@ -72,10 +72,14 @@ struct RouteTableTests {
     @Test func `a reply is matched to the kernel's stamp of its probe`() {
         var log = DepartureLog()
         let (gatewayA, gatewayB) = (IPAddress.v4(.loopback), IPAddress.v6(.loopback))
-        for sequence in UInt16(0)..<300 { log.sent(to: gatewayA, sequence: sequence) }
+        for sequence in UInt16(0)..<300 {
+            log.sent(to: gatewayA, sequence: sequence, at: WallTime(nanoseconds: 4))
+        }
         log.departed(299, at: WallTime(nanoseconds: 5))
         log.departed(1, at: WallTime(nanoseconds: 6))
         #expect(log.departure(to: gatewayA, sequence: 299) == WallTime(nanoseconds: 5))
+        // Without a stamp, when it was handed to the kernel.
+        #expect(log.departure(to: gatewayA, sequence: 298) == WallTime(nanoseconds: 4))
         #expect(log.departure(to: gatewayB, sequence: 299) == nil)
         #expect(log.departure(to: gatewayA, sequence: 1) == nil)
     }

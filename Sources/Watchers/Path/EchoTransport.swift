@@ -1,5 +1,6 @@
 // ICMP echo of one path and family: raw where allowed, else a datagram socket, and round trips by the kernel's
-// stamps.
+// stamps. Replies bear the time of their arrival, so that they can be read when the next probe is due: a path that
+// answers wakes nobody.
 import Basics
 import Linux
 import Reactor
@@ -28,14 +29,19 @@ final class EchoTransport {
     private var pace = ReopenPace()
     private var hasFailedSends = false
     private var identifier: UInt16 = 0
+    /// Whether replies are read as they arrive; else when `collect` is called.
+    var isPrompt: Bool {
+        didSet { if isPrompt != oldValue { socket?.source?.setEnabled(isPrompt) } }
+    }
 
     init(
-        _ context: WatcherContext, _ interface: String?, _ family: IPFamily,
+        _ context: WatcherContext, _ interface: String?, _ family: IPFamily, isPrompt: Bool,
         onEvent: @escaping (ProbeEvent) -> Void
     ) {
         self.context = context
         self.interface = interface
         self.family = family
+        self.isPrompt = isPrompt
         self.onEvent = onEvent
     }
 
@@ -51,7 +57,7 @@ final class EchoTransport {
             socket.hasReliableNumbers = false
             return reason
         }
-        socket.departures.sent(to: address, sequence: sequence)
+        socket.departures.sent(to: address, sequence: sequence, at: Clock.wall)
         // The kernel may or may not have counted the failed ones: a new socket counts from 0 again.
         if hasFailedSends {
             hasFailedSends = false
@@ -90,8 +96,9 @@ final class EchoTransport {
         if opened.icmp.access == .raw { try opened.icmp.accept(identifier: identifier) }
         opened.source = try IOSource(context.loop, descriptor: opened.icmp.descriptor.raw) {
             [unowned self] in
-            receive()
+            collect()
         }
+        opened.source?.setEnabled(isPrompt)
         return opened
     }
 
@@ -111,7 +118,7 @@ final class EchoTransport {
     // MARK: Receiving and sending
 
     /// Takes all that has come, the kernel's stamps first: a reply may be read before the stamp of its probe.
-    private func receive() {
+    func collect() {
         guard let socket else { return }
         var receipts: [ICMPReceipt] = []
         do throws(SystemError) {

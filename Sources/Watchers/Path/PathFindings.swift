@@ -93,8 +93,10 @@ extension PathMachine {
             .integer(Int64(clamping: targets.reduce(0) { $0 &+ count($1) }))
         }
         var spread: [NamedValue] = []
-        if let median { spread.append(NamedValue("rtt_p50_s", .number(median.inSeconds))) }
-        if let p99 { spread.append(NamedValue("rtt_p99_s", .number(p99.inSeconds))) }
+        if let (median, p99) = percentiles {
+            spread.append(NamedValue("rtt_p50_s", .number(median.inSeconds)))
+            spread.append(NamedValue("rtt_p99_s", .number(p99.inSeconds)))
+        }
         return figures + spread + [
             NamedValue("targets_up", .integer(Int64(upCount))),
             NamedValue("probes_sent", total(\.sent)),

@@ -68,6 +68,9 @@ public struct PathMachine: Sendable {
     /// It is told as silent.
     public var isSilent: Bool { if case .silent = told { true } else { false } }
 
+    /// The next reply may change what is told: it is not to wait for the next tick.
+    public var isAwaitingReply: Bool { targets.contains { !$0.isUp } }
+
     /// How many targets must answer.
     public var quorum: Int {
         min(max(1, options.quorum ?? targets.count / 2 + 1), max(1, targets.count))

@@ -46,6 +46,8 @@ final class PathProber {
 
     /// The tick or a deadline has come.
     func wake(at now: Instant) {
+        // Before anything is given up.
+        transport?.collect()
         guard nextTick <= now else { return perform(machine.passed(now)) }
         nextTick = nextMultiple(of: options.probeEvery, after: now)
         perform(machine.tick(at: now))
@@ -115,6 +117,7 @@ extension PathProber {
                 onChange()
             }
         }
+        transport?.isPrompt = machine.isAwaitingReply
     }
 
     private func send(_ target: ProbeTarget, _ identifier: UInt16, _ sequence: UInt16) {

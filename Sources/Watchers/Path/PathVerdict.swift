@@ -95,15 +95,24 @@ extension PathMachine {
         return downCount > 0 ? .fewerTargets(up: upCount) : .up
     }
 
-    /// The figures of the target that completes the quorum: a path is as good as that one.
-    private func ofQuorum<T: Comparable>(_ figures: [T]) -> T? {
-        figures.isEmpty ? nil : figures.sorted()[min(quorum, figures.count) - 1]
+    /// The figure of the target that completes the quorum: a path is as good as that one.
+    private func ofQuorum<T: Comparable>(_ figure: (TargetMachine) -> T?) -> T? {
+        // As most paths have one target, and this is asked many times a second.
+        guard targets.count > 1 else { return targets.first.flatMap(figure) }
+        let figures = targets.compactMap(figure)
+        return figures.isEmpty ? nil : figures.sorted()[min(quorum, figures.count) - 1]
     }
 
-    var lossAtLeast: Double { ofQuorum(targets.map(\.window.ratioAtLeast)) ?? 0 }
-    var loss: Double? { ofQuorum(targets.compactMap(\.window.ratio)) }
-    var roundTrip: Duration? { ofQuorum(targets.compactMap(\.roundTrip)) }
-    var median: Duration? { ofQuorum(targets.compactMap { $0.percentiles?.median }) }
-    var p99: Duration? { ofQuorum(targets.compactMap { $0.percentiles?.p99 }) }
-    var jitter: Duration? { ofQuorum(targets.filter { $0.roundTrip != nil }.map(\.jitter)) }
+    var lossAtLeast: Double { ofQuorum { $0.window.ratioAtLeast } ?? 0 }
+    var loss: Double? { ofQuorum { $0.window.ratio } }
+    var roundTrip: Duration? { ofQuorum { $0.roundTrip } }
+    var jitter: Duration? { ofQuorum { $0.roundTrip == nil ? nil : $0.jitter } }
+
+    /// Of the newest round-trip times.
+    var percentiles: (median: Duration, p99: Duration)? {
+        let all = targets.compactMap { $0.percentiles }
+        guard all.count > 1 else { return all.first }
+        let place = min(quorum, all.count) - 1
+        return (all.map { $0.median }.sorted()[place], all.map { $0.p99 }.sorted()[place])
+    }
 }

@@ -25,6 +25,13 @@ final class ProbeTransport {
     private var echoes: [IPFamily: EchoTransport] = [:]
     private var connections: ConnectTransport
     private var queries: [ProbeTarget: QueryTransport] = [:]
+    /// Whether echo replies are read as they arrive; else when `collect` is called.
+    var isPrompt = true {
+        didSet {
+            guard isPrompt != oldValue else { return }
+            for echo in echoes.values { echo.isPrompt = isPrompt }
+        }
+    }
 
     init(_ context: WatcherContext, _ options: ISPOptions, onEvent: @escaping (ProbeEvent) -> Void) {
         self.context = context
@@ -39,7 +46,9 @@ final class ProbeTransport {
         case .echo:
             let family = target.address.family
             let echo =
-                echoes[family] ?? EchoTransport(context, options.interface, family, onEvent: onEvent)
+                echoes[family]
+                ?? EchoTransport(
+                    context, options.interface, family, isPrompt: isPrompt, onEvent: onEvent)
             echoes[family] = echo
             return echo.send(to: target.address, identifier: identifier, sequence: sequence)
         case .connect(let port): return connections.send(to: target, port: port, sequence: sequence)
@@ -50,6 +59,11 @@ final class ProbeTransport {
             queries[target] = query
             return query.send(sequence: sequence)
         }
+    }
+
+    /// Passes on the echo replies that have come.
+    func collect() {
+        for echo in echoes.values { echo.collect() }
     }
 
     /// Probes bear another identifier, or come from another port.

@@ -34,8 +34,8 @@ public struct TargetMachine: Sendable {
     private let upAfterReplies: Int
     private var liveness: Liveness
     private var lastRoundTrip: Duration?
-    /// The newest round-trip times.
-    private var times: Ring<Duration>
+    /// The newest round-trip times, in nanoseconds.
+    private var times: Ring<Int64>
     private var sendTrouble: (since: Instant, reason: String)?
 
     public init(_ target: ProbeTarget, _ options: ISPOptions, at now: Instant) {
@@ -97,8 +97,8 @@ extension TargetMachine {
         if case .unsendable = state { state = .untested }
     }
 
-    /// A reply arrived. `measured` is the kernel's round-trip time, `nil` without its stamps. Returns
-    /// whether a probe of this target asked for it.
+    /// A reply arrived, at the latest now: it may have waited to be read. `measured` is the kernel's round-trip time,
+    /// `nil` without its stamps. Returns whether a probe of this target asked for it.
     public mutating func replied(_ sequence: UInt16, measured: Duration?, at now: Instant) -> Bool {
         guard let number = window.number(endingIn: sequence), let sentAt = window.sentAt(number) else {
             return false
@@ -114,7 +114,7 @@ extension TargetMachine {
             liveness.heard(at: max(sentAt, now - downAfter))
         case .inTime:
             measure(measured ?? now - sentAt)
-            heard(at: now)
+            heard(at: min(now, sentAt + max(measured ?? now - sentAt, .zero)))
         }
         return true
     }
@@ -139,16 +139,16 @@ extension TargetMachine {
             jitter += (difference - jitter) / 16
         }
         lastRoundTrip = time
-        times.append(time)
+        times.append(time.nanoseconds)
     }
 
     /// The round-trip times of the newest probes that half of them, and that 99 of 100, did not exceed (nearest
     /// rank); `nil` before the first reply.
     public var percentiles: (median: Duration, p99: Duration)? {
-        let sorted = (0..<times.count).map { times[$0] }.sorted()
+        let sorted = times.elements.sorted()
         guard !sorted.isEmpty else { return nil }
         func rank(_ percent: Int) -> Duration {
-            sorted[min(sorted.count - 1, max(0, (sorted.count * percent + 99) / 100 - 1))]
+            .nanoseconds(sorted[min(sorted.count - 1, max(0, (sorted.count * percent + 99) / 100 - 1))])
         }
         return (rank(50), rank(99))
     }
