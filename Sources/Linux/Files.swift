@@ -18,11 +18,19 @@ public enum Files {
         let raw = try check("open \(path)") { unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY) }
         let descriptor = Descriptor(owning: raw)
         var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 4096)
         while true {
-            let count = try check("read \(path)") { unsafe Glibc.read(descriptor.raw, &buffer, buffer.count) }
-            if count == 0 { return bytes }
-            bytes.append(contentsOf: buffer[..<count])
+            var failure: Int32 = 0
+            let chunk = unsafe [UInt8](unsafeUninitializedCapacity: 4096) { buffer, filled in
+                var count = 0
+                repeat {
+                    count = unsafe Glibc.read(descriptor.raw, buffer.baseAddress, buffer.count)
+                } while count < 0 && errno == EINTR
+                if count < 0 { failure = errno }
+                filled = max(0, count)
+            }
+            guard failure == 0 else { throw SystemError("read \(path)", number: failure) }
+            if chunk.isEmpty { return bytes }
+            if bytes.isEmpty { bytes = chunk } else { bytes += chunk }
             if bytes.count > limit { throw SystemError("read \(path)", number: EFBIG) }
         }
     }

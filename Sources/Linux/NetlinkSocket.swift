@@ -16,7 +16,7 @@ public enum NetlinkReceipt {
 }
 
 /// A socket of `NETLINK_ROUTE` or `NETLINK_GENERIC`.
-public struct NetlinkSocket: ~Copyable {
+public struct NetlinkSocket: ~Copyable, Sendable {
     /// Which part of the kernel answers.
     public enum Family: Sendable {
         case route, generic

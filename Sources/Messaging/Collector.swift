@@ -85,7 +85,7 @@ public final class Collector {
     /// Publishes two frames, if it subscribed to them.
     func publish(topic: String, payload: [UInt8]) {
         do throws(MessagingError) {
-            try socket.send(frames: [Array(topic.utf8), payload])
+            try socket.send(topic: topic, payload)
         } catch {
             failed += 1
         }

@@ -18,7 +18,7 @@ public final class HealthBus {
     private var server: RequestServer?
     private var collectors: [Collector] = []
     private var timer: Timer?
-    private var meter = CostMeter()
+    private let meter = CostMeter()
     /// What the daemon knows of a subject besides its state, as fields of its journal entries.
     public var describe: (Subject) -> Logger.Metadata = { _ in [:] }
     /// Requests that were refused, those that made no sense among them.
@@ -51,7 +51,8 @@ public final class HealthBus {
             context, loop, at: ServerEndpoints(request, authenticator: authenticator), log: limited
         ) { [unowned self] in reply(to: $0, of: $1) }
         do throws(SystemError) {
-            timer = try Timer(loop, accuracy: .milliseconds(5)) { [unowned self] in tick() }
+            // A heartbeat may wait a little for another wake-up.
+            timer = try Timer(loop, accuracy: initial.heartbeatEvery / 5) { [unowned self] in tick() }
         } catch {
             throw .system(error)
         }
@@ -67,7 +68,11 @@ public final class HealthBus {
     public var requestEndpoint: String { server?.lastEndpoint ?? "" }
 
     public func report(_ report: Report) { perform(book.report(report, at: loop.now, wall: loop.wall)) }
-    public func sample(_ sample: Sample) { perform(book.sample(sample, at: loop.now, wall: loop.wall)) }
+    public func sample(_ sample: Sample) {
+        // Most subscribers follow states alone: then nobody is written to.
+        guard publisher?.isAskedForSamples != false || !collectors.isEmpty else { return record(sample) }
+        perform(book.sample(sample, at: loop.now, wall: loop.wall))
+    }
     /// A reading for the history alone, which is published nowhere.
     public func record(_ sample: Sample) { book.record(sample, at: loop.now) }
     /// Keeps so much of the past from now on.
@@ -188,13 +193,14 @@ public final class HealthBus {
 // MARK: - Cost
 
 /// What the process costs between two heartbeats.
-struct CostMeter {
+final class CostMeter {
+    private let meter = ProcessMeter()
     private var last: (at: Instant, time: Duration, iterations: UInt64)?
 
     /// The cost since the call before; of the first call, nothing but memory.
-    mutating func measure(_ loop: EventLoop) -> Cost {
+    func measure(_ loop: EventLoop) -> Cost {
         let now = loop.now
-        let cost = ProcessCost.now()
+        let cost = meter.now()
         let iterations = loop.iterations
         defer { last = (now, cost.processorTime, iterations) }
         guard let last, now > last.at else {

@@ -23,7 +23,8 @@ public final class Publisher {
         self.hears = hears
         server = try ServerSocket(
             context, loop, .xpub, for: .publish, at: endpoints, log: log,
-            configure: { socket throws(MessagingError) in try Publisher.configure(socket) }
+            configure: { socket throws(MessagingError) in try Publisher.configure(socket) },
+            onDeparture: { hears.departed($0) }
         ) { message, _ in hears.heard(message) }
     }
 
@@ -43,11 +44,14 @@ public final class Publisher {
     /// Messages from subscribers that are no subscriptions.
     public var malformed: Int { hears.malformed }
 
+    /// Whether anybody may want samples: what nobody wants need not be written.
+    public var isAskedForSamples: Bool { hears.isAskedForSamples }
+
     /// Publishes two frames. A subscriber that does not keep up loses messages, which the change numbers
     /// show to it.
     public func publish(topic: String, payload: [UInt8]) {
         do throws(MessagingError) {
-            try server.socket.send(frames: [Array(topic.utf8), payload])
+            try server.socket.send(topic: topic, payload)
         } catch {
             failed += 1
         }
@@ -56,8 +60,12 @@ public final class Publisher {
 
 /// Reads what subscribers send to an XPUB.
 final class Subscriptions {
+    private static let samples = Array("sample/".utf8)
+
     private let onSubscription: ([UInt8]) -> Void
     private(set) var malformed = 0
+    /// How many prefixes that a sample may match a connection holds.
+    private var ofSamples: [Int32: Int] = [:]
 
     init(_ onSubscription: @escaping ([UInt8]) -> Void) { self.onSubscription = onSubscription }
 
@@ -67,8 +75,25 @@ final class Subscriptions {
             malformed += 1
             return
         }
-        if first == 1 { onSubscription(Array(frame.dropFirst())) }
+        let prefix = frame.dropFirst()
+        if prefix.starts(with: Subscriptions.samples) || Subscriptions.samples.starts(with: prefix) {
+            count(isSubscription: first == 1, of: message.connection)
+        }
+        if first == 1 { onSubscription(Array(prefix)) }
     }
+
+    /// What libzmq takes back in the name of a connection that is gone is told without its number.
+    private func count(isSubscription: Bool, of connection: Int32) {
+        if isSubscription {
+            ofSamples[connection, default: 0] += 1
+        } else if let count = ofSamples[connection] {
+            ofSamples[connection] = count > 1 ? count - 1 : nil
+        }
+    }
+
+    func departed(_ connection: Int32) { ofSamples[connection] = nil }
+
+    var isAskedForSamples: Bool { !ofSamples.isEmpty }
 }
 
 /// Why a part of the bus could not be opened.

@@ -284,10 +284,27 @@ public final class Socket {
     /// ROUTER's peer that does not read); a XPUB drops for the slow peer and answers `true`.
     @discardableResult
     public func send(_ frame: [UInt8], more: Bool = false) throws(MessagingError) -> Bool {
+        let sent = unsafe frame.withUnsafeBytes { unsafe sendBytes($0, more: more) }
+        return sent ? true : try notSent()
+    }
+
+    /// Sends a topic and what it is about.
+    @discardableResult
+    func send(topic: String, _ payload: [UInt8]) throws(MessagingError) -> Bool {
+        var topic = topic
+        let sent = topic.withUTF8 { unsafe sendBytes(UnsafeRawBufferPointer($0), more: true) }
+        guard sent else { return try notSent() }
+        return try send(payload)
+    }
+
+    private func sendBytes(_ bytes: UnsafeRawBufferPointer, more: Bool) -> Bool {
         mayHaveNews = true
         let flags = ZMQ_DONTWAIT | (more ? ZMQ_SNDMORE : 0)
-        let result = unsafe frame.withUnsafeBytes { unsafe zmq_send(socket, $0.baseAddress, $0.count, flags) }
-        if result >= 0 { return true }
+        return unsafe zmq_send(socket, bytes.baseAddress, bytes.count, flags) >= 0
+    }
+
+    /// "Not now" as a value, all else as an error.
+    private func notSent() throws(MessagingError) -> Bool {
         switch zmq_errno() {
         case EAGAIN, EHOSTUNREACH: return false
         default: throw MessagingError("zmq_send")

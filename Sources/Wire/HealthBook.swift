@@ -27,7 +27,7 @@ public struct HealthBook: Sendable {
 
     /// What the subjects' numbers were lately.
     public internal(set) var past: HistoryBook
-    let heartbeatEvery: Duration
+    public let heartbeatEvery: Duration
     let expiresAfter: Duration
     let stateEvery: Duration
     let mostSubjects: Int
@@ -58,7 +58,11 @@ public struct HealthBook: Sendable {
 
     /// The worst status of all subjects.
     public var worst: Status {
-        Status.worst(of: entries.values.lazy.filter { !$0.isHearsay }.map(\.message.status))
+        var worst = Status.ok
+        for entry in entries.values where !entry.isHearsay {
+            if entry.message.status.severity > worst.severity { worst = entry.message.status }
+        }
+        return worst
     }
 
     /// The state of a subject as it was last changed, with its newest values.
@@ -106,7 +110,8 @@ extension HealthBook {
     public mutating func sample(_ sample: Sample, at now: Instant, wall: WallTime) -> [Action] {
         record(sample, at: now)
         let message = SampleMessage(stamp: stamp(wall), subject: sample.subject, values: sample.values)
-        return [.publish(topic: message.topic.text, payload: message.json)]
+        let topic = entries[sample.subject]?.sampleTopic ?? message.topic.text
+        return [.publish(topic: topic, payload: message.json)]
     }
 
     /// A subject is no longer watched: its last state is a tombstone.
@@ -135,13 +140,14 @@ extension HealthBook {
     }
 
     /// The heartbeat and the repeats that are due.
-    public mutating func tick(at now: Instant, wall: WallTime, cost: Cost) -> [Action] {
+    ///
+    /// - Parameter cost: asked for a heartbeat only.
+    public mutating func tick(at now: Instant, wall: WallTime, cost: @autoclosure () -> Cost) -> [Action] {
         var actions: [Action] = []
         if let due = nextRepeat, due <= now { actions += repeatStates(at: now, wall: wall) }
         if nextHeartbeat <= now {
-            let following = nextHeartbeat + heartbeatEvery
-            nextHeartbeat = following > now ? following : now + heartbeatEvery
-            actions.append(heartbeat(wall: wall, cost: cost))
+            nextHeartbeat = nextMultiple(of: heartbeatEvery, after: now)
+            actions.append(heartbeat(wall: wall, cost: cost()))
         }
         return actions
     }
@@ -226,13 +232,14 @@ extension HealthBook {
         var actions: [Action] = []
         nextRepeat = nil
         for subject in subjects {
-            guard var entry = entries[subject] else { continue }
-            if entry.repeatAt - heartbeatEvery < now {
-                entry.repeatAt = now + stateEvery
-                entries[subject] = entry
-                actions.append(entry.publication(wall: wall))
+            guard let due = entries[subject]?.repeatAt else { continue }
+            var next = due
+            if due - heartbeatEvery < now {
+                next = now + stateEvery
+                entries[subject]?.repeatAt = next
+                if let entry = entries[subject] { actions.append(entry.publication(wall: wall)) }
             }
-            nextRepeat = nextRepeat.map { min($0, entry.repeatAt) } ?? entry.repeatAt
+            nextRepeat = nextRepeat.map { min($0, next) } ?? next
         }
         return actions
     }

@@ -6,6 +6,7 @@ extension HealthBook {
         /// As last changed; the values are the newest ones.
         var message: StateMessage
         let topic: String
+        let sampleTopic: String
         var dependsOn: [Subject]
         /// When the status last changed.
         var statusAt: Instant
@@ -24,6 +25,7 @@ extension HealthBook {
                 reason: report.reason.cut(toBytes: longestReason),
                 detectedAt: report.detectedAt, happenedAt: report.occurredAt, values: report.values)
             topic = message.topic.text
+            sampleTopic = Topic.sample(host: stamp.host, subject: report.subject).text
             dependsOn = report.dependsOn
             statusAt = now
             explainsSince = report.status.isFailure ? now : nil

@@ -43,6 +43,28 @@ import Testing
         #expect(received == (0..<1000).map { ["state/a/\($0)/", "\($0)"] })
     }
 
+    @Test func `a publisher knows whether anybody may want samples`() throws {
+        var prefixes: [String] = []
+        let publisher = try Publisher(context, loop, at: anyPort, log: log) {
+            prefixes.append(String(decoding: $0, as: UTF8.self))
+        }
+        var first: Subscriber? = try Subscriber(context, loop, endpoint: publisher.lastEndpoint) { _ in }
+        try first?.subscribe("state/")
+        try run { prefixes.count == 1 }
+        #expect(!publisher.isAskedForSamples)
+        let second = try Subscriber(context, loop, endpoint: publisher.lastEndpoint) { _ in }
+        try second.subscribe("sample/desk/nic/")
+        try first?.subscribe("")
+        try run { prefixes.count == 3 }
+        #expect(publisher.isAskedForSamples)
+        // One who leaves takes nothing from the other.
+        first = nil
+        try run { publisher.connections == 1 }
+        #expect(publisher.isAskedForSamples)
+        try second.unsubscribe("sample/desk/nic/")
+        try run { !publisher.isAskedForSamples }
+    }
+
     @Test func `each request gets its reply`() throws {
         var replies: [String] = []
         let server = try RequestServer(context, loop, at: anyPort, log: log) { request, _ in

@@ -231,7 +231,7 @@ struct BookDialogue {
         #expect(dialogue.tick() == [])
         dialogue.now = dialogue.now + .milliseconds(260)
         #expect(dialogue.tick() == ["2 heartbeat/fra-1/"])
-        // In step again, not 250 ms after a late one.
+        // In step with the clock, not 250 ms after a late one.
         #expect(dialogue.book.deadline == dialogue.now + .milliseconds(240))
     }
 

@@ -19,35 +19,39 @@ struct DiskStatistics: Hashable, Sendable {
     /// Time in which it had any.
     var busyMilliseconds: UInt64
 
-    /// All devices of the text by name, and how many lines were of another form.
+    /// All devices of the text by name, and how many lines were of another form. Each second, so that no line is
+    /// taken apart into fields.
     static func decode(_ bytes: [UInt8]) -> (devices: [String: DiskStatistics], rejected: Int) {
         var devices: [String: DiskStatistics] = [:]
         var rejected = 0
-        for line in bytes.split(separator: UInt8(ascii: "\n")) {
-            let fields = line.split(separator: UInt8(ascii: " "))
-            guard fields.count >= 14, devices.count < 4096, let statistics = DiskStatistics(fields) else {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let line = rest.prefix { $0 != UInt8(ascii: "\n") }
+            rest = rest[line.endIndex...].dropFirst()
+            guard !line.isEmpty else { continue }
+            var fields = DiskFields(line)
+            guard devices.count < 4096, fields.next() != nil, fields.next() != nil, let name = fields.next(),
+                let statistics = DiskStatistics(&fields)
+            else {
                 rejected += 1
                 continue
             }
-            devices[String(decoding: fields[2], as: UTF8.self)] = statistics
+            devices[String(decoding: name, as: UTF8.self)] = statistics
         }
         return (devices, rejected)
     }
 
-    private init?(_ fields: [ArraySlice<UInt8>]) {
-        var numbers: [UInt64] = []
-        for field in fields[3..<14] {
-            guard let number = DiskStatistics.number(field) else { return nil }
-            numbers.append(number)
-        }
-        reads = numbers[0]
-        readSectors = numbers[2]
-        readMilliseconds = numbers[3]
-        writes = numbers[4]
-        writtenSectors = numbers[6]
-        writeMilliseconds = numbers[7]
-        inFlight = numbers[8]
-        busyMilliseconds = numbers[9]
+    /// The eleven numbers behind the name; newer kernels give more.
+    private init?(_ fields: inout DiskFields) {
+        guard let reads = fields.number(), fields.number() != nil, let readSectors = fields.number(),
+            let readMilliseconds = fields.number(), let writes = fields.number(), fields.number() != nil,
+            let writtenSectors = fields.number(), let writeMilliseconds = fields.number(),
+            let inFlight = fields.number(), let busyMilliseconds = fields.number(), fields.number() != nil
+        else { return nil }
+        self.init(
+            reads: reads, readSectors: readSectors, readMilliseconds: readMilliseconds, writes: writes,
+            writtenSectors: writtenSectors, writeMilliseconds: writeMilliseconds, inFlight: inFlight,
+            busyMilliseconds: busyMilliseconds)
     }
 
     init(
@@ -64,10 +68,24 @@ struct DiskStatistics: Hashable, Sendable {
         self.inFlight = inFlight
         self.busyMilliseconds = busyMilliseconds
     }
+}
+
+/// The fields of a line, one after another.
+private struct DiskFields {
+    private var rest: ArraySlice<UInt8>
+
+    init(_ line: ArraySlice<UInt8>) { rest = line }
+
+    /// `nil`: there are no more.
+    mutating func next() -> ArraySlice<UInt8>? {
+        let field = rest.drop { $0 == UInt8(ascii: " ") }.prefix { $0 != UInt8(ascii: " ") }
+        rest = rest[field.endIndex...]
+        return field.isEmpty ? nil : field
+    }
 
     /// Up to 19 digits, without a string in between.
-    private static func number(_ bytes: ArraySlice<UInt8>) -> UInt64? {
-        guard (1...19).contains(bytes.count) else { return nil }
+    mutating func number() -> UInt64? {
+        guard let bytes = next(), bytes.count <= 19 else { return nil }
         var value: UInt64 = 0
         for byte in bytes {
             guard (48...57).contains(byte) else { return nil }

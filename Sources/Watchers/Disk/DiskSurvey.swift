@@ -13,6 +13,8 @@ struct DiskSurveyOrder: Sendable {
     var devices: [String]
     /// The look before.
     var previous: DiskSurvey?
+    /// The kernel would have told of a mount since then.
+    var isUnchanged = false
 }
 
 /// What it found.
@@ -76,12 +78,18 @@ extension DiskSurvey {
 
     private mutating func readMounts(_ order: DiskSurveyOrder) {
         let proc = order.roots.proc
-        hostText = try? Files.read("\(proc)/1/mountinfo", limit: 4 << 20)
         do throws(SystemError) {
             ownText = try Files.read("\(proc)/self/mountinfo", limit: 4 << 20)
         } catch {
             (mountsFailure, chosen) = (error.description, order.previous?.chosen ?? [])
             return
+        }
+        // Where the host's mounts are ours, they are read again for the sake of what changes without a word: a file
+        // system that turns read-only by itself.
+        if order.isUnchanged, let previous = order.previous, previous.hostText == previous.ownText {
+            hostText = ownText
+        } else {
+            hostText = try? Files.read("\(proc)/1/mountinfo", limit: 4 << 20)
         }
         if let previous = order.previous, previous.choice == order.choice, previous.ownText == ownText,
             previous.hostText == hostText

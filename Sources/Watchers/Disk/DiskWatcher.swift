@@ -37,12 +37,15 @@ public final class DiskWatcher: Watcher {
     private var nextSurvey = Instant.zero
     private var surveyAskedAt: Instant?
     private var changedMeanwhile = false
+    /// Whether mounts may be others than at the last look. Where the kernel does not tell, they always may.
+    private var mayHaveChanged = true
     private var survey: DiskSurvey?
     private var mounts: [String: MountMachine] = [:]
     private var paths: [String: [UInt8]] = [:]
     private var devices: [String: DeviceMachine] = [:]
     private var probes: [String: Probe] = [:]
     private var signs: [ChangeSign] = []
+    private var isToldOfMounts = false
     private var toldLeftOut = 0
     private var toldTrouble: String?
     /// Tells a look that was made with earlier options.
@@ -170,6 +173,8 @@ public final class DiskWatcher: Watcher {
 extension DiskWatcher {
     /// The files by which the kernel tells that mounts or arrays have changed.
     private func watchForChanges() {
+        isToldOfMounts = true
+        mayHaveChanged = true
         for file in ["self/mountinfo", "1/mountinfo", "mdstat"] {
             // An array's state is told only to who opens the file again.
             let sign = ChangeSign(
@@ -177,11 +182,12 @@ extension DiskWatcher {
             ) {
                 [unowned self] in changed()
             }
-            if let sign { signs.append(sign) }
+            if let sign { signs.append(sign) } else if file != "mdstat" { isToldOfMounts = false }
         }
     }
 
     private func changed() {
+        mayHaveChanged = true
         guard surveyAskedAt == nil else { return changedMeanwhile = true }
         nextSurvey = min(nextSurvey, context.loop.now + DiskWatcher.changePause)
         arm()
@@ -193,7 +199,9 @@ extension DiskWatcher {
         guard surveyAskedAt == nil else { return }
         surveyAskedAt = now
         let order = DiskSurveyOrder(
-            roots: context.roots, choice: MountChoice(options), devices: options.devices, previous: survey)
+            roots: context.roots, choice: MountChoice(options), devices: options.devices, previous: survey,
+            isUnchanged: !mayHaveChanged)
+        mayHaveChanged = !isToldOfMounts
         let generation = generation
         calls.perform({ DiskSurvey.take(order) }) { [weak self] survey in
             guard let self else { return }

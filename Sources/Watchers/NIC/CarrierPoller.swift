@@ -64,9 +64,3 @@ final class CarrierPoller {
         if !files.isEmpty { arm() }
     }
 }
-
-/// The next instant that is a multiple of an interval: watchers with like intervals then wake together.
-func nextMultiple(of interval: Duration, after now: Instant) -> Instant {
-    let step = max(1, interval.nanoseconds)
-    return Instant(nanoseconds: (now.nanoseconds / step &+ 1) &* step)
-}

@@ -3,12 +3,11 @@
 import Basics
 import Linux
 
-/// What a dump asks for.
-enum DumpScope: Hashable, Sendable {
-    /// Links without statistics, addresses and routes.
-    case everything
-    /// The counters of all links.
-    case statistics
+/// A socket for questions that are asked again and again.
+final class KernelSocket: Sendable {
+    fileprivate let socket: NetlinkSocket
+
+    init() throws(SystemError) { socket = try NetlinkSocket(isBlocking: true) }
 }
 
 /// What the kernel answered.
@@ -42,30 +41,34 @@ enum DumpFailure: Error, Hashable, Sendable, CustomStringConvertible {
 extension NetworkDump {
     private static let rounds = 4
 
-    /// Asks the kernel; blocks.
-    static func take(_ scope: DumpScope) -> Result<NetworkDump, DumpFailure> {
+    /// Asks the kernel for links without statistics, addresses and routes; blocks.
+    static func take() -> Result<NetworkDump, DumpFailure> {
         do throws(DumpFailure) {
             var dump = NetworkDump()
             let socket: NetlinkSocket
             do throws(SystemError) { socket = try NetlinkSocket(isBlocking: true) } catch {
                 throw .system(error)
             }
-            switch scope {
-            case .statistics:
-                try dump.ask(socket, statisticsRequest)
-            case .everything:
-                try dump.ask(socket, linkRequest)
-                for family in IPFamily.allCases {
-                    // A kernel without IPv6 may refuse to speak of it.
-                    let mayBeRefused = family == .v6
-                    try dump.ask(socket, request(22, familyOnly(family, 8)), mayBeRefused)
-                    try dump.ask(socket, request(26, familyOnly(family, 12)), mayBeRefused)
-                }
+            try dump.ask(socket, linkRequest)
+            for family in IPFamily.allCases {
+                // A kernel without IPv6 may refuse to speak of it.
+                let mayBeRefused = family == .v6
+                try dump.ask(socket, request(22, familyOnly(family, 8)), mayBeRefused)
+                try dump.ask(socket, request(26, familyOnly(family, 12)), mayBeRefused)
             }
             return .success(dump)
         } catch {
             return .failure(error)
         }
+    }
+
+    /// Asks the kernel for the counters of all links; blocks. Returns the socket for the next time, unless it failed:
+    /// an answer that comes late is not to be taken for a later one.
+    static func statistics(by held: KernelSocket?) -> (counters: [Int32: LinkStatistics], by: KernelSocket)? {
+        guard let held = held ?? (try? KernelSocket()) else { return nil }
+        var dump = NetworkDump()
+        do throws(DumpFailure) { try dump.ask(held.socket, statisticsRequest) } catch { return nil }
+        return (dump.statistics, held)
     }
 
     /// What the kernel knows of one neighbour; `nil`: nothing, or it cannot be asked. Blocks.
@@ -153,7 +156,8 @@ extension NetworkDump {
         throws(DumpFailure)
         -> Bool
     {
-        var buffer = [UInt8](repeating: 0, count: 64 << 10)
+        // As the kernel fills it, and no more of it, it costs memory.
+        var buffer = unsafe [UInt8](unsafeUninitializedCapacity: 64 << 10) { $1 = $0.count }
         var isConsistent = true
         do throws(SystemError) { try socket.send(request) } catch { throw .system(error) }
         while true {

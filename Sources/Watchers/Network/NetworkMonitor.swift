@@ -32,6 +32,8 @@ public final class NetworkMonitor {
     private var isDumping = false
     private var newsWhileDumping = false
     private var repeats = 0
+    private var statisticsSocket: KernelSocket?
+    private var isCounting = false
 
     /// Messages that could not be decoded.
     public private(set) var malformed: UInt64 = 0
@@ -61,8 +63,7 @@ public final class NetworkMonitor {
             return
         }
         newsWhileDumping = false
-        isDumping = worker.perform(
-            { NetworkDump.take(.everything) }, then: { [weak self] in self?.dumped($0) })
+        isDumping = worker.perform({ NetworkDump.take() }, then: { [weak self] in self?.dumped($0) })
         if !isDumping { retry?.arm(at: loop.now + .milliseconds(100)) }
     }
 
@@ -75,8 +76,12 @@ public final class NetworkMonitor {
 
     /// Asks for the statistics of all links.
     func statistics(_ then: @escaping ([Int32: LinkStatistics]) -> Void) {
-        worker.perform({ NetworkDump.take(.statistics) }) { result in
-            if case .success(let dump) = result { then(dump.statistics) }
+        guard !isCounting else { return }
+        let socket = statisticsSocket
+        isCounting = worker.perform({ NetworkDump.statistics(by: socket) }) { [weak self] answer in
+            self?.isCounting = false
+            self?.statisticsSocket = answer?.by
+            if let answer { then(answer.counters) }
         }
     }
 }

@@ -27,8 +27,12 @@ public struct ControlGroup: Hashable, Sendable {
     }
 
     /// Whether it belongs to a unit of systemd, or to one of the units below it.
-    public func belongs(to unit: String) -> Bool {
-        [unified, systemd].contains { $0.split(separator: "/").contains { $0 == unit } }
+    public func belongs(to unit: String) -> Bool { units.contains(unit) }
+
+    /// The names of the units of systemd that it belongs to, one below the other, and of its other groups.
+    var units: [String] {
+        let paths = systemd.isEmpty || systemd == unified ? [unified] : [unified, systemd]
+        return paths.flatMap { $0.split(separator: "/").map { String($0) } }
     }
 
     /// The service that it belongs to, of the innermost manager; `nil`: none.

@@ -11,6 +11,8 @@ struct ProcScanOrder: Sendable {
     var watched: [ProcessWatchOptions]
     /// If the last process number given out is still this, nothing has been started since.
     var skipIfLastPID: Int32?
+    /// When the host booted, as the first scan found it; `nil`: nobody has looked yet.
+    var bootedAt: Int64?
 }
 
 /// What it found.
@@ -19,6 +21,8 @@ struct ProcScanReport: Sendable {
     var results: [String: ProcessScanResult]?
     /// The last process number given out, from /proc/loadavg.
     var lastPID: Int32?
+    /// Seconds since 1970; 0: not known.
+    var bootedAt: Int64?
 }
 
 /// Performs one scan.
@@ -30,9 +34,11 @@ struct ProcScanner {
     static func scan(_ order: ProcScanOrder) -> ProcScanReport {
         let lastPID = lastPID(order.roots)
         if let skip = order.skipIfLastPID, skip == lastPID {
-            return ProcScanReport(results: nil, lastPID: lastPID)
+            return ProcScanReport(results: nil, lastPID: lastPID, bootedAt: order.bootedAt)
         }
-        return ProcScanReport(results: ProcScanner(order.roots).results(order.watched), lastPID: lastPID)
+        let scanner = ProcScanner(order.roots, bootedAt: order.bootedAt)
+        return ProcScanReport(
+            results: scanner.results(order.watched), lastPID: lastPID, bootedAt: scanner.bootedAt)
     }
 
     /// The fifth field of /proc/loadavg.
@@ -42,40 +48,44 @@ struct ProcScanner {
         }
     }
 
-    private init(_ roots: FileRoots) {
+    private init(_ roots: FileRoots, bootedAt: Int64?) {
         self.roots = roots
         pageBytes = Int64(sysconf(Int32(_SC_PAGESIZE)))
+        self.bootedAt = bootedAt ?? ProcScanner.bootTime(roots)
+    }
+
+    /// `btime` of /proc/stat. Once: the kernel counts every interrupt of every processor for that file, and who sets
+    /// the clock moves the time by which processes are told to have started.
+    private static func bootTime(_ roots: FileRoots) -> Int64 {
         let lines = (try? Files.text("\(roots.proc)/stat"))?.split(separator: "\n") ?? []
-        bootedAt = lines.first { $0.hasPrefix("btime ") }.flatMap { Int64($0.dropFirst(6)) } ?? 0
+        return lines.first { $0.hasPrefix("btime ") }.flatMap { Int64($0.dropFirst(6)) } ?? 0
     }
 
     private func results(_ watched: [ProcessWatchOptions]) -> [String: ProcessScanResult] {
-        var results: [String: ProcessScanResult] = [:]
-        for set in watched { results[set.name] = byFile(set) }
-        let searched = watched.filter { if case .pidfile = $0.match { false } else { true } }
-        guard !searched.isEmpty else { return results }
-        let names: [String]
-        do throws(SystemError) { names = try Files.names(in: roots.proc) } catch {
-            for set in searched { results[set.name]?.trouble = .hidden(error.description) }
-            return results
-        }
-        for pid in names.compactMap({ Int32($0) }).sorted() {
-            var process = Candidate(folder: "\(roots.proc)/\(pid)")
-            for set in searched {
-                look(at: pid, &process, set, &results[set.name, default: .init(found: [])])
+        var results = watched.map { byFile($0) }
+        let search = ProcSearch(watched)
+        if !search.isEmpty {
+            do throws(SystemError) {
+                for pid in try Files.names(in: roots.proc).compactMap({ Int32($0) }).sorted() {
+                    look(at: pid, search, &results)
+                }
+            } catch {
+                for index in search.sets { results[index].trouble = .hidden(error.description) }
             }
         }
-        return results
+        var named: [String: ProcessScanResult] = [:]
+        for (set, result) in zip(watched, results) { named[set.name] = result }
+        return named
     }
 
-    private func look(
-        at pid: Int32, _ process: inout Candidate, _ set: ProcessWatchOptions,
-        _ result: inout ProcessScanResult
-    ) {
-        switch process.matches(set.match) {
-        case .no: break
-        case .hidden: result.unreadable += 1
-        case .yes: add(pid, to: &result)
+    private func look(at pid: Int32, _ search: ProcSearch, _ results: inout [ProcessScanResult]) {
+        var process = Candidate(folder: "\(roots.proc)/\(pid)")
+        let matches = search.matches(&process)
+        for index in matches.hidden { results[index].unreadable += 1 }
+        guard !matches.sets.isEmpty, let stat = ProcScanner.stat(roots, pid), !stat.hasEnded else { return }
+        for index in matches.sets {
+            results[index].residentBytes &+= stat.residentPages &* pageBytes
+            results[index].found.append(identity(pid, stat))
         }
     }
 
@@ -85,7 +95,7 @@ struct ProcScanner {
         result.found.append(identity(pid, stat))
     }
 
-    /// A set whose process id is in a file.
+    /// A set whose process id is in a file; of any other, nothing yet.
     private func byFile(_ set: ProcessWatchOptions) -> ProcessScanResult {
         guard case .pidfile(let path) = set.match else { return ProcessScanResult(found: []) }
         var result = ProcessScanResult(found: [])
@@ -117,45 +127,91 @@ struct ProcScanner {
     }
 }
 
+/// What is looked for, by what is read of a process: of each process one look serves all sets.
+private struct ProcSearch {
+    private var names: [String: [Int]] = [:]
+    private var executables: [String: [Int]] = [:]
+    private var units: [String: [Int]] = [:]
+    /// By their first words.
+    private var commands: [String: [(set: Int, words: [String])]] = [:]
+    /// The sets that are searched for, by their places in the list.
+    private(set) var sets: [Int] = []
+
+    init(_ watched: [ProcessWatchOptions]) {
+        for (index, set) in watched.enumerated() {
+            switch set.match {
+            case .name(let name): names[name, default: []].append(index)
+            case .executable(let path): executables[path, default: []].append(index)
+            case .unit(let unit): units[unit, default: []].append(index)
+            case .command(let words):
+                guard let first = words.first else { continue }
+                commands[first, default: []].append((index, words))
+            case .pidfile: continue
+            }
+            sets.append(index)
+        }
+    }
+
+    var isEmpty: Bool { sets.isEmpty }
+
+    /// The sets that a process belongs to, and those that it might belong to for all that this user may see.
+    func matches(_ process: inout Candidate) -> (sets: [Int], hidden: [Int]) {
+        var found: [Int] = []
+        if !names.isEmpty, let name = process.name, let sets = names[name] { found += sets }
+        if !commands.isEmpty { found += byCommand(process.words) }
+        if !units.isEmpty { found += byUnit(process.group) }
+        guard !executables.isEmpty else { return (found, []) }
+        switch process.executable {
+        case .success(let path):
+            return (found + (executables[Candidate.withoutDeleted(path)] ?? executables[path] ?? []), [])
+        case .failure(let error):
+            // Kernel threads, which are nobody's executable, have no command line.
+            guard error.number == EACCES || error.number == EPERM, !process.words.isEmpty else {
+                return (found, [])
+            }
+            return (found, executables.values.flatMap(\.self))
+        }
+    }
+
+    private func byCommand(_ words: [String]) -> [Int] {
+        var found: [Int] = []
+        for word in words {
+            for (set, wanted) in commands[word] ?? []
+            where !found.contains(set) && contains(words, inARow: wanted) { found.append(set) }
+        }
+        return found
+    }
+
+    private func byUnit(_ group: ControlGroup) -> [Int] {
+        var found: [Int] = []
+        for unit in group.units {
+            for set in units[unit] ?? [] where !found.contains(set) { found.append(set) }
+        }
+        return found
+    }
+}
+
 /// One process, read as far as the watched sets want to know it.
 private struct Candidate {
-    enum Match { case yes, no, hidden }
-
-    let folder: String
-    private lazy var name: String? = try? Files.text("\(folder)/comm", limit: 4096)
-    private lazy var words =
+    private let folder: String
+    lazy var name: String? = try? Files.text("\(folder)/comm", limit: 4096)
+    lazy var words =
         (try? Files.read("\(folder)/cmdline", limit: 1 << 18)).map { commandWords($0) } ?? []
-    private lazy var executable = link()
-    private lazy var group = ControlGroup((try? Files.read("\(folder)/cgroup", limit: 65_536)) ?? [])
+    /// Who may not follow the link does not know: any name can be taken.
+    lazy var executable = link()
+    lazy var group = ControlGroup((try? Files.read("\(folder)/cgroup", limit: 65_536)) ?? [])
 
     init(folder: String) { self.folder = folder }
-
-    mutating func matches(_ match: ProcessWatchOptions.Match) -> Match {
-        switch match {
-        case .name(let wanted): return name == wanted ? .yes : .no
-        case .command(let wanted): return contains(words, inARow: wanted) ? .yes : .no
-        case .executable(let wanted): return matches(executable: wanted)
-        case .unit(let wanted): return group.belongs(to: wanted) ? .yes : .no
-        case .pidfile: return .no
-        }
-    }
-
-    /// Who may not follow the link does not know: any name can be taken. Kernel threads, which are nobody's
-    /// executable, have no command line.
-    private mutating func matches(executable wanted: String) -> Match {
-        switch executable {
-        case .success(let path):
-            let suffix = " (deleted)"
-            return path == wanted || path == wanted + suffix ? .yes : .no
-        case .failure(let error):
-            guard error.number == EACCES || error.number == EPERM else { return .no }
-            return words.isEmpty ? .no : .hidden
-        }
-    }
 
     private func link() -> Result<String, SystemError> {
         do throws(SystemError) { return .success(try Files.target(ofLink: "\(folder)/exe")) } catch {
             return .failure(error)
         }
+    }
+
+    /// The path of an executable that was replaced while it runs.
+    static func withoutDeleted(_ path: String) -> String {
+        let suffix = " (deleted)"
+        return path.hasSuffix(suffix) ? String(path.dropLast(suffix.count)) : path
     }
 }

@@ -35,6 +35,7 @@ public final class ProcessWatcher: Watcher {
     private var endedMeanwhile: Set<ProcessIdentity> = []
     private var backOff: Duration?
     private var lastPID: Int32?
+    private var bootedAt: Int64?
     private var quietScans = 0
     private var isMeasuring = false
     /// For the liveness checks alone, since it may be held up; made when there is one.
@@ -97,7 +98,8 @@ extension ProcessWatcher {
         wantsAnother = false
         endedMeanwhile = []
         let order = ProcScanOrder(
-            roots: context.roots, watched: sets.values.map(\.machine.options), skipIfLastPID: skippable)
+            roots: context.roots, watched: sets.values.map(\.machine.options), skipIfLastPID: skippable,
+            bootedAt: bootedAt)
         isScanning = context.worker.perform(
             { ProcScanner.scan(order) }, then: { [weak self] in self?.scanned($0) })
         if !isScanning { timer?.arm(at: context.loop.now + .milliseconds(100)) }
@@ -113,7 +115,7 @@ extension ProcessWatcher {
     private func scanned(_ report: ProcScanReport) {
         isScanning = false
         quietScans = report.lastPID == lastPID && report.lastPID != nil ? quietScans + 1 : 0
-        lastPID = report.lastPID
+        (lastPID, bootedAt) = (report.lastPID, report.bootedAt)
         for (name, result) in report.results ?? [:] {
             var result = result
             result.found.removeAll { endedMeanwhile.contains($0) }
@@ -122,14 +124,16 @@ extension ProcessWatcher {
         }
         endedMeanwhile = []
         if wantsAnother { return scan() }
-        timer?.arm(at: context.loop.now + nextPause())
+        timer?.arm(at: nextScan())
     }
 
-    private func nextPause() -> Duration {
-        guard let pause = backOff else { return options.scanEvery }
+    /// When whatever else is done so often is done too, unless a successor is looked for.
+    private func nextScan() -> Instant {
+        let now = context.loop.now
+        guard let pause = backOff else { return nextMultiple(of: options.scanEvery, after: now) }
         let next = pause * 2
         backOff = next < options.scanEvery ? next : nil
-        return min(pause, options.scanEvery)
+        return now + min(pause, options.scanEvery)
     }
 }
 

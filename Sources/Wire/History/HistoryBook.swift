@@ -51,32 +51,53 @@ public struct HistoryBook: Sendable {
 
     /// Takes the numbers and flags of a reading in.
     public mutating func record(_ sample: Sample, at now: Instant) {
-        let most = mostPoints
-        var added = 0
-        for named in sample.values {
-            guard let number = named.value.float else { continue }
-            added += record(sample.subject, named.name, number, at: now, most)
-        }
+        let room = Room(
+            points: mostPoints, tracks: mostTracks - trackCount, keep: limits.keep)
+        let (added, refused, isEmpty) = HistoryBook.record(
+            sample.values, into: &tracks[sample.subject, default: []], at: now, room)
+        self.refused &+= refused
         trackCount += added
+        if isEmpty { tracks[sample.subject] = nil }
         if added > 0 { dropStale(sample.subject, at: now) }
     }
 
-    /// Returns how many values are new.
-    private mutating func record(
-        _ subject: Subject, _ name: String, _ number: Float, at now: Instant, _ most: Int
-    ) -> Int {
-        if let index = tracks[subject]?.firstIndex(where: { $0.name == name }) {
-            tracks[subject]?[index].append(number, at: now, keep: limits.keep, most: most)
-            return 0
+    /// What a reading may take.
+    private struct Room {
+        /// Of each value.
+        var points: Int
+        /// Values that are new.
+        var tracks: Int
+        var keep: Duration
+    }
+
+    /// Takes the values of one subject in; returns how many are new, how many had no room, and whether there are none.
+    private static func record(
+        _ values: [NamedValue], into list: inout [ValueTrack], at now: Instant, _ room: Room
+    ) -> (added: Int, refused: UInt64, isEmpty: Bool) {
+        var added = 0
+        var refused: UInt64 = 0
+        for (position, named) in values.enumerated() {
+            guard let number = named.value.float else { continue }
+            if let index = index(of: named.name, in: list, near: position) {
+                list[index].append(number, at: now, keep: room.keep, most: room.points)
+                continue
+            }
+            guard added < room.tracks, list.count < mostValues else {
+                refused &+= 1
+                continue
+            }
+            var track = ValueTrack(named.name, at: now)
+            track.append(number, at: now, keep: room.keep, most: room.points)
+            list.append(track)
+            added += 1
         }
-        guard trackCount < mostTracks, tracks[subject]?.count ?? 0 < HistoryBook.mostValues else {
-            refused &+= 1
-            return 0
-        }
-        var track = ValueTrack(name, at: now)
-        track.append(number, at: now, keep: limits.keep, most: most)
-        tracks[subject, default: []].append(track)
-        return 1
+        return (added, refused, list.isEmpty)
+    }
+
+    /// Readings list their values in one order, mostly, so that it is looked for at its place first.
+    private static func index(of name: String, in list: [ValueTrack], near position: Int) -> Int? {
+        if position < list.count, list[position].name == name { return position }
+        return list.firstIndex { $0.name == name }
     }
 
     /// Values that a subject no longer has.
