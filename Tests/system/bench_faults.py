@@ -53,6 +53,26 @@ class Fault:
         return len(self.times) == 1 + len(self.words)
 
 
+class Hole:
+    """Rules by which a device swallows what it receives, in a program that has been started and waits for them: on a busy
+    machine its start takes longer than the fault's effect."""
+
+    def __init__(self, stage, namespace, device):
+        self.namespace, self.device = namespace, device
+        self.child = harness.spawn(
+            stage, namespace.command("nft", "-f", "-"), stdin=subprocess.PIPE, text=True)
+        measure.pause(0.3)
+
+    def open(self):
+        self.child.stdin.write(self.namespace.dropping(self.device))
+        self.child.stdin.close()
+
+    def close(self):
+        if self.child.wait():
+            raise SystemExit("holdfast-bench: nft refused the rules")
+        self.namespace.clear_ingress(self.device)
+
+
 class Watch:
     """Times when each of those who watch has told of a fault."""
 
@@ -76,6 +96,15 @@ class Watch:
             return os.read(end, 65536).decode(errors="replace")
         except BlockingIOError:
             return ""
+
+    def until_word(self, program, word, patience=15):
+        """Waits until a peer has said so."""
+        until, text = time.monotonic() + patience, ""
+        while word not in text:
+            if time.monotonic() > until:
+                raise SystemExit(f"holdfast-bench: {program} never said {word}, only {text!r}")
+            time.sleep(0.05)
+            text += self.read(self.ends[program])
 
     def until_known(self, *faults, patience=15):
         """Waits until everyone who watches for these faults has told of them; who does not is left out."""
@@ -128,13 +157,16 @@ def one_of_each(desk, watch, link):
     link.set(True)
     desk.child = desk.victim()
     desk.client.settle("process/algo", "ok")
+    # keepalived gives isp-b its address back: before that, and not while the path is judged.
+    watch.until_word("keepalived", "MASTER")
     well(desk)
     measure.pause(random.uniform(0, 1.1))
+    swallowing = Hole(desk.stage, desk.far, "to-b")
     watch.drain()
     hole = Fault("path swallows every packet", "path/isp-b", monit="black_hole")
-    desk.far.drop_ingress("to-b")
+    swallowing.open()
     watch.until_known(hole)
-    desk.far.clear_ingress("to-b")
+    swallowing.close()
     well(desk)
 
 

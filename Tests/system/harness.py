@@ -168,8 +168,12 @@ class Namespace:
 
     def drop_ingress(self, device, verdict="drop"):
         """What arrives at `device` and matches is dropped silently; the link stays up."""
-        self.nft(f'table netdev t_{device.replace("-", "_")} {{\n chain c {{\n'
-                 f'  type filter hook ingress device "{device}" priority 0; policy accept;\n  {verdict}\n }}\n}}\n')
+        self.nft(self.dropping(device, verdict))
+
+    @staticmethod
+    def dropping(device, verdict="drop"):
+        return (f'table netdev t_{device.replace("-", "_")} {{\n chain c {{\n'
+                f'  type filter hook ingress device "{device}" priority 0; policy accept;\n  {verdict}\n }}\n}}\n')
 
     def clear_ingress(self, device):
         run(*self.command("nft", "delete", "table", "netdev", "t_" + device.replace("-", "_")))
