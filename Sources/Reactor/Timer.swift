@@ -26,9 +26,11 @@ public final class Timer {
     /// Orders this timer among all that is ready in one iteration: lower numbers go first, 0 is usual.
     public func setPriority(_ priority: Int64) {
         guard let other = try? loop.timers(priority: priority) else { return }
+        let at = entry.at
         queue.remove(entry)
         queue = other
         queue.add(entry)
+        queue.arm(entry, at: at)
     }
 
     /// Calls back at `instant`, or at once if it is past; replaces an earlier time. `nil` disarms.
@@ -97,6 +99,8 @@ final class TimerQueue {
 
     func remove(_ entry: Entry) {
         entries.removeAll { $0 === entry }
+        // It may be among those that are being called.
+        entry.at = .max
         settle()
     }
 
