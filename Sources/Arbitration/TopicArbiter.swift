@@ -135,6 +135,9 @@ public struct TopicArbiter: Sendable {
         }
     }
 
+    /// How many messages wait for another path.
+    public var held: Int { heldCount }
+
     /// More than one path is active: the others may have what is missing.
     var mayWait: Bool { active.nonzeroBitCount > 1 }
 }

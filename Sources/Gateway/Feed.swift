@@ -374,6 +374,7 @@ extension Feed {
             NamedValue("gaps", .integer(Int64(clamping: channel.gaps))),
             NamedValue("topics", .integer(Int64(channel.topics))),
             NamedValue("unresolved", .integer(Int64(clamping: channel.unresolved))),
+            NamedValue("waiting", .integer(Int64(channel.waiting))),
             NamedValue("epochs", .integer(Int64(clamping: channel.epochs))),
         ]
             + recoveryValues(channel.recovery)

@@ -108,6 +108,8 @@ package struct ChannelFigures: Hashable, Sendable {
     package var refused: [String: UInt64]
     /// `nil`: the feed has nobody to ask again.
     package var recovery: RecoveryFigures?
+    /// Messages that came early and wait for their turn.
+    package var waiting = 0
 }
 
 extension ChannelFigures {
@@ -121,6 +123,7 @@ extension ChannelFigures {
         topics += other.topics
         unresolved &+= other.unresolved
         epochs &+= other.epochs
+        waiting += other.waiting
         refused.merge(other.refused) { $0 &+ $1 }
     }
 }

@@ -358,7 +358,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
             state: control.state, reason: control.reason, published: control.machine.messages,
             gaps: control.machine.missing, topics: topics.count, unresolved: unresolved,
             epochs: counters.epochs,
-            refused: refused.filter { $0.value > 0 }, recovery: recovery?.figures)
+            refused: refused.filter { $0.value > 0 }, recovery: recovery?.figures, waiting: arbiter.waiting)
     }
 }
 

@@ -216,6 +216,6 @@ final class TopicEngine: FeedEngine {
         return ChannelFigures(
             state: control.state, reason: control.reason, published: control.machine.messages,
             gaps: control.machine.missing, topics: topics.count, unresolved: 0, epochs: counters.epochs,
-            refused: refused.filter { $0.value > 0 })
+            refused: refused.filter { $0.value > 0 }, waiting: arbiter.held)
     }
 }

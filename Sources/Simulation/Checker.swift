@@ -44,6 +44,9 @@ final class Checker {
                 )
             }
         }
+        for feed in world.gateway.feeds where feed.waiting.count > feed.waiting.limit {
+            violated(.bounds, "\(feed.waiting.count) messages of \(feed.options.name) wait")
+        }
         let limits = world.gateway.table.limits
         if world.gateway.table.count > limits.prefixes {
             violated(.bounds, "the subscription table is too long")

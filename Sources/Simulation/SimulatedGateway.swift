@@ -143,7 +143,12 @@ final class SimulatedFeed: FeedCoreOwner, FrameSink {
         options = world.feeds[index].options
     }
 
-    var machine: PathMachine? { core?.machine }
+    /// Messages that wait in the engine, and how many may: in the window, of another session, and behind it.
+    var waiting: (count: Int, limit: Int) {
+        let window = max(options.reorderCount, options.recover.servers.isEmpty ? 0 : options.recover.count)
+        return (core?.engine.channel.waiting ?? 0, 3 * window)
+    }
+
     private var wall: WallTime { world.feeds[index].venue.wall(world.now) }
 
     func start() {

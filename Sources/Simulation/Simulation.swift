@@ -110,7 +110,7 @@ package final class Simulation {
         guard let frame = PublishedFrame(bytes, of: feed, at: now) else {
             return checker.violated(.delivery, "\(feeds[feed].options.name) published what is no frame")
         }
-        if frame.header.kind != .data, frame.header.kind != .heartbeat {
+        if frame.told != nil && frame.header.kind != .heartbeat || frame.header.kind == .idle {
             trace.say(now, feeds[feed].options.name, frame.line)
         }
         checker.published(frame)

@@ -78,6 +78,7 @@ import Wire
         _ = bench.receive(venue.packet(1, [venue.directory(1, "X")]), on: 0, at: 1)
         #expect(bench.receive(venue.packet(4, [venue.delete(1)]), on: 0, at: 2) == [])
         #expect(bench.engine.deadline <= ms(22))
+        #expect(bench.engine.channel.waiting == 1)
         #expect(bench.tick(22) == ["gap 2-3 notRecovered", "md/itch/X/ 4 after 1"])
         #expect(bench.receive(venue.packet(2, [venue.delete(1)]), on: 1, at: 23) == [])
         #expect(bench.engine.channel.gaps == 2)

@@ -74,6 +74,7 @@ import Wire
         _ = bench.receive(venue.frame(.data, "AAPL", 5), on: 0, at: 1)
         #expect(bench.receive(venue.frame(.data, "AAPL", 7), on: 0, at: 2) == [])
         #expect(bench.receive(venue.frame(.data, "AAPL", 8), on: 0, at: 3) == [])
+        #expect(bench.engine.channel.waiting == 2)
         #expect(
             bench.receive(venue.frame(.data, "AAPL", 6), on: 1, at: 4) == [
                 "md/quotes/AAPL/ 6 after 5", "md/quotes/AAPL/ 7 after 6", "md/quotes/AAPL/ 8 after 7",
