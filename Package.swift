@@ -152,6 +152,6 @@ if Context.environment["HOLDFAST_FUZZ"] != nil {
         .executableTarget(
             name: "holdfast-fuzz",
             dependencies: ["Basics", "Wire", "FeedProtocols", "Configuration", "Watchers", "CFuzzer"],
-            path: "Tests/holdfast-fuzz", swiftSettings: careful, linkerSettings: daemonLinking),
+            path: "Tests/holdfast-fuzz", swiftSettings: careful),
     ]
 }

@@ -1,0 +1,2 @@
+// Nothing: the driver is the compiler's. SwiftPM wants a source.
+#include "CFuzzer.h"

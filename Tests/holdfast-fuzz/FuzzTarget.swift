@@ -1,0 +1,242 @@
+// Every decoder that strangers' bytes reach, a line each: its name, what it makes of bytes, and sound inputs to
+// begin with.
+import Basics
+import FeedProtocols
+import Wire
+
+@testable import Configuration
+@testable import Watchers
+
+/// One decoder.
+struct FuzzTarget: Sendable {
+    let name: String
+    let seeds: @Sendable () -> [[UInt8]]
+    /// Numbers from deep inside of what was decoded; empty: it was refused.
+    let decode: @Sendable ([UInt8]) -> [UInt64]
+
+    init(
+        _ name: String, _ seeds: @escaping @Sendable () -> [[UInt8]],
+        _ decode: @escaping @Sendable ([UInt8]) throws -> [UInt64]
+    ) {
+        self.name = name
+        self.seeds = seeds
+        self.decode = { (try? decode($0)) ?? [] }
+    }
+
+    static let all: [FuzzTarget] = [
+        FuzzTarget("moldudp64", Seeds.mold) { try Facts.packet(MoldFraming.self, ITCH50Keys.self, $0) },
+        FuzzTarget("moldudp64-request", Seeds.moldRequest) {
+            [UInt64(try MoldUDP64Request(decoding: $0[...]).count)]
+        },
+        FuzzTarget("pitch", Seeds.pitch) { try Facts.packet(PITCHFraming.self, PITCHKeys.self, $0) },
+        FuzzTarget("iex-tp", Seeds.iex) { try Facts.packet(IEXTPFraming.self, IEXKeys.self, $0) },
+        FuzzTarget("mdp3", Seeds.mdp3) { try Facts.packet(MDP3Framing.self, MDP3Keys.self, $0) },
+        FuzzTarget("headers", Seeds.mold) { bytes in
+            PacketProtocol.allCases.compactMap {
+                (try? $0.header(of: bytes[...], length: bytes.count))?.firstSequence
+            }
+        },
+        FuzzTarget("itch50", Seeds.itch) { bytes in
+            let message = try ITCH50Message(bytes[...])
+            _ = (message.directorySymbol?.description, message.systemEvent, message.timestamp)
+            return message.orderReference.map { [$0] } ?? []
+        },
+        FuzzTarget("sequenced-frame", Seeds.sequenced) { [try SequencedFrame(decoding: $0[...]).sequence] },
+        FuzzTarget("downstream-frame", Seeds.frames, Facts.frame),
+        FuzzTarget("pcap", Seeds.pcap, Facts.recording),
+        FuzzTarget("pcapng", Seeds.pcapng, Facts.recording),
+        FuzzTarget("binaryfile", Seeds.binaryFILE, Facts.binaryFILE),
+        FuzzTarget("nut-lines", Seeds.nut, Facts.nut),
+        FuzzTarget("nut-driver", Seeds.driver, Facts.driver),
+        FuzzTarget("chrony-tracking", Seeds.chrony) {
+            [UInt64(try ChronyTracking(reply: $0, to: Seeds.chronySequence).stratum)]
+        },
+        FuzzTarget("rtnetlink", Seeds.rtnetlink, Facts.rtnetlink),
+        FuzzTarget("ethtool", Seeds.ethtool, Facts.ethtool),
+        FuzzTarget("perfdata", Seeds.perfdata) { bytes in
+            _ = CheckOutput(bytes)
+            return Perfdata.items(String(decoding: bytes, as: UTF8.self), most: 64).items.compactMap {
+                $0.value.map { Facts.digits(Int64($0.rounded(.down).clamped)) }
+            }
+        },
+        FuzzTarget("dns", Seeds.dns) {
+            DNSMessage.identifier(ofResponse: $0[...]).map { [UInt64($0)] } ?? []
+        },
+        FuzzTarget("json", Seeds.json) { Facts.integers(try JSON(parsing: $0)) },
+        FuzzTarget("request", Seeds.requests) { bytes in
+            switch try Request(parsing: bytes) {
+            case .mute(_, let length), .history(_, let length):
+                [Facts.digits(length.nanoseconds / 1_000_000_000)]
+            case .status, .switch, .release, .unmute: []
+            }
+        },
+        FuzzTarget("topic", Seeds.topics) { bytes in
+            if case .control(_, let channel) = try Topic(parsing: bytes) {
+                [Facts.digits(Int64(channel))]
+            } else {
+                []
+            }
+        },
+        FuzzTarget("key-file", Seeds.keyFile) { bytes in
+            try KeyFile.parse(Facts.text(bytes), name: "fuzz", isPair: { _ in true }).publicKey.bytes.map {
+                UInt64($0)
+            }
+        },
+        FuzzTarget("clients-file", Seeds.clients) { bytes in
+            let text = Facts.text(bytes)
+            return try ClientsFile.parse(text, name: "fuzz").clients.flatMap {
+                $0.key.bytes.map { UInt64($0) }
+            }
+        },
+        FuzzTarget("agent-configuration", Seeds.agentFile) { bytes in
+            let options = try AgentFile.parse(Facts.text(bytes), name: "fuzz")
+            return [Facts.digits(options.bus.heartbeatEvery.nanoseconds / 10_000_000)]
+        },
+        FuzzTarget("gateway-configuration", Seeds.gatewayFile) { bytes in
+            try GatewayFile.parse(Facts.text(bytes), name: "fuzz").feeds.map {
+                Facts.digits(Int64($0.subscribeRate))
+            }
+        },
+    ]
+}
+
+/// What is looked for behind each decoder.
+enum Facts {
+    /// What the planted mistake looks for is 7 where numbers are written in digits.
+    static func digits(_ value: Int64) -> UInt64 { UInt64(bitPattern: value &+ 0xB0) }
+
+    static func number(_ word: String) -> UInt64? { Int64(word).map(digits) }
+
+    static func text(_ bytes: [UInt8]) -> String { String(decoding: bytes, as: UTF8.self) }
+
+    /// A packet, its units, and what each of them concerns.
+    static func packet<Framing: PacketFraming, Keys: InstrumentKeys>(
+        _ framing: Framing.Type, _ keys: Keys.Type, _ bytes: [UInt8]
+    ) throws -> [UInt64] {
+        var keys = Keys()
+        var route = MessageRoute()
+        let packet = try Framing.read(bytes[...])
+        var units = packet.units
+        var count: UInt64 = 0
+        while let unit = units.next() {
+            count += 1
+            route.begin(unit)
+            try? keys.route(unit, into: &route)
+        }
+        return count > 0 ? [packet.header.firstSequence] : []
+    }
+
+    static func frame(_ bytes: [UInt8]) throws -> [UInt64] {
+        let frame = try Frame(parsing: bytes)
+        _ = try? frame.topic()
+        switch frame.header.kind {
+        case .data, .idle, .sync: return [frame.header.sequence]
+        case .batch:
+            return try BatchBody.messages(of: frame.body, last: frame.header.sequence).map {
+                UInt64($0.message.count)
+            }
+        case .heartbeat, .gap, .state:
+            if case .gap(let range, _, _) = try ControlBody(kind: frame.header.kind, parsing: frame.body) {
+                return [range.last]
+            }
+            return []
+        }
+    }
+
+    /// A capture file, fed in pieces, and the datagrams within.
+    static func recording(_ bytes: [UInt8]) throws -> [UInt64] {
+        var reader = PcapFileReader()
+        var facts: [UInt64] = []
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            reader.feed(rest.prefix(61))
+            rest = rest.dropFirst(61)
+            while let frame = try reader.next() {
+                if let datagram = try? UDPDatagram(frame) {
+                    facts.append(UInt64(frame.originalLength))
+                    facts += datagram.payload.prefix(2).map { UInt64($0) }
+                }
+            }
+        }
+        try reader.finish()
+        return facts
+    }
+
+    static func binaryFILE(_ bytes: [UInt8]) throws -> [UInt64] {
+        var reader = BinaryFILEReader()
+        reader.feed(bytes)
+        var facts: [UInt64] = []
+        while let message = reader.next() {
+            if let message = try? ITCH50Message(message) { facts.append(UInt64(message.locate)) }
+        }
+        try reader.finish()
+        return facts
+    }
+
+    static func nut(_ bytes: [UInt8]) -> [UInt64] {
+        var lines = NUTLines()
+        var conversation = NUTConversation(user: nil, password: nil)
+        _ = conversation.connected()
+        _ = conversation.poll(["ups"])
+        return lines.received(bytes).flatMap { line in
+            let events = conversation.received(line)
+            _ = events.count
+            return (NUTLine.words(line) ?? []).dropFirst(3).compactMap(number)
+        }
+    }
+
+    static func driver(_ bytes: [UInt8]) -> [UInt64] {
+        var lines = NUTLines()
+        var conversation = DriverConversation()
+        let now = Instant(nanoseconds: 0)
+        _ = conversation.connected(at: now)
+        return lines.received(bytes).flatMap { line in
+            _ = conversation.received(line, at: now)
+            return (NUTLine.words(line) ?? []).dropFirst(2).compactMap(number)
+        }
+    }
+
+    static func rtnetlink(_ bytes: [UInt8]) throws -> [UInt64] {
+        var frames = NetlinkFrameReader(bytes[...])
+        var facts: [UInt64] = []
+        while let frame = try frames.next() {
+            switch try RouteNetlinkMessage(frame) {
+            case .link(let link):
+                facts.append(UInt64(UInt32(bitPattern: link.index)))
+                if let mtu = link.mtu { facts.append(UInt64(mtu)) }
+                if let counts = link.carrierCounts { facts += [UInt64(counts.up), UInt64(counts.down)] }
+            case .route(let route): facts.append(UInt64(route.metric))
+            case .address(let address): facts.append(UInt64(address.prefixLength))
+            default: break
+            }
+        }
+        return facts
+    }
+
+    static func ethtool(_ bytes: [UInt8]) throws -> [UInt64] {
+        var frames = NetlinkFrameReader(bytes[...])
+        var facts: [UInt64] = []
+        while let frame = try frames.next() {
+            switch try GenericNetlinkMessage(frame, ethtool: 20) {
+            case .linkModes(let speed?, _): facts.append(UInt64(clamping: speed))
+            case .family(let number): facts.append(UInt64(number))
+            default: break
+            }
+        }
+        return facts
+    }
+
+    static func integers(_ json: JSON) -> [UInt64] {
+        switch json {
+        case .integer(let value): [digits(value)]
+        case .array(let items): items.flatMap(integers)
+        case .object(let members): members.flatMap { integers($0.value) }
+        case .null, .bool, .number, .string: []
+        }
+    }
+}
+
+extension Double {
+    /// Within what an integer holds.
+    fileprivate var clamped: Double { isFinite ? Swift.min(Swift.max(self, -9e18), 9e18) : 0 }
+}
