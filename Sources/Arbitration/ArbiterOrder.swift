@@ -144,8 +144,10 @@ extension Arbiter {
     ) -> Offer {
         let entry = history.entry(of: arrival.sequence)
         let isCopy = entry.map { !$0.isGap && $0.fingerprint == fingerprint(payload) } ?? false
-        // What was told as missing may come after all, and all at once: that is no new numbering.
-        let mayBeLate = entry?.isGap ?? false
+        // What was told as missing, or sent before this arbiter began, may come after all, and all at once: that is
+        // no new numbering.
+        let isBefore = arrival.sequence < first && first - arrival.sequence <= UInt64(options.historyCount)
+        let mayBeLate = entry?.isGap ?? isBefore
         if isCopy {
             run.count = 0
         } else if !mayBeLate, beginsAgain(arrival, payload, at: now) {

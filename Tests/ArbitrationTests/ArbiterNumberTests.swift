@@ -72,10 +72,10 @@ import Testing
 
     @Test func `a long run of old numbers after silence opens an inferred epoch`() {
         var dialogue = Dialogue { $0.restartCount = 4 }
-        _ = dialogue.offer(1000...1100)
-        _ = dialogue.offer(1103)
+        _ = dialogue.offer(10000...10100)
+        _ = dialogue.offer(10103)
         dialogue.pass(600)
-        #expect(dialogue.tick(after: 0) == [.gap(1101, 1102, .timeout), .message(1103)])
+        #expect(dialogue.tick(after: 0) == [.gap(10101, 10102, .timeout), .message(10103)])
         #expect(dialogue.offer(1...3) == Array(repeating: .refused(.duplicate), count: 3))
         #expect(dialogue.offer(4) == [.refused(.held), .epoch(8, .inferred)])
         #expect(dialogue.offer(5) == [.refused(.held)])
@@ -93,6 +93,15 @@ import Testing
         dialogue.pass(600)
         #expect(dialogue.offer(101...120, path: 1) == Array(repeating: .refused(.late), count: 20))
         #expect(dialogue.offer(122) == [.message(122)])
+        #expect(dialogue.arbiter.counters.epochs == 0)
+    }
+
+    @Test func `what was sent before the arbiter began and comes late does not begin the numbering again`() {
+        var dialogue = Dialogue { $0.restartCount = 4 }
+        _ = dialogue.offer(1000...1100)
+        dialogue.pass(600)
+        #expect(dialogue.offer(900...999, path: 1) == Array(repeating: .refused(.duplicate), count: 100))
+        #expect(dialogue.offer(1101, path: 1) == [.message(1101)])
         #expect(dialogue.arbiter.counters.epochs == 0)
     }
 
