@@ -33,7 +33,7 @@ func module(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
 func documents(of name: String) -> [String] {
     switch name {
     case "Wire": ["README.md", "reader.py"]
-    case "FeedProtocols": ["SequencedZeroMQ/README.md"]
+    case "FeedProtocols": ["README.md", "SequencedZeroMQ/README.md"]
     default: []
     }
 }

@@ -3,6 +3,14 @@ public import Basics
 
 /// Lets channels in, up to a bound, each by the second packet that names it.
 public struct ChannelAdmission: Sendable {
+    public enum Verdict: Hashable, Sendable {
+        case admitted
+        /// It is named for the first time: another packet must follow.
+        case waits
+        /// There are as many as there may be.
+        case refused
+    }
+
     /// The most channels of a feed.
     public static let most = 64
     /// A second packet that comes later is a first one.
@@ -22,20 +30,20 @@ public struct ChannelAdmission: Sendable {
     public init() {}
 
     /// Whether a channel that is not open is to be opened by this packet.
-    public mutating func admits(
+    public mutating func judge(
         _ channel: UInt16, path: Int, receivedAt: WallTime, at now: Instant
-    ) -> Bool {
-        guard admitted < ChannelAdmission.most else { return false }
+    ) -> Verdict {
+        guard admitted < ChannelAdmission.most else { return .refused }
         candidates.removeAll { now - $0.at > ChannelAdmission.patience }
         if let known = candidates.firstIndex(where: { $0.channel == channel }) {
             let first = candidates[known]
-            guard first.path != path || first.receivedAt != receivedAt else { return false }
+            guard first.path != path || first.receivedAt != receivedAt else { return .waits }
             candidates.remove(at: known)
             admitted += 1
-            return true
+            return .admitted
         }
         if candidates.count == ChannelAdmission.mostCandidates { candidates.removeFirst() }
         candidates.append(Candidate(channel: channel, path: path, receivedAt: receivedAt, at: now))
-        return false
+        return .waits
     }
 }

@@ -60,7 +60,6 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
             return !packet.isStale
         }
         guard let channel = channel(of: packet.header, path: path, receivedAt: receivedAt, at: now) else {
-            decodeErrors[path]["unknown-channel", default: 0] &+= 1
             return false
         }
         latest = channel
@@ -80,13 +79,21 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
     private func channel(
         of header: SequencedHeader, path: Int, receivedAt: WallTime, at now: Instant
     ) -> NumberedChannel<Keys>? {
-        guard let number = UInt16(exactly: header.channel) else { return nil }
+        guard let number = UInt16(exactly: header.channel) else { return refuse(path) }
         if let latest, latest.number == number { return latest }
         if let known = channels.first(where: { $0.number == number }) { return known }
-        guard plan.options.channels.isEmpty,
-            admission.admits(number, path: path, receivedAt: receivedAt, at: now)
-        else { return nil }
-        return open(number, at: now, wall: receivedAt)
+        guard plan.options.channels.isEmpty else { return refuse(path) }
+        switch admission.judge(number, path: path, receivedAt: receivedAt, at: now) {
+        case .admitted: return open(number, at: now, wall: receivedAt)
+        case .waits: return nil
+        case .refused: return refuse(path)
+        }
+    }
+
+    /// A packet of a channel that is none of the feed's.
+    private func refuse(_ path: Int) -> NumberedChannel<Keys>? {
+        decodeErrors[path]["unknown-channel", default: 0] &+= 1
+        return nil
     }
 
     private func open(_ number: UInt16, at now: Instant, wall: WallTime) -> NumberedChannel<Keys> {

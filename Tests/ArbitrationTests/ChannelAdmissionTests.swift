@@ -9,9 +9,10 @@ import Testing
         private var admission = ChannelAdmission()
 
         func admits(_ channel: UInt16, path: Int, receivedAt: Int64, at now: Int64) -> Bool {
-            admission.admits(
+            let verdict = admission.judge(
                 channel, path: path, receivedAt: WallTime(nanoseconds: receivedAt),
                 at: Instant(nanoseconds: now * 1_000_000_000))
+            return verdict == .admitted
         }
     }
 

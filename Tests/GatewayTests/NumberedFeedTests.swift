@@ -95,7 +95,7 @@ private enum Made {
         #expect(bench.receive(Made.unit(5, 1, [Made.add(7, "ZVT")]), on: 0, at: 1) == [])
         let opened = bench.receive(Made.unit(5, 1, [Made.add(7, "ZVT")]), on: 1, at: 1)
         #expect(opened.contains("heartbeat 0 0 recovering from 1") && opened.last == "md/md/ZVT/ 1 after 0")
-        #expect(bench.engine.figures(of: 0).decodeErrors == ["unknown-channel": 1])
+        #expect(bench.engine.figures(of: 0).decodeErrors.isEmpty)
     }
 
     @Test func `units that are not among the configured ones are ignored and counted`() {
