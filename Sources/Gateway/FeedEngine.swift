@@ -20,7 +20,7 @@ package struct EnginePlan {
     package let controlEvery: Duration
     package let sink: any FrameSink
     package let log: EventLog
-    package let now: Instant
+    package var now: Instant
     /// Where requests for what is missing go; `nil`: nobody is asked.
     package var recovery: (any RecoverySink)?
 
@@ -49,7 +49,7 @@ package struct EnginePlan {
         case .pitch: ChannelEngine<PITCHFraming, PITCHKeys>(self)
         case .iexTP: ChannelEngine<IEXTPFraming, IEXKeys>(self)
         case .mdp3: ChannelEngine<MDP3Framing, MDP3Keys>(self)
-        case .holdfast: ChannelEngine<HoldfastFraming, HoldfastKeys>(self)
+        case .holdfast: HoldfastEngine(self)
         case .zeromq: TopicEngine(self)
         }
     }

@@ -17,8 +17,10 @@ final class TopicEngine: FeedEngine {
     private var decodeErrors: [[String: UInt64]]
     private var figures: [PathFigures]
     private var isFailover = false
+    private var reader: TopicFrameReader
 
-    init(_ plan: EnginePlan) {
+    init(_ plan: EnginePlan, reader: TopicFrameReader = .sequenced) {
+        self.reader = reader
         publisher = FramePublisher(plan)
         control = ControlChannel(plan, channel: 0, numberedPerTopic: true, publisher: publisher)
         log = plan.log
@@ -46,18 +48,19 @@ final class TopicEngine: FeedEngine {
 
     func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant) -> Bool {
         do throws(MalformedInput) {
-            let frame = try SequencedFrame(decoding: bytes)
+            let (frame, isStale) = try reader.read(bytes)
             let arrival = Arrival(
                 path: UInt8(truncatingIfNeeded: path), session: frame.session, sequence: frame.sequence,
                 sourceTime: frame.sourceTime.nanoseconds == 0 ? nil : frame.sourceTime, receivedAt: receivedAt
             )
-            control.step(wall: receivedAt) { $0.heard(arrival.path, at: now) }
-            switch frame.kind {
-            case .heartbeat: break
-            case .data: return data(frame, arrival, at: now)
-            case .idle: return idle(frame, arrival, at: now)
+            control.step(wall: receivedAt) {
+                isStale ? $0.heardStale(arrival.path, at: now) : $0.heard(arrival.path, at: now)
             }
-            return true
+            switch frame.kind {
+            case .heartbeat: return !isStale
+            case .data: return data(frame, arrival, at: now)
+            case .idle: return idle(frame, arrival, at: now) && !isStale
+            }
         } catch {
             decodeErrors[path][error.reason.rawValue, default: 0] &+= 1
             return false

@@ -96,7 +96,7 @@ private struct Upstream {
         #expect(bench.receive(closed, on: 0, at: 3).last == "state closed -: the session ended")
     }
 
-    @Test func `feeds that are not numbered by channel and message are refused by name`() {
+    @Test func `frames that are numbered in another way are refused by name`() {
         let bench = joined()
         #expect(bench.receive(a.data("X", 11, flags: .numberedPerTopic), on: 0, at: 3) == [])
         #expect(bench.receive(a.data("X", 11, flags: .severalTopics), on: 0, at: 3) == [])
@@ -105,6 +105,23 @@ private struct Upstream {
         #expect(bench.receive(cut, on: 0, at: 3) == [])
         #expect(
             bench.engine.figures(of: 0).decodeErrors == ["inconsistent": 2, "truncated": 1])
+    }
+
+    @Test func `a feed whose topics are numbered each by itself there is so here`() {
+        let bench = Bench(.holdfast, .hotHot)
+        bench.engine.granted(.data(feed: "md", .one("A B")), at: ms(0), wall: wall(0))
+        let flags: FrameFlags = .numberedPerTopic
+        for (path, upstream) in [a, b].enumerated() {
+            _ = bench.receive(
+                upstream.frame(.state, "control/up/0/", 0, flags: flags, body: [0, 0]), on: path, at: 1)
+        }
+        var lines = bench.receive(a.data("A%20B", 5, flags: flags), on: 0, at: 2)
+        lines += bench.receive(a.data("A%20B", 7, flags: flags), on: 0, at: 3)
+        lines += bench.receive(b.data("A%20B", 5, flags: flags), on: 1, at: 4)
+        lines += bench.receive(b.data("A%20B", 6, flags: flags), on: 1, at: 5)
+        #expect(lines == ["md/md/A%20B/ 5 after 0", "md/md/A%20B/ 6 after 5", "md/md/A%20B/ 7 after 6"])
+        #expect(bench.recorder.frames.last?.header.flags.contains(.numberedPerTopic) == true)
+        #expect(bench.recorder.frames.last?.header.epoch == 9)
     }
 
     @Test func `where the other gateway begins is where this one does`() {

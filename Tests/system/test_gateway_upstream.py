@@ -164,5 +164,52 @@ class Chain(unittest.TestCase):
         self.client.wait_channel("closed")
 
 
+TOPICS = """host = "%s"
+[bus]
+publish = ["ipc://~/gateway.pub"]
+request = ["ipc://~/gateway.req"]
+[downstream]
+publish = ["ipc://~/gateway.md"]
+[[feed]]
+name = "quotes"
+protocol = "%s"
+policy = "hot-hot"
+"""
+
+
+class Topics(unittest.TestCase):
+    """The same of a feed whose topics are numbered each by itself."""
+
+    def test_each_topic_comes_whole_through_two_gateways(self):
+        market = venue.Market(self, "ALFA", "A B")
+        text = TOPICS % ("desk", "holdfast")
+        for name in "AB":
+            site = Daemon(self, "holdfast-gateway", TOPICS % (f"site{name}", "zeromq")
+                          + f'[[feed.path]]\nname = "A"\nendpoint = "{getattr(market, name).endpoint}"\n').start()
+            text += f'[[feed.path]]\nname = "{name}"\nendpoint = "{site.endpoint("gateway.md")}"\n'
+        daemon = Daemon(self, "holdfast-gateway", text).start()
+        client = MarketClient(self, daemon.endpoint("gateway.md"), "quotes", "ALFA", "A%20B")
+        client.sync()
+        client.wait_live()
+        order, chance, last = Order(per_topic=True), random.Random(6), {}
+        while len(last) < 2:  # until both sites' subscriptions are in place at the venue
+            for symbol in market.symbols:
+                market.quote(symbol)
+            for message in client.messages(0.05):
+                order.take(message)
+                if message["kind"] == "data":
+                    last[message["names"][2]] = message["sequence"]
+        for _ in range(15):  # no more at once than may wait
+            for _ in range(20):
+                market.quote(chance.choice(market.symbols), skip=chance.choice(["", "A", "B"]))
+            for symbol in market.symbols:
+                market.quote(symbol)
+            ends = {symbol: market.book.last[symbol + "/"] for symbol in market.symbols}
+            client.wait(lambda message: order.take(message)
+                        or message["kind"] == "data" and last.update({message["names"][2]: message["sequence"]})
+                        or last == ends, "the last quotes")
+        self.assertEqual((order.faults, order.missing), ([], 0))
+
+
 if __name__ == "__main__":
     unittest.main()

@@ -2,7 +2,7 @@
 // frames are in Sources/Wire/README.md. A unit is the topic, the source time and the venue's message: what two
 // gateways agree on.
 import Basics
-import Wire
+public import Wire
 
 public enum HoldfastFraming: PacketFraming {
     /// The one message of a frame.
@@ -41,7 +41,8 @@ public enum HoldfastFraming: PacketFraming {
         return framed
     }
 
-    private static func frame(_ bytes: ArraySlice<UInt8>) throws(MalformedInput) -> Frame {
+    /// Reads a frame of any kind.
+    public static func frame(_ bytes: ArraySlice<UInt8>) throws(MalformedInput) -> Frame {
         do throws(FrameError) {
             return try Frame(parsing: bytes)
         } catch {

@@ -33,6 +33,19 @@ public struct SequencedFrame {
     public let sourceTime: WallTime
     public let payload: ArraySlice<UInt8>
 
+    /// A frame that came in another form.
+    public init(
+        topic: ArraySlice<UInt8>, kind: Kind, session: UInt64, sequence: UInt64, sourceTime: WallTime,
+        payload: ArraySlice<UInt8>
+    ) {
+        self.topic = topic
+        self.kind = kind
+        self.session = session
+        self.sequence = sequence
+        self.sourceTime = sourceTime
+        self.payload = payload
+    }
+
     /// - Throws: `MalformedInput`: `oversized`, `badTopic`, `truncated`, `unknownVersion`, `unknownKind`; or
     ///   `inconsistent` for a data message with sequence 0 and for a heartbeat under another topic.
     public init(decoding frame: ArraySlice<UInt8>) throws(MalformedInput) {

@@ -1,0 +1,73 @@
+// The engine of a feed of other gateways: how it is numbered there shows with the first frame.
+import Arbitration
+import Basics
+import Configuration
+import FeedProtocols
+import Wire
+
+final class HoldfastEngine: FeedEngine {
+    /// Requests that are kept for the engine to come; more are as good as one for everything.
+    private static let mostRequests = 100_000
+
+    private let plan: EnginePlan
+    /// Until something is known, the one of channels: it has none yet, and publishes nothing.
+    private var engine: any FeedEngine
+    private var isDecided = false
+    private var condition: PathCondition?
+    private var requests: Set<TopicRequest> = []
+
+    init(_ plan: EnginePlan) {
+        self.plan = plan
+        engine = ChannelEngine<HoldfastFraming, HoldfastKeys>(plan)
+    }
+
+    var index: UInt16 {
+        get { engine.index }
+        set { engine.index = newValue }
+    }
+
+    func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant) -> Bool {
+        if !isDecided { decide(bytes, at: now, wall: receivedAt) }
+        return engine.received(bytes, on: path, receivedAt: receivedAt, at: now)
+    }
+
+    private func decide(_ bytes: ArraySlice<UInt8>, at now: Instant, wall: WallTime) {
+        guard let isPerTopic = HoldfastTopicReader.isNumberedPerTopic(bytes) else { return }
+        isDecided = true
+        defer { requests = [] }
+        guard isPerTopic else { return }
+        var plan = plan
+        plan.now = now
+        let index = engine.index
+        engine = TopicEngine(plan, reader: .downstream(HoldfastTopicReader()))
+        engine.index = index
+        if let condition { engine.pathsChanged(condition, at: now, wall: wall) }
+        for request in requests { engine.granted(request, at: now, wall: wall) }
+    }
+
+    func recovered(_ bytes: ArraySlice<UInt8>, from server: Int, receivedAt: WallTime, at now: Instant) {}
+
+    func pathsChanged(_ condition: PathCondition, at now: Instant, wall: WallTime) {
+        self.condition = condition
+        engine.pathsChanged(condition, at: now, wall: wall)
+    }
+
+    func tick(at now: Instant, wall: WallTime) { engine.tick(at: now, wall: wall) }
+    func flush() { engine.flush() }
+    var hasBatches: Bool { engine.hasBatches }
+    var deadline: Instant { engine.deadline }
+    var waitingUntil: Instant? { engine.waitingUntil }
+
+    func granted(_ request: TopicRequest, at now: Instant, wall: WallTime) {
+        if !isDecided {
+            if requests.count >= HoldfastEngine.mostRequests {
+                requests = [.data(feed: plan.options.name, .all)]
+            }
+            requests.insert(request)
+        }
+        engine.granted(request, at: now, wall: wall)
+    }
+
+    func figures(of path: Int) -> PathFigures { engine.figures(of: path) }
+    var channel: ChannelFigures { engine.channel }
+}

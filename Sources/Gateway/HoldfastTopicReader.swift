@@ -1,0 +1,75 @@
+// The frames of another gateway's feed whose topics are numbered each by itself, as those of the sequenced ZeroMQ feed
+// that they once were.
+import Basics
+import FeedProtocols
+import Wire
+
+struct HoldfastTopicReader: Sendable {
+    /// Topics whose spelling is remembered.
+    private static let mostTopics = 200_000
+
+    /// The feed's own spelling of the topics that were met.
+    private var spellings: [ArraySlice<UInt8>: ArraySlice<UInt8>] = [:]
+
+    init() {}
+
+    /// Whether a frame is of such a feed; `nil`: it does not say, or is none.
+    static func isNumberedPerTopic(_ bytes: ArraySlice<UInt8>) -> Bool? {
+        guard let frame = try? Frame(parsing: bytes), frame.header.kind != .sync else { return nil }
+        return frame.header.flags.contains(.numberedPerTopic)
+    }
+
+    /// - Returns: the frame, and whether the other gateway is stale itself. Control frames are heartbeats.
+    /// - Throws: `MalformedInput`; `inconsistent` for feeds that are numbered by channel.
+    mutating func read(
+        _ bytes: ArraySlice<UInt8>
+    ) throws(MalformedInput) -> (frame: SequencedFrame, isStale: Bool) {
+        let frame = try HoldfastFraming.frame(bytes)
+        let header = frame.header
+        guard header.flags.contains(.numberedPerTopic), header.kind != .data || header.sequence > 0 else {
+            throw MalformedInput(.inconsistent, offset: frame.topicBytes.count + 3, wanted: 16, found: 0)
+        }
+        let (kind, topic): (SequencedFrame.Kind, ArraySlice<UInt8>) =
+            switch header.kind {
+            case .data: (.data, try spelling(frame.topicBytes))
+            case .idle: (.idle, try spelling(frame.topicBytes))
+            case .heartbeat, .gap, .state, .sync, .batch:
+                (.heartbeat(every: .milliseconds(100)), SequencedFrame.heartbeatTopic[...])
+            }
+        let sequenced = SequencedFrame(
+            topic: topic, kind: kind, session: header.epoch, sequence: header.sequence,
+            sourceTime: header.sourceTime ?? WallTime(nanoseconds: 0), payload: frame.body)
+        return (sequenced, header.state == .stale)
+    }
+
+    private mutating func spelling(_ topic: ArraySlice<UInt8>) throws(MalformedInput) -> ArraySlice<UInt8> {
+        if let known = spellings[topic] { return known }
+        guard case .marketData(_, let name?)? = try? Topic(parsing: topic) else {
+            throw MalformedInput(.badTopic, offset: 0, wanted: topic.count, found: topic.count)
+        }
+        let spelled = UpstreamName.topic(of: name)[...]
+        if spellings.count < HoldfastTopicReader.mostTopics { spellings[ArraySlice(Array(topic))] = spelled }
+        return spelled
+    }
+}
+
+/// How the frames of a feed are read whose topics are numbered each by itself.
+enum TopicFrameReader {
+    /// Holdfast's sequenced ZeroMQ feed.
+    case sequenced
+    /// Another gateway's feed.
+    case downstream(HoldfastTopicReader)
+
+    mutating func read(
+        _ bytes: ArraySlice<UInt8>
+    ) throws(MalformedInput) -> (frame: SequencedFrame, isStale: Bool) {
+        switch self {
+        case .sequenced: return (try SequencedFrame(decoding: bytes), false)
+        case .downstream(var reader):
+            // Taken out while it changes, so that its tables are not copied.
+            self = .sequenced
+            defer { self = .downstream(reader) }
+            return try reader.read(bytes)
+        }
+    }
+}
