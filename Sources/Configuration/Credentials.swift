@@ -107,7 +107,7 @@ extension GatewayFile {
         path: String, isPair: (KeyPair) -> Bool
     ) throws(ConfigurationError) -> Secured<GatewayOptions> {
         let text = try FileText.read(path: path)
-        let options = try parse(text, name: path)
+        let options = try logins(for: parse(text, name: path), text: text, name: path)
         return Secured(
             options, credentials: try credentials(for: options, text: text, name: path, isPair: isPair))
     }

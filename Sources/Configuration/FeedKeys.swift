@@ -51,7 +51,7 @@ extension Section where Options == FeedOptions {
         guard place.accepted("protocol") else { return }
         checkKeys(feed, at: place)
         switch feed.feedProtocol {
-        case .moldUDP64, .pitch, .iexTP, .mdp3: checkMulticast(feed, at: place)
+        case .moldUDP64, .soupBinTCP, .pitch, .iexTP, .mdp3: checkNumbered(feed, at: place)
         case .holdfast, .zeromq: checkUpstream(feed, at: place)
         }
     }
@@ -74,52 +74,21 @@ extension Section where Options == FeedOptions {
 
     private static func checkRecovery(_ feed: FeedOptions, at place: Place) {
         guard !feed.recover.servers.isEmpty else { return }
-        if !feed.feedProtocol.hasRequests {
-            place.refuse("is for moldudp64; \(feed.feedProtocol.rawValue) has no such requests")
+        if !feed.feedProtocol.keepsMoldNumbers {
+            place.refuse(
+                "is for moldudp64 and soupbintcp; \(feed.feedProtocol.rawValue) has no such requests")
         } else if feed.paths.count > 7 {
             place.refuse("a feed that recovers has at most 7 paths")
         }
     }
 
-    private static func checkMulticast(_ feed: FeedOptions, at place: Place) {
-        let name = feed.feedProtocol.rawValue
+    private static func checkNumbered(_ feed: FeedOptions, at place: Place) {
         if feed.policy == .hotWarm {
             place.key("policy").refuse(
-                .text(feed.policy.rawValue), "\(name) lines are always joined: must be \"hot-hot\"")
+                .text(feed.policy.rawValue),
+                "\(feed.feedProtocol.rawValue) lines are always joined: must be \"hot-hot\"")
         }
-        for (index, path) in feed.paths.enumerated() {
-            let here = place.key("path").item(index)
-            if path.endpoint != nil {
-                here.key("endpoint").refuse("is for holdfast and zeromq; \(name) needs group")
-            }
-            if path.serverKey != nil {
-                here.key("server_key").refuse("is for holdfast and zeromq; \(name) has no encryption")
-            }
-            if path.plaintext {
-                here.key("plaintext").refuse("is for holdfast and zeromq; \(name) is always in the clear")
-            }
-            if path.groups.isEmpty, here.accepted("group") {
-                here.key("group").refuse("is missing; \(name) needs it, \"239.1.1.1:30001\"")
-            }
-            if path.groups.count > 1, !feed.feedProtocol.namesChannels {
-                here.key("group").refuse("a path of \(name) is one group: give each channel a feed")
-            }
-            checkGroups(of: path, besides: feed.paths[..<index], at: here)
-        }
-    }
-
-    private static func checkGroups(
-        of path: FeedPathOptions, besides others: ArraySlice<FeedPathOptions>, at place: Place
-    ) {
-        for group in path.groups {
-            if path.source != nil, IPv4Endpoint(group)?.address.isMulticast == false {
-                place.key("source").refuse("needs a multicast group, and \(group) is a host's address")
-            }
-            let twin = others.first {
-                $0.groups.contains(group) && $0.interface == path.interface && $0.source == path.source
-            }
-            if let twin { place.key("group").refuse(.text(group), "is the very line of path \(twin.name)") }
-        }
+        checkNumberedPaths(feed, at: place)
     }
 
     private static func checkUpstream(_ feed: FeedOptions, at place: Place) {
@@ -133,6 +102,9 @@ extension Section where Options == FeedOptions {
             let here = place.key("path").item(index)
             if path.group != nil { here.key("group").refuse("is for multicast; \(name) needs endpoint") }
             if path.source != nil { here.key("source").refuse("is for multicast; \(name) needs endpoint") }
+            if path.file != nil { here.key("file").refuse("is for datagrams; \(name) needs endpoint") }
+            for (key, value) in [("login_file", path.loginFile), ("local_address", path.localAddress)]
+            where value != nil { here.key(key).refuse("is for soupbintcp; \(name) needs none") }
             guard let endpoint = path.endpoint else {
                 if here.accepted("endpoint") {
                     here.key("endpoint").refuse("is missing; \(name) needs it, \"tcp://10.0.0.1:7001\"")
@@ -175,7 +147,11 @@ extension Section where Options == FeedPathOptions {
             .value("interface", \.interface, Rules.interface),
             .value("group", \.groups, Rules.groups),
             .value("source", \.source, Rules.hostAddress),
+            .value("file", \.file, Rules.file),
+            .value("pace", \.pace, Rules.word(CapturePace.self)),
             .value("endpoint", \.endpoint, Rules.connectedEndpoint),
+            .value("local_address", \.localAddress, Rules.hostAddress),
+            .value("login_file", \.loginFile, Rules.file),
             .value("server_key", \.serverKey, Rules.publicKey),
             .value("plaintext", \.plaintext, Rules.flag),
             .value("depends_on", \.dependsOn, Rules.list(0...16, of: Rules.subject)),

@@ -51,3 +51,35 @@ extension Section where Options == VenueLogin {
         }
     }
 }
+
+extension GatewayFile {
+    /// The options with what stands in the login files of their paths.
+    /// - Throws: everything that is wrong with those files, told at the paths that need them.
+    public static func logins(
+        for options: GatewayOptions, text: String, name: String
+    ) throws(ConfigurationError) -> GatewayOptions {
+        var options = options
+        var problems: [ConfigurationProblem] = []
+        var causes: Set<ConfigurationError.Cause> = []
+        let lines = KeyLines(of: text)
+        for feed in options.feeds.indices {
+            for path in options.feeds[feed].paths.indices {
+                guard let file = options.feeds[feed].paths[path].loginFile else { continue }
+                do throws(ConfigurationError) {
+                    options.feeds[feed].paths[path].login = try LoginFile.read(path: file)
+                } catch {
+                    causes.insert(error.cause)
+                    let keyPath = "feed[\(feed)].path[\(path)].login_file"
+                    problems.append(
+                        ConfigurationProblem(
+                            line: lines.line(of: keyPath), keyPath: keyPath, advice: error.description))
+                }
+            }
+        }
+        guard problems.isEmpty else {
+            throw ConfigurationError(
+                file: name, cause: causes == [.forbidden] ? .forbidden : .invalid, problems: problems)
+        }
+        return options
+    }
+}

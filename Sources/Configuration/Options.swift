@@ -193,6 +193,8 @@ public struct FeedOptions: Hashable, Sendable {
     public enum FeedProtocol: String, Hashable, Sendable, CaseIterable {
         /// MoldUDP64 over UDP multicast or unicast; sequences per channel.
         case moldUDP64 = "moldudp64"
+        /// SoupBinTCP over TCP, numbered as MoldUDP64 is.
+        case soupBinTCP = "soupbintcp"
         /// Cboe's sequenced units over UDP; sequences per unit.
         case pitch
         /// IEX Transport Protocol over UDP; sequences per channel.
@@ -208,14 +210,14 @@ public struct FeedOptions: Hashable, Sendable {
         public var isMulticast: Bool {
             switch self {
             case .moldUDP64, .pitch, .iexTP, .mdp3: true
-            case .holdfast, .zeromq: false
+            case .soupBinTCP, .holdfast, .zeromq: false
             }
         }
 
         /// How its messages name their instruments.
         public var keys: Keys {
             switch self {
-            case .moldUDP64: .itch50
+            case .moldUDP64, .soupBinTCP: .itch50
             case .pitch: .pitch
             case .iexTP: .iex
             case .mdp3: .securityID
@@ -227,14 +229,15 @@ public struct FeedOptions: Hashable, Sendable {
         public var namesChannels: Bool {
             switch self {
             case .pitch, .iexTP: true
-            case .moldUDP64, .mdp3, .holdfast, .zeromq: false
+            case .moldUDP64, .soupBinTCP, .mdp3, .holdfast, .zeromq: false
             }
         }
 
-        /// Messages can be asked for again, by MoldUDP64's requests.
-        var hasRequests: Bool {
+        /// Its messages are numbered as MoldUDP64 and SoupBinTCP number them: a feed can have paths of both, and
+        /// ask for what is missing by MoldUDP64's requests.
+        var keepsMoldNumbers: Bool {
             switch self {
-            case .moldUDP64: true
+            case .moldUDP64, .soupBinTCP: true
             case .pitch, .iexTP, .mdp3, .holdfast, .zeromq: false
             }
         }
@@ -243,6 +246,7 @@ public struct FeedOptions: Hashable, Sendable {
         var silence: Duration {
             switch self {
             case .moldUDP64, .pitch, .iexTP: .seconds(3)
+            case .soupBinTCP: .milliseconds(1500)
             case .mdp3: .seconds(90)
             case .holdfast, .zeromq: .milliseconds(300)
             }
@@ -251,7 +255,7 @@ public struct FeedOptions: Hashable, Sendable {
         /// Above the time from one heartbeat to the next.
         var freshness: Duration {
             switch self {
-            case .moldUDP64, .pitch, .iexTP: .seconds(2)
+            case .moldUDP64, .soupBinTCP, .pitch, .iexTP: .seconds(2)
             case .mdp3: .seconds(35)
             case .holdfast, .zeromq: .seconds(1)
             }
@@ -260,7 +264,7 @@ public struct FeedOptions: Hashable, Sendable {
         /// A gateway waits for its own lines first.
         var reorderTime: Duration {
             switch self {
-            case .moldUDP64, .pitch, .iexTP, .mdp3, .zeromq: .milliseconds(20)
+            case .moldUDP64, .soupBinTCP, .pitch, .iexTP, .mdp3, .zeromq: .milliseconds(20)
             case .holdfast: .milliseconds(100)
             }
         }
@@ -292,7 +296,7 @@ public struct FeedOptions: Hashable, Sendable {
     public var keys: Keys
     public var policy: Policy
     /// A path that says nothing, not even a heartbeat, for this long has failed. Default: the protocol's own
-    /// (mdp3 90 s, zeromq 300 ms, the others 3 s).
+    /// (mdp3 90 s, soupbintcp 1.5 s, zeromq 300 ms, the others 3 s).
     public var silence: Duration
     /// A path that says nothing for this long while its twin does has failed, if that is sooner.
     public var silenceBehindTwin: Duration = .milliseconds(300)
@@ -342,8 +346,17 @@ public struct FeedPathOptions: Hashable, Sendable {
     public var groups: [String] = []
     /// Multicast protocols: accept only this sender (source-specific multicast).
     public var source: String?
-    /// holdfast and zeromq: the upstream endpoint, `tcp://10.0.0.1:7001`.
+    /// UDP protocols: a capture that is played in place of the wire; of it what was sent to `group`, if given.
+    public var file: String?
+    public var pace = CapturePace.recorded
+    /// holdfast, soupbintcp and zeromq: the upstream endpoint, `tcp://10.0.0.1:7001`.
     public var endpoint: String?
+    /// soupbintcp: the own address that the connection comes from; `nil`: as routed.
+    public var localAddress: String?
+    /// soupbintcp: the file with user and password.
+    public var loginFile: String?
+    /// What stands in it.
+    public var login: VenueLogin?
     /// holdfast and zeromq: the venue's public key; `nil`: in the clear.
     public var serverKey: PublicKey?
     /// holdfast and zeromq: that the endpoint is beyond this host and in the clear is meant so.

@@ -44,6 +44,8 @@ public let feedProtocols: [FeedProtocolDescription] = [
     FeedProtocolDescription(
         name: "moldudp64", numbering: .messagesOfChannel, reset: .session, silence: .seconds(3)),
     FeedProtocolDescription(
+        name: "soupbintcp", numbering: .messagesOfChannel, reset: .session, silence: .milliseconds(1500)),
+    FeedProtocolDescription(
         name: "pitch", numbering: .messagesOfChannel, reset: .daily, silence: .seconds(3),
         lastSequence: UInt64(UInt32.max)),
     FeedProtocolDescription(

@@ -3,6 +3,7 @@
 import Arbitration
 import Basics
 import Configuration
+import FeedProtocols
 import Linux
 import Logging
 import Messaging
@@ -94,17 +95,9 @@ final class Feed {
         let wanted = options.paths[path]
         let log = Feed.log(options.subject(ofPath: path), surroundings, path: wanted.name)
         switch options.feedProtocol {
-        case .moldUDP64, .pitch, .iexTP, .mdp3:
-            let addresses = wanted.groups.compactMap { IPv4Endpoint($0) }.map {
-                MulticastSource.Address(
-                    endpoint: $0, interface: wanted.interface,
-                    source: wanted.source.flatMap { IPv4Address($0) }
-                )
-            }
+        case .moldUDP64, .soupBinTCP, .pitch, .iexTP, .mdp3:
             do throws(SystemError) {
-                return try GroupedSource(
-                    surroundings.loop, path: path, addresses: addresses, batch: surroundings.batch,
-                    worker: surroundings.worker, log: log, owner: self)
+                return try openNumberedSource(path, wanted, log)
             } catch {
                 throw .system(error)
             }
@@ -117,6 +110,36 @@ final class Feed {
                 surroundings.context, surroundings.loop, path: path, at: address(of: wanted),
                 keys: surroundings.keys, rate: options.subscribeRate, log: log, owner: self)
         }
+    }
+
+    /// By UDP, over SoupBinTCP, or from a file, as the path says.
+    private func openNumberedSource(
+        _ path: Int, _ wanted: FeedPathOptions, _ log: @escaping EventLog
+    ) throws(SystemError) -> any FeedSource {
+        let groups = wanted.groups.compactMap { IPv4Endpoint($0) }
+        if let file = wanted.file {
+            return try FileSource(
+                surroundings.loop, surroundings.worker, path: path, file: file, groups: groups,
+                pace: wanted.pace, log: log, owner: self)
+        }
+        if let login = wanted.login,
+            case .tcp(let host, let port)? = wanted.endpoint.flatMap({ Endpoint($0) })
+        {
+            let route = StreamRoute(
+                interface: wanted.interface, source: wanted.localAddress.flatMap { IPv4Address($0) },
+                endsAfter: SoupSource.endsAfter)
+            return try SoupSource(
+                surroundings.loop, surroundings.worker, path: path,
+                at: SoupSource.Address(host: host, port: port, route: route),
+                options: SoupClientOptions(login, silence: options.silence), log: log, owner: self)
+        }
+        let addresses = groups.map {
+            MulticastSource.Address(
+                endpoint: $0, interface: wanted.interface, source: wanted.source.flatMap { IPv4Address($0) })
+        }
+        return try GroupedSource(
+            surroundings.loop, path: path, addresses: addresses, batch: surroundings.batch,
+            worker: surroundings.worker, log: log, owner: self)
     }
 
     private static func recovery(

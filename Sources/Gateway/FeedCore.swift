@@ -93,6 +93,7 @@ package final class FeedCore {
         _ bytes: ArraySlice<UInt8>, from server: Int, receivedAt: WallTime, at now: Instant, wall: WallTime
     ) {
         engine.recovered(bytes, from: server, receivedAt: receivedAt, at: now)
+        engine.flush()
         arm()
     }
 

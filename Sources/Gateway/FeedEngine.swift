@@ -45,7 +45,8 @@ package struct EnginePlan {
 
     package func engine() -> any FeedEngine {
         switch options.feedProtocol {
-        case .moldUDP64: ChannelEngine<MoldFraming, ITCH50Keys>(self)
+        // A SoupBinTCP source hands its messages on in MoldUDP64 packets: the numbers are the same.
+        case .moldUDP64, .soupBinTCP: ChannelEngine<MoldFraming, ITCH50Keys>(self)
         case .pitch: ChannelEngine<PITCHFraming, PITCHKeys>(self)
         case .iexTP: ChannelEngine<IEXTPFraming, IEXKeys>(self)
         case .mdp3: ChannelEngine<MDP3Framing, MDP3Keys>(self)

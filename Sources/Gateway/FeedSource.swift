@@ -45,6 +45,10 @@ struct SourceCounters: Hashable, Sendable {
     var connects: UInt64 = 0
     /// Receives that failed.
     var failures: UInt64 = 0
+    /// Packets of a stream that were none, or had no place where they came: each ended its connection.
+    var streamErrors: UInt64 = 0
+    /// Messages outside the numbering, which are not handed on.
+    var unsequenced: UInt64 = 0
     /// Subscriptions made and to be made in the replay that runs or ran last.
     var subscribed = 0
     var toSubscribe = 0

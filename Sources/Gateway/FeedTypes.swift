@@ -24,7 +24,7 @@ extension FeedOptions {
     /// How long an upstream subscription outlives its last holder; `nil` where none is needed.
     package var upstreamLinger: Duration? {
         switch feedProtocol {
-        case .moldUDP64, .pitch, .iexTP, .mdp3, .holdfast: nil
+        case .moldUDP64, .soupBinTCP, .pitch, .iexTP, .mdp3, .holdfast: nil
         case .zeromq: linger
         }
     }

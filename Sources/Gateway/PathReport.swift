@@ -60,6 +60,12 @@ package struct PathFigures: Hashable, Sendable {
             values.append(NamedValue("to_subscribe", .integer(Int64(source.toSubscribe))))
             values.append(NamedValue("unconfirmed", .integer(Int64(clamping: source.unconfirmed))))
         }
+        if source.streamErrors > 0 {
+            values.append(NamedValue("stream_errors", .integer(Int64(clamping: source.streamErrors))))
+        }
+        if source.unsequenced > 0 {
+            values.append(NamedValue("unsequenced", .integer(Int64(clamping: source.unsequenced))))
+        }
         for (name, count) in decodeErrors.sorted(by: { $0.key < $1.key }) {
             values.append(NamedValue("decode_errors_\(name)", .integer(Int64(clamping: count))))
         }

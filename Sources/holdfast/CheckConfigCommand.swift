@@ -78,6 +78,7 @@ struct CheckConfigCommand: ParsableCommand {
     private func checkGateway(_ text: String, _ name: String) throws(ConfigurationError) {
         let options = try GatewayFile.parse(text, name: name)
         try checkKeys(of: name) { () throws(ConfigurationError) in
+            _ = try GatewayFile.logins(for: options, text: text, name: name)
             _ = try GatewayFile.credentials(for: options, text: text, name: name, isPair: \.isConsistent)
         }
     }

@@ -315,3 +315,67 @@ private func problems(_ call: () throws(ConfigurationError) -> Void) -> [String]
         }
     }
 }
+
+@Suite struct LoginFileTests {
+    private let text = "user = \"me\"\npassword = \"secret\"\n"
+
+    private func options(_ file: String) -> String {
+        """
+        [[feed]]
+        name = "itch"
+        protocol = "soupbintcp"
+        policy = "hot-hot"
+        [[feed.path]]
+        name = "A"
+        endpoint = "tcp://10.0.0.1:17000"
+        login_file = "\(file)"
+        """
+    }
+
+    @Test func `a login is read from a file that only its owner may read`() throws {
+        let folder = try Folder()
+        let file = try folder.write("itch.login", text, mode: 0o600)
+        let login = try LoginFile.read(path: file)
+        #expect(login == VenueLogin(user: "me", password: "secret"))
+        let configuration = try folder.write("gateway.toml", options(file), mode: 0o644)
+        let secured = try GatewayFile.readSecured(path: configuration) { _ in true }
+        #expect(secured.options.feeds[0].paths[0].login == login && secured.credentials == nil)
+    }
+
+    @Test(arguments: [0o644, 0o640, 0o604])
+    func `one that others may read is refused, at the path that needs it`(
+        mode: Int
+    ) throws {
+        let folder = try Folder()
+        let file = try folder.write("itch.login", text, mode: mode)
+        let configuration = try folder.write("gateway.toml", options(file), mode: 0o644)
+        let found = problems { () throws(ConfigurationError) in
+            _ = try GatewayFile.readSecured(path: configuration) { _ in true }
+        }
+        #expect(found.count == 1)
+        #expect(found[0].hasPrefix("\(configuration):8: feed[0].path[0].login_file: \(file): has mode 0"))
+        #expect(found[0].hasSuffix("chmod 600 \(file)"))
+    }
+
+    @Test func `what is wrong in it is told without showing it`() {
+        for text in [
+            "user = \"me\"", "user = \"toolong\"\npassword = \"secret\"",
+            "user = \"me\"\npassword = \"s ecret\"",
+            "user = \"me\"\npassword = \"secretsecret\"", "user = me\npassword = secret", "password = 5",
+        ] {
+            let found = problems { () throws(ConfigurationError) in
+                _ = try LoginFile.parse(text, name: "itch.login")
+            }
+            #expect(
+                !found.isEmpty && !found.contains { $0.contains("secret\"") || $0.contains("s ecret") },
+                "\(found)")
+        }
+    }
+
+    @Test func `no text shows a password`() {
+        let login = VenueLogin(user: "me", password: "hunter2")
+        var dumped = ""
+        dump(login, to: &dumped)
+        for shown in ["\(login)", String(reflecting: login), dumped] { #expect(!shown.contains("hunter2")) }
+    }
+}

@@ -35,8 +35,8 @@ import Testing
             "protocol = \"moldudp\"\npolicy = \"hot-hot\"", "name = \"A\"\ngroup = \"239.1.1.1:30001\"")
         #expect(
             gatewayProblems(text) == [
-                "gateway.toml:3: feed[0].protocol: \"moldudp\": must be one of \"moldudp64\", \"pitch\", "
-                    + "\"iex-tp\", \"mdp3\", \"holdfast\", \"zeromq\"; "
+                "gateway.toml:3: feed[0].protocol: \"moldudp\": must be one of \"moldudp64\", "
+                    + "\"soupbintcp\", \"pitch\", \"iex-tp\", \"mdp3\", \"holdfast\", \"zeromq\"; "
                     + "did you mean \"moldudp64\"?"
             ])
     }
@@ -46,13 +46,39 @@ import Testing
         let group = "group = \"239.1.1.1:30001\""
         let bare = "endpoint = \"tcp://10.0.0.1:7001\""
         let endpoint = bare + "\nplaintext = true"
+        let soup = "protocol = \"soupbintcp\"\npolicy = \"hot-hot\""
+        let pitch = "protocol = \"pitch\"\npolicy = \"hot-hot\""
+        let login = "\nlogin_file = \"/etc/holdfast/itch.login\""
+        let recover = "\n[feed.recover]\nservers = [\"udp://10.0.0.9:18000\"]"
         let serverKey = "\nserver_key = \"\(exampleKey)\""
         let cases: [(String, String)] = [
             (feed(mold), "has no path"),
+            (feed(mold, a + bare + "\n" + group), "endpoint: and group, or file: one of them only"),
+            (feed(mold, a + bare), "login_file: is missing; soupbintcp logs in"),
             (
-                feed(mold, a + bare + "\n" + group),
-                "endpoint: is for holdfast and zeromq; moldudp64 needs group"
+                feed(pitch, a + bare + "\n" + group),
+                "endpoint: is for holdfast, soupbintcp and zeromq; pitch needs group"
             ),
+            (feed(mold, a + group + "\npace = \"flat-out\""), "pace: is for a path with a file"),
+            (feed(mold, a + group + login), "login_file: is for soupbintcp"),
+            (feed(soup, a + bare), "login_file: is missing; soupbintcp logs in"),
+            (feed(soup, a + login), "endpoint: is missing; soupbintcp needs it"),
+            (feed(soup, a + "endpoint = \"ipc:///v\"" + login), "must be a TCP address"),
+            (
+                feed(soup, a + bare + login + "\nsource = \"10.0.0.2\""),
+                "own address of a connection is local_address"
+            ),
+            (feed(soup, a + bare + login, "name = \"B\"\n" + bare + login), "is the very line of path A"),
+            (feed(soup, a + bare + login + serverKey), "server_key: is for holdfast and zeromq"),
+            (
+                feed("protocol = \"soupbintcp\"\npolicy = \"hot-warm\"", a + bare + login),
+                "must be \"hot-hot\""
+            ),
+            (feed(zeromq, a + endpoint + login), "login_file: is for soupbintcp"),
+            (feed(zeromq, a + endpoint + "\nfile = \"/f\""), "file: is for datagrams"),
+            (feed(zeromq + recover, a + endpoint), "is for moldudp64 and soupbintcp"),
+            (feed(mold + "\n[feed.recover]\nwithin = \"1s\"", a + group), "servers: is missing"),
+            (feed(mold + recover.replacing("10.0.0.9", with: "239.1.1.1"), a + group), "re-request server"),
             (feed(mold, a), "group: is missing; moldudp64 needs it"),
             (feed(zeromq, a), "endpoint: is missing; zeromq needs it"),
             (feed(zeromq, a + endpoint + "\n" + group), "group: is for multicast"),
@@ -141,6 +167,21 @@ import Testing
             let problems = gatewayProblems(text)
             #expect(problems.count == 1 && problems.first?.contains(advice) == true, "\(advice): \(problems)")
         }
+    }
+
+    @Test
+    func `a feed may have datagrams, a connection and a capture side by side, and servers to ask again`()
+        throws
+    {
+        let text = feed(
+            "silence = \"2s\"\n" + mold
+                + "\n[feed.recover]\nservers = [\"udp://10.0.0.9:18000\"]\nwithin = \"2s\"",
+            "name = \"A\"\ngroup = \"239.1.1.1:30001\"",
+            "name = \"T\"\nendpoint = \"tcp://10.0.0.1:17000\"\nlogin_file = \"/etc/holdfast/itch.login\"",
+            "name = \"F\"\nfile = \"/var/tmp/day.pcap\"\npace = \"flat-out\"")
+        let feed = try GatewayFile.parse(text, name: "gateway.toml").feeds[0]
+        #expect(feed.paths.map(\.name) == ["A", "T", "F"] && feed.paths[2].pace == .flatOut)
+        #expect(feed.recover.servers == ["udp://10.0.0.9:18000"] && feed.recover.within == .seconds(2))
     }
 
     @Test func `a file's sections tell whose it is`() {

@@ -159,7 +159,17 @@ import Wire
             path("A", endpoint: "tcp://192.0.2.40:7000"), path("B", endpoint: "tcp://192.0.2.41:7000"),
         ]
         for index in copy.paths.indices { copy.paths[index].serverKey = exampleKey }
-        expected.feeds = [itch, bzx, copy, quotes]
+        var soup = FeedOptions(name: "itch-tcp", feedProtocol: .soupBinTCP, keys: .itch50, policy: .hotHot)
+        soup.paths = [
+            path("A", interface: "eth0", endpoint: "tcp://192.0.2.10:17000"),
+            path("B", interface: "eth1", endpoint: "tcp://192.0.2.20:17000"),
+        ]
+        soup.paths[0].localAddress = "192.0.2.2"
+        for index in 0...1 { soup.paths[index].loginFile = "/etc/holdfast/itch.login" }
+        var trial = FeedOptions(name: "trial", feedProtocol: .moldUDP64, keys: .itch50, policy: .hotHot)
+        trial.paths = [path("A", group: "239.1.1.1:30001")]
+        trial.paths[0].file = "/var/tmp/day.pcap"
+        expected.feeds = [itch, bzx, copy, soup, trial, quotes]
         #expect(options == expected)
     }
 

@@ -130,7 +130,7 @@ final class Bench {
     ) {
         let name =
             switch feedProtocol {
-            case .moldUDP64: "itch"
+            case .moldUDP64, .soupBinTCP: "itch"
             case .zeromq: "quotes"
             case .pitch, .iexTP, .mdp3, .holdfast: "md"
             }

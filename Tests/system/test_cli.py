@@ -207,7 +207,11 @@ class CheckConfig(unittest.TestCase):
             # The examples reach beyond this host, which takes a key.
             key = os.path.join(harness.folder_of(self), "host.key")
             self.assertEqual(tool("keygen", key).returncode, 0)
-            done, path = self.check("".join(lines).replace("/etc/holdfast/host.key", key), name=f"{name}.toml")
+            login = os.path.join(harness.folder_of(self), "itch.login")
+            with open(os.open(login, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+                file.write('user = "me"\npassword = "secret"\n')
+            text = "".join(lines).replace("/etc/holdfast/host.key", key).replace("/etc/holdfast/itch.login", login)
+            done, path = self.check(text, name=f"{name}.toml")
             self.assertEqual((done.returncode, done.stderr), (0, ""), done.stderr)
 
     def test_a_typo_is_told_with_file_line_key_and_what_was_meant(self):
