@@ -75,9 +75,11 @@ public struct Arbiter: Sendable {
     /// Judges one message of one path.
     /// - Parameter now: the loop's time, not earlier than in any call before.
     public mutating func offer(_ arrival: Arrival, payload: ArraySlice<UInt8>, at now: Instant) -> Offer {
-        guard isCalm, arrival.session == session, arrival.sequence == expected, arrival.sequence != .max
-        else {
+        guard isCalm, arrival.session == session, arrival.sequence != .max else {
             return weigh(arrival, payload, at: now)
+        }
+        guard arrival.sequence == expected else {
+            return isCopy(arrival, payload, at: now) ? .duplicate : weigh(arrival, payload, at: now)
         }
         deliver(arrival, fingerprint(payload), at: now)
         highest = arrival.sequence

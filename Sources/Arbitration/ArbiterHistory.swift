@@ -45,6 +45,16 @@ struct DeliveryHistory {
         entries[index(sequence)].paths |= pathBit
     }
 
+    /// Another path brought a copy. `false`: it is none of what is remembered, and nothing is noted.
+    @inline(__always)
+    mutating func book(_ sequence: UInt64, _ fingerprint: UInt32, by pathBit: UInt8) -> Bool {
+        guard remembers(sequence) else { return false }
+        let slot = index(sequence)
+        guard entries[slot].fingerprint == fingerprint, !entries[slot].isGap else { return false }
+        entries[slot].paths |= pathBit
+        return true
+    }
+
     /// Records the next number and returns the paths of the one that had to make room.
     @inline(__always)
     mutating func append(_ entry: Entry) -> UInt8? {
@@ -61,6 +71,7 @@ struct DeliveryHistory {
 
     var capacity: UInt64 { mask + 1 }
 
+    @inline(__always)
     private func remembers(_ sequence: UInt64) -> Bool {
         sequence >= start && sequence < next && next - sequence <= mask + 1
     }

@@ -164,6 +164,19 @@ extension Arbiter {
         return .late
     }
 
+    /// Whether it is the same as what was delivered under its number, as most of what a second path brings; then it
+    /// is booked.
+    @inline(__always)
+    mutating func isCopy(_ arrival: Arrival, _ payload: ArraySlice<UInt8>, at now: Instant) -> Bool {
+        guard history.book(arrival.sequence, fingerprint(payload), by: arrival.pathBit) else { return false }
+        keep(arrival, at: now)
+        run.count = 0
+        paths.received(arrival, isFirst: false)
+        counters.duplicates &+= 1
+        paths.duplicate(by: arrival.path)
+        return true
+    }
+
     private mutating func duplicate(
         _ arrival: Arrival, _ isCopy: Bool, deliveredBy first: UInt8, at now: Instant
     ) -> Offer {

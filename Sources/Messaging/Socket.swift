@@ -111,12 +111,15 @@ public final class Socket {
     /// descriptor then has no new edge for what they brought.
     var mayHaveNews = true
     private var isSecured = false
+    /// Whom a message is from matters; libzmq looks it up slowly.
+    private let hasClients: Bool
     /// Outlives the endpoints that depend on it.
     private var authenticator: Authenticator?
 
     /// Opens a socket that does not wait at its end (`ZMQ_LINGER` = 0).
     public init(_ context: MessagingContext, _ type: SocketType) throws(MessagingError) {
         self.context = context
+        hasClients = type == .xpub || type == .router
         guard let opened = unsafe zmq_socket(context.context, type.code) else {
             throw MessagingError("zmq_socket")
         }
@@ -345,7 +348,7 @@ public final class Socket {
                 default: throw MessagingError("zmq_msg_recv")
                 }
             }
-            if message.connection < 0 { takeOrigin(into: &message) }
+            if hasClients, message.connection < 0 { takeOrigin(into: &message) }
             if message.frames.count < Socket.mostFrames { message.frames.append(incomingBytes) }
             if unsafe zmq_msg_more(incoming) == 0 { return message }
         }

@@ -34,7 +34,7 @@ struct ArbiterBench: ParsableCommand {
         -> Int
     {
         var delivered = 0
-        let lag = UInt64(behind * 10)
+        let (lag, lossOn) = (UInt64(behind * 10), UInt64(lossOn))
         var now = Clock.monotonic
         var arrival = Arrival(path: 0, session: 1, sequence: 0, receivedAt: WallTime(nanoseconds: 1))
         for start in stride(from: numbers.lowerBound, to: numbers.upperBound + lag, by: 10) {
@@ -46,7 +46,7 @@ struct ArbiterBench: ParsableCommand {
                     guard number >= (path == 0 ? 0 : lag) else { continue }
                     arrival.sequence = path == 0 ? number : number - lag
                     guard numbers.contains(arrival.sequence) else { continue }
-                    if path == 0, lossOn > 0, number % UInt64(lossOn) == 0 { continue }
+                    if path == 0, lossOn > 0, number % lossOn == 0 { continue }
                     if case .deliver = arbiter.offer(arrival, payload: payload, at: now) { delivered += 1 }
                     while let released = arbiter.nextReleased() {
                         if case .message = released { delivered += 1 }

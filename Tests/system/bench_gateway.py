@@ -1,0 +1,258 @@
+"""`holdfast-bench gateway`: what the gateway carries, and how late, beside libzmq's own proxy in the same run.
+
+Everything runs on this host: senders, gateway and subscriber share its processors, as the peer's do. A rate counts as
+carried when a run at that rate lost nothing: no gap was told, and the subscriber counted every message.
+"""
+
+import argparse
+import json
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+
+GATEWAY = """host = "desk"
+[bus]
+publish = ["ipc://~/gateway.pub"]
+request = ["ipc://~/gateway.req"]
+[downstream]
+publish = ["ipc://~/gateway.md"]
+"""
+
+
+class Bench:
+    """One run of one arrangement: what it starts ends with it."""
+
+    def __init__(self):
+        self.stage = measure.Stage().__enter__()
+        self.folder = harness.folder_of(self.stage)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *what):
+        self.stage.__exit__(*what)
+
+    def path(self, name):
+        return f"ipc://{self.folder}/{name}"
+
+    def spawn(self, *words):
+        return harness.spawn(self.stage, [harness.binary("holdfast-bench"), *map(str, words)],
+                             stdout=subprocess.PIPE, text=True)
+
+    def gateway(self, feed):
+        """A gateway that is ready, and whose words to its manager are read."""
+        daemon = harness.Daemon(self.stage, "holdfast-gateway", GATEWAY + feed)
+        return daemon.start()
+
+    def subscribe(self, endpoint, *words):
+        return self.spawn("subscribe", endpoint, *words)
+
+
+def result(child, seconds=120):
+    out, _ = child.communicate(timeout=seconds)
+    if child.returncode != 0 or not out.strip():
+        raise SystemExit(f"holdfast-bench: a part ended with {child.returncode}")
+    return json.loads(out.splitlines()[-1])
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_mib(pid):
+    with open(f"/proc/{pid}/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS:")) / 1024
+
+
+# ZeroMQ: two inputs into one output, and the peer that forwards one
+
+
+QUOTES = """[[feed]]
+name = "quotes"
+protocol = "zeromq"
+policy = "hot-hot"
+silence = "10s"
+"""
+
+
+def quotes_feed(bench, names):
+    return QUOTES + "".join(f'[[feed.path]]\nname = "{name.upper()}"\nendpoint = "{bench.path(name)}"\n'
+                            for name in names)
+
+
+def through_gateway(messages, rate, *words):
+    with Bench() as bench:
+        venue = bench.spawn("send-quotes", "--endpoint", bench.path("a"), "--endpoint", bench.path("b"),
+                            "--messages", messages, "--rate", rate)
+        daemon = bench.gateway(quotes_feed(bench, "ab"))
+        reader = bench.subscribe(daemon.endpoint("gateway.md"), "--topic", "md/quotes/", "--topic", "control/quotes/",
+                                 *words)
+        sent, got = result(venue), result(reader)
+        used = cpu_seconds(daemon.child.pid)
+        return {**got, "sent": sent["messages"], "offered_rate": sent["rate"], "cpu_s": used}
+
+
+def through_proxy(messages, rate, *words):
+    with Bench() as bench:
+        venue = bench.spawn("send-quotes", "--endpoint", bench.path("a"), "--messages", messages, "--rate", rate)
+        proxy = bench.spawn("proxy", bench.path("a"), bench.path("out"))
+        reader = bench.subscribe(bench.path("out"), "--format", "sequenced", *words)
+        sent, got = result(venue), result(reader)
+        used = cpu_seconds(proxy.pid)
+        proxy.send_signal(signal.SIGTERM)
+        return {**got, "sent": sent["messages"], "offered_rate": sent["rate"], "cpu_s": used}
+
+
+def zeromq(options):
+    """As fast as the sender is let, each in turn."""
+    rows = {"gateway, two inputs": [], "zmq_proxy, one input": []}
+    for _ in range(options.repeats):
+        for name, run in zip(rows, (through_gateway, through_proxy)):
+            rows[name].append(run(options.messages, 0, "--warmup", options.messages // 10))
+    return [{"figure": "ZeroMQ, 64-byte messages, as fast as it goes", "program": name,
+             "messages_per_s": round(statistics.median(run["rate"] for run in runs)),
+             "lost": max(run["sent"] - run["messages"] - run["skipped"] for run in runs),
+             "gaps_told": max(run["gaps"] for run in runs),
+             "cpu_us_per_message": round(statistics.median(run["cpu_s"] / run["sent"] for run in runs) * 1e6, 2)}
+            for name, runs in rows.items()]
+
+
+def latency(options):
+    """At a steady 50,000 messages a second, from the source's time to the subscriber."""
+    rows = {"gateway, two inputs": [], "zmq_proxy, one input": []}
+    messages = 50_000 * options.seconds
+    for _ in range(options.repeats):
+        for name, run in zip(rows, (through_gateway, through_proxy)):
+            rows[name].append(run(messages, 50_000, "--latency", "--warmup", messages // 10))
+    return [{"figure": "latency at 50,000 messages a second", "program": name,
+             "median_us": round(statistics.median(run["median_us"] for run in runs), 1),
+             "p99_us": round(statistics.median(run["p99_us"] for run in runs), 1),
+             "p999_us": round(statistics.median(run["p999_us"] for run in runs), 1)} for name, runs in rows.items()]
+
+
+# MoldUDP64: lines A and B over multicast on loopback
+
+
+ITCH = """[[feed]]
+name = "itch"
+protocol = "moldudp64"
+policy = "hot-hot"
+reorder_time = "100ms"
+[[feed.path]]
+name = "A"
+interface = "lo"
+group = "239.255.71.1:%d"
+[[feed.path]]
+name = "B"
+interface = "lo"
+group = "239.255.71.2:%d"
+"""
+
+
+def free_port():
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def lines(topic, rate, seconds, more=""):
+    """One run at a rate: what the subscriber counted, and what the gateway said of it."""
+    with Bench() as bench:
+        port = free_port()
+        daemon = bench.gateway(more + ITCH % (port, port))
+        reader = bench.subscribe(daemon.endpoint("gateway.md"), "--topic", topic, "--topic", "control/itch/")
+        client = harness.health(bench.stage, daemon, "sample/", name="gateway")
+        for path in "AB":
+            client.wait(lambda message: message["topic"].endswith(f"/feed-path/itch.{path}/")
+                        and message["values"]["connects"] == 1, f"line {path}")
+        messages = int(rate * seconds)
+        venue = bench.spawn("send-mold", "--group", f"239.255.71.1:{port}", "--group", f"239.255.71.2:{port}",
+                            "--messages", messages, "--rate", rate)
+        sent = result(venue)
+        before = cpu_seconds(daemon.child.pid)
+        got = result(reader)
+        return {**got, "sent": sent["last"], "offered_rate": sent["rate"], "cpu_s": before,
+                "resident_mib": resident_mib(daemon.child.pid),
+                "is_whole": got["gaps"] == 0 and got["messages"] == sent["last"]
+                and sent["rate"] > 0.97 * rate}
+
+
+def most(topic, low, high, options, more=""):
+    """The highest rate of which a run lost nothing, within a twentieth."""
+    best = None
+    while high / low > 1.05:
+        middle = (low * high) ** 0.5
+        run = lines(topic, middle, options.seconds, more)
+        if run["is_whole"]:
+            low, best = middle, run
+        else:
+            high = middle
+    return best
+
+
+def mold(options):
+    rows = []
+    for name, topic, low, high in (("whole feed, in batches", "batch/itch/", 100_000, 6_000_000),
+                                   ("by instrument, 8,000 of them", "md/itch/", 50_000, 3_000_000)):
+        best = most(topic, low, high, options)
+        if best is None:
+            raise SystemExit(f"holdfast-bench: {name}: not even {low} messages a second came whole")
+        rows.append({"figure": f"MoldUDP64 A and B, 10 messages a packet, {name}", "program": "gateway",
+                     "messages_per_s": round(best["rate"]), "lost": 0, "frames": best["frames"],
+                     "cpu_us_per_message": round(best["cpu_s"] / best["sent"] * 1e6, 2),
+                     "resident_mib": round(best["resident_mib"], 1)})
+    return rows
+
+
+def arbiter(options):
+    rows = []
+    for name, words in (("in order", []), ("one of a thousand lost on a line", ["--loss-on", 1000])):
+        with Bench() as bench:
+            runs = [result(bench.spawn("arbiter", "--messages", options.messages * 2, *words)) for _ in range(3)]
+        rows.append({"figure": f"arbiter alone, two copies of each message, {name}", "program": "gateway",
+                     "ns_per_message": round(statistics.median(run["ns_per_message"] for run in runs), 1),
+                     "allocations": max(run["allocations"] for run in runs), "messages": runs[0]["messages"]})
+    return rows
+
+
+PARTS = {"arbiter": arbiter, "zeromq": zeromq, "latency": latency, "mold": mold}
+
+
+def parse():
+    parser = argparse.ArgumentParser(
+        prog="Tests/holdfast-bench gateway", description="Measures the gateway beside libzmq's zmq_proxy.",
+        epilog="Exit status: 0 measured, 1 something did not come whole, 2 usage.")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
+    parser.add_argument("--only", choices=list(PARTS), help="one of the parts")
+    parser.add_argument("--quick", action="store_true", help="short runs, one of each")
+    options = parser.parse_args()
+    options.messages, options.seconds, options.repeats = (200_000, 1, 1) if options.quick else (3_000_000, 4, 3)
+    return options
+
+
+def main():
+    options = parse()
+    global harness, measure
+    import zmq
+    import harness
+    import measure
+    measure.zmq, measure.harness = zmq, harness
+    document = {"quick": options.quick, "kernel": os.uname().release, "cores": os.cpu_count()}
+    for name, part in PARTS.items():
+        if options.only in (None, name):
+            document[name] = part(options)
+            if not options.json:
+                for row in document[name]:
+                    print("  ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+    if options.json:
+        print(json.dumps(document, indent=2))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
