@@ -4,7 +4,7 @@ import Arbitration
 import Basics
 import Wire
 
-struct FeedTopics {
+struct FeedTopics: ~Copyable {
     private(set) var book: TopicBook
     /// By the feed's own spelling; empty: the messages for no instrument.
     private var index = TopicIndex(capacity: TopicDemand.limit)
