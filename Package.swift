@@ -34,6 +34,7 @@ func documents(of name: String) -> [String] {
     switch name {
     case "Wire": ["README.md", "reader.py"]
     case "FeedProtocols": ["README.md", "SequencedZeroMQ/README.md"]
+    case "FeedJournal": ["README.md"]
     default: []
     }
 }
@@ -73,11 +74,13 @@ let package = Package(
         module("Detection", ["Basics", "Wire"]),
         module("Arbitration", ["Basics", "Wire", deque]),
         module("FeedProtocols", ["Basics", "Wire"]),
+        module("FeedJournal", ["Basics", "Wire"]),
         module("Linux", ["Basics", "CLinux", "CPcap", "CSystemd", logging]),
         module("Reactor", ["Basics", "Linux", "CLinux", "CSystemd"]),
         module("Messaging", ["Basics", "Wire", "Linux", "Reactor", "CZeroMQ", logging]),
         module("Configuration", ["Basics", "Wire", "CTOML"]),
         module("Terminal", ["Basics", "Wire"]),
+        module("JournalFiles", ["Basics", "Wire", "Linux", "FeedJournal"]),
         module(
             "Watchers",
             [
@@ -88,7 +91,7 @@ let package = Package(
             "Gateway",
             [
                 "Basics", "Wire", "Detection", "Arbitration", "FeedProtocols", "Linux", "CLinux", "Reactor",
-                "Messaging", "Configuration", logging,
+                "Messaging", "Configuration", "FeedJournal", "JournalFiles", logging,
             ]),
 
         module(
@@ -103,7 +106,7 @@ let package = Package(
             "holdfast",
             [
                 "Basics", "Wire", "FeedProtocols", "Linux", "Reactor", "Messaging", "Configuration",
-                "Terminal", "CLinux", logging, arguments,
+                "Terminal", "FeedJournal", "JournalFiles", "CLinux", logging, arguments,
             ]),
 
         // Not installed: what the figures are measured with.
@@ -123,6 +126,8 @@ let package = Package(
         tests("Detection", ["Basics", "Wire"]),
         tests("Arbitration", ["Basics", "Wire"]),
         tests("FeedProtocols", ["Basics", "Wire"]),
+        tests("FeedJournal", ["Basics", "Wire"]),
+        tests("JournalFiles", ["Basics", "Wire", "Linux", "FeedJournal"]),
         tests("Linux", ["Basics", logging]),
         tests("Reactor", ["Basics", "Linux"]),
         tests("Messaging", ["Basics", "Wire", "Linux", "CLinux", "Reactor", logging]),

@@ -69,6 +69,18 @@ public struct Entitlements: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Whether what is published on a topic may be had.
+    public func mayHave(_ topic: Topic) -> Bool {
+        switch topic {
+        case .control(let feed, let channel): verdict(on: .control(feed: feed, channel: channel)) == .asAsked
+        case .marketData(let feed, let instrument):
+            verdict(on: .data(feed: feed, instrument.map { .one($0) } ?? .none)) == .asAsked
+        case .batch(let feed, let channel): verdict(on: .batch(feed: feed, channel: channel)) == .asAsked
+        case .sync: true
+        case .state, .sample, .heartbeat: false
+        }
+    }
+
     /// Whether everything that `other` may have may be had.
     public func covers(_ other: Entitlements) -> Bool {
         if isUnlimited { return true }

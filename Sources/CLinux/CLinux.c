@@ -102,3 +102,34 @@ ssize_t clinux_send_segments(int descriptor, const void *bytes, size_t count, ui
     memcpy(CMSG_DATA(segment), &length, sizeof length);
     return sendmsg(descriptor, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
+
+#if defined(__x86_64__)
+#include <nmmintrin.h>
+
+int clinux_has_crc32c(void) { return __builtin_cpu_supports("sse4.2") != 0; }
+
+__attribute__((target("sse4.2"))) uint32_t clinux_crc32c(uint32_t before, const void *bytes, size_t count) {
+    const unsigned char *next = bytes;
+    uint64_t value = ~before;
+    while (count >= 8) {
+        uint64_t word;
+        memcpy(&word, next, 8);
+        value = _mm_crc32_u64(value, word);
+        next += 8;
+        count -= 8;
+    }
+    uint32_t rest = (uint32_t)value;
+    while (count > 0) {
+        rest = _mm_crc32_u8(rest, *next);
+        next += 1;
+        count -= 1;
+    }
+    return ~rest;
+}
+#else
+int clinux_has_crc32c(void) { return 0; }
+uint32_t clinux_crc32c(uint32_t before, const void *bytes, size_t count) {
+    (void)bytes, (void)count;
+    return before;
+}
+#endif

@@ -30,6 +30,8 @@ extension Section where Options == FeedOptions {
                 .value("upstream", \.upstream, Rules.name),
                 .value("channels", \.channels, Rules.list(0...64, of: Rules.channel)),
                 .table("recover", \.recover, .recover),
+                .value("journal", \.journal, Rules.flag),
+                .value("start", \.start, Rules.word(FeedOptions.Start.self)),
                 .tables("path", \.paths, upTo: 8, .feedPath, empty: FeedPathOptions(name: "")) { path, _ in
                     path
                 },
@@ -48,6 +50,9 @@ extension Section where Options == FeedOptions {
             place.refuse("has no path; add one [[feed.path]] at least, two for redundancy")
         }
         refuseDuplicates(feed.paths.map(\.name), of: "paths", at: place.key("path"))
+        if feed.start == .journal, !feed.journal, place.accepted("journal") {
+            place.key("start").refuse(.text(feed.start.rawValue), "needs journal = true")
+        }
         guard place.accepted("protocol") else { return }
         checkKeys(feed, at: place)
         switch feed.feedProtocol {

@@ -15,6 +15,7 @@ extension Section where Options == GatewayOptions {
                 ) {
                     Section.downstream.read($0, at: $1, into: &$2)
                 },
+                .table("journal", \.journal, .journal),
                 .tables(
                     "agent", \.agents, upTo: 64, .endpoints, empty: AgentEndpoint(publish: "", request: "")
                 ) {

@@ -166,10 +166,37 @@ public struct GatewayOptions: Hashable, Sendable {
     public var curve = CurveOptions()
     /// `[downstream] control_every`: heartbeats on each control topic.
     public var controlEvery: Duration = .milliseconds(100)
+    public var journal = JournalOptions()
     /// `[[agent]]`: health buses that the paths' `depends_on` subjects are looked up on.
     public var agents: [AgentEndpoint] = []
     /// `[[feed]]`.
     public var feeds: [FeedOptions] = []
+
+    public init() {}
+}
+
+/// `[journal]`: where and how feeds that say `journal = true` are journalled.
+public struct JournalOptions: Hashable, Sendable {
+    /// When the disk is to have what was written.
+    public enum Sync: String, Hashable, Sendable, CaseIterable {
+        /// When the kernel sees fit.
+        case none
+        /// After `fsyncEvery` at the latest.
+        case every
+        /// Before the next batch is written.
+        case eachBatch = "each-batch"
+    }
+
+    public var directory = "/var/lib/holdfast/journal"
+    public var fsync = Sync.every
+    public var fsyncEvery: Duration = .milliseconds(100)
+    /// A segment that has so many bytes is closed.
+    public var segmentBytes = 64 << 20
+    /// Of each channel so much is kept, in bytes and since it was received.
+    public var keepBytes = 20 << 30
+    public var keep: Duration = .seconds(7 * 86400)
+    /// So many bytes of a channel may wait for the disk.
+    public var mostWaiting = 64 << 20
 
     public init() {}
 }
@@ -284,6 +311,14 @@ public struct FeedOptions: Hashable, Sendable {
         case topic
     }
 
+    /// What a feed knows when it begins.
+    public enum Start: String, Hashable, Sendable, CaseIterable {
+        /// Nothing.
+        case now
+        /// The venue's directory of instruments, as its journal has it.
+        case journal
+    }
+
     public enum Policy: String, Hashable, Sendable, CaseIterable {
         /// All paths subscribed, first arrival wins.
         case hotHot = "hot-hot"
@@ -321,6 +356,9 @@ public struct FeedOptions: Hashable, Sendable {
     public var recover = RecoverOptions()
     /// holdfast: the feed's name at the gateways that it comes from; `nil`: the same.
     public var upstream: String?
+    /// Whether what it releases is journalled.
+    public var journal = false
+    public var start = Start.now
     /// In order of preference.
     public var paths: [FeedPathOptions] = []
 

@@ -22,6 +22,8 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
     /// Channels whose batches somebody asked for, some of them perhaps not seen yet.
     private var batched: Set<UInt16> = []
     private var batchesAll = false
+    /// What an earlier run knew of channels that have not come yet.
+    private var memories: [UInt16: (epoch: UInt64, units: [[UInt8]])] = [:]
 
     init(_ plan: EnginePlan) {
         self.plan = plan
@@ -100,6 +102,9 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
         let channel = NumberedChannel<Keys>(number, plan, publisher, demand, at: now)
         channels.append(channel)
         if isBatched(number) { channel.batch.want() }
+        if let (epoch, units) = memories.removeValue(forKey: number) {
+            channel.remember(units, epoch: epoch, at: now, wall: wall)
+        }
         if let condition {
             channel.pathsChanged(condition, wasFailover: false, at: now, wall: wall)
         }
@@ -151,6 +156,17 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
     private func show(_ key: [UInt8], at now: Instant, wall: WallTime) {
         demand.want(key)
         for channel in channels { channel.show(key, at: now, wall: wall) }
+    }
+
+    /// A channel that has not come yet takes it up when it does.
+    func remember(
+        _ units: [[UInt8]], epoch: UInt64, channel: UInt16, at now: Instant, wall: WallTime
+    ) {
+        if let known = channels.first(where: { $0.number == channel }) {
+            known.remember(units, epoch: epoch, at: now, wall: wall)
+        } else {
+            memories[channel] = (epoch, units)
+        }
     }
 
     // MARK: - Figures

@@ -84,7 +84,7 @@ final class ControlChannel {
     func begin(epoch: UInt64, first: UInt64, wall: WallTime) {
         self.epoch = epoch
         self.first = first
-        if first != 0 { sendHeartbeat(wall: wall) }
+        if first != 0 { sendHeartbeat(wall: wall, beginsEpoch: true) }
     }
 
     /// Where the channel stands: for a client that has just come.
@@ -93,10 +93,10 @@ final class ControlChannel {
         sendHeartbeat(wall: wall)
     }
 
-    private func sendHeartbeat(wall: WallTime) {
+    private func sendHeartbeat(wall: WallTime, beginsEpoch: Bool = false) {
         let body = ControlBody.heartbeat(
             published: machine.messages, gaps: machine.missing, interval: every, first: first)
-        send(body, wall: wall)
+        send(body, wall: wall, beginsEpoch: beginsEpoch)
     }
 
     /// Passes on how the paths are.
@@ -128,13 +128,13 @@ final class ControlChannel {
         }
     }
 
-    private func send(_ body: ControlBody, wall: WallTime) {
+    private func send(_ body: ControlBody, wall: WallTime, beginsEpoch: Bool = false) {
         beforeSending()
         let header = FrameHeader(
             kind: body.kind, flags: dataFlags(sourceTime: nil, wall: wall), feed: 0, channel: channel,
             epoch: epoch,
             sequence: isNumberedPerTopic ? 0 : machine.last, path: path, state: machine.state,
             receiveTime: wall)
-        publisher.publish(header, topic: topic, body: body.bytes[...])
+        publisher.publish(header, topic: topic, body: body.bytes[...], beginsEpoch: beginsEpoch)
     }
 }

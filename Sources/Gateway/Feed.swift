@@ -3,6 +3,7 @@
 import Arbitration
 import Basics
 import Configuration
+import FeedJournal
 import FeedProtocols
 import Linux
 import Logging
@@ -17,6 +18,9 @@ struct FeedSurroundings {
     let batch: DatagramBatch
     let worker: Worker
     let downstream: Downstream
+    let journal: JournalOptions
+    /// The thread that writes journals.
+    let journalWorker: Worker
     let health: HealthBus
     let logger: Logger
     let limited: LimitedLog
@@ -32,6 +36,7 @@ final class Feed {
     static let reportEvery: Duration = .seconds(1)
 
     let core: FeedCore
+    private(set) var journal: JournalKeeper?
     private let surroundings: FeedSurroundings
     private var sources: [any FeedSource] = []
     private var alarms: [LossAlarm]
@@ -47,11 +52,22 @@ final class Feed {
         self.surroundings = surroundings
         alarms = options.paths.map { _ in LossAlarm() }
         recovery = try Feed.recovery(options, surroundings)
+        let log = Feed.log(options.subject, surroundings)
+        let memories = Memories()
+        if options.journal {
+            journal = JournalKeeper(
+                options,
+                JournalSurroundings(
+                    options: surroundings.journal, loop: surroundings.loop,
+                    worker: surroundings.journalWorker, log: log, run: surroundings.run)
+            ) { memories.take($0, $1) }
+        }
         core = FeedCore(
             EnginePlan(
                 options: options, index: index, run: surroundings.run,
-                controlEvery: surroundings.controlEvery, sink: surroundings.downstream,
-                log: Feed.log(options.subject, surroundings), now: surroundings.loop.now, recovery: recovery))
+                controlEvery: surroundings.controlEvery, sink: surroundings.downstream, journal: journal,
+                log: log, now: surroundings.loop.now, recovery: recovery))
+        memories.onDirectory = { [unowned self] in remember($0, $1) }
         do throws(SystemError) {
             // Behind the sources: what has arrived is read before anybody calls a path silent.
             timer = try Timer(surroundings.loop, accuracy: .microseconds(500)) { [unowned self] in
@@ -76,8 +92,20 @@ final class Feed {
         measure()
     }
 
+    /// How long the end of a feed, or of all, waits for the disk.
+    static let patience: Duration = .seconds(2)
+
+    /// Writes what waits to be journalled, until then at most.
+    func closeJournal(until end: Instant) { journal?.close(until: end) }
+
+    private func remember(_ channel: UInt16, _ directory: VenueDirectory) {
+        core.remember(
+            directory.ordered, epoch: directory.epoch, channel: channel, at: now, wall: wall)
+    }
+
     /// Says goodbye on the bus; the sources close with the feed.
     func close() {
+        closeJournal(until: Clock.monotonic + Feed.patience)
         surroundings.downstream.removeFeed(options.name)
         for path in options.paths.indices { surroundings.health.forget(options.subject(ofPath: path)) }
         surroundings.health.forget(options.subject)
@@ -261,6 +289,12 @@ extension Feed: FeedCoreOwner {
     }
 }
 
+/// Hands on what a journal remembers to a feed that is only being made when the journal is opened.
+private final class Memories {
+    var onDirectory: (UInt16, VenueDirectory) -> Void = { _, _ in }
+    func take(_ channel: UInt16, _ directory: VenueDirectory) { onDirectory(channel, directory) }
+}
+
 // MARK: - What the sources say
 
 extension Feed: FeedSourceOwner {
@@ -368,9 +402,12 @@ extension Feed {
         if machine.isHeld { reason += ", held" }
         let muted = machine.mutes.keys.map(\.description).sorted().joined(separator: ", ")
         if !muted.isEmpty { reason += ", muted: \(muted)" }
+        let trouble = journal?.trouble
+        if let trouble { reason += ", not journalled: \(trouble)" }
         surroundings.health.report(
             Report(
-                options.subject, status, reason: reason, values: values(channel, muted: muted),
+                options.subject, trouble == nil || status != .ok ? status : .warning, reason: reason,
+                values: values(channel, muted: muted),
                 dependsOn: options.paths.indices.map { options.subject(ofPath: $0) },
                 detectedAt: surroundings.loop.wall))
     }
@@ -401,6 +438,7 @@ extension Feed {
             NamedValue("epochs", .integer(Int64(clamping: channel.epochs))),
         ]
             + recoveryValues(channel.recovery)
+            + (journal?.values ?? [])
             + channel.refused.sorted { $0.key < $1.key }.map {
                 NamedValue("refused_\($0.key)", .integer(Int64(clamping: $0.value)))
             }

@@ -124,6 +124,14 @@ package final class FeedCore {
         engine.granted(request, at: now, wall: wall)
     }
 
+    /// The venue's directory of an epoch of a channel, as an earlier run of the gateway journalled it.
+    package func remember(
+        _ units: [[UInt8]], epoch: UInt64, channel: UInt16, at now: Instant, wall: WallTime
+    ) {
+        engine.remember(units, epoch: epoch, channel: channel, at: now, wall: wall)
+        arm()
+    }
+
     package func switchTo(
         _ path: Int, hold: Bool, at now: Instant, wall: WallTime
     ) throws(PathRefusal) {

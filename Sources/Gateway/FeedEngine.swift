@@ -11,6 +11,14 @@ package protocol FrameSink: AnyObject {
     func publish(_ frame: [UInt8])
 }
 
+/// Where what is released is kept.
+package protocol FrameJournal: AnyObject {
+    /// `topicLength`: of the topic at the frame's beginning.
+    func append(_ frame: [UInt8], topicLength: Int, _ header: FrameHeader)
+    /// A message of the venue's directory.
+    func directory(_ unit: ArraySlice<UInt8>, of instrument: UInt32, channel: UInt16, epoch: UInt64)
+}
+
 /// What an engine is made from.
 package struct EnginePlan {
     package let options: FeedOptions
@@ -19,6 +27,8 @@ package struct EnginePlan {
     package let run: UInt32
     package let controlEvery: Duration
     package let sink: any FrameSink
+    /// `nil`: nothing is journalled.
+    package var journal: (any FrameJournal)?
     package let log: EventLog
     package var now: Instant
     /// Where requests for what is missing go; `nil`: nobody is asked.
@@ -26,13 +36,15 @@ package struct EnginePlan {
 
     package init(
         options: FeedOptions, index: UInt16, run: UInt32, controlEvery: Duration, sink: any FrameSink,
-        log: @escaping EventLog, now: Instant, recovery: (any RecoverySink)? = nil
+        journal: (any FrameJournal)? = nil, log: @escaping EventLog, now: Instant,
+        recovery: (any RecoverySink)? = nil
     ) {
         self.options = options
         self.index = index
         self.run = run
         self.controlEvery = controlEvery
         self.sink = sink
+        self.journal = journal
         self.log = log
         self.now = now
         self.recovery = recovery
@@ -88,6 +100,10 @@ package protocol FeedEngine: AnyObject {
     var waitingUntil: Instant? { get }
     /// A client was granted a topic of this feed.
     func granted(_ request: TopicRequest, at now: Instant, wall: WallTime)
+    /// The venue's directory of an epoch, in the order in which it was kept, as an earlier run of the gateway journalled
+    /// it.
+    func remember(
+        _ units: [[UInt8]], epoch: UInt64, channel: UInt16, at now: Instant, wall: WallTime)
     /// What a path contributed; the source's counters are left to the shell.
     func figures(of path: Int) -> PathFigures
     /// All channels together.

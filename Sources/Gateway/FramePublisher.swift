@@ -7,22 +7,45 @@ final class FramePublisher {
     var feed: UInt16
     private let run: UInt32
     private unowned let sink: any FrameSink
+    private let journal: (any FrameJournal)?
     private var buffer: [UInt8] = []
 
     init(_ plan: EnginePlan) {
+        journal = plan.journal
         feed = plan.index
         run = plan.run
         sink = plan.sink
         buffer.reserveCapacity(2048)
     }
 
-    /// Sends a frame; the header's feed and run are filled in.
-    func publish(_ header: FrameHeader, topic: [UInt8], body: ArraySlice<UInt8> = []) {
+    /// Everything that is released is journalled, so that also frames are made which nobody takes.
+    var isJournalled: Bool { journal != nil }
+
+    /// Sends a frame, and journals data, gaps and states; the header's feed and run are filled in.
+    ///
+    /// - Parameters:
+    ///   - isWanted: whether somebody takes it.
+    ///   - beginsEpoch: a heartbeat that is journalled, too.
+    func publish(
+        _ header: FrameHeader, topic: [UInt8], body: ArraySlice<UInt8> = [], isWanted: Bool = true,
+        beginsEpoch: Bool = false
+    ) {
         var header = header
         header.feed = feed
         header.run = run
         buffer.removeAll(keepingCapacity: true)
         header.encode(topic: topic, body: body, into: &buffer)
-        sink.publish(buffer)
+        if isWanted { sink.publish(buffer) }
+        guard let journal else { return }
+        switch header.kind {
+        case .data, .gap, .state: journal.append(buffer, topicLength: topic.count, header)
+        case .heartbeat: if beginsEpoch { journal.append(buffer, topicLength: topic.count, header) }
+        case .idle, .batch, .sync: break
+        }
+    }
+
+    /// A message of the venue's directory, for a gateway that starts anew.
+    func directory(_ unit: ArraySlice<UInt8>, of instrument: UInt32, channel: UInt16, epoch: UInt64) {
+        journal?.directory(unit, of: instrument, channel: channel, epoch: epoch)
     }
 }

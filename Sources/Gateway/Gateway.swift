@@ -23,6 +23,9 @@ public final class Gateway {
     private var links: LinkWatch?
     private let batch = DatagramBatch(slots: MulticastSource.slots)
     private let worker: Worker
+    /// For what is journalled: it may wait for the disk as long as the disk likes.
+    private let journalWorker: Worker
+    private let repairs: RepairDesk
     private var feeds: [String: Feed] = [:]
     private let incarnation: Incarnation
     /// How many feeds were opened; each is a run of its own.
@@ -47,6 +50,9 @@ public final class Gateway {
         self.incarnation = incarnation ?? Incarnation(startedAt: loop.wall)
         do throws(SystemError) {
             worker = try Worker(loop)
+            repairs = try RepairDesk(loop)
+            // Each channel has one job at a time.
+            journalWorker = try Worker(loop, capacity: 64 * JournalKeeper.mostChannels)
             limited = try LimitedLog(loop, logger)
         } catch {
             throw .system(error)
@@ -81,6 +87,9 @@ public final class Gateway {
             throw .system(error)
         }
         health?.describe = { [unowned self] in fields(of: $0) }
+        health?.repair = { [unowned self] request, caller, responder in
+            repairs.answer(request, feeds[request.feed], caller, responder)
+        }
         tellPlaintext()
         try openFeeds()
         try followAgents()
@@ -116,8 +125,12 @@ public final class Gateway {
         return [:]
     }
 
-    /// Tells subscribers of the health bus that the gateway is about to end, and why.
-    public func stops(because reason: String) { health?.stops(because: reason) }
+    /// Tells subscribers of the health bus that the gateway is about to end, and why, and journals what waits.
+    public func stops(because reason: String) {
+        health?.stops(because: reason)
+        let end = Clock.monotonic + Feed.patience
+        for feed in feeds.values { feed.closeJournal(until: end) }
+    }
 
     /// One line for `systemctl status`.
     public var summary: String {
@@ -146,6 +159,7 @@ public final class Gateway {
             logger[metadataKey: "feed"] = "\(feed.name)"
             let surroundings = FeedSurroundings(
                 context: context, loop: loop, batch: batch, worker: worker, downstream: downstream,
+                journal: options.journal, journalWorker: journalWorker,
                 health: health, logger: logger, limited: limited,
                 controlEvery: options.controlEvery, run: nextRun(), keys: credentials?.keys)
             let opened = try Feed(feed, index: number, surroundings)
@@ -197,7 +211,7 @@ public final class Gateway {
         _ new: GatewayOptions, credentials newCredentials: Credentials? = nil
     ) throws(ReloadRefusal) {
         guard new.bus == options.bus, new.publish == options.publish,
-            new.plaintext == options.plaintext, new.host == options.host,
+            new.plaintext == options.plaintext, new.host == options.host, new.journal == options.journal,
             new.controlEvery == options.controlEvery
         else { throw .needsRestart }
         let (old, oldKeys) = (options, credentials?.keys)
@@ -232,7 +246,7 @@ public enum ReloadRefusal: Error, Hashable, Sendable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .needsRestart:
-            "host, [bus] and [downstream] cannot change while the gateway runs: restart it for those"
+            "host, [bus], [downstream] and [journal] cannot change while the gateway runs: restart it for those"
         case .failed(let error): "\(error)"
         }
     }
@@ -272,6 +286,7 @@ extension Gateway {
         do throws(PathRefusal) {
             switch request {
             case .status, .history: return .done(statusMembers)
+            case .repair: return .refused("nothing is journalled here")
             case .switch(let feed, let path, let hold): return try switchFeed(feed, to: path, hold: hold)
             case .release(let feed): return release(feed)
             case .mute(let subject, let duration): return try mute(subject, for: duration)
@@ -343,6 +358,9 @@ extension Gateway {
             JSON.Member("subscriptions_refused", count(counters.refused.values.reduce(0, &+))),
             JSON.Member("unsubscriptions_ignored", count(counters.notHeld &+ counters.anonymous)),
             JSON.Member("malformed_client_messages", count(downstream.malformed)),
+            JSON.Member("repairs", count(repairs.repairs)),
+            JSON.Member("repaired_frames", count(repairs.frames)),
+            JSON.Member("postponed_repairs", count(repairs.postponed)),
             JSON.Member("refused_requests", count(health?.refusedRequests ?? 0)),
             JSON.Member("connections", .array(connections)),
             JSON.Member("refused", .array(refused)),

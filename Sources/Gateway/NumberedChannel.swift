@@ -28,6 +28,8 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     private var messageErrors: [String: UInt64] = [:]
     private var unresolved: UInt64 = 0
     private var isFailover = false
+    /// What an earlier run knew.
+    private var remembered: (epoch: UInt64, units: [[UInt8]])?
 
     init(
         _ number: UInt16, _ plan: EnginePlan, _ publisher: FramePublisher, _ demand: TopicDemand,
@@ -185,6 +187,25 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         control.begin(epoch: epoch, first: first, wall: wall)
         guard Keys.needsDirectory else { return }
         control.step(wall: wall) { $0.directory(isKnown: first == 1, at: now) }
+        if let remembered, remembered.epoch == epoch { recall(at: now, wall: wall) }
+    }
+
+    /// An earlier run knew the directory of an epoch: it holds where that epoch goes on.
+    func remember(_ units: [[UInt8]], epoch: UInt64, at now: Instant, wall: WallTime) {
+        remembered = (epoch, units)
+        if arbiter.hasBegun, arbiter.epoch == epoch { recall(at: now, wall: wall) }
+    }
+
+    private func recall(at now: Instant, wall: WallTime) {
+        guard let (epoch, units) = remembered else { return }
+        remembered = nil
+        for unit in units {
+            route.begin(unit[...])
+            guard (try? keys.route(unit[...], into: &route)) != nil, route.meaning == .directory else {
+                continue
+            }
+            named(unit[...], epoch: epoch, at: now, wall: wall)
+        }
     }
 
     private func tell(_ divergence: Divergence) {
@@ -212,7 +233,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
             route.begin(unit)
         }
         let sourceTime = sourceTime(arrival)
-        if route.meaning == .directory { named(at: now, wall: arrival.receivedAt) }
+        if route.meaning == .directory { named(unit, epoch: epoch, at: now, wall: arrival.receivedAt) }
         control.published(arrival.sequence, at: now, wall: arrival.receivedAt)
         if batch.isWanted { batch.append(route.whole, header(arrival, epoch, sourceTime)) }
         publish(route.body, to: route.instrument, arrival, epoch, sourceTime, at: now)
@@ -245,11 +266,12 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         if !route.more.isEmpty { flags.insert(.severalTopics) }
         if flags.contains(.unresolved) { unresolved &+= 1 }
         let previous = topics.published(slot, sequence: arrival.sequence, at: now)
-        guard topics.isWanted(slot) else { return }
+        let isWanted = topics.isWanted(slot)
+        guard isWanted || publisher.isJournalled else { return }
         var header = header(arrival, epoch, sourceTime)
         header.flags.formUnion(flags)
         header.previous = previous
-        publisher.publish(header, topic: topics.wireTopic(slot), body: body)
+        publisher.publish(header, topic: topics.wireTopic(slot), body: body, isWanted: isWanted)
     }
 
     /// Of a data frame, without what is its topic's.
@@ -284,7 +306,10 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     }
 
     /// The directory names instruments.
-    private func named(at now: Instant, wall: WallTime) {
+    private func named(_ unit: ArraySlice<UInt8>, epoch: UInt64, at now: Instant, wall: WallTime) {
+        if route.instrument >= 0 {
+            publisher.directory(unit, of: UInt32(route.instrument), channel: number, epoch: epoch)
+        }
         guard !hasDirectory else { return }
         hasDirectory = true
         remark()

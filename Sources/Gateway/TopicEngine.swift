@@ -138,13 +138,14 @@ final class TopicEngine: FeedEngine {
         if control.epoch == 0 { control.begin(epoch: epoch, first: 0, wall: arrival.receivedAt) }
         control.published(arrival.sequence, at: now, wall: arrival.receivedAt)
         let previous = topics.published(topic, sequence: arrival.sequence, at: now)
-        guard topics.isWanted(topic) else { return }
+        let isWanted = topics.isWanted(topic)
+        guard isWanted || publisher.isJournalled else { return }
         let flags = control.dataFlags(sourceTime: arrival.sourceTime, wall: arrival.receivedAt)
         let header = FrameHeader(
             kind: .data, flags: flags, feed: 0, channel: 0, epoch: epoch, sequence: arrival.sequence,
             previous: previous, path: arrival.path,
             state: control.state, sourceTime: arrival.sourceTime, receiveTime: arrival.receivedAt)
-        publisher.publish(header, topic: topics.wireTopic(topic), body: payload)
+        publisher.publish(header, topic: topics.wireTopic(topic), body: payload, isWanted: isWanted)
     }
 
     // MARK: - Time and paths
@@ -200,6 +201,11 @@ final class TopicEngine: FeedEngine {
         case .data(_, .none), .batch, .sync: break
         }
     }
+
+    /// Topics name themselves.
+    func remember(
+        _ units: [[UInt8]], epoch: UInt64, channel: UInt16, at now: Instant, wall: WallTime
+    ) {}
 
     // MARK: - Figures
 

@@ -1,5 +1,6 @@
 // The clocks. The event loop reads them once per iteration; tools read them directly.
 public import Basics
+import CLinux
 import Glibc
 
 /// The host's clocks.

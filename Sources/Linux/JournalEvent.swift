@@ -66,6 +66,15 @@ public enum JournalEvent: String, Sendable, CaseIterable {
     case collectorConnected = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a22"
     case collectorLost = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a23"
 
+    // MARK: The journals of feeds
+    /// A feed is not journalled: the disk is full, too slow or not there.
+    case feedJournalStopped = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a60"
+    case feedJournalResumed = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a61"
+    /// A feed's journal ended in a record that was cut off.
+    case feedJournalCut = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a62"
+    /// Something in a feed's journal is not what was written.
+    case feedJournalDamaged = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a63"
+
     // MARK: Clients and keys
     /// A connection was refused: an unknown key or a wrong handshake; with HOLDFAST_CLIENT_ADDRESS.
     case clientRefused = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a30"
@@ -105,7 +114,8 @@ extension JournalEvent {
         switch self {
         case .started, .reloaded, .stopping, .stateChanged, .noLongerWatched, .epochBegan, .feedHeld,
             .feedReleased, .subjectMuted, .subjectUnmuted, .pathReceivingAgain, .agentBack,
-            .collectorConnected, .clientRemoved, .keysReloaded, .networkNewsLost:
+            .collectorConnected, .clientRemoved, .keysReloaded, .networkNewsLost, .feedJournalResumed,
+            .feedJournalCut:
             .notice
         case .restartNeeded, .clockNotSet, .incarnationNotKept, .onIsolatedProcessors, .switched,
             .pathNotReceiving,
@@ -115,7 +125,7 @@ extension JournalEvent {
             .clientRefused, .subscriptionRefused, .requestRefused, .plaintextPublished, .plaintextReceived,
             .probeFailed, .watchedWithLess, .malformedInput, .droppedLog, .journalLost:
             .warning
-        case .reloadRefused, .upgradeRefused, .copiesDiffer: .error
+        case .reloadRefused, .upgradeRefused, .copiesDiffer, .feedJournalStopped, .feedJournalDamaged: .error
         case .configurationRefused, .cannotStart: .critical
         }
     }
@@ -129,7 +139,8 @@ extension JournalEvent {
         case .epochBegan, .copiesDiffer, .pathNotReceiving, .pathReceivingAgain, .subscriptionsUnconfirmed,
             .upstreamFailed, .recoveryUnanswered, .loginRejected, .collectorConnected, .collectorLost,
             .clientRefused, .subscriptionRefused,
-            .requestRefused, .probeFailed, .watchedWithLess, .networkNewsLost, .malformedInput:
+            .requestRefused, .probeFailed, .watchedWithLess, .networkNewsLost, .malformedInput,
+            .feedJournalStopped, .feedJournalResumed:
             true
         case .started, .reloaded, .reloadRefused, .stopping, .configurationRefused, .cannotStart,
             .restartNeeded, .clockNotSet, .incarnationNotKept, .onIsolatedProcessors, .upgradeRefused,
@@ -137,7 +148,7 @@ extension JournalEvent {
             .noLongerWatched, .switched, .feedHeld, .feedReleased, .subjectMuted, .subjectUnmuted,
             .receiveBufferSmall, .gapTold, .agentLost, .agentBack, .clientRemoved, .keysReloaded,
             .plaintextPublished,
-            .plaintextReceived, .droppedLog, .journalLost:
+            .plaintextReceived, .droppedLog, .journalLost, .feedJournalCut, .feedJournalDamaged:
             false
         }
     }

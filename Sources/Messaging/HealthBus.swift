@@ -23,6 +23,8 @@ public final class HealthBus {
     public var describe: (Subject) -> Logger.Metadata = { _ in [:] }
     /// Requests that were refused, those that made no sense among them.
     public private(set) var refusedRequests: UInt64 = 0
+    /// Repairs from a journal, which are answered later; `nil`: here is none.
+    public var repair: ((RepairRequest, Caller, Responder) -> Void)?
     /// Counters of the process's other sockets, for the status.
     public var otherAccess: () -> AccessCounters = { AccessCounters() }
 
@@ -48,7 +50,14 @@ public final class HealthBus {
             }
         }
         server = try RequestServer(
-            context, loop, at: ServerEndpoints(request, authenticator: authenticator), log: limited
+            context, loop, at: ServerEndpoints(request, authenticator: authenticator), log: limited,
+            later: { [unowned self] bytes, caller, responder in
+                guard let repair, case .repair(let request)? = try? Request(parsing: bytes) else {
+                    return false
+                }
+                repair(request, caller, responder)
+                return true
+            }
         ) { [unowned self] in reply(to: $0, of: $1) }
         do throws(SystemError) {
             // A heartbeat may wait a little for another wake-up.

@@ -15,17 +15,22 @@ public final class RequestServer {
 
     private var server: ServerSocket?
     private let answer: ([UInt8], Caller) -> [UInt8]
+    private let later: ([UInt8], Caller, Responder) -> Bool
     /// Answers that could not be delivered: the client was gone or did not read.
     public private(set) var undelivered = 0
     /// Messages without a request in them.
     public private(set) var malformed = 0
 
-    /// - Parameter answer: makes the reply to a request of a client. (Strangers have none.)
+    /// - Parameters:
+    ///   - later: takes on a request that is answered later, and says whether it does.
+    ///   - answer: makes the reply to a request of a client. (Strangers have none.)
     public init(
         _ context: MessagingContext, _ loop: EventLoop, at endpoints: ServerEndpoints, log: LimitedLog,
+        later: @escaping ([UInt8], Caller, Responder) -> Bool = { _, _, _ in false },
         answer: @escaping ([UInt8], Caller) -> [UInt8]
     ) throws(BusError) {
         self.answer = answer
+        self.later = later
         server = try ServerSocket(
             context, loop, .router, for: .request, at: endpoints, log: log,
             configure: { socket throws(MessagingError) in
@@ -46,10 +51,18 @@ public final class RequestServer {
             malformed += 1
             return
         }
-        let envelope = message.frames.dropLast()
-        let answer = answerOrRefuse(request, of: caller)
+        let envelope = Array(message.frames.dropLast())
+        if request.count <= RequestServer.longestRequest,
+            later(request, caller, Responder(self, envelope, connection: message.connection))
+        {
+            return
+        }
+        send(envelope + [answerOrRefuse(request, of: caller)])
+    }
+
+    fileprivate func send(_ frames: [[UInt8]]) {
         do throws(MessagingError) {
-            if try server?.socket.send(frames: envelope + [answer]) != true { undelivered += 1 }
+            if try server?.socket.send(frames: frames) != true { undelivered += 1 }
         } catch {
             undelivered += 1
         }
@@ -61,4 +74,28 @@ public final class RequestServer {
         let limit = RequestServer.longestRequest
         return Reply.refused("a request of \(request.count) bytes; at most \(limit) are read").json.bytes
     }
+}
+
+/// The way back to whoever asked, for an answer that takes a while.
+public struct Responder {
+    private weak var server: RequestServer?
+    private let envelope: [[UInt8]]
+    private let connection: Int32
+
+    init(_ server: RequestServer, _ envelope: [[UInt8]], connection: Int32) {
+        self.server = server
+        self.envelope = envelope
+        self.connection = connection
+    }
+
+    /// Who asked, as what is paced: a client by its name, others by their connection.
+    public func peerName(_ caller: Caller) -> String {
+        switch caller {
+        case .client(let client): "client \(client.name)"
+        case .open, .stranger: "connection \(connection)"
+        }
+    }
+
+    /// Sends the answer's frames; once.
+    public func send(_ frames: [[UInt8]]) { server?.send(envelope + frames) }
 }

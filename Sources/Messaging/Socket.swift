@@ -90,6 +90,7 @@ public enum SocketOption: Sendable {
     case bindToDevice(String)
     case xpubVerboser
     case xpubManual
+    case xpubNoDrop
     case routerMandatory
     case immediate
 }
@@ -234,6 +235,7 @@ public final class Socket {
         case .bindToDevice(let name): try set(ZMQ_BINDTODEVICE, Array(name.utf8), "ZMQ_BINDTODEVICE \(name)")
         case .xpubVerboser: try set(ZMQ_XPUB_VERBOSER, Int32(1), "ZMQ_XPUB_VERBOSER")
         case .xpubManual: try set(ZMQ_XPUB_MANUAL, Int32(1), "ZMQ_XPUB_MANUAL")
+        case .xpubNoDrop: try set(ZMQ_XPUB_NODROP, Int32(1), "ZMQ_XPUB_NODROP")
         case .routerMandatory: try set(ZMQ_ROUTER_MANDATORY, Int32(1), "ZMQ_ROUTER_MANDATORY")
         case .immediate: try set(ZMQ_IMMEDIATE, Int32(1), "ZMQ_IMMEDIATE")
         }

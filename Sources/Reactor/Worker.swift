@@ -1,7 +1,7 @@
 // The only crossing between threads: blocking calls go to one worker thread through a bounded queue, and
 // their results come back to the loop through an eventfd.
 public import Linux
-import Basics
+public import Basics
 import CLinux
 import CSystemd
 import Glibc
@@ -103,6 +103,15 @@ public final class Worker {
         exchange.state.withLock { $0.waiting.append((id, work)) }
         exchange.signal(exchange.wake)
         return true
+    }
+
+    /// Waits for a result, until then at most, and hands it on: for the end of a program, whose loop turns no more.
+    public func wait(until end: Instant) {
+        guard !completions.isEmpty else { return }
+        var poll = pollfd(fd: done, events: Int16(POLLIN), revents: 0)
+        let left = max(0, (end - Clock.monotonic).microseconds / 1000)
+        guard unsafe Glibc.poll(&poll, 1, Int32(clamping: left)) > 0 else { return }
+        collect()
     }
 
     private func collect() {

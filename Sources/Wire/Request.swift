@@ -14,6 +14,8 @@ public enum Request: Hashable, Sendable {
     case unmute(Subject)
     /// The recent past of a subject's numbers, so far back.
     case history(Subject, last: Duration)
+    /// What a client missed, from a feed's journal.
+    case repair(RepairRequest)
 
     /// The longest mute: 30 days.
     public static let longestMute: Duration = .seconds(30 * 86400)
@@ -38,6 +40,7 @@ public enum Request: Hashable, Sendable {
         case .history(let subject, let last):
             members.append(JSON.Member("subject", .string(subject.description)))
             members.append(JSON.Member("last_s", .number(last.inSeconds)))
+        case .repair(let repair): members += repair.members
         }
         return .object(members)
     }
@@ -45,7 +48,7 @@ public enum Request: Hashable, Sendable {
     /// Whether it changes something, for which a client beyond this host needs to be an operator.
     public var isOperation: Bool {
         switch self {
-        case .status, .history: false
+        case .status, .history, .repair: false
         case .switch, .release, .mute, .unmute: true
         }
     }
@@ -59,6 +62,7 @@ public enum Request: Hashable, Sendable {
         case .mute: "mute"
         case .unmute: "unmute"
         case .history: "history"
+        case .repair: "repair"
         }
     }
 
@@ -81,7 +85,9 @@ public enum Request: Hashable, Sendable {
                 ? Duration.ofSeconds(try fields.number("last_s", 0.1...Request.longestHistory.inSeconds))
                 : Request.longestHistory
             self = .history(try fields.subject("subject"), last: last)
-        case _: throw fields.failure("request", "one of status, history, switch, release, mute, unmute")
+        case "repair": self = .repair(try RepairRequest(fields, json))
+        case _:
+            throw fields.failure("request", "one of status, history, repair, switch, release, mute, unmute")
         }
     }
 

@@ -4,7 +4,7 @@
 As a module: topic, header, body = read(frame); told = control(header, body)
 As a program: reader.py FILE, a file of frames, each after its length (u32, little-endian); prints JSON lines.
 """
-import json, struct, sys
+import json, struct, sys, time
 from urllib.parse import unquote
 
 HEADER = struct.Struct("<BBHHHQQQBBHIqq")
@@ -74,6 +74,31 @@ def control(header, body):
     except (struct.error, KeyError, IndexError) as error:
         raise ValueError("the body is not that of a %s: %r" % (header["kind"], error)) from None
     return None
+
+
+def repair(ask, feed, epoch, first, last, channel=0, instrument=None):
+    """Yields what a gateway has journalled of sequences `first` to `last`: frames for `read`, in order. Those that do
+    not come are not journalled, or are told as missing by a gap among the frames. ValueError: refused, and why.
+
+    `ask` sends one frame to the gateway's request socket and returns the frames of the reply:
+        dealer.send(frame); return dealer.recv_multipart()
+    """
+    request = {"v": 1, "request": "repair", "feed": feed, "channel": channel, "epoch": str(epoch),
+               "from": first, "to": last}
+    if instrument is not None:
+        request["instrument"] = instrument
+    while True:
+        reply, *frames = ask(json.dumps(request).encode())
+        reply = json.loads(reply)
+        if "retry_after_s" in reply:
+            time.sleep(reply["retry_after_s"])
+            continue
+        if not reply["ok"]:
+            raise ValueError(reply["error"])
+        yield from frames
+        if "next" not in reply:
+            return
+        request["after"] = reply["next"]
 
 
 class Position:

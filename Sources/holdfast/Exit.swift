@@ -5,6 +5,8 @@ import Glibc
 extension ExitCode {
     /// The command was used wrongly (EX_USAGE).
     static let usage = ExitCode(64)
+    /// What was read is broken (EX_DATAERR).
+    static let dataError = ExitCode(65)
     /// An input file cannot be read (EX_NOINPUT).
     static let noInput = ExitCode(66)
     /// The daemon does not answer (EX_UNAVAILABLE).

@@ -18,6 +18,6 @@ struct Holdfast: ParsableCommand {
             StatusCommand.self, WatchCommand.self, HistoryCommand.self, DoctorCommand.self,
             CheckConfigCommand.self,
             SwitchCommand.self, MuteCommand.self, UnmuteCommand.self, KeygenCommand.self,
-            AuthorizeCommand.self, Play.self,
+            AuthorizeCommand.self, Play.self, VerifyCommand.self, ReplayCommand.self,
         ])
 }

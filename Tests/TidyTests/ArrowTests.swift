@@ -2,7 +2,9 @@
 import Testing
 
 @Suite struct ArrowTests {
-    private static let pure = ["Basics", "Wire", "Detection", "Arbitration", "FeedProtocols", "Terminal"]
+    private static let pure = [
+        "Basics", "Wire", "Detection", "Arbitration", "FeedProtocols", "FeedJournal", "Terminal",
+    ]
     /// What every target finds without declaring it.
     private static let system: Set = ["Swift", "Glibc", "Synchronization"]
 

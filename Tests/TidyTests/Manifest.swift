@@ -29,7 +29,11 @@ struct Manifest {
         ],
         ["Linux", "Wire"],
         ["Reactor"],
-        ["Detection", "Arbitration", "FeedProtocols", "Messaging", "Configuration", "Terminal"],
+        [
+            "Detection", "Arbitration", "FeedProtocols", "FeedJournal", "Messaging", "Configuration",
+            "Terminal",
+        ],
+        ["JournalFiles"],
         ["Watchers", "Gateway", "Daemon"],
         ["Simulation"],
         ["holdfast", "holdfast-agent", "holdfast-bench", "holdfast-gateway", "holdfast-simulate"],

@@ -21,6 +21,13 @@ import Wire
                 .history(Subject(.path, "isp-a"), last: .seconds(30)),
                 #"{"v":1,"request":"history","subject":"path/isp-a","last_s":30.0}"#
             ),
+            (
+                .repair(
+                    RepairRequest(
+                        feed: "itch", channel: 2, epoch: .max, range: SequenceRange(5, 9), instrument: "AAPL",
+                        after: RepairRequest.Place(segment: 3, offset: 81, record: 0))),
+                #"{"v":1,"request":"repair","feed":"itch","channel":2,"epoch":"18446744073709551615","from":5,"to":9,"instrument":"AAPL","after":"3:81:0"}"#
+            ),
         ] as [(Request, String)])
     func `each request is written and read`(request: Request, text: String) throws {
         #expect(request.json.text == text)
@@ -38,7 +45,7 @@ import Wire
         ("nonsense", #"not JSON (offset 0: expected null)"#),
         (
             #"{"v":1,"request":"reboot"}"#,
-            #""request" is "reboot", expected one of status, history, switch, release, mute, unmute"#
+            #""request" is "reboot", expected one of status, history, repair, switch, release, mute, unmute"#
         ),
         (#"{"v":1}"#, #""request" is missing"#),
         (
@@ -51,6 +58,20 @@ import Wire
         ),
         (#"{"v":1,"request":"mute","subject":"eth0","for_s":5}"#, #""subject" is "eth0""#),
         (#"{"v":1,"request":"mute","subject":"nic/eth0","for_s":-5}"#, #""for_s" is -5, expected a number"#),
+        (
+            #"{"v":1,"request":"repair","feed":"itch","epoch":"7","from":9,"to":5}"#,
+            #""to" is 5, expected a sequence that is not below from"#
+        ),
+        (#"{"v":1,"request":"repair","feed":"itch","epoch":1.5,"from":1,"to":5}"#, #""epoch" is 1.5"#),
+        (#"{"v":1,"request":"repair","feed":"itch","epoch":"7","from":-1,"to":5}"#, #""from" is -1"#),
+        (
+            #"{"v":1,"request":"repair","feed":"itch","channel":65536,"epoch":"7","from":1,"to":5}"#,
+            #""channel""#
+        ),
+        (
+            #"{"v":1,"request":"repair","feed":"itch","epoch":"7","from":1,"to":5,"after":"3:-1:0"}"#,
+            #""after""#
+        ),
         (#"{"v":1,"request":"mute","subject":"nic/eth0","for_s":1e99}"#, #""for_s" is 1e+99"#),
     ])
     func `a mistake is named with what would be right`(text: String, message: String) {

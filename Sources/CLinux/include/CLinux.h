@@ -101,3 +101,7 @@ int clinux_pipe(int ends[2]);
 /// One send that the kernel cuts into datagrams of `length` bytes (UDP_SEGMENT, udp(7)).
 ssize_t clinux_send_segments(int descriptor, const void *bytes, size_t count, uint16_t length,
                              const struct sockaddr_in *target);
+
+/// Whether the processor has an instruction for CRC32C (SSE4.2), and a CRC32C by it; without, it must not be called.
+int clinux_has_crc32c(void);
+uint32_t clinux_crc32c(uint32_t before, const void *bytes, size_t count);

@@ -1,0 +1,301 @@
+// Decides when what is to be journalled is written, and what happens when it cannot be: market data never waits for the
+// disk. One job is under way at a time; what comes meanwhile waits, in a bounded queue; what finds no room there is a
+// hole, which is recorded exactly as soon as there is room again.
+public import Basics
+
+/// How a channel's journal is written.
+public struct JournalWriterOptions: Hashable, Sendable {
+    /// When the disk is to have what was written.
+    public enum Sync: Hashable, Sendable {
+        /// When the kernel sees fit.
+        case never
+        /// After so long at the latest.
+        case every(Duration)
+        /// Before the next batch is written.
+        case eachBatch
+    }
+
+    /// So many bytes are written at once without waiting for more.
+    public var batchBytes = 1 << 18
+    /// What came first waits so long for more.
+    public var batchTime: Duration = .milliseconds(10)
+    /// More may not wait to be written, what is being written included.
+    public var mostWaiting = 64 << 20
+    public var segmentBytes = 64 << 20
+    /// A segment that is older is closed, so that it can expire.
+    public var segmentTime: Duration = .seconds(3600)
+    public var sync: Sync = .never
+    /// After a failure it is tried again after this.
+    public var retryAfter: Duration = .seconds(1)
+
+    public init() {}
+}
+
+/// Something for the thread that writes.
+public enum JournalJob: Hashable, Sendable {
+    /// Look at what is there, cut what is torn, and begin a segment.
+    case open
+    case write(RecordBatch, sync: Bool)
+    /// Close the segment, and begin another one with these records.
+    case turn(RecordBatch, sync: Bool)
+    /// What was written is to reach the disk.
+    case sync
+}
+
+/// How a job ended.
+public enum JournalOutcome: Hashable, Sendable {
+    /// `size`: of the segment that is written to now.
+    case done(size: Int)
+    /// Nothing of it was written; why, for a person.
+    case failed(String)
+}
+
+/// The figures of a channel's journal.
+public struct JournalFigures: Hashable, Sendable {
+    /// Frames that the kernel has: no end of the process loses them.
+    public var written: UInt64 = 0
+    /// The last sequence of these, and its epoch.
+    public var writtenThrough: (epoch: UInt64, sequence: UInt64) {
+        get { (writtenEpoch, writtenSequence) }
+        set { (writtenEpoch, writtenSequence) = newValue }
+    }
+    private var writtenEpoch: UInt64 = 0
+    private var writtenSequence: UInt64 = 0
+    /// Frames that the disk has.
+    public var synced: UInt64 = 0
+    /// Frames that were not journalled.
+    public var lost: UInt64 = 0
+    /// Times that journalling stopped.
+    public var stops: UInt64 = 0
+
+    public init() {}
+}
+
+/// The machine of one channel's journal.
+public struct JournalWriter {
+    public enum Condition: Hashable, Sendable {
+        case opening
+        case writing
+        /// Nothing is journalled; why, for a person.
+        case stopped(String)
+    }
+
+    private enum State {
+        /// Nothing is under way; `isOpen`: there is a segment.
+        case idle(isOpen: Bool)
+        case opening
+        case writing(RecordBatch, sync: Bool, turns: Bool)
+        case syncing
+        /// Tried again then.
+        case failed(isOpen: Bool, until: Instant)
+    }
+
+    public let options: JournalWriterOptions
+    public private(set) var figures = JournalFigures()
+    private var state = State.idle(isOpen: false)
+    private var batch = RecordBatch()
+    private var batchFrames: UInt64 = 0
+    private var batchLast: (epoch: UInt64, sequence: UInt64) = (0, 0)
+    private var jobFrames: UInt64 = 0
+    private var jobLast: (epoch: UInt64, sequence: UInt64) = (0, 0)
+    private var batchSince: Instant?
+    private var unsyncedSince: Instant?
+    private var segmentSize = 0
+    private var segmentSince: Instant
+    private var holes: HoleBook
+    private var trouble: String?
+    private var isStopped = false
+
+    /// - Parameter control: the channel's control topic, which names holes.
+    public init(options: JournalWriterOptions, control: [UInt8], at now: Instant) {
+        self.options = options
+        holes = HoleBook(control: control)
+        segmentSince = now
+    }
+
+    public var condition: Condition {
+        if isStopped || trouble != nil { return .stopped(trouble ?? overflow) }
+        switch state {
+        case .idle(isOpen: false), .opening, .failed(isOpen: false, _): return .opening
+        case .idle(isOpen: true), .writing, .syncing, .failed(isOpen: true, _): return .writing
+        }
+    }
+
+    private var overflow: String {
+        "the disk is too slow: more than \(options.mostWaiting >> 20) MiB wait to be written"
+    }
+
+    /// Bytes that wait to be written.
+    public var waiting: Int { batch.size + underWay }
+
+    private var underWay: Int {
+        if case .writing(let batch, _, _) = state { batch.size } else { 0 }
+    }
+
+    // MARK: - Events
+
+    /// A frame was published, or would have been if somebody had wanted it.
+    public mutating func frame(
+        _ frame: [UInt8], topicLength: Int, epoch: UInt64, sequence: UInt64, isData: Bool, at now: Instant
+    ) {
+        guard hasRoom(for: frame.count + RecordHead.size, at: now) else {
+            figures.lost &+= 1
+            return holes.note(frame, topicLength: topicLength)
+        }
+        batch.append(.frame, frame, topicLength: topicLength)
+        batchFrames &+= 1
+        if isData { batchLast = (epoch, sequence) }
+        if batchSince == nil { batchSince = now }
+    }
+
+    /// The venue told of instruments.
+    public mutating func directory(_ contents: [UInt8], at now: Instant) {
+        // They come again with the next segment.
+        guard hasRoom(for: contents.count + RecordHead.size, at: now) else { return }
+        batch.append(.directory, contents, topicLength: 0)
+        if batchSince == nil { batchSince = now }
+    }
+
+    private mutating func hasRoom(for bytes: Int, at now: Instant) -> Bool {
+        if isStopped {
+            guard trouble == nil, waiting <= options.mostWaiting / 2 else { return false }
+            isStopped = false
+            for hole in holes.take() { batch.append(.hole, hole.bytes, topicLength: hole.topic.count) }
+            if batchSince == nil { batchSince = now }
+            return true
+        }
+        guard waiting + bytes <= options.mostWaiting else {
+            isStopped = true
+            figures.stops &+= 1
+            return false
+        }
+        return true
+    }
+
+    /// Whether the next job begins another segment, for which the directory is wanted.
+    public func turns(at now: Instant) -> Bool {
+        guard case .idle(isOpen: true) = state, !batch.isEmpty else { return false }
+        return segmentSize >= options.segmentBytes || now - segmentSince >= options.segmentTime
+    }
+
+    /// What is to be done now; the caller says how it ended with `finished`.
+    ///
+    /// - Parameters:
+    ///   - directory: what the next segment begins with, if `turns`.
+    ///   - isLast: whether what waits is written although more could come.
+    public mutating func nextJob(directory: [[UInt8]] = [], isLast: Bool = false, at now: Instant)
+        -> JournalJob?
+    {
+        switch state {
+        case .opening, .writing, .syncing: return nil
+        case .failed(let isOpen, let until):
+            guard until <= now || isLast else { return nil }
+            state = .idle(isOpen: isOpen)
+            return nextJob(directory: directory, isLast: isLast, at: now)
+        case .idle(isOpen: false):
+            state = .opening
+            return .open
+        case .idle(isOpen: true):
+            if isBatchDue(at: now) || isLast && !batch.isEmpty { return write(directory, at: now) }
+            guard isSyncDue(at: now) || isLast && unsyncedSince != nil else { return nil }
+            state = .syncing
+            return .sync
+        }
+    }
+
+    private func isBatchDue(at now: Instant) -> Bool {
+        guard let since = batchSince else { return false }
+        return batch.size >= options.batchBytes || since + options.batchTime <= now
+    }
+
+    private func isSyncDue(at now: Instant) -> Bool {
+        guard let unsyncedSince, case .every(let time) = options.sync else { return false }
+        return unsyncedSince + time <= now
+    }
+
+    private mutating func write(_ directory: [[UInt8]], at now: Instant) -> JournalJob {
+        let sync = options.sync == .eachBatch || isSyncDue(at: now)
+        let turns = turns(at: now)
+        var job = RecordBatch()
+        if turns {
+            for contents in directory { job.append(.directory, contents, topicLength: 0) }
+            job.append(batch)
+        } else {
+            job = batch
+        }
+        batch = RecordBatch(capacity: options.batchBytes + options.batchBytes / 8)
+        batchSince = nil
+        (jobFrames, jobLast) = (jobFrames &+ batchFrames, batchFrames > 0 ? batchLast : jobLast)
+        batchFrames = 0
+        state = .writing(job, sync: sync, turns: turns)
+        return turns ? .turn(job, sync: sync) : .write(job, sync: sync)
+    }
+
+    /// The job has ended.
+    public mutating func finished(_ outcome: JournalOutcome, at now: Instant) {
+        switch (state, outcome) {
+        case (.opening, .done(let size)):
+            segmentSize = size
+            segmentSince = now
+            recovered(now)
+        case (.writing(_, let sync, let turns), .done(let size)):
+            segmentSize = size
+            if turns { segmentSince = now }
+            figures.written &+= jobFrames
+            if jobFrames > 0, jobLast.sequence > 0 { figures.writtenThrough = jobLast }
+            jobFrames = 0
+            if sync { synced() } else if unsyncedSince == nil { unsyncedSince = now }
+            recovered(now)
+        case (.syncing, .done):
+            synced()
+            recovered(now)
+        case (.opening, .failed(let why)): failed(why, isOpen: false, now)
+        case (.writing(let job, _, _), .failed(let why)):
+            // It goes first when it is tried again.
+            var all = job
+            all.append(batch)
+            batch = all
+            batchFrames &+= jobFrames
+            jobFrames = 0
+            batchSince = now
+            failed(why, isOpen: true, now)
+        case (.syncing, .failed(let why)): failed(why, isOpen: true, now)
+        case (.idle, _), (.failed, _): break
+        }
+    }
+
+    private mutating func synced() {
+        figures.synced = figures.written
+        unsyncedSince = nil
+    }
+
+    private mutating func recovered(_ now: Instant) {
+        trouble = nil
+        state = .idle(isOpen: true)
+        // Holes are recorded as soon as there is room, not with the next frame.
+        if isStopped { _ = hasRoom(for: 0, at: now) }
+    }
+
+    private mutating func failed(_ why: String, isOpen: Bool, _ now: Instant) {
+        if trouble == nil, !isStopped { figures.stops &+= 1 }
+        trouble = why
+        state = .failed(isOpen: isOpen, until: now + options.retryAfter)
+    }
+
+    /// When `nextJob` is to be asked again, should nothing come before; `nil`: when the job that is under way ends, or
+    /// something comes.
+    public func deadline(at now: Instant) -> Instant? {
+        switch state {
+        case .opening, .writing, .syncing: return nil
+        case .failed(_, let until): return until
+        case .idle(isOpen: false): return now
+        case .idle(isOpen: true):
+            let write = batchSince.map {
+                batch.size >= options.batchBytes ? now : $0 + options.batchTime
+            }
+            let sync: Instant? =
+                if case .every(let time) = options.sync { unsyncedSince.map { $0 + time } } else { nil }
+            return [write, sync].compactMap { $0 }.min()
+        }
+    }
+}

@@ -1,0 +1,192 @@
+// A record of a segment: a head of 16 bytes with checksums of its own and of what follows, and the contents. README.md
+// beside this file has the table of offsets.
+public import Basics
+public import Wire
+
+/// What a record holds.
+public enum RecordKind: UInt8, Hashable, Sendable, CaseIterable {
+    /// A frame as it was published, or would have been if somebody had wanted its topic: data, a gap, a state of the
+    /// channel, or the heartbeat with which an epoch begins.
+    case frame = 1
+    /// What was not journalled.
+    case hole = 2
+    /// Messages of the venue that say which instruments there are.
+    case directory = 3
+}
+
+/// The 16 bytes before a record's contents.
+public struct RecordHead: Hashable, Sendable {
+    public static let size = 16
+    /// No frame is longer: a venue's datagram, its topic and a header.
+    public static let mostBytes = 1 << 18
+
+    public var kind: RecordKind
+    /// How many bytes follow the head.
+    public var length: Int
+    /// The length of the topic with which the contents begin, without its NUL; 0: they begin with none.
+    public var topicLength: Int
+    /// CRC32C of the contents.
+    public var checksum: UInt32
+
+    public init(kind: RecordKind, length: Int, topicLength: Int, checksum: UInt32) {
+        self.kind = kind
+        self.length = length
+        self.topicLength = topicLength
+        self.checksum = checksum
+    }
+
+    /// Appends the head with its own checksum.
+    public func encode(into output: inout [UInt8], _ crc: Checksum) {
+        let start = output.count
+        let first =
+            UInt64(UInt32(length)) | UInt64(kind.rawValue) << 32 | UInt64(UInt16(topicLength)) << 48
+        unsafe withUnsafeBytes(of: first.littleEndian) { unsafe output.append(contentsOf: $0) }
+        unsafe withUnsafeBytes(of: checksum.littleEndian) { unsafe output.append(contentsOf: $0) }
+        let own = crc(0, output[start...])
+        unsafe withUnsafeBytes(of: own.littleEndian) { unsafe output.append(contentsOf: $0) }
+    }
+
+    /// Reads a head; `nil`: these are not 16 bytes of a head that nothing happened to.
+    public init?(_ bytes: ArraySlice<UInt8>, _ crc: Checksum) {
+        guard bytes.count >= RecordHead.size else { return nil }
+        let start = bytes.startIndex
+        // The kind first: it tells nearly all other places without a checksum.
+        guard let kind = RecordKind(rawValue: bytes[start + 4]), bytes[start + 5] == 0 else { return nil }
+        let length = Int(bytes.word(at: start, as: UInt32.self))
+        let topicLength = Int(bytes.word(at: start + 6, as: UInt16.self))
+        guard length <= RecordHead.mostBytes, topicLength <= Topic.longest,
+            topicLength == 0 || topicLength < length
+        else { return nil }
+        guard crc(0, bytes[start..<(start + 12)]) == bytes.word(at: start + 12, as: UInt32.self) else {
+            return nil
+        }
+        self.init(
+            kind: kind, length: length, topicLength: topicLength,
+            checksum: bytes.word(at: start + 8, as: UInt32.self))
+    }
+}
+
+extension ArraySlice<UInt8> {
+    /// A little-endian number at an index; 0 where the bytes end before.
+    @inlinable
+    func word<T: FixedWidthInteger>(at index: Int, as type: T.Type) -> T {
+        guard index >= startIndex, index + T.bitWidth / 8 <= endIndex else { return 0 }
+        return unsafe withUnsafeBytes { bytes in
+            T(littleEndian: unsafe bytes.loadUnaligned(fromByteOffset: index - startIndex, as: type))
+        }
+    }
+}
+
+/// Where a record stands in a feed's numbering; what the index and readers need of it.
+public struct RecordStamp: Hashable, Sendable {
+    /// What kind of frame it is; `nil`: it is none.
+    public var frame: FrameKind?
+    public var epoch: UInt64
+    /// Of a frame the one in its header; of a hole the first that is missing.
+    public var sequence: UInt64
+    public var receiveTime: WallTime
+}
+
+/// A record that nothing happened to, in a segment.
+public struct Record: Hashable, Sendable {
+    public var head: RecordHead
+    /// Its number in the segment, from 0 on.
+    public var number: UInt64
+    /// Of its head, from the segment's first byte on.
+    public var offset: Int
+    public var contents: ArraySlice<UInt8>
+
+    /// The topic, `/` included; empty where there is none.
+    public var topic: ArraySlice<UInt8> { contents.prefix(head.topicLength) }
+
+    /// Read from where the fields of a frame's header are: each record passes here.
+    public var stamp: RecordStamp {
+        switch head.kind {
+        case .frame:
+            let start = contents.startIndex + head.topicLength + 1
+            guard contents.endIndex - start >= FrameHeader.size else { return Record.noStamp }
+            return RecordStamp(
+                frame: FrameKind(rawValue: contents[start + 1]),
+                epoch: contents.word(at: start + 8, as: UInt64.self),
+                sequence: contents.word(at: start + 16, as: UInt64.self),
+                receiveTime: WallTime(nanoseconds: contents.word(at: start + 48, as: Int64.self)))
+        case .hole:
+            let hole = Hole(contents, topicLength: head.topicLength)
+            return RecordStamp(
+                frame: nil, epoch: hole?.epoch ?? 0, sequence: hole?.range?.first ?? 0,
+                receiveTime: hole?.from ?? WallTime(nanoseconds: 0))
+        case .directory:
+            return RecordStamp(
+                frame: nil, epoch: contents.word(at: contents.startIndex, as: UInt64.self), sequence: 0,
+                receiveTime: WallTime(nanoseconds: 0))
+        }
+    }
+
+    private static let noStamp = RecordStamp(
+        frame: nil, epoch: 0, sequence: 0, receiveTime: WallTime(nanoseconds: 0))
+}
+
+/// Records that wait to be written. Their checksums are made when they are written, on another thread than the one that
+/// has market data to pass on.
+public struct RecordBatch: Hashable, Sendable {
+    /// Heads without checksums, each with its contents.
+    private(set) var bytes: [UInt8] = []
+    public private(set) var count = 0
+
+    /// - Parameter capacity: bytes that it takes without growing.
+    public init(capacity: Int = 0) { bytes.reserveCapacity(capacity) }
+
+    /// How long it is in the file.
+    public var size: Int { bytes.count }
+    public var isEmpty: Bool { count == 0 }
+
+    /// `topicLength`: of the topic at the beginning of the contents.
+    ///
+    /// - Precondition: the contents are not longer than `RecordHead.mostBytes`.
+    public mutating func append(_ kind: RecordKind, _ contents: [UInt8], topicLength: Int) {
+        precondition(contents.count <= RecordHead.mostBytes, "a record is bounded")
+        let first =
+            UInt64(UInt32(contents.count)) | UInt64(kind.rawValue) << 32 | UInt64(UInt16(topicLength)) << 48
+        unsafe withUnsafeBytes(of: (first.littleEndian, UInt64(0))) {
+            unsafe bytes.append(contentsOf: $0)
+        }
+        bytes.append(contentsOf: contents)
+        count += 1
+    }
+
+    /// Goes behind what is there already.
+    public mutating func append(_ other: RecordBatch) {
+        bytes.append(contentsOf: other.bytes)
+        count += other.count
+    }
+
+    /// The batch as it stands in the file, and each record.
+    ///
+    /// - Parameters:
+    ///   - number: of the first record.
+    ///   - offset: where the first record goes.
+    public func sealed(
+        from number: UInt64, at offset: Int, _ crc: Checksum, each: (RecordStamp, Int) -> Void
+    ) -> [UInt8] {
+        var output: [UInt8] = []
+        output.reserveCapacity(bytes.count)
+        var rest = bytes[...]
+        var number = number
+        while rest.count >= RecordHead.size {
+            let start = rest.startIndex
+            let length = Int(rest.word(at: start, as: UInt32.self))
+            let contents = rest[(start + RecordHead.size)..<(start + RecordHead.size + length)]
+            guard let kind = RecordKind(rawValue: rest[start + 4]) else { break }
+            let head = RecordHead(
+                kind: kind, length: length, topicLength: Int(rest.word(at: start + 6, as: UInt16.self)),
+                checksum: crc(0, contents))
+            let record = Record(head: head, number: number, offset: offset + output.count, contents: contents)
+            each(record.stamp, record.offset)
+            head.encode(into: &output, crc)
+            output.append(contentsOf: contents)
+            rest = rest[contents.endIndex...]
+            number &+= 1
+        }
+        return output
+    }
+}

@@ -1,0 +1,143 @@
+// The journal of one channel on the loop: carries out what its writer decides, on the thread that may wait for the
+// disk.
+import Basics
+import FeedJournal
+import JournalFiles
+import Linux
+import Reactor
+import Wire
+
+/// What a channel's journal is told about.
+enum JournalNews {
+    /// It was opened, and this was found.
+    case opened(JournalOpening)
+    /// It is written, or not, from now on.
+    case condition(JournalWriter.Condition)
+    /// An old segment could not be removed.
+    case notRemoved(String)
+}
+
+final class ChannelJournal {
+    private(set) var machine: JournalWriter
+    /// As the last job left it.
+    private(set) var tail: JournalTail?
+    /// Segments that were let go of.
+    private(set) var expired = 0
+    private let plan: JournalPlan
+    private let loop: EventLoop
+    private let worker: Worker
+    private let onNews: (JournalNews) -> Void
+    private var timer: Timer?
+    private var armedAt: Instant?
+    private var isBusy = false
+    private var told = JournalWriter.Condition.opening
+    private(set) var directory: VenueDirectory?
+
+    init(
+        _ plan: JournalPlan, _ options: JournalWriterOptions, _ loop: EventLoop, _ worker: Worker,
+        onNews: @escaping (JournalNews) -> Void
+    ) throws(SystemError) {
+        self.plan = plan
+        self.loop = loop
+        self.worker = worker
+        self.onNews = onNews
+        let control = Topic.control(feed: plan.feed, channel: plan.channel)
+        machine = JournalWriter(options: options, control: control.bytes, at: loop.now)
+        timer = try Timer(loop, accuracy: .milliseconds(1)) { [unowned self] in
+            armedAt = nil
+            advance()
+        }
+        advance()
+    }
+
+    var folder: ChannelFolder { plan.folder }
+
+    // MARK: - What is journalled
+
+    func append(_ frame: [UInt8], topicLength: Int, _ header: FrameHeader) {
+        let now = loop.now
+        machine.frame(
+            frame, topicLength: topicLength, epoch: header.epoch, sequence: header.sequence,
+            isData: header.kind == .data, at: now)
+        look(at: now)
+    }
+
+    /// A message of the venue's directory.
+    func directory(_ unit: ArraySlice<UInt8>, of instrument: UInt32, epoch: UInt64) {
+        if directory?.epoch != epoch { directory = VenueDirectory(epoch: epoch) }
+        guard directory?.take(unit, of: instrument) == true else { return }
+        for contents in VenueDirectory(epoch: epoch, units: [instrument: Array(unit)]).records {
+            machine.directory(contents, at: loop.now)
+        }
+        look(at: loop.now)
+    }
+
+    // MARK: - Jobs
+
+    /// Something came, so that more may be due than was.
+    private func look(at now: Instant) {
+        guard !isBusy, let due = machine.deadline(at: now) else { return tell() }
+        if due <= now { return advance() }
+        if let armedAt, armedAt <= due { return }
+        arm(due)
+    }
+
+    private func arm(_ due: Instant?) {
+        armedAt = due
+        timer?.arm(at: due)
+    }
+
+    private func advance(isLast: Bool = false) {
+        guard !isBusy else { return }
+        let turns = machine.turns(at: loop.now)
+        let job = machine.nextJob(
+            directory: turns ? directory?.records ?? [] : [], isLast: isLast, at: loop.now)
+        guard let job else {
+            tell()
+            return arm(machine.deadline(at: loop.now))
+        }
+        isBusy = true
+        let (tail, plan, wall) = (tail, plan, loop.wall)
+        let isTaken = worker.perform({ JournalTail.perform(job, tail, plan, at: wall) }) { [weak self] in
+            self?.finished($0)
+        }
+        if !isTaken {
+            finished(JournalResult(outcome: .failed("the thread that writes has too much to do"), tail: tail))
+        }
+    }
+
+    private func finished(_ result: JournalResult) {
+        isBusy = false
+        tail = result.tail
+        expired += result.expired
+        machine.finished(result.outcome, at: loop.now)
+        if let opening = result.opening { opened(opening) }
+        if let why = result.notRemoved { onNews(.notRemoved(why)) }
+        tell()
+        advance()
+    }
+
+    private func opened(_ opening: JournalOpening) {
+        onNews(.opened(opening))
+    }
+
+    private func tell() {
+        let condition = machine.condition
+        guard condition != told else { return }
+        told = condition
+        onNews(.condition(condition))
+    }
+
+    /// Writes what waits, until then at most, and lets go of the folder.
+    func close(until end: Instant) {
+        repeat {
+            advance(isLast: true)
+            guard isBusy else { break }
+            worker.wait(until: end)
+            // A disk that refuses is not asked again and again.
+            if case .stopped = machine.condition { break }
+        } while Clock.monotonic < end
+        timer = nil
+        tail = nil
+    }
+}

@@ -1,0 +1,162 @@
+// The journal of one feed: a channel's for each of its channels, opened with its first frame, or, where an earlier run
+// left one, at the start.
+import Basics
+import Configuration
+import FeedJournal
+import JournalFiles
+import Linux
+import Reactor
+import Wire
+
+/// What a feed's journal uses of the gateway.
+struct JournalSurroundings {
+    let options: JournalOptions
+    let loop: EventLoop
+    /// The thread that waits for the disk.
+    let worker: Worker
+    let log: EventLog
+    let run: UInt32
+}
+
+final class JournalKeeper: FrameJournal {
+    /// Channels of which more are not journalled: as many as a feed may have.
+    static let mostChannels = 256
+
+    private let feed: String
+    private let wantsMemory: Bool
+    private let surroundings: JournalSurroundings
+    private let onDirectory: (UInt16, VenueDirectory) -> Void
+    private var channels: [UInt16: ChannelJournal] = [:]
+    /// The channel of the last frame.
+    private var latest: (number: UInt16, journal: ChannelJournal)?
+    /// Frames of channels that have no journal.
+    private var withoutChannel: UInt64 = 0
+    private var isClosed = false
+
+    /// - Parameter onDirectory: called with what an earlier run knew of a channel.
+    init(
+        _ feed: FeedOptions, _ surroundings: JournalSurroundings,
+        onDirectory: @escaping (UInt16, VenueDirectory) -> Void
+    ) {
+        self.feed = feed.name
+        self.surroundings = surroundings
+        self.onDirectory = onDirectory
+        wantsMemory = feed.start == .journal
+        guard wantsMemory else { return }
+        let path = "\(surroundings.options.directory)/\(SegmentName.folder(feed: feed.name))"
+        let numbers = (try? Files.names(in: path))?.compactMap { UInt16($0) } ?? []
+        for number in numbers.sorted() { _ = channel(number) }
+    }
+
+    func append(_ frame: [UInt8], topicLength: Int, _ header: FrameHeader) {
+        if let latest, latest.number == header.channel {
+            return latest.journal.append(frame, topicLength: topicLength, header)
+        }
+        guard let journal = channel(header.channel) else {
+            withoutChannel &+= 1
+            return
+        }
+        latest = (header.channel, journal)
+        journal.append(frame, topicLength: topicLength, header)
+    }
+
+    func directory(_ unit: ArraySlice<UInt8>, of instrument: UInt32, channel number: UInt16, epoch: UInt64) {
+        channel(number)?.directory(unit, of: instrument, epoch: epoch)
+    }
+
+    func channelJournal(_ number: UInt16) -> ChannelJournal? { channels[number] }
+
+    private func channel(_ number: UInt16) -> ChannelJournal? {
+        if let known = channels[number] { return known }
+        guard !isClosed, channels.count < JournalKeeper.mostChannels else { return nil }
+        let options = surroundings.options
+        let plan = JournalPlan(
+            folder: ChannelFolder(root: options.directory, feed: feed, channel: number), feed: feed,
+            channel: number, run: surroundings.run,
+            retention: Retention(mostBytes: options.keepBytes, longest: options.keep),
+            isDurable: options.fsync != .none, wantsMemory: wantsMemory)
+        let opened = try? ChannelJournal(
+            plan, JournalWriterOptions(options), surroundings.loop, surroundings.worker
+        ) { [unowned self] in told($0, number) }
+        channels[number] = opened
+        return opened
+    }
+
+    // MARK: - What is told
+
+    private func told(_ news: JournalNews, _ number: UInt16) {
+        let place = "the journal of feed \(feed)\(number == 0 ? "" : ", channel \(number)")"
+        switch news {
+        case .opened(let opening):
+            if let torn = opening.torn {
+                surroundings.log(
+                    .feedJournalCut,
+                    "\(place) ended in a record that was cut off: \(torn.bytes) bytes removed from segment \(torn.segment)"
+                )
+            }
+            for damage in opening.damages.prefix(3) {
+                surroundings.log(.feedJournalDamaged, "\(place) is damaged and goes on behind it: \(damage)")
+            }
+            if let directory = opening.memory.directory, wantsMemory { onDirectory(number, directory) }
+        case .condition(.stopped(let why)):
+            surroundings.log(.feedJournalStopped, "\(place) is not written: \(why); market data goes on")
+        case .condition(.writing):
+            guard let figures = channels[number]?.machine.figures, figures.stops > 0 else { return }
+            surroundings.log(
+                .feedJournalResumed, "\(place) is written again; \(figures.lost) frames so far are not in it")
+        case .condition(.opening): break
+        case .notRemoved(let why):
+            surroundings.log(.feedJournalStopped, "\(place): an old segment cannot be removed: \(why)")
+        }
+    }
+
+    /// Why a channel is not journalled; `nil`: all are.
+    var trouble: String? {
+        for (_, journal) in channels.sorted(by: { $0.key < $1.key }) {
+            if case .stopped(let why) = journal.machine.condition { return why }
+        }
+        return nil
+    }
+
+    /// All channels together; the sequence is that of the channel that was written last where there is one only.
+    var values: [NamedValue] {
+        let figures = channels.values.map(\.machine.figures)
+        let sum = { (of: KeyPath<JournalFigures, UInt64>) in
+            Int64(clamping: figures.reduce(0) { $0 &+ $1[keyPath: of] })
+        }
+        let through = figures.count == 1 ? figures[0].writtenThrough.sequence : 0
+        return [
+            NamedValue("journal_written", .integer(sum(\.written))),
+            NamedValue("journal_sequence", .integer(Int64(clamping: through))),
+            NamedValue("journal_synced", .integer(sum(\.synced))),
+            NamedValue("journal_lost", .integer(sum(\.lost) &+ Int64(clamping: withoutChannel))),
+            NamedValue("journal_stops", .integer(sum(\.stops))),
+            NamedValue(
+                "journal_waiting_bytes",
+                .integer(Int64(channels.values.reduce(0) { $0 + $1.machine.waiting }))),
+            NamedValue("journal_expired", .integer(Int64(channels.values.reduce(0) { $0 + $1.expired }))),
+        ]
+    }
+
+    /// Writes what waits, until then at most.
+    func close(until end: Instant) {
+        isClosed = true
+        for journal in channels.values { journal.close(until: end) }
+        channels = [:]
+        latest = nil
+    }
+}
+
+extension JournalWriterOptions {
+    init(_ options: JournalOptions) {
+        self.init()
+        segmentBytes = options.segmentBytes
+        mostWaiting = options.mostWaiting
+        sync =
+            switch options.fsync {
+            case .none: .never
+            case .every: .every(options.fsyncEvery)
+            case .eachBatch: .eachBatch
+            }
+    }
+}

@@ -1,0 +1,102 @@
+// Answers clients that missed something from the feeds' journals: who may have what, at which pace, and where it is.
+import Arbitration
+import Basics
+import FeedJournal
+import JournalFiles
+import Linux
+import Messaging
+import Reactor
+import Wire
+
+final class RepairDesk {
+    private let loop: EventLoop
+    private let worker: Worker
+    private var pacer = RepairPacer()
+    /// Requests that were answered with frames, and the frames.
+    private(set) var repairs: UInt64 = 0
+    private(set) var frames: UInt64 = 0
+
+    /// - Parameter loop: the gateway's; reading has a thread of its own, so that nothing waits for it.
+    init(_ loop: EventLoop) throws(SystemError) {
+        self.loop = loop
+        worker = try Worker(loop)
+    }
+
+    var postponed: UInt64 { pacer.postponed }
+
+    func answer(_ request: RepairRequest, _ feed: Feed?, _ caller: Caller, _ responder: Responder) {
+        guard let keeper = feed?.journal else {
+            return refuse(
+                responder,
+                feed == nil ? "there is no feed \(request.feed)" : "feed \(request.feed) is not journalled")
+        }
+        let entitled = Entitlements(caller)
+        guard entitled.mayHave(.control(feed: request.feed, channel: request.channel)) else {
+            return refuse(responder, "md/\(request.feed)/ is not for this client: it may have \(entitled)")
+        }
+        if let instrument = request.instrument,
+            !entitled.mayHave(.marketData(feed: request.feed, instrument: instrument))
+        {
+            return refuse(
+                responder, "\(instrument) of \(request.feed) is not for this client: it may have \(entitled)")
+        }
+        guard let channel = keeper.channelJournal(request.channel) else {
+            return refuse(responder, "channel \(request.channel) of feed \(request.feed) is not journalled")
+        }
+        let name = responder.peerName(caller)
+        switch pacer.asks(name, at: loop.now) {
+        case .later(let wait): return postpone(responder, wait)
+        case .now: break
+        }
+        let reader = RepairReader(request, in: channel.folder, tail: channel.tail) { topic in
+            guard let topic = try? Topic(parsing: topic) else { return false }
+            return entitled.mayHave(topic)
+        }
+        let isTaken = worker.perform({ reader.read() }) { [weak self] findings in
+            self?.found(findings, request, name, responder)
+        }
+        if !isTaken {
+            pacer.gave(name, bytes: 0, at: loop.now)
+            postpone(responder, .milliseconds(100))
+        }
+    }
+
+    private func found(
+        _ findings: RepairFindings, _ request: RepairRequest, _ name: String, _ responder: Responder
+    ) {
+        pacer.gave(name, bytes: findings.bytes, at: loop.now)
+        if let failure = findings.failure {
+            return refuse(responder, "the journal cannot be read: \(failure)")
+        }
+        guard let known = findings.known else {
+            return refuse(
+                responder, "nothing of epoch \(request.epoch) is journalled for feed \(request.feed)")
+        }
+        guard request.range.last >= known.first else {
+            return refuse(
+                responder,
+                "not journalled any more: epoch \(request.epoch) of feed \(request.feed) can be had from sequence \(known.first) on",
+                [JSON.Member("first", .integer(Int64(clamping: known.first)))])
+        }
+        repairs &+= 1
+        frames &+= UInt64(findings.frames.count)
+        var members = [
+            JSON.Member("frames", .integer(Int64(findings.frames.count))),
+            JSON.Member("first", .integer(Int64(clamping: known.first))),
+            JSON.Member("last", .integer(Int64(clamping: known.last))),
+        ]
+        if let next = findings.next { members.append(JSON.Member("next", .string(next.text))) }
+        responder.send([Reply.done(members).json.bytes] + findings.frames)
+    }
+
+    private func postpone(_ responder: Responder, _ wait: Duration) {
+        refuse(
+            responder, "too soon: ask again after \(wait.inSeconds) s",
+            [JSON.Member("retry_after_s", .number(wait.inSeconds))])
+    }
+
+    private func refuse(_ responder: Responder, _ reason: String, _ more: [JSON.Member] = []) {
+        let members = Reply.refused(reason).json.members ?? []
+        responder.send([JSON.object(members + more).bytes])
+    }
+}

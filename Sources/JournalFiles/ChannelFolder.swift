@@ -1,0 +1,113 @@
+// The folder in which the segments of one channel lie, and what is in it.
+public import FeedJournal
+public import Linux
+import Basics
+
+/// How checksums are made here.
+public let fastestCRC: Checksum = HardwareCRC32C.isThere ? HardwareCRC32C.update : CRC32C.byTable
+
+/// Bytes that are read at once.
+let pieceBytes = 1 << 18
+
+/// The segments of one channel.
+public struct ChannelFolder: Hashable, Sendable {
+    public let path: String
+
+    public init(_ path: String) { self.path = path }
+
+    /// Below the journal's own folder.
+    public init(root: String, feed: String, channel: UInt16) {
+        path = "\(root)/\(SegmentName.folder(feed: feed, channel: channel))"
+    }
+
+    public func segment(_ number: UInt64) -> String { "\(path)/\(SegmentName.file(number))" }
+    public func index(_ number: UInt64) -> String { "\(path)/\(SegmentName.index(number))" }
+
+    /// The numbers of the segments, ascending.
+    public func segments() throws(SystemError) -> [UInt64] {
+        try Files.names(in: path).compactMap { SegmentName.number(of: $0) }.sorted()
+    }
+
+    /// The channels that have segments in a folder or below it, as far as a journal's folders go: itself, a feed's, or
+    /// all feeds'.
+    public static func all(below path: String, depth: Int = 2) throws(SystemError) -> [ChannelFolder] {
+        let names = try Files.names(in: path).sorted()
+        if names.contains(where: { SegmentName.number(of: $0) != nil }) { return [ChannelFolder(path)] }
+        guard depth > 0 else { return [] }
+        var found: [ChannelFolder] = []
+        for name in names where Files.isFolder("\(path)/\(name)") {
+            found += try all(below: "\(path)/\(name)", depth: depth - 1)
+        }
+        return found
+    }
+}
+
+/// What one pass over a segment tells.
+public struct SegmentSurvey: Sendable {
+    public var size = 0
+    /// `nil`: it cannot be read.
+    public var header: SegmentHeader?
+    public var index = SegmentIndex()
+    public var digest = Digest.none
+    /// Where what is whole ends.
+    public var wholeThrough = 0
+    public var damages: [SegmentDamage] = []
+    public var memory = JournalMemory()
+
+    /// Damages that are kept; one is enough to know that there is some.
+    static let mostDamages = 16
+
+    /// Reads a segment, or its first bytes.
+    public init(_ path: String, upTo limit: Int = .max, _ crc: @escaping Checksum = fastestCRC)
+        throws(SystemError)
+    {
+        let file = try ReadFile(path)
+        var scanner = SegmentScanner(crc)
+        var hash = SHA256()
+        while size < limit {
+            let piece = try file.read(min(pieceBytes, limit - size), at: size)
+            if piece.isEmpty { break }
+            size += piece.count
+            hash.append(piece)
+            scanner.push(piece)
+            take(&scanner)
+        }
+        scanner.finish()
+        take(&scanner)
+        index.size = size
+        index.records = scanner.records
+        digest = hash.digest
+        wholeThrough = scanner.wholeThrough
+    }
+
+    private mutating func take(_ scanner: inout SegmentScanner) {
+        while let finding = scanner.next() {
+            switch finding {
+            case .header(let header): self.header = header
+            case .record(let record):
+                index.add(record.stamp, at: record.offset, record: record.number)
+                memory.take(record)
+            case .damage(let damage):
+                if damages.count < SegmentSurvey.mostDamages { damages.append(damage) }
+            }
+        }
+    }
+
+    /// Whether its end is that of a write which was cut off: nothing whole is behind the first damage.
+    public var isTorn: Bool { wholeThrough < size || size == 0 }
+}
+
+extension ChannelFolder {
+    /// The index of a closed segment, from beside it or from the segment itself.
+    public func readIndex(of number: UInt64, _ crc: @escaping Checksum = fastestCRC) throws(SystemError)
+        -> SegmentIndex
+    {
+        let size = try Files.size(of: segment(number))
+        if let bytes = try? Files.read(index(number), limit: SegmentIndex.mostBytes),
+            let known = SegmentIndex.parse(bytes, size: size, crc)
+        {
+            return known.index
+        }
+        return try SegmentSurvey(segment(number), crc).index
+    }
+}

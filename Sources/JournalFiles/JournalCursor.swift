@@ -1,0 +1,127 @@
+// Reads a channel's journal from a place on, segment after segment, as far as it goes.
+public import Basics
+public import FeedJournal
+public import Linux
+import Wire
+
+/// Where reading begins.
+public enum JournalStart: Hashable, Sendable {
+    case beginning
+    /// With the first data of this sequence or a later one; `nil`: of any epoch.
+    case sequence(UInt64, epoch: UInt64?)
+    /// With the first data that was received then or later.
+    case time(WallTime)
+}
+
+/// A reader of one channel.
+public struct JournalCursor {
+    public enum Finding: Hashable, Sendable {
+        case record(Record, segment: UInt64)
+        case damage(SegmentDamage, segment: UInt64)
+    }
+
+    private let folder: ChannelFolder
+    private let start: JournalStart
+    private var rest: ArraySlice<UInt64>
+    private var scanner: SegmentScanner?
+    private var file: ReadFile?
+    private var segment: UInt64 = 0
+    private var position = 0
+    private var hasBegun = false
+
+    public init(_ folder: ChannelFolder, from start: JournalStart) throws(SystemError) {
+        self.folder = folder
+        self.start = start
+        rest = try folder.segments()[...]
+        hasBegun = start == .beginning
+        if !hasBegun { try skip() }
+    }
+
+    /// Lets go of the segments that are before the start, by their indices.
+    private mutating func skip() throws(SystemError) {
+        while let number = rest.first {
+            let index = try folder.readIndex(of: number)
+            guard let entry = JournalCursor.entry(of: index, start) else {
+                rest = rest.dropFirst()
+                continue
+            }
+            try open(number)
+            rest = rest.dropFirst()
+            if entry.offset > 0 {
+                scanner = SegmentScanner(fastestCRC, from: entry.offset, record: entry.record)
+                position = entry.offset
+            }
+            return
+        }
+    }
+
+    /// Where to begin in a segment; `nil`: nothing in it is wanted.
+    private static func entry(of index: SegmentIndex, _ start: JournalStart) -> (offset: Int, record: UInt64)?
+    {
+        let entry: SegmentIndex.Entry?
+        switch start {
+        case .beginning: return (0, 0)
+        case .time(let time):
+            guard let times = index.times, times.last >= time else { return nil }
+            entry = index.entry(before: time)
+        case .sequence(let sequence, let epoch):
+            let spans = index.spans.filter { epoch == nil || $0.epoch == epoch }
+            guard let span = spans.first(where: { $0.last >= sequence }) else { return nil }
+            entry = index.entry(before: sequence, of: span.epoch)
+        }
+        return entry.map { ($0.offset, $0.record) } ?? (0, 0)
+    }
+
+    private mutating func open(_ number: UInt64) throws(SystemError) {
+        file = try ReadFile(folder.segment(number))
+        scanner = SegmentScanner(fastestCRC)
+        segment = number
+        position = 0
+    }
+
+    /// The next finding from the start on; `nil`: there is no more.
+    public mutating func next() throws(SystemError) -> Finding? {
+        while true {
+            if scanner == nil {
+                guard let number = rest.popFirst() else { return nil }
+                try open(number)
+            }
+            while let finding = scanner?.next() {
+                switch finding {
+                case .header: break
+                case .record(let record): if isWanted(record) { return .record(record, segment: segment) }
+                case .damage(let damage): return .damage(damage, segment: segment)
+                }
+            }
+            try more()
+        }
+    }
+
+    private mutating func more() throws(SystemError) {
+        guard let file else {
+            scanner = nil
+            return
+        }
+        let piece = try file.read(pieceBytes, at: position)
+        position += piece.count
+        if piece.isEmpty {
+            scanner?.finish()
+            self.file = nil
+        } else {
+            scanner?.push(piece)
+        }
+    }
+
+    private mutating func isWanted(_ record: Record) -> Bool {
+        if hasBegun { return true }
+        let stamp = record.stamp
+        guard stamp.frame == .data else { return false }
+        switch start {
+        case .beginning: hasBegun = true
+        case .time(let time): hasBegun = stamp.receiveTime >= time
+        case .sequence(let sequence, let epoch):
+            hasBegun = stamp.sequence >= sequence && (epoch == nil || epoch == stamp.epoch)
+        }
+        return hasBegun
+    }
+}

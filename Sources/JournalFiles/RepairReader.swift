@@ -1,0 +1,157 @@
+// Finds in a channel's journal what a client missed: bounded in what it reads and in what it returns. It runs where
+// waiting for the disk hurts nobody.
+public import Basics
+import FeedJournal
+public import Wire
+import Linux
+
+/// What was found.
+public struct RepairFindings: Sendable {
+    /// Data of the range, and the gaps that were told among it.
+    public var frames: [[UInt8]] = []
+    /// The first and the last sequence of the epoch that are journalled; `nil`: none.
+    public var known: SequenceRange?
+    /// Where to read on; `nil`: that was all.
+    public var next: RepairRequest.Place?
+    /// Why the journal cannot be read.
+    public var failure: String?
+    /// Bytes of the frames.
+    public var bytes = 0
+}
+
+/// Reads for one request.
+public struct RepairReader: Sendable {
+    /// What one reply holds at most.
+    public static let mostFrames = 5000
+    public static let mostBytes = 1 << 20
+    /// What is read for it at most.
+    static let mostRead = 64 << 20
+
+    private let folder: ChannelFolder
+    private let request: RepairRequest
+    /// The segment that is being written, and how far it can be read.
+    private let live: (number: UInt64, size: Int, index: SegmentIndex)?
+    private let mayHave: @Sendable (ArraySlice<UInt8>) -> Bool
+    private let topic: [UInt8]?
+
+    /// - Parameter mayHave: whether the client may have a topic.
+    public init(
+        _ request: RepairRequest, in folder: ChannelFolder, tail: JournalTail?,
+        mayHave: @escaping @Sendable (ArraySlice<UInt8>) -> Bool
+    ) {
+        self.request = request
+        self.folder = folder
+        self.mayHave = mayHave
+        live = tail.map { ($0.number, $0.size, $0.index) }
+        topic = request.instrument.map { Topic.marketData(feed: request.feed, instrument: $0).bytes }
+    }
+
+    public func read() -> RepairFindings {
+        var findings = RepairFindings()
+        do throws(SystemError) {
+            try read(&findings)
+        } catch {
+            findings.failure = "\(error)"
+        }
+        return findings
+    }
+
+    private func read(_ findings: inout RepairFindings) throws(SystemError) {
+        var left = RepairReader.mostRead
+        var verdicts: [ArraySlice<UInt8>: Bool] = [:]
+        for number in try folder.segments() {
+            if let live, number > live.number { break }
+            let index =
+                number == live?.number ? live?.index ?? SegmentIndex() : try folder.readIndex(of: number)
+            if let span = index.span(of: request.epoch) {
+                let whole = SequenceRange(min(span.first, span.last), max(span.first, span.last))
+                findings.known =
+                    findings.known.map {
+                        SequenceRange(min($0.first, whole.first), max($0.last, whole.last))
+                    } ?? whole
+            }
+            if findings.next != nil { continue }
+            if let after = request.after, number < after.segment { continue }
+            guard index.mayHold(request.epoch, request.range) else { continue }
+            try read(number, index, &left, &verdicts, &findings)
+        }
+    }
+
+    /// Where to begin in a segment.
+    private func start(_ number: UInt64, _ index: SegmentIndex) -> (offset: Int, record: UInt64) {
+        if let after = request.after, after.segment == number { return (after.offset, after.record) }
+        // Where topics have numbers of their own, they do not ascend along the segment.
+        guard topic == nil, let entry = index.entry(before: request.range.first, of: request.epoch) else {
+            return (0, 0)
+        }
+        return (entry.offset, entry.record)
+    }
+
+    private func read(
+        _ number: UInt64, _ index: SegmentIndex, _ left: inout Int,
+        _ verdicts: inout [ArraySlice<UInt8>: Bool], _ findings: inout RepairFindings
+    ) throws(SystemError) {
+        let file = try ReadFile(folder.segment(number))
+        let end = number == live?.number ? live?.size ?? .max : .max
+        let start = start(number, index)
+        var position = start.offset
+        var scanner =
+            position == 0
+            ? SegmentScanner(fastestCRC) : SegmentScanner(fastestCRC, from: position, record: start.record)
+        var isPast = false
+        while !isPast {
+            let piece = try file.read(min(pieceBytes, max(0, end - position)), at: position)
+            position += piece.count
+            left -= piece.count
+            piece.isEmpty ? scanner.finish() : scanner.push(piece)
+            while !isPast, let finding = scanner.next() {
+                guard case .record(let record) = finding else { continue }
+                guard findings.frames.count < RepairReader.mostFrames, findings.bytes < RepairReader.mostBytes
+                else {
+                    findings.next = RepairRequest.Place(
+                        segment: number, offset: record.offset, record: record.number)
+                    return
+                }
+                isPast = take(record, &verdicts, &findings)
+            }
+            if piece.isEmpty { return }
+            if left <= 0, !isPast {
+                findings.next = RepairRequest.Place(
+                    segment: number, offset: scanner.position, record: scanner.records)
+                return
+            }
+        }
+    }
+
+    /// `true`: what follows is beyond the range.
+    private func take(
+        _ record: Record, _ verdicts: inout [ArraySlice<UInt8>: Bool], _ findings: inout RepairFindings
+    ) -> Bool {
+        let stamp = record.stamp
+        guard stamp.epoch == request.epoch, let kind = stamp.frame else { return false }
+        switch kind {
+        case .data:
+            guard request.range.contains(stamp.sequence) else {
+                return topic == nil && stamp.sequence > request.range.last && isNumberedByChannel(record)
+            }
+            if let topic, !record.topic.elementsEqual(topic) { return false }
+        case .gap:
+            guard let frame = try? Frame(parsing: record.contents),
+                case .gap(let range, _, let instrument)? = try? ControlBody(kind: .gap, parsing: frame.body),
+                range.first <= request.range.last, request.range.first <= range.last,
+                instrument == request.instrument || instrument == nil
+            else { return false }
+        case .idle, .heartbeat, .state, .batch, .sync: return false
+        }
+        let isAllowed = verdicts[record.topic] ?? mayHave(record.topic)
+        if verdicts.count < 10_000 { verdicts[ArraySlice(Array(record.topic))] = isAllowed }
+        guard isAllowed else { return false }
+        findings.frames.append(Array(record.contents))
+        findings.bytes += record.contents.count
+        return false
+    }
+
+    private func isNumberedByChannel(_ record: Record) -> Bool {
+        (try? Frame(parsing: record.contents))?.header.flags.contains(.numberedPerTopic) == false
+    }
+}

@@ -1,0 +1,207 @@
+// The machine that decides when is written, as a dialogue: frames in, jobs out.
+import Basics
+import Testing
+import Wire
+
+@testable import FeedJournal
+
+private func ms(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: milliseconds * 1_000_000) }
+
+/// A writer and its disk.
+private struct Dialogue {
+    var writer: JournalWriter
+
+    init(_ change: (inout JournalWriterOptions) -> Void = { _ in }) {
+        var options = JournalWriterOptions()
+        options.batchBytes = 400
+        change(&options)
+        writer = JournalWriter(options: options, control: Array("control/itch/0/".utf8), at: ms(0))
+        #expect(writer.condition == .opening)
+        let (first, second) = (writer.nextJob(at: ms(0)), writer.nextJob(at: ms(0)))
+        #expect(first == .open && second == nil)
+        writer.finished(.done(size: 81), at: ms(0))
+        #expect(writer.condition == .writing)
+    }
+
+    /// A frame of 73 + 16 bytes.
+    mutating func frame(
+        _ sequence: UInt64, at time: Int64, topic: String = "md/itch/AAPL/", flags: FrameFlags = []
+    ) {
+        let bytes = FeedJournalTests.frame(sequence, topic: topic, flags: flags, at: time)
+        writer.frame(
+            bytes, topicLength: topic.utf8.count, epoch: 7, sequence: sequence, isData: true, at: ms(time))
+    }
+
+    /// What is to be done now: "write 5 6", "write 7 sync", "sync", "turn 8", "-".
+    mutating func job(at time: Int64, isLast: Bool = false) -> String {
+        let directory = writer.turns(at: ms(time)) ? VenueDirectory(epoch: 7, units: [1: [65]]).records : []
+        switch writer.nextJob(directory: directory, isLast: isLast, at: ms(time)) {
+        case nil: return "-"
+        case .open: return "open"
+        case .sync: return "sync"
+        case .write(let batch, let sync): return "write\(words(batch))\(sync ? " sync" : "")"
+        case .turn(let batch, let sync): return "turn\(words(batch))\(sync ? " sync" : "")"
+        }
+    }
+
+    mutating func expect(
+        _ wanted: String, at time: Int64, isLast: Bool = false, _ place: SourceLocation = #_sourceLocation
+    ) {
+        let job = job(at: time, isLast: isLast)
+        #expect(job == wanted, sourceLocation: place)
+    }
+
+    private func words(_ batch: RecordBatch) -> String {
+        let bytes = header() + batch.sealed(from: 0, at: 81, crc) { _, _ in }
+        return scan(bytes).compactMap { finding -> String? in
+            guard case .record(let record) = finding else { return nil }
+            switch record.head.kind {
+            case .frame: return " \(record.stamp.sequence)"
+            case .directory: return " directory"
+            case .hole:
+                let hole = Hole(record.contents, topicLength: record.head.topicLength)
+                let topic = String(decoding: hole?.topic ?? [], as: UTF8.self)
+                return " hole \(topic) \(hole?.range?.description ?? "-") (\(hole?.count ?? 0))"
+            }
+        }.joined()
+    }
+
+    mutating func done(_ size: Int = 1000, at time: Int64) {
+        writer.finished(.done(size: size), at: ms(time))
+    }
+    mutating func failed(at time: Int64) { writer.finished(.failed("no space"), at: ms(time)) }
+}
+
+@Suite struct WriterTests {
+    @Test func `frames wait for others, but not long`() {
+        var talk = Dialogue()
+        talk.frame(5, at: 0)
+        talk.expect("-", at: 0)
+        #expect(talk.writer.deadline(at: ms(0)) == ms(10))
+        talk.frame(6, at: 3)
+        talk.expect("write 5 6", at: 10)
+        talk.frame(7, at: 11)
+        talk.expect("-", at: 30)
+        #expect(talk.writer.figures.written == 0)
+        talk.done(at: 31)
+        #expect(talk.writer.figures.written == 2 && talk.writer.figures.writtenThrough == (7, 6))
+        talk.expect("write 7", at: 31)
+    }
+
+    @Test func `a full batch does not wait`() {
+        var talk = Dialogue()
+        for sequence in 1...5 { talk.frame(UInt64(sequence), at: 0) }
+        #expect(talk.writer.deadline(at: ms(0)) == ms(0))
+        talk.expect("write 1 2 3 4 5", at: 0)
+    }
+
+    @Test func `what is synced is what was written before`() {
+        var talk = Dialogue { $0.sync = .every(.milliseconds(100)) }
+        talk.frame(5, at: 0)
+        talk.expect("write 5", at: 10)
+        talk.done(at: 12)
+        #expect(talk.writer.figures.synced == 0)
+        #expect(talk.writer.deadline(at: ms(12)) == ms(112))
+        talk.expect("-", at: 111)
+        talk.expect("sync", at: 112)
+        talk.done(at: 120)
+        #expect(talk.writer.figures.synced == 1 && talk.writer.deadline(at: ms(120)) == nil)
+
+        var each = Dialogue { $0.sync = .eachBatch }
+        each.frame(5, at: 0)
+        each.expect("write 5 sync", at: 10)
+        each.done(at: 20)
+        #expect(each.writer.figures.synced == 1)
+    }
+
+    @Test func `a segment that has its size is closed, and the next one begins with the directory`() {
+        var talk = Dialogue { $0.segmentBytes = 500 }
+        talk.frame(5, at: 0)
+        talk.expect("write 5", at: 10)
+        talk.done(500, at: 11)
+        talk.expect("-", at: 20)
+        talk.frame(6, at: 20)
+        talk.expect("turn directory 6", at: 30)
+        talk.done(100, at: 31)
+        talk.frame(7, at: 31)
+        talk.expect("write 7", at: 41)
+        talk.done(190, at: 42)
+        talk.frame(8, at: 3_700_000)
+        talk.expect("turn directory 8", at: 3_700_010)
+    }
+
+    @Test func `when too much waits, journalling stops and goes on with an exact hole`() {
+        var talk = Dialogue { $0.mostWaiting = 360 }
+        for sequence in 1...4 { talk.frame(UInt64(sequence), at: 0) }
+        talk.expect("write 1 2 3 4", at: 10)
+        #expect(talk.writer.condition == .writing)
+        for sequence in 5...9 { talk.frame(UInt64(sequence), at: 11) }
+        guard case .stopped(let why) = talk.writer.condition else {
+            Issue.record("it goes on")
+            return
+        }
+        #expect(why.hasPrefix("the disk is too slow"))
+        #expect(talk.writer.figures.lost == 5 && talk.writer.figures.stops == 1)
+        talk.done(at: 30)
+        #expect(talk.writer.condition == .writing)
+        talk.frame(10, at: 31)
+        talk.expect("write hole control/itch/0/ 5–9 (5) 10", at: 41)
+    }
+
+    @Test func `where topics have numbers of their own, holes name them`() {
+        var talk = Dialogue { $0.mostWaiting = 90 }
+        talk.frame(1, at: 0, flags: .numberedPerTopic)
+        talk.frame(2, at: 0, flags: .numberedPerTopic)
+        talk.frame(3, at: 0, flags: .numberedPerTopic)
+        talk.frame(77, at: 0, topic: "md/itch/B/", flags: .numberedPerTopic)
+        talk.expect("write 1", at: 10)
+        talk.done(at: 11)
+        talk.expect("write hole md/itch/AAPL/ 2–3 (2) hole md/itch/B/ 77 (1)", at: 21)
+    }
+
+    @Test func `a full disk loses nothing as long as there is room in memory`() {
+        var talk = Dialogue { $0.mostWaiting = 500 }
+        talk.frame(1, at: 0)
+        talk.expect("write 1", at: 10)
+        talk.frame(2, at: 11)
+        talk.failed(at: 12)
+        #expect(talk.writer.condition == .stopped("no space") && talk.writer.figures.stops == 1)
+        #expect(talk.writer.figures.written == 0 && talk.writer.figures.lost == 0)
+        talk.expect("-", at: 500)
+        #expect(talk.writer.deadline(at: ms(500)) == ms(1012))
+        talk.expect("write 1 2", at: 1012)
+        talk.failed(at: 1013)
+        for sequence in 3...9 { talk.frame(UInt64(sequence), at: 1014) }
+        #expect(talk.writer.figures.lost == 4 && talk.writer.figures.stops == 2)
+        talk.expect("write 1 2 3 4 5", at: 2014)
+        talk.done(at: 2015)
+        #expect(talk.writer.figures.written == 5 && talk.writer.figures.writtenThrough == (7, 5))
+        #expect(talk.writer.condition == .writing)
+        talk.frame(10, at: 2016)
+        talk.expect("write hole control/itch/0/ 6–9 (4) 10", at: 2030)
+    }
+
+    @Test func `a journal that cannot be opened is tried again`() {
+        var writer = JournalWriter(options: JournalWriterOptions(), control: [], at: ms(0))
+        var job = writer.nextJob(at: ms(0))
+        #expect(job == .open)
+        writer.finished(.failed("no such folder"), at: ms(1))
+        #expect(writer.condition == .stopped("no such folder"))
+        job = writer.nextJob(at: ms(500))
+        #expect(job == nil)
+        job = writer.nextJob(at: ms(1001))
+        #expect(job == .open)
+        writer.finished(.done(size: 81), at: ms(1002))
+        #expect(writer.condition == .writing)
+    }
+
+    @Test func `at the end everything is written and synced`() {
+        var talk = Dialogue { $0.sync = .every(.seconds(60)) }
+        talk.frame(5, at: 0)
+        talk.expect("write 5", at: 1, isLast: true)
+        talk.done(at: 2)
+        talk.expect("sync", at: 2, isLast: true)
+        talk.done(at: 3)
+        talk.expect("-", at: 3, isLast: true)
+    }
+}

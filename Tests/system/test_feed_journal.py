@@ -1,0 +1,501 @@
+"""The journal of a feed: what was released is in it, whoever wanted it; killed at full load it loses nothing that was
+promised; what is changed afterwards is found. The files are read here by their document alone."""
+
+import glob
+import hashlib
+import json
+import os
+import resource
+import signal
+import struct
+import subprocess
+import unittest
+
+import curve
+import harness
+import test_entitlements
+import venue
+from harness import Daemon, HealthClient, MarketClient, binary, reader, spawn
+from test_gateway_itch import BUS, FEED, SYMBOLS, Case
+
+JOURNAL = """[journal]
+directory = "~/journal"
+fsync = "%s"
+segment_bytes = %d
+keep_bytes = %d
+"""
+
+
+# CRC32C and the segments, from Sources/FeedJournal/README.md
+
+
+def crc_table():
+    for byte in range(256):
+        for _ in range(8):
+            byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
+        yield byte
+
+
+TABLE = list(crc_table())
+
+
+def crc32c(data):
+    value = 0xFFFFFFFF
+    for byte in data:
+        value = value >> 8 ^ TABLE[(value ^ byte) & 255]
+    return value ^ 0xFFFFFFFF
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def write(path, content):
+    with open(path, "wb") as file:
+        file.write(content)
+
+
+def segments(folder):
+    return sorted(glob.glob(f"{folder}/*.journal"))
+
+
+def records(path, check=False):
+    """(kind, contents) of each record; with `check`, every checksum by hand."""
+    data = read(path)
+    assert data[:8] == b"HFJOURNL", path
+    at = struct.unpack_from("<H", data, 10)[0]
+    while at < len(data):
+        length, kind, zero, topic, checksum, own = struct.unpack_from("<IBBHII", data, at)
+        contents = data[at + 16:at + 16 + length]
+        if check:
+            assert own == crc32c(data[at:at + 12]) and checksum == crc32c(contents), (path, at)
+        assert len(contents) == length, (path, at)
+        yield kind, contents
+        at += 16 + length
+
+
+def frames(folder, check=False):
+    """The frames of a channel, as `reader.read` gives them."""
+    for path in segments(folder):
+        for kind, contents in records(path, check):
+            if kind == 1:
+                yield reader.read(contents)
+
+
+def data(folder, check=False):
+    return [(header["sequence"], topic, body) for topic, header, body in frames(folder, check)
+            if header["kind"] == "data"]
+
+
+def holdfast(*words):
+    done = subprocess.run([binary("holdfast"), *words], capture_output=True, text=True)
+    return done.returncode, done.stdout, done.stderr
+
+
+class Journalled(Case):
+    fsync, segment_bytes, keep_bytes, start, wrap = "none", 1 << 20, 1 << 30, "now", ()
+
+    def setUp(self):
+        self.lines = venue.Lines(self)
+        options = f'journal = true\nstart = "{self.start}"\n' + self.options
+        text = BUS + JOURNAL % (self.fsync, self.segment_bytes, self.keep_bytes) + FEED % (
+            options, self.lines.group("A"), self.lines.group("B"))
+        self.daemon = Daemon(self, "holdfast-gateway", text, wrap=self.wrap).start()
+        self.folder = f"{self.daemon.folder}/journal/itch/0"
+        self.client = MarketClient(self, self.daemon.endpoint("gateway.md"), "itch", everything=True)
+        self.client.sync()
+        self.lines.wait_heard(self.health())
+        self.order = harness.Order(per_topic=False)
+
+    def wait_written(self, sequence, name="journal_sequence"):
+        bus = self.health()
+        bus.subscribe("state/desk/feed/")
+        known = bus.states().get("feed/itch", {}).get("values", {})
+        if known.get(name, 0) >= sequence:
+            return known
+        return bus.wait(lambda message: message["values"].get(name, 0) >= sequence, f"{name} {sequence}")["values"]
+
+    def verify(self, *words, status=0):
+        code, out, errors = holdfast("verify", "--json", *words, self.folder)
+        self.assertEqual(code, status, out + errors)
+        return json.loads(out)
+
+
+class Writing(Journalled):
+    segment_bytes = 1 << 16
+
+    def test_what_is_released_is_journalled_whoever_takes_it(self):
+        self.client.close()
+        self.open_unseen()
+        for _ in range(200):
+            self.lines.both(self.orders())
+        last = self.lines.next - 1
+        self.daemon.stop()
+        kept = data(self.folder, check=True)
+        self.assertEqual([sequence for sequence, _, _ in kept], list(range(1, last + 1)))
+        self.assertEqual({topic for _, topic, _ in kept[3:]} - {"md/itch/*/"}, {f"md/itch/{name}/" for name in SYMBOLS})
+        report = self.verify()
+        self.assertTrue(report["whole"])
+        self.assertEqual(report["channels"][0]["last_digest"],
+                         hashlib.sha256(read(segments(self.folder)[-1])).hexdigest())
+
+    def open_unseen(self):
+        self.lines.open(*SYMBOLS)
+        self.lines.wait_heard(self.health())
+
+    def test_gaps_and_states_are_records_too(self):
+        self.open()
+        self.lines.both(self.orders(2))
+        first = self.lines.next
+        self.orders(3)  # to nobody
+        self.lines.both(self.orders(2))
+        self.end()
+        self.daemon.stop()
+        told = [(header["kind"], reader.control(header, body)) for _, header, body in frames(self.folder)
+                if header["kind"] != "data"]
+        gaps = [body for kind, body in told if kind == "gap"]
+        self.assertEqual([(gap["first"], gap["last"]) for gap in gaps], [(first, first + 2)])
+        self.assertIn("state", {kind for kind, _ in told})
+        self.assertEqual([body["first"] for kind, body in told if kind == "heartbeat"], [1])
+
+    def test_segments_are_chained_as_sha256sum_says(self):
+        self.open()
+        for _ in range(4000):
+            self.lines.both(self.orders(5))
+        self.end()
+        self.daemon.stop()
+        paths = segments(self.folder)
+        self.assertGreater(len(paths), 2)
+        before = bytes(32)
+        for number, path in enumerate(paths, 1):
+            content = read(path)
+            self.assertEqual(struct.unpack_from("<Q", content, 16)[0], number)
+            self.assertEqual(content[40:72], before)
+            before = hashlib.sha256(content).digest()
+        self.assertEqual(self.verify("--digest", before.hex())["digest_found"], True)
+        self.verify("--digest", "0" * 64, status=65)
+
+
+class Verifying(Journalled):
+    def test_a_flipped_byte_is_named_by_segment_record_and_sequence(self):
+        self.open()
+        self.lines.both(self.orders(30))
+        self.end()
+        self.daemon.stop()
+        path = segments(self.folder)[0]
+        content = bytearray(read(path))
+        at, number, place = struct.unpack_from("<H", content, 10)[0], 0, None
+        while at < len(content):
+            length, kind = struct.unpack_from("<IB", content, at)
+            if kind == 1:
+                _, header, _ = reader.read(bytes(content[at + 16:at + 16 + length]))
+                if header["kind"] == "data" and header["sequence"] == 20:
+                    place = (at, number, length)
+            at, number = at + 16 + length, number + 1
+        at, number, length = place
+        content[at + 16 + length - 1] ^= 1
+        write(path, content)
+        report = self.verify(status=65)
+        self.assertEqual(report["channels"][0]["faults"],
+                         [f"segment 1: record {number} (sequence 20) at byte {at}: "
+                          "the checksum of its contents does not fit"])
+        code, _, errors = holdfast("replay", self.folder, "--from", "19", "--count", "2")
+        self.assertEqual(code, 65)
+        self.assertIn("(sequence 20)", errors)
+
+    def test_strange_files_are_refused_by_name(self):
+        other = os.path.join(self.daemon.folder, "000000000001.journal")
+        write(other, os.urandom(5000))
+        code, out, _ = holdfast("verify", other)
+        self.assertEqual(code, 65, out)
+        self.assertIn("segment 1: header: this is no segment of a journal", out)
+        self.assertEqual(holdfast("verify", self.daemon.file)[0], 66)
+        self.assertEqual(holdfast("verify", self.daemon.folder + "/nothing")[0], 66)
+        self.assertEqual(holdfast("verify", "--digest", "12", other)[0], 64)
+
+
+class Killed(Journalled):
+    def test_kill_at_full_load_loses_nothing_that_was_said_to_be_written(self):
+        self.open()
+        player = spawn(self, [binary("holdfast"), "play", "--generate", "itch", "--rate", "20000", "--symbols", "50",
+                              "--session", "FULLLOAD", "--mold", self.lines.group("A"), "--mold",
+                              self.lines.group("B")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(3):
+            written = self.wait_written(2000)
+            self.daemon.signal(signal.SIGKILL)
+            self.daemon.wait_exit()
+            kept = {sequence for sequence, _, _ in self.whole()}
+            self.assertGreaterEqual(max(kept), written["journal_sequence"])
+            self.daemon.start()
+        player.terminate()
+        player.wait()
+        self.daemon.stop()
+        report = self.verify()
+        self.assertTrue(report["whole"], report)
+        self.assertGreaterEqual(report["channels"][0]["segments"], 4)
+
+    def whole(self):
+        """Data of all whole records; the last segment may end in one that is torn."""
+        for path in segments(self.folder):
+            try:
+                for kind, contents in records(path):
+                    if kind == 1:
+                        topic, header, body = reader.read(contents)
+                        if header["kind"] == "data":
+                            yield header["sequence"], topic, body
+            except (AssertionError, struct.error):
+                self.assertEqual(path, segments(self.folder)[-1])
+
+    def test_a_torn_tail_is_cut_and_told(self):
+        self.open()
+        self.lines.both(self.orders(30))
+        self.wait_written(30)
+        self.daemon.signal(signal.SIGKILL)
+        self.daemon.wait_exit()
+        path = segments(self.folder)[-1]
+        content = read(path)
+        write(path, content[:-5])
+        self.daemon.start()
+        self.daemon.wait_log("cut off")
+        self.daemon.stop()
+        self.assertTrue(self.verify()["whole"])
+
+
+class Full(Journalled):
+    wrap = ("env", "--ignore-signal=XFSZ")
+
+    def test_where_the_disk_is_full_market_data_goes_on_and_the_journal_later(self):
+        self.open()
+        self.lines.both(self.orders(3))
+        self.wait_written(3)
+        size = os.path.getsize(segments(self.folder)[-1])
+        # What the kernel refuses beyond this size is, to the gateway, a full disk.
+        limits = resource.prlimit(self.daemon.child.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(self.daemon.child.pid, resource.RLIMIT_FSIZE, (size + 10, limits[1]))
+        bus = self.health()
+        bus.subscribe("state/desk/feed/")
+        self.lines.both(self.orders(3))
+        told = bus.wait_state("feed/itch", lambda message: "not journalled" in message["reason"])
+        self.assertEqual(told["status"], "warning", told)
+        first = self.lines.next
+        self.lines.both(self.orders(3))
+        received = self.client.until(
+            lambda message: message["kind"] == "data" and message["sequence"] >= first + 2, "market data")
+        self.assertEqual(self.gaps(received), [])
+        resource.prlimit(self.daemon.child.pid, resource.RLIMIT_FSIZE, limits)
+        bus.wait_state("feed/itch", lambda message: "not journalled" not in message["reason"])
+        self.daemon.wait_log("written again")
+        self.daemon.stop()
+        kept = [sequence for sequence, _, _ in data(self.folder)]
+        self.assertEqual(kept, list(range(1, first + 3)))
+        self.assertTrue(self.verify()["whole"])
+
+
+class Replaying(Journalled):
+    def replay(self, *words):
+        code, out, errors = holdfast("replay", self.folder, *words)
+        self.assertEqual(code, 0, errors)
+        return out.splitlines()
+
+    def test_lines_begin_with_a_sequence_or_a_time(self):
+        self.open()
+        self.lines.both(self.orders(30))
+        self.end()
+        self.daemon.stop()
+        lines = [json.loads(line) for line in self.replay("--json", "--from", "10", "--count", "3")]
+        self.assertEqual([line["sequence"] for line in lines], [10, 11, 12])
+        self.assertEqual(lines[0]["body"], dict((s, b) for s, _, b in data(self.folder))[10].hex())
+        since = [json.loads(line) for line in self.replay("--json", "--since", lines[0]["receive_time"])]
+        self.assertEqual(since[-1]["sequence"], self.lines.next - 1)
+        self.assertEqual(self.replay("--since", "2100-01-01T00:00:00Z"), [])
+        mine = self.replay("--topic", "md/itch/BRAVO/")
+        self.assertTrue(mine and all(" md/itch/BRAVO/ " in line for line in mine))
+
+    def test_subscribers_get_every_frame_flat_out(self):
+        self.open()
+        for _ in range(1000):
+            self.lines.both(self.orders(10))
+        self.end()
+        self.daemon.stop()
+        wanted = [(s, t) for s, t, _ in data(self.folder)]
+        endpoint = f"ipc://{self.daemon.folder}/replay"
+        player = spawn(self, [binary("holdfast"), "replay", self.folder, "--zeromq", endpoint, "--flat-out"],
+                       stderr=subprocess.DEVNULL)
+        client = MarketClient(self, endpoint, "itch", everything=True)
+        received = client.until(
+            lambda message: message["kind"] == "data" and message["sequence"] == wanted[-1][0], "the last frame")
+        self.assertEqual([(m["sequence"], m["topic"]) for m in received if m["kind"] == "data"], wanted)
+        self.assertEqual(player.wait(harness.PATIENCE_S), 0)
+
+
+class Remembering(Journalled):
+    start = "journal"
+
+    def test_a_gateway_that_starts_in_a_session_has_its_directory(self):
+        self.open()
+        self.lines.both(self.orders(30))
+        self.end()
+        for end in (Daemon.stop, self.kill):
+            self.wait_written(self.lines.next - 1)
+            end(self.daemon)
+            self.daemon.start()
+            client = MarketClient(self, self.daemon.endpoint("gateway.md"), "itch", everything=True)
+            client.sync()
+            self.lines.wait_heard(self.health())
+            last = self.lines.next
+            while True:
+                self.lines.both(self.orders(3))
+                received = client.until(
+                    lambda message: message["kind"] == "data" and message["sequence"] >= self.lines.next - 1, "data")
+                if "unresolved" not in received[-1]["flags"]:
+                    break
+            names = {message["names"][2] for message in received if message["kind"] == "data"}
+            self.assertLessEqual(names, set(SYMBOLS))
+            bus = self.health()
+            self.assertNotIn("directory", bus.settle("feed/itch", "ok")["reason"])
+            self.assertGreaterEqual(self.lines.next, last)
+
+    @staticmethod
+    def kill(daemon):
+        daemon.signal(signal.SIGKILL)
+        daemon.wait_exit()
+
+
+class Repairing(Journalled):
+    segment_bytes, keep_bytes = 1 << 16, 1 << 20
+
+    def setUp(self):
+        super().setUp()
+        self.raw = []
+        take = self.client.read
+        self.client.read = lambda frames: self.raw.append(frames[0]) or take(frames)
+
+    def ask(self, request):
+        return self.bus.ask_raw(request)
+
+    def repair(self, first, last, **more):
+        return [reader.read(frame) for frame in reader.repair(self.ask, "itch", self.epoch, first, last, **more)]
+
+    def flow(self, packets):
+        for _ in range(packets):
+            self.lines.both(self.orders(3))
+        received = self.end()
+        self.epoch = received[-1]["epoch"]
+        self.wait_written(self.lines.next - 1)
+        self.bus = self.health()
+        return received
+
+    def test_what_was_missed_comes_as_it_was_published_gaps_among_it(self):
+        self.open()
+        self.lines.both(self.orders(3))
+        self.orders(2)  # to nobody
+        self.flow(5)
+        headers = [(reader.read(frame)[1], frame) for frame in self.raw]
+        sent = {header["sequence"]: frame for header, frame in headers if header["kind"] == "data"}
+        frames = list(reader.repair(self.ask, "itch", self.epoch, 5, 12))
+        data = [frame for frame in frames if reader.read(frame)[1]["kind"] == "data"]
+        self.assertEqual(data, [sent[number] for number in range(5, 13) if number in sent])
+        gaps = [reader.control(*reader.read(frame)[1:]) for frame in frames if reader.read(frame)[1]["kind"] == "gap"]
+        self.assertEqual([(gap["first"], gap["last"]) for gap in gaps], [(7, 8)])
+        mine = self.repair(1, 1000, instrument="BRAVO")
+        self.assertEqual({topic for topic, header, _ in mine if header["kind"] == "data"}, {"md/itch/BRAVO/"})
+
+    def test_what_was_released_before_a_restart_can_be_had_after_it(self):
+        self.open()
+        self.flow(20)
+        last = self.lines.next - 1
+        self.daemon.stop()
+        self.daemon.start()
+        self.lines.wait_heard(self.health())
+        self.lines.both(self.orders(3))
+        self.wait_written(last + 3)
+        self.bus = self.health()
+        got = [header["sequence"] for _, header, _ in self.repair(last - 2, last + 3) if header["kind"] == "data"]
+        self.assertEqual(got, list(range(last - 2, last + 4)))
+
+    def test_long_repairs_come_in_parts_and_old_ones_are_refused_by_the_first_that_can_be_had(self):
+        self.open()
+        for _ in range(12):
+            self.flow(300)
+        last = self.lines.next - 1
+        reply = self.bus.ask_raw(json.dumps({"v": 1, "request": "repair", "feed": "itch", "epoch": str(self.epoch),
+                                             "from": 1, "to": 2}).encode())
+        refused = json.loads(reply[0])
+        self.assertFalse(refused["ok"])
+        self.assertIn(f"can be had from sequence {refused['first']} on", refused["error"])
+        self.assertGreater(refused["first"], 1)
+        parts = []
+
+        def ask(request):
+            parts.append(request)
+            return self.ask(request)
+        got = [reader.read(frame)[1]["sequence"] for frame in
+               reader.repair(ask, "itch", self.epoch, refused["first"], last)]
+        self.assertEqual(got, list(range(refused["first"], last + 1)))
+        self.assertGreater(len(parts), 1)
+        self.assertGreater(self.bus.status()["repairs"], 1)
+        self.assertLess(sum(map(os.path.getsize, segments(self.folder))), (1 << 20) + (1 << 18))
+        state = self.bus.states()["feed/itch"]["values"]
+        self.assertGreater(state["journal_expired"], 0)
+
+    def test_nonsense_is_refused_with_what_would_be_right(self):
+        self.open()
+        self.flow(2)
+        for request, words in (({"feed": "nothing"}, "there is no feed nothing"), ({"channel": 3}, "channel 3"),
+                               ({"epoch": "1"}, "nothing of epoch 1"), ({"after": "x"}, "after"),
+                               ({"to": 0}, "not below from")):
+            whole = {"request": "repair", "feed": "itch", "epoch": str(self.epoch), "from": 1, "to": 3} | request
+            reply = self.bus.ask(**whole)
+            self.assertFalse(reply["ok"], whole)
+            self.assertIn(words, reply["error"])
+        for after in ("1:5:0", "1:99999999:7", "9999:0:0"):
+            reply = self.bus.ask_raw(json.dumps({"v": 1, "request": "repair", "feed": "itch", "after": after,
+                                                 "epoch": str(self.epoch), "from": 1, "to": 3}).encode())
+            self.assertIn("ok", json.loads(reply[0]))
+        self.assertTrue(self.daemon.is_running())
+
+
+@harness.needs_namespaces
+class Entitled(test_entitlements.Case):
+    REQUESTS = f"tcp://{test_entitlements.DESK}:7001"
+
+    def setUp(self):
+        super().setUp()
+        self.open_market()
+        self.some, self.nothing = curve.Keys(), curve.Keys()
+        text = test_entitlements.GATEWAY.replace('req"]', f'req", "{self.REQUESTS}"]')
+        feed = self.feed().replace("[[feed.path]]", "journal = true\n[[feed.path]]", 1)
+        self.start(text + JOURNAL % ("none", 1 << 20, 1 << 30) + feed,
+                   some=(self.some, ["md/quotes/HF1/", "md/quotes/HF2/"]), nothing=self.nothing)
+
+    def asker(self, keys):
+        return HealthClient(self, test_entitlements.DATA, self.REQUESTS, curve=(keys, self.host.public),
+                            namespace=self.algo)
+
+    def test_a_client_gets_back_what_it_may_have_and_nothing_else(self):
+        local = MarketClient(self, self.gateway.endpoint("gateway.md"), "quotes", everything=True)
+        local.sync()
+        local.wait_live()
+        self.market.A.wait_held(self, test_entitlements.BEAT, "")
+        for _ in range(5):
+            self.quote_all()
+        last = local.wait(lambda message: message["kind"] == "data" and message["names"][2] == "HF4"
+                          and message["sequence"] >= 5, "the last quote")
+        bus = self.health("state/desk/feed/")
+        if bus.states()["feed/quotes"]["values"].get("journal_written", 0) < 20:
+            bus.wait(lambda message: message["values"].get("journal_written", 0) >= 20, "20 frames written")
+        some = self.asker(self.some)
+        topics = {reader.read(frame)[0] for frame in
+                  reader.repair(some.ask_raw, "quotes", last["epoch"], 1, 5, instrument="HF1")}
+        self.assertEqual(topics, {"md/quotes/HF1/"})
+        topics = {reader.read(frame)[0] for frame in reader.repair(some.ask_raw, "quotes", last["epoch"], 1, 5)}
+        self.assertEqual(topics, {"md/quotes/HF1/", "md/quotes/HF2/"})
+        with self.assertRaisesRegex(ValueError, "HF3 of quotes is not for this client"):
+            list(reader.repair(some.ask_raw, "quotes", last["epoch"], 1, 5, instrument="HF3"))
+        with self.assertRaisesRegex(ValueError, "not for this client"):
+            list(reader.repair(self.asker(self.nothing).ask_raw, "quotes", last["epoch"], 1, 5))
+
+
+if __name__ == "__main__":
+    unittest.main()
