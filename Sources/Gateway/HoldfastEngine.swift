@@ -68,6 +68,12 @@ final class HoldfastEngine: FeedEngine {
         engine.granted(request, at: now, wall: wall)
     }
 
+    func remember(
+        _ units: [[UInt8]], epoch: UInt64, channel: UInt16, at now: Instant, wall: WallTime
+    ) {
+        engine.remember(units, epoch: epoch, channel: channel, at: now, wall: wall)
+    }
+
     func figures(of path: Int) -> PathFigures { engine.figures(of: path) }
     var channel: ChannelFigures { engine.channel }
 }
