@@ -156,7 +156,9 @@ if Context.environment["HOLDFAST_FUZZ"] != nil {
         .target(name: "CFuzzer", path: "Tests/CFuzzer"),
         .executableTarget(
             name: "holdfast-fuzz",
-            dependencies: ["Basics", "Wire", "FeedProtocols", "Configuration", "Watchers", "CFuzzer"],
+            dependencies: [
+                "Basics", "Wire", "FeedProtocols", "FeedJournal", "Configuration", "Watchers", "CFuzzer",
+            ],
             path: "Tests/holdfast-fuzz", swiftSettings: careful),
     ]
 }

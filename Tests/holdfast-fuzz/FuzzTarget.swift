@@ -1,6 +1,7 @@
 // Every decoder that strangers' bytes reach, a line each: its name, what it makes of bytes, and sound inputs to
 // begin with.
 import Basics
+import FeedJournal
 import FeedProtocols
 import Wire
 
@@ -41,6 +42,8 @@ struct FuzzTarget: Sendable {
             _ = (message.directorySymbol?.description, message.systemEvent, message.timestamp)
             return message.orderReference.map { [$0] } ?? []
         },
+        FuzzTarget("soupbintcp", Seeds.soup, Facts.soup),
+        FuzzTarget("feed-journal", Seeds.journal, Facts.journal),
         FuzzTarget("sequenced-frame", Seeds.sequenced) { [try SequencedFrame(decoding: $0[...]).sequence] },
         FuzzTarget("downstream-frame", Seeds.frames, Facts.frame),
         FuzzTarget("pcap", Seeds.pcap, Facts.recording),
@@ -67,6 +70,7 @@ struct FuzzTarget: Sendable {
             switch try Request(parsing: bytes) {
             case .mute(_, let length), .history(_, let length):
                 [Facts.digits(length.nanoseconds / 1_000_000_000)]
+            case .repair(let repair): [repair.range.first]
             case .status, .switch, .release, .unmute: []
             }
         },
@@ -124,6 +128,41 @@ enum Facts {
             try? keys.route(unit, into: &route)
         }
         return count > 0 ? [packet.header.firstSequence] : []
+    }
+
+    /// A stream of packets, up to the first that is none.
+    static func soup(_ bytes: [UInt8]) -> [UInt64] {
+        var decoder = SoupDecoder()
+        var facts: [UInt64] = []
+        decoder.feed(bytes)
+        while let packet = try? decoder.next() {
+            switch packet {
+            case .accepted(let place): facts.append(digits(Int64(clamping: place.next)))
+            case .sequenced(let message), .unsequenced(let message): facts.append(UInt64(message.count))
+            case .debug, .rejected, .serverHeartbeat, .endOfSession, .login, .clientHeartbeat, .logout: break
+            }
+        }
+        return facts
+    }
+
+    /// A segment, fed in pieces. Every checksum is 0, or no changed byte would come past the first.
+    static func journal(_ bytes: [UInt8]) -> [UInt64] {
+        var scanner = SegmentScanner(Seeds.noChecksum)
+        var facts: [UInt64] = []
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            scanner.push(Array(rest.prefix(97)))
+            rest = rest.dropFirst(97)
+            if rest.isEmpty { scanner.finish() }
+            while let finding = scanner.next() {
+                switch finding {
+                case .header(let header): facts.append(UInt64(header.run))
+                case .record(let record): facts.append(record.stamp.sequence)
+                case .damage: break
+                }
+            }
+        }
+        return facts
     }
 
     static func frame(_ bytes: [UInt8]) throws -> [UInt64] {

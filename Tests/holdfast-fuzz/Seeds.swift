@@ -1,5 +1,6 @@
 // Sound inputs of each format, mostly by Holdfast's own encoders: what the fuzzer changes, a little at a time.
 import Basics
+import FeedJournal
 import FeedProtocols
 import Wire
 
@@ -39,6 +40,27 @@ enum Seeds {
             builder.bytes, MoldUDP64PacketBuilder.heartbeat(session: session, next: 9),
             MoldUDP64PacketBuilder.endOfSession(session: session, next: 9),
         ]
+    }
+
+    @Sendable static func soup() -> [[UInt8]] {
+        let place = SoupPosition(session: MoldSession("FUZZ"), next: 12)
+        let message = Array("A message"[...].utf8)[...]
+        let packets: [SoupPacket] = [
+            .accepted(place), .sequenced(message), .unsequenced(message), .debug(message), .serverHeartbeat,
+            .endOfSession,
+        ]
+        return [packets.flatMap(\.bytes), SoupPacket.rejected(.notAuthorised).bytes]
+    }
+
+    static let noChecksum: Checksum = { _, _ in 0 }
+
+    @Sendable static func journal() -> [[UInt8]] {
+        let header = SegmentHeader(
+            feed: "itch", channel: 0, number: 1, run: 5, created: time, previous: Digest.none)
+        var batch = RecordBatch()
+        for frame in frames() { batch.append(.frame, frame, topicLength: frame.firstIndex(of: 0) ?? 0) }
+        let start = header.encoded(noChecksum)
+        return [start + batch.sealed(from: 0, at: start.count, noChecksum) { _, _ in }]
     }
 
     @Sendable static func moldRequest() -> [[UInt8]] {
