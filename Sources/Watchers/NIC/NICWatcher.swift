@@ -78,8 +78,10 @@ public final class NICWatcher: Watcher {
         let now = context.loop.now
         switch news {
         case .picture(let dump):
+            let isFirst = !hasPicture
             hasPicture = true
             perform(table.pictured(dump, at: now))
+            if isFirst { readBacklog() }
         case .message(.link(let link)): perform(table.changed(link, isEvent: true, at: now))
         case .message(.linkRemoved(let link)):
             perform(table.reached(.linkRemoved(link), at: now) + table.removed(link.index, at: now))
