@@ -78,10 +78,8 @@ public final class NICWatcher: Watcher {
         let now = context.loop.now
         switch news {
         case .picture(let dump):
-            let isFirst = !hasPicture
             hasPicture = true
             perform(table.pictured(dump, at: now))
-            if isFirst { readBacklog() }
         case .message(.link(let link)): perform(table.changed(link, isEvent: true, at: now))
         case .message(.linkRemoved(let link)):
             perform(table.reached(.linkRemoved(link), at: now) + table.removed(link.index, at: now))
@@ -119,6 +117,8 @@ extension NICWatcher {
     private func settle() {
         timer?.arm(at: table.deadline(at: context.loop.now))
         tellLinks()
+        // With the first NIC, not a second later.
+        if !hasBacklog, !table.watchedLinks.isEmpty { readBacklog() }
     }
 
     private func perform(_ action: NICAction) {
