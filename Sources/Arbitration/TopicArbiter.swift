@@ -58,7 +58,8 @@ public struct TopicArbiter: Sendable {
     /// Paths that have spoken of the current session, a bit each, and when that was last.
     var spoke: UInt8 = 0
     var lastWord = Instant.zero
-    var left: [UInt64] = []
+    /// The sessions that are known, the current one among them, in the order in which they were first entered.
+    var entered: [UInt64] = []
 
     /// - Precondition: 1 to 8 paths.
     public init(options: TopicArbiterOptions) {

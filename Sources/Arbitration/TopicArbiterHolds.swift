@@ -52,8 +52,8 @@ struct TopicHold {
 }
 
 extension TopicArbiter {
-    /// How many left sessions are remembered.
-    private static let leftCapacity = 8
+    /// How many sessions are remembered.
+    private static let sessionCapacity = 8
 
     mutating func admit(_ topic: Int) -> Bool {
         guard topic >= topics.count else { return topic >= 0 }
@@ -77,30 +77,38 @@ extension TopicArbiter {
     }
 
     private mutating func changesSession(_ arrival: Arrival, at now: Instant) -> Bool {
-        guard let current = session else {
-            session = arrival.session
+        guard session != nil else {
+            move(to: arrival.session)
             return true
         }
-        let isLeft = left.contains(arrival.session)
+        let place = entered.firstIndex(of: arrival.session)
         // While no path is active, the first word of a new session is what makes its path active again.
-        guard active & arrival.pathBit != 0 || active == 0 && !isLeft else { return false }
-        if isLeft {
+        guard active & arrival.pathBit != 0 || active == 0 && place == nil else { return false }
+        if let place {
             strayed |= arrival.pathBit
-            guard active & ~strayed == 0, mayResume(arrival, at: now) else { return false }
-            left.removeAll { $0 == arrival.session }
+            guard active & ~strayed == 0, mayResume(place, arrival, at: now) else { return false }
         }
-        if left.count == Self.leftCapacity { left.removeFirst() }
-        left.append(current)
-        session = arrival.session
+        move(to: arrival.session)
         (spoke, strayed) = (0, 0)
         counters.epochs += 1
         return true
     }
 
-    /// A path that has spoken of the current session itself must have ceased to, before it is believed that
-    /// it went back: an upstream that mixes two sessions does not make every topic jump to and fro.
-    private func mayResume(_ arrival: Arrival, at now: Instant) -> Bool {
-        spoke & arrival.pathBit == 0 || now - lastWord >= options.epochQuiet
+    private mutating func move(to next: UInt64) {
+        session = next
+        guard !entered.contains(next) else { return }
+        if entered.count == Self.sessionCapacity { entered.removeFirst() }
+        entered.append(next)
+    }
+
+    /// Forward at once: a path that lagged when it took over comes to the session that the others had begun. Back,
+    /// only once a path that has spoken of the current session itself has ceased to: an upstream that mixes two
+    /// sessions does not make every topic jump to and fro. And beyond the session before, of which topics know where
+    /// they stood, never without silence.
+    private func mayResume(_ place: Int, _ arrival: Arrival, at now: Instant) -> Bool {
+        guard let current = entered.firstIndex(where: { $0 == session }), place < current else { return true }
+        return spoke & arrival.pathBit == 0 && place == current - 1
+            || now - lastWord >= options.epochQuiet
     }
 
     /// The slow path of `offer`.

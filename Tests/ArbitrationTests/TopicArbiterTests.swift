@@ -136,6 +136,22 @@ private struct TopicDialogue {
             ])
     }
 
+    @Test func `a standby that lags is followed back a session, and forward again at once`() {
+        var dialogue = TopicDialogue()
+        _ = dialogue.offer(100)
+        _ = dialogue.offer(1, session: 8)
+        _ = dialogue.offer(1, session: 9)
+        dialogue.move(from: 0, to: 1)
+        // Of two sessions ago no topic knows where it stood.
+        #expect(dialogue.offer(99, path: 1) == [.refused(.oldEpoch)])
+        #expect(
+            dialogue.offer(2, path: 1, session: 8) == [.refused(.held), .epoch(8, .resumed), .message(2)])
+        #expect(
+            dialogue.offer(2, path: 1, session: 9) == [.refused(.held), .epoch(9, .resumed), .message(2)])
+        #expect(dialogue.offer(3, path: 1, session: 8) == [.refused(.oldEpoch)])
+        #expect(dialogue.offer(3, path: 1, session: 9) == [.message(3)])
+    }
+
     @Test func `a path goes back to a session that it left only after some silence`() {
         var dialogue = TopicDialogue()
         _ = dialogue.offer(100)
