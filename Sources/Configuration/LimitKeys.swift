@@ -10,19 +10,22 @@ public struct LimitOptions: Hashable, Sendable {
     /// Raises `critical`; `nil`: never.
     public var critical: Double?
     public var criticalClear: Double?
-    /// How long the value must stay beyond an edge.
+    /// How long the value must be bad before an alarm is raised.
     public var dwell: Duration
+    /// How long it must be good before the alarm is cleared; `nil`: as long as the dwell.
+    public var hold: Duration?
     /// Alarms within `flapWindow` after which the last one stands until the window is over; 0: no damping.
     public var flapCount: Int
     public var flapWindow: Duration
 
     public init(
-        warning: Double? = nil, critical: Double? = nil, dwell: Duration = .zero, flapCount: Int = 0,
-        flapWindow: Duration = .seconds(60)
+        warning: Double? = nil, critical: Double? = nil, dwell: Duration = .zero, hold: Duration? = nil,
+        flapCount: Int = 0, flapWindow: Duration = .seconds(60)
     ) {
         self.warning = warning
         self.critical = critical
         self.dwell = dwell
+        self.hold = hold
         self.flapCount = flapCount
         self.flapWindow = flapWindow
     }
@@ -57,6 +60,7 @@ extension Section where Options == LimitOptions {
                 .level("critical", \.critical, range),
                 .level("critical_clear", \.criticalClear, range),
                 .value("dwell", \.dwell, Rules.duration(.zero, .seconds(86400))),
+                .value("hold", \.hold, Rules.duration(.zero, .seconds(86400))),
                 .value("flap_count", \.flapCount, Rules.integer(0...1000)),
                 .value("flap_window", \.flapWindow, Rules.duration(.seconds(1), .seconds(86400))),
             ],

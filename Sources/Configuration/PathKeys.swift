@@ -35,8 +35,8 @@ public struct ISPOptions: Hashable, Sendable {
     public var upAfterReplies = 3
     /// Loss, and round-trip times, are taken over so many probes.
     public var lossWindow = 100
-    /// Loss over the window, from 0 to 1.
-    public var loss = LimitOptions(warning: 0.02)
+    /// Loss over the window, from 0 to 1. Random loss comes in clusters, so that it is held for three windows.
+    public var loss = LimitOptions(warning: 0.02, hold: .seconds(30))
     /// Round-trip time in seconds.
     public var rtt = LimitOptions(dwell: .seconds(1))
 

@@ -1,5 +1,5 @@
 // A limit on a measured value, as every watcher has it: two levels, each with an edge to raise and one to clear,
-// a dwell, and damping, so that what comes and goes stays told until it keeps quiet.
+// a dwell, a hold, and damping, so that what comes and goes stays told until it keeps quiet.
 public import Basics
 public import Wire
 
@@ -36,27 +36,30 @@ public struct Limit: Sendable {
     private var wasRaised = false
 
     /// - Parameters:
-    ///   - dwell: how long the value must stay beyond an edge before anything changes.
+    ///   - dwell: how long the value must be bad before an alarm is raised.
+    ///   - hold: how long it must be good before the alarm is cleared; `nil`: as long as the dwell.
     ///   - flapCount: alarms within `flapWindow` that keep the last one standing as `warning`; 0: no damping.
     /// - Precondition: each level clears on its good side.
     public init(
         _ direction: Direction = .above, warning: Level?, critical: Level?, dwell: Duration = .zero,
-        flapCount: Int = 0, flapWindow: Duration = .seconds(60)
+        hold: Duration? = nil, flapCount: Int = 0, flapWindow: Duration = .seconds(60)
     ) {
         self.direction = direction
-        self.warning = warning.map { Limit.hysteresis($0, direction, dwell) }
-        self.critical = critical.map { Limit.hysteresis($0, direction, dwell) }
+        self.warning = warning.map { Limit.hysteresis($0, direction, dwell, hold) }
+        self.critical = critical.map { Limit.hysteresis($0, direction, dwell, hold) }
         damping = flapCount > 0 ? FlapDamping(count: flapCount, window: flapWindow) : nil
     }
 
-    private static func hysteresis(_ level: Level, _ direction: Direction, _ dwell: Duration) -> Hysteresis {
+    private static func hysteresis(
+        _ level: Level, _ direction: Direction, _ dwell: Duration, _ hold: Duration?
+    ) -> Hysteresis {
         switch direction {
-        case .above: Hysteresis(raise: level.raise, clear: level.clear, dwell: dwell)
-        case .below: Hysteresis(raise: -level.raise, clear: -level.clear, dwell: dwell)
+        case .above: Hysteresis(raise: level.raise, clear: level.clear, dwell: dwell, hold: hold)
+        case .below: Hysteresis(raise: -level.raise, clear: -level.clear, dwell: dwell, hold: hold)
         }
     }
 
-    /// When time alone may change the status: a dwell or a flap's window ends.
+    /// When time alone may change the status: a dwell, a hold or a flap's window ends.
     public var deadline: Instant? {
         [warning?.deadline, critical?.deadline, isFlapping ? damping?.deadline : nil].compactMap(\.self).min()
     }

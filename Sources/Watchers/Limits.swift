@@ -15,6 +15,6 @@ extension Limit {
         self.init(
             direction, warning: level(options.warning, options.warningClear),
             critical: level(options.critical, options.criticalClear), dwell: options.dwell,
-            flapCount: options.flapCount, flapWindow: options.flapWindow)
+            hold: options.hold, flapCount: options.flapCount, flapWindow: options.flapWindow)
     }
 }

@@ -43,6 +43,21 @@ struct LimitTests {
         #expect(limit.status == .critical)
     }
 
+    @Test func `an alarm that is raised at once is held until the value was good for a while`() {
+        var limit = Limit(warning: warning, critical: critical, hold: .seconds(30))
+        #expect(limit.observed(0.95, at: at(0)) == true)
+        #expect(limit.status == .critical)
+        #expect(limit.observed(0.5, at: at(1)) == false)
+        #expect(limit.deadline == at(31))
+        #expect(limit.observed(0.8, at: at(20)) == false)
+        #expect(limit.passed(at(31)) == true)
+        #expect(limit.status == .warning)
+        #expect(limit.observed(0.5, at: at(40)) == false)
+        #expect(limit.passed(at(69)) == false)
+        #expect(limit.passed(at(70)) == true)
+        #expect(limit.status == .ok)
+    }
+
     @Test func `what comes and goes stays told until its window is over`() {
         var limit = Limit(
             warning: warning, critical: nil, flapCount: 3, flapWindow: .seconds(60))

@@ -28,6 +28,20 @@ struct ThresholdTests {
         #expect(alarm.isRaised)
     }
 
+    @Test func `a dip shorter than the hold clears nothing, and the dwell is for raising alone`() {
+        var alarm = Hysteresis(raise: 10, clear: 5, dwell: .milliseconds(100), hold: .milliseconds(900))
+        #expect(alarm.observed(11, at: at(0)) == false)
+        #expect(alarm.observed(11, at: at(100)) == true)
+        #expect(alarm.observed(5, at: at(200)) == false)
+        #expect(alarm.deadline == at(1100))
+        #expect(alarm.observed(6, at: at(1000)) == false)
+        #expect(alarm.deadline == nil)
+        #expect(alarm.observed(4, at: at(1100)) == false)
+        #expect(alarm.passed(at(1999)) == false)
+        #expect(alarm.passed(at(2000)) == true)
+        #expect(!alarm.isRaised)
+    }
+
     @Test func `a value that is not a number changes nothing`() {
         var alarm = Hysteresis(raise: 1, clear: 1)
         #expect(alarm.observed(.nan, at: at(0)) == false)

@@ -35,11 +35,11 @@ struct PathTests {
 
     /// Ticks from one time to another, answering the targets for which `answers` is true after 10 ms.
     private func run(
-        _ machine: inout PathMachine, from: Int64, to: Int64,
+        _ machine: inout PathMachine, from: Int64, to: Int64, every: Int64 = 100,
         answers: (ProbeTarget) -> Bool = { _ in true }
     ) -> [String] {
         var words: [String] = []
-        for time in stride(from: from, to: to, by: 100) {
+        for time in stride(from: from, to: to, by: Int(every)) {
             let actions = machine.tick(at: at(time))
             words += said(actions)
             for probe in probes(actions) where answers(probe.target) {
@@ -187,7 +187,24 @@ struct PathTests {
         var random = SplitMix(state: 5)
         let lossy = run(&machine, from: 20_000, to: 40_000, answers: { _ in !random.chance(0.1) })
         #expect(lossy == ["warning: 2.0 % of the last 100 probes lost (limit 2.0 %)"])
-        #expect(run(&machine, from: 40_000, to: 60_000) == ["ok: 192.0.2.1 answers"])
+        #expect(run(&machine, from: 40_000, to: 70_000) == [])
+        #expect(run(&machine, from: 70_000, to: 90_000) == ["ok: 192.0.2.1 answers"])
+    }
+
+    /// 10 minutes at 5 % random loss, of a path as it is configured and of one that is found.
+    @Test(arguments: [100, 1000] as [Int64])
+    func `random loss that lasts is one warning that stays, and nothing else`(every: Int64) {
+        var options = options()
+        options.probeEvery = .milliseconds(every)
+        options.loss.hold = options.probeEvery * options.lossWindow * 3
+        for seed in UInt64(1)...10 {
+            var machine = machine(options)
+            var random = SplitMix(state: seed)
+            let (from, to) = (20_000 / 100 * every, 600_000 * every / 100)
+            _ = run(&machine, from: 0, to: from, every: every)
+            let words = run(&machine, from: from, to: to, every: every) { _ in !random.chance(0.05) }
+            #expect(words.count == 1 && words[0].hasPrefix("warning: "), "\(words)")
+        }
     }
 
     @Test func `a slow round trip is a warning once it lasts`() {

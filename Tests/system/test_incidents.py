@@ -34,6 +34,7 @@ name = "a"
 interface = "isp-a"
 targets = ["10.82.1.2"]
 loss_window = 30
+loss = { hold = "0s" }
 [[path.isp]]
 name = "b"
 interface = "isp-b"

@@ -194,6 +194,7 @@ extension PathWatcher {
         options.downAfter = .seconds(4)
         options.downAfterProbes = 4
         options.upAfterReplies = 2
+        options.loss.hold = options.probeEvery * options.lossWindow * 3
         return options
     }
 }
