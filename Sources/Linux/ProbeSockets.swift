@@ -82,6 +82,20 @@ public struct QuerySocket: ~Copyable {
     }
 }
 
+/// The address of this host by which it would send to another, as the kernel chooses it; `nil`: it would not send.
+/// Nothing is sent.
+public func sourceAddress(towards address: IPAddress, interface: String?) -> IPAddress? {
+    guard let asked = try? QuerySocket(to: address, port: 9, interface: interface) else { return nil }
+    var storage = sockaddr_storage()
+    var size = socklen_t(MemoryLayout<sockaddr_storage>.size)
+    let result = unsafe withUnsafeMutablePointer(to: &storage) { pointer in
+        unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            unsafe getsockname(asked.descriptor.raw, $0, &size)
+        }
+    }
+    return result == 0 ? IPAddress(storage) : nil
+}
+
 /// A non-blocking socket of a family.
 func openSocket(_ family: IPFamily, _ kind: __socket_type, _ protocolNumber: Int32, _ name: String)
     throws(SystemError) -> Descriptor

@@ -124,6 +124,48 @@ struct PathTests {
         #expect(machine.isAwaitingReply)
     }
 
+    @Test func `an address more does not put the judgement of silence off`() {
+        var machine = machine()
+        let own = IPAddress.v4(IPv4Address(number: 0xC000_0250))
+        #expect(machine.leaves(by: [own], at: at(0)) == [])
+        _ = run(&machine, from: 0, to: 1000)
+        #expect(run(&machine, from: 1000, to: 1500, answers: { _ in false }) == [])
+        #expect(machine.leaves(by: [own], at: at(1500)) == [])
+        #expect(
+            run(&machine, from: 1500, to: 1800, answers: { _ in false }) == [
+                "critical: 192.0.2.1 silent for 0.7 s"
+            ])
+    }
+
+    @Test func `what leaves by another address is judged anew`() {
+        var machine = machine()
+        let own = (1...2).map { IPAddress.v4(IPv4Address(number: 0xC000_0250 + UInt32($0))) }
+        _ = machine.leaves(by: [own[0]], at: at(0))
+        _ = run(&machine, from: 0, to: 1000)
+        _ = run(&machine, from: 1000, to: 1500, answers: { _ in false })
+        #expect(machine.leaves(by: [own[1]], at: at(1500)) == [.rebind])
+        #expect(run(&machine, from: 1500, to: 2200, answers: { _ in false }) == [])
+        #expect(
+            run(&machine, from: 2200, to: 2400, answers: { _ in false }) == [
+                "critical: 192.0.2.1 silent for 0.7 s"
+            ])
+    }
+
+    @Test func `without an address to leave by, each that comes is bound to`() {
+        var machine = machine()
+        let own = IPAddress.v4(IPv4Address(number: 0xC000_0250))
+        #expect(machine.leaves(by: [own], at: at(0)) == [])
+        #expect(!machine.hasNoSource)
+        #expect(machine.leaves(by: [], at: at(1)).contains(.rebind))
+        #expect(machine.hasNoSource)
+        #expect(machine.leaves(by: [], at: at(2)).contains(.rebind))
+        #expect(machine.leaves(by: [own], at: at(3)).contains(.rebind))
+        // After its link was lost it is looked at as if for the first time.
+        _ = machine.linkChanged(to: .noCarrier, at: at(4))
+        _ = machine.linkChanged(to: .up, at: at(5))
+        #expect(machine.leaves(by: [own], at: at(6)) == [])
+    }
+
     @Test func `a link that is back over a dead line is told as silence`() {
         var machine = machine()
         _ = run(&machine, from: 0, to: 1000)
@@ -301,7 +343,7 @@ struct PathTests {
                         roundTrip: .milliseconds(10),
                         at: at(tick * 100 + 10))
                 case .report(let finding): if finding.status == .critical { criticals += 1 }
-                case .rotate: break
+                case .rotate, .rebind: break
                 }
             }
         }

@@ -3,6 +3,7 @@
 import os
 import socket
 import threading
+import time
 import unittest
 
 import harness
@@ -106,6 +107,18 @@ class Path(unittest.TestCase):
         self.desk.ip("addr", "del", "10.82.1.1/24", "dev", "eth0")
         self.desk.ip("addr", "replace", "10.82.1.77/24", "dev", "eth0")
         client.settle("path/isp-a", "ok", patience=60)
+
+    def test_addresses_that_come_and_go_do_not_put_silence_off(self):
+        client = self.start()
+        client.settle("path/isp-a", "ok")
+        self.isp.drop_ingress("peer")
+        until, told = time.monotonic() + harness.PATIENCE_S, []
+        while "critical" not in told:
+            self.assertLess(time.monotonic(), until, told)
+            self.desk.ip("addr", "add", "10.82.1.99/24", "dev", "eth0")
+            self.desk.ip("addr", "del", "10.82.1.99/24", "dev", "eth0")
+            told += [message["status"] for message in client.messages(0.2) if subject_of(message) == "path/isp-a"]
+        self.assertNotIn("unknown", told)
 
     def test_hostile_replies_are_counted_and_believed_by_nobody(self):
         self.isp.ip("addr", "add", "10.82.1.9/24", "dev", "peer")

@@ -21,6 +21,8 @@ public enum LinkCondition: Hashable, Sendable {
 public enum PathAction: Hashable, Sendable {
     /// Send a probe; echo requests bear the identifier.
     case probe(target: ProbeTarget, identifier: UInt16, sequence: UInt16)
+    /// Open what probes leave by anew: it is bound to an address that they no longer leave by.
+    case rebind
     /// From now on probes bear another identifier; one that the kernel chooses, and a port, need a new socket.
     case rotate(identifier: UInt16)
     case report(Finding)
@@ -48,6 +50,8 @@ public struct PathMachine: Sendable {
     var delayLimit: Limit
     /// The next hop, while it does not tell its hardware address.
     var unresolvedHop: IPAddress?
+    /// The host's addresses by which probes leave, none if they cannot; `nil`: not looked at yet.
+    private var sources: Set<IPAddress>?
     private var lastReply: Instant
     var hasOutage = false
 
@@ -75,6 +79,9 @@ public struct PathMachine: Sendable {
     public var quorum: Int {
         min(max(1, options.quorum ?? targets.count / 2 + 1), max(1, targets.count))
     }
+
+    /// The host had no address to send from when it was last looked at.
+    public var hasNoSource: Bool { sources?.isEmpty == true }
 
     /// The next instant, other than a tick, at which `passed` may have something to say.
     public var deadline: Instant? { targets.compactMap(\.deadline).min() }
@@ -168,6 +175,7 @@ extension PathMachine {
     public mutating func linkChanged(to condition: LinkCondition, at now: Instant) -> [PathAction] {
         guard condition != link else { return [] }
         link = condition
+        sources = nil
         switch condition {
         case .unknown: break
         case .up: for index in targets.indices { targets[index].rebound(at: now) }
@@ -177,16 +185,24 @@ extension PathMachine {
         return tell(at: now)
     }
 
-    /// The host's address or the interface's index changed: the shell has bound anew.
-    public mutating func rebound(at now: Instant) -> [PathAction] {
+    /// The addresses of the path's link changed, and the kernel says by which of them probes leave now. While those
+    /// are the same, replies come to them, and silence is judged on.
+    public mutating func leaves(by sources: Set<IPAddress>, at now: Instant) -> [PathAction] {
+        guard let before = self.sources else {
+            self.sources = sources
+            return []
+        }
+        guard sources.isEmpty || sources != before else { return [] }
+        self.sources = sources
         for index in targets.indices { targets[index].rebound(at: now) }
-        return tell(at: now)
+        return [.rebind] + tell(at: now)
     }
 
     /// Others to probe (the next hop moved): known ones keep their history.
     public mutating func retarget(_ wanted: [ProbeTarget], at now: Instant) -> [PathAction] {
         guard wanted != targets.map(\.target) else { return told == nil ? tell(at: now) : [] }
         let known = targets
+        sources = nil
         targets = wanted.map { target in
             known.first { $0.target == target } ?? TargetMachine(target, options, at: now)
         }

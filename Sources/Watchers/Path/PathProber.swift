@@ -33,6 +33,7 @@ final class PathProber {
         transport = ProbeTransport(context, options) { [unowned self] in heard($0) }
         perform(machine.linkChanged(to: link.condition, at: now))
         perform(machine.passed(now))
+        lookAtSources()
     }
 
     var subject: Subject { machine.subject }
@@ -54,7 +55,9 @@ final class PathProber {
     }
 
     func retarget(_ targets: [ProbeTarget]) {
+        let isOther = targets != machine.targets.map(\.target)
         perform(machine.retarget(targets, at: context.loop.now))
+        if isOther { lookAtSources() }
     }
 
     /// What the kernel knows of the next hop, see the machine.
@@ -70,18 +73,22 @@ final class PathProber {
         if link.index != previous.index { transport?.close() }
         let wasDown = previous.condition != .up && link.condition == .up
         perform(machine.linkChanged(to: link.condition, at: now))
+        if link != previous { lookAtSources() }
         // Not a moment is lost between a link that is back and the first probe over it.
         if wasDown { nextTick = now }
     }
 
-    /// The host's addresses on the path's link changed.
-    func addressesChanged() {
-        transport?.close()
-        perform(machine.rebound(at: context.loop.now))
+    /// The host's addresses on the path's link changed, or may have: asks the kernel by which of them probes leave now.
+    func lookAtSources() {
+        let found = machine.targets.compactMap {
+            sourceAddress(towards: $0.target.address, interface: options.interface)
+        }
+        perform(machine.leaves(by: Set(found), at: context.loop.now))
     }
 
     /// The present state with its newest values, and a sample of them.
     func sample() {
+        if machine.hasNoSource, !machine.targets.isEmpty, link.condition == .up { lookAtSources() }
         if let finding = machine.finding { context.report(finding) }
         context.sample(machine.sample)
     }
@@ -111,6 +118,7 @@ extension PathProber {
         for action in actions {
             switch action {
             case .probe(let target, let identifier, let sequence): send(target, identifier, sequence)
+            case .rebind: transport?.close()
             case .rotate(let identifier): transport?.rotate(to: identifier)
             case .report(let finding):
                 context.report(finding)

@@ -100,7 +100,7 @@ extension PathWatcher {
             let name = routes.name(of: change.index)
             for prober in probers.values
             where prober.options.interface == name && prober.probes(change.family) {
-                prober.addressesChanged()
+                prober.lookAtSources()
             }
         }
     }
