@@ -5,7 +5,7 @@ public import Basics
 extension HealthBook {
     /// A reading for the history alone. Of a subject that is not reported nothing is kept.
     public mutating func record(_ sample: Sample, at now: Instant) {
-        guard let entry = entries[sample.subject], !entry.isHearsay else { return }
+        guard entries[sample.subject]?.isHearsay == false else { return }
         past.record(sample, at: now)
     }
 

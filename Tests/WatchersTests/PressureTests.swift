@@ -144,16 +144,6 @@ struct PressureRecorderTests {
     ])
     func `what has no sums has none`(text: String) { #expect(StallTotals(bytes(text)[...]) == nil) }
 
-    @Test func `what is available stands among the first lines`() {
-        let text = "MemTotal:  1000 kB\nMemFree: 1 kB\nMemAvailable:   300 kB\nBuffers: 1 kB\n"
-        #expect(AvailableMemory(bytes(text)[...])?.ratio == 0.3)
-        for bad in [
-            "", "MemTotal: 0 kB\nMemAvailable: 1 kB\n", "MemAvailable: 1 kB\nMemTotal: 1 kB\n", "\n\n\n\n",
-        ] {
-            #expect(AvailableMemory(bytes(bad)[...]) == nil)
-        }
-    }
-
     private func told(_ readings: [Sample]) -> [String] {
         readings.flatMap { reading in
             reading.values.map { "\(reading.subject.name) \($0.name) \($0.value.json.text)" }
@@ -173,7 +163,7 @@ struct PressureRecorderTests {
         try put("pressure/cpu", "some total=1000\n")
         try put("pressure/io", "some total=1000\nfull total=500\n")
         let recorder = PressureRecorder(roots)
-        recorder.open(stalls: true)
+        recorder.open()
         #expect(recorder.readings(at: at(0)).isEmpty)
         try put("pressure/cpu", "some total=26000\n")
         try put("pressure/io", "some total=901000\nfull total=500\n")
@@ -183,11 +173,12 @@ struct PressureRecorderTests {
             ])
         try put("pressure/cpu", "some total=7\n")
         try put("pressure/io", "garbled\n")
-        try put("meminfo", "MemTotal: 4 kB\nMemFree: 1 kB\nMemAvailable: 1 kB\n")
-        recorder.open(stalls: true)
-        #expect(told(recorder.readings(at: at(200))) == ["memory available_ratio 0.25"])
+        recorder.open()
+        #expect(recorder.readings(at: at(200)).isEmpty)
+        try put("pressure/cpu", "some total=25007\n")
+        #expect(told(recorder.readings(at: at(300))) == ["cpu waiting_ratio 0.25"])
         recorder.close()
-        #expect(recorder.readings(at: at(300)).isEmpty)
+        #expect(recorder.readings(at: at(400)).isEmpty)
     }
 }
 

@@ -1,5 +1,6 @@
-// How much tasks wait and how much memory is left, ten times a second, for the history alone. The kernel's averages
-// move every 2 s; its sums of waiting time move with each reading, so shares come from those.
+// How much tasks wait, ten times a second, for the history alone. The kernel's averages move every 2 s; its sums of
+// waiting time move with each reading, so shares come from those. How much memory is left costs the kernel more to say
+// than all of them, and is read once a second with the samples.
 import Basics
 import Linux
 import Wire
@@ -68,32 +69,21 @@ final class PressureRecorder {
         }
     }
 
-    private final class Memory {
-        private let file: PolledFile
-        init(_ proc: String) throws(SystemError) { file = try PolledFile(path: "\(proc)/meminfo") }
-
-        func availableRatio(_ buffer: inout [UInt8]) throws(SystemError) -> Double? {
-            AvailableMemory(buffer[..<(try file.read(into: &buffer))])?.ratio
-        }
-    }
-
     private let proc: String
     private var stalls: [Stall] = []
-    private var memory: Memory?
     private var buffer = [UInt8](repeating: 0, count: 4096)
 
     init(_ roots: FileRoots) { proc = roots.proc }
 
     /// Reads from now on what can be read; what was open stays so.
-    func open(stalls wanted: Bool) {
-        if memory == nil { memory = try? Memory(proc) }
+    func open() {
         for name in ["cpu", "memory", "io"]
-        where wanted && !stalls.contains(where: { $0.subject.name == name }) {
+        where !stalls.contains(where: { $0.subject.name == name }) {
             if let stall = try? Stall(proc, name) { stalls.append(stall) }
         }
     }
 
-    func close() { (stalls, memory) = ([], nil) }
+    func close() { stalls = [] }
 
     /// A file that cannot be read any more is left out, until it is opened again.
     func readings(at now: Instant) -> [Sample] {
@@ -109,40 +99,6 @@ final class PressureRecorder {
                 stalls.removeAll { $0 === stall }
             }
         }
-        do throws(SystemError) {
-            if let ratio = try memory?.availableRatio(&buffer) {
-                let value = NamedValue("available_ratio", .number(ratio))
-                readings.append(Sample(Subject(.pressure, "memory"), [value]))
-            }
-        } catch {
-            memory = nil
-        }
         return readings
-    }
-}
-
-/// The first lines of /proc/meminfo, which say how much memory there is and how much could be had.
-struct AvailableMemory: Hashable, Sendable {
-    var ratio: Double
-
-    /// `nil`: no such lines among the first four. Called many times a second: it allocates nothing.
-    init?(_ bytes: ArraySlice<UInt8>) {
-        var rest = bytes
-        var total: Int64?
-        for _ in 0..<4 {
-            let line = rest.prefix { $0 != 0x0A }
-            if line.starts(with: "MemTotal:".utf8) { total = AvailableMemory.number(line) }
-            if line.starts(with: "MemAvailable:".utf8) {
-                guard let total, total > 0, let available = AvailableMemory.number(line) else { return nil }
-                ratio = min(max(Double(available) / Double(total), 0), 1)
-                return
-            }
-            rest = rest[line.endIndex...].dropFirst()
-        }
-        return nil
-    }
-
-    private static func number(_ line: ArraySlice<UInt8>) -> Int64? {
-        DecimalText.integer(line.drop { $0 != 0x3A }.dropFirst().drop { $0 == 0x20 }.prefix { $0 != 0x20 })
     }
 }

@@ -134,7 +134,7 @@ extension PressureWatcher {
 
     private func poll() {
         pollTimer?.arm(at: context.loop.now + options.pollEvery)
-        recorder.open(stalls: io != nil)
+        if io != nil { recorder.open() }
         readAll()
     }
 
