@@ -83,6 +83,7 @@ public struct WithoutFeatures: Hashable, Sendable {
 /// Everything that a watcher may use.
 public final class WatcherContext {
     public let loop: EventLoop
+    /// For calls that may take their time and wait for nobody else's: what others may hold up has a thread of its own.
     public let worker: Worker
     public let logger: Logger
     /// For what the wire or the kernel can cause without end.
@@ -115,7 +116,7 @@ public final class WatcherContext {
         self.roots = roots
         self.without = without
         systemd = try SystemdLink(loop, address: roots.systemBus)
-        network = try NetworkMonitor(loop: loop, worker: worker, log: self.limited)
+        network = try NetworkMonitor(loop: loop, log: self.limited)
         onReport = report
         onSample = sample
         onRecord = record

@@ -1,5 +1,5 @@
-// One line's edge: a capture on its interface and the membership in its group, opened and closed by the worker,
-// since both may wait for the kernel. It tries until it succeeds, and says meanwhile what is missing.
+// One line's edge: a capture on its interface and the membership in its group, opened and closed by the
+// network's worker, since both may wait for the kernel. It tries until it succeeds, and says meanwhile what is missing.
 import Basics
 import Configuration
 import FeedProtocols
@@ -77,7 +77,7 @@ final class LinePath {
     func open() {
         guard case .closed = state else { return }
         let (filter, bufferBytes) = (filter, bufferBytes)
-        let accepted = context.worker.perform(
+        let accepted = context.network.worker.perform(
             { Result { () throws(CaptureError) in try OpenLine(filter, bufferBytes: bufferBytes) } },
             then: { [weak self] in self?.opened($0) })
         guard accepted else { return fail("the agent is busy; trying again") }
@@ -126,7 +126,8 @@ final class LinePath {
         guard case .open(let reader, let line, _) = state else { return }
         droppedBefore = dropped
         state = .closed
-        context.worker.perform({ [capture = reader.capture] in LinePath.hold(capture, line) }, then: { _ in })
+        context.network.worker.perform(
+            { [capture = reader.capture] in LinePath.hold(capture, line) }, then: { _ in })
     }
 
     private static func hold(_ capture: Capture, _ line: OpenLine) -> Bool { true }

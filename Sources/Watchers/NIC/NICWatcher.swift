@@ -144,13 +144,13 @@ extension NICWatcher {
         }
     }
 
-    /// Asks ethtool for what has changed, all at once; that waits for RTNL, so it is the worker's.
+    /// Asks ethtool for what has changed, all at once; that waits for RTNL, so it is the network's worker's.
     private func inspect() {
         guard !uninspected.isEmpty, !isInspecting else { return }
         let links = uninspected
         let inspection = LinkInspection(
             roots: context.roots, withoutEthtool: context.without.ethtoolNetlink)
-        isInspecting = context.worker.perform({ inspection.take(links) }) { [weak self] details in
+        isInspecting = context.network.worker.perform({ inspection.take(links) }) { [weak self] details in
             guard let self else { return }
             isInspecting = false
             let now = context.loop.now

@@ -22,7 +22,8 @@ public final class NetworkMonitor {
     private static let mostRepeats = 5
 
     private let loop: EventLoop
-    private let worker: Worker
+    /// For whatever may wait for the kernel's network configuration lock (RTNL), which anybody may hold for long.
+    let worker: Worker
     private let log: LimitedLog
     private let socket: NetlinkSocket
     private var source: IOSource?
@@ -42,9 +43,9 @@ public final class NetworkMonitor {
     /// Times that messages may have been lost.
     public private(set) var overruns: UInt64 = 0
 
-    init(loop: EventLoop, worker: Worker, log: LimitedLog) throws(SystemError) {
+    init(loop: EventLoop, log: LimitedLog) throws(SystemError) {
         self.loop = loop
-        self.worker = worker
+        worker = try Worker(loop)
         self.log = log
         socket = try NetlinkSocket(groups: NetworkMonitor.groups)
         source = try IOSource(loop, descriptor: socket.descriptor.raw) { [unowned self] in

@@ -1,5 +1,5 @@
-// The shell of pressure: files of /proc kept open and read on the loop, sensors on the worker, and the kernel's own
-// word when tasks begin to wait, where it gives it without a real-time thread.
+// The shell of pressure: files of /proc kept open and read on the loop, sensors on a worker of
+// their own, and the kernel's own word when tasks begin to wait, where it gives it without a real-time thread.
 import Basics
 public import Configuration
 import Detection
@@ -26,6 +26,8 @@ public final class PressureWatcher: Watcher {
     /// Tells a worker's answer that belongs to earlier options.
     private var generation = 0
     private let recorder: PressureRecorder
+    /// Some sensors sit behind a bus that hangs.
+    private let sensorWorker: Worker
     private var files: [String: HeldFile] = [:]
     private var buffer = [UInt8](repeating: 0, count: 16_384)
     private var processors: Result<Int, SensorFailure> = .failure(SensorFailure(words: "processors"))
@@ -52,6 +54,7 @@ public final class PressureWatcher: Watcher {
         self.context = context
         self.options = options.pressure
         recorder = PressureRecorder(context.roots)
+        sensorWorker = try Worker(context.loop)
         pollTimer = try Timer(context.loop, accuracy: .milliseconds(250)) { [unowned self] in poll() }
         sensorTimer = try Timer(context.loop, accuracy: .milliseconds(250)) { [unowned self] in
             lookAtSensors()
@@ -224,7 +227,7 @@ extension PressureWatcher {
         let (sensors, roots, number) = (found, context.roots, generation)
         let isFinding = context.loop.now >= findAt
         if isFinding { findAt = context.loop.now + PressureWatcher.findEvery }
-        isReading = context.worker.perform({ () -> SensorLook in
+        isReading = sensorWorker.perform({ () -> SensorLook in
             let now = isFinding ? SensorBank.find(roots) : sensors
             return SensorLook(found: isFinding ? now : nil, readings: SensorBank.read(now))
         }) { [weak self] answer in

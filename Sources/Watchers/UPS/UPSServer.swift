@@ -51,7 +51,9 @@ final class UPSServer {
         names = options.upses
         conversation = NUTConversation(user: options.user, password: password)
         timer = try Timer(context.loop, accuracy: .milliseconds(5)) { [unowned self] in tick() }
-        connection = try StreamConnection(context.loop, context.worker) { [unowned self] in heard($0) }
+        // The name of one server may be looked for in vain, while others are to be reached.
+        let worker = try IPAddress(options.host) == nil ? Worker(context.loop) : context.worker
+        connection = try StreamConnection(context.loop, worker) { [unowned self] in heard($0) }
     }
 
     func start() { connect() }
