@@ -133,6 +133,31 @@ def spawn(case, words, **options):
     return child
 
 
+def memory_group(case, size):
+    """A control group whose processes may have so much memory, in either layout, until the end of the test, which is
+    skipped where there is no such thing."""
+    name = f"{PREFIX}{os.getpid()}-memory"
+    for root, limit, swap in (("/sys/fs/cgroup", "memory.max", "memory.swap.max"),
+                              ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes")):
+        folder = os.path.join(root, name)
+        try:
+            os.mkdir(folder)
+        except OSError:
+            continue
+        case.addCleanup(guardian.remove_group, folder)
+        if not os.path.exists(os.path.join(folder, limit)):
+            continue
+        try:
+            for file in (limit, swap):
+                if file == limit or os.path.exists(os.path.join(folder, file)):
+                    with open(os.path.join(folder, file), "w") as out:
+                        out.write("0" if file == "memory.swap.max" else str(size))
+        except OSError:
+            continue
+        return folder
+    case.skipTest("needs the memory controller of control groups")
+
+
 # Networks
 
 

@@ -6,6 +6,7 @@ import time
 import unittest
 
 import harness
+import test_agent_disk as disks
 from harness import AGENT_BUS, Daemon, agent, health
 from test_agent_bus import QUIET as SILENT
 
@@ -16,7 +17,33 @@ needs_triggers = unittest.skipUnless(
     "needs root and PSI, and Linux 6.5: before it triggers are for the privileged")
 
 
-class Pressure(unittest.TestCase):
+# Without the capability for which the kernel would start a real-time thread.
+SANDBOX = ("setpriv", "--bounding-set", "-sys_resource", "--inh-caps", "-sys_resource")
+
+
+class Sandboxed:
+    """What tests of the kernel's own word need."""
+
+    def sandboxed(self, configuration):
+        self.daemon = Daemon(self, "holdfast-agent", AGENT_BUS + configuration, wrap=SANDBOX)
+        return self.daemon.start()
+
+    def told_by_the_kernel(self, name, burden):
+        """Only the trigger of `name` is asked for, and the next poll is in an hour: the first other reading after the
+        start is the kernel's word."""
+        limits = "".join(f"{one}_stall = {{ warning = {'0.005' if one == name else 'false'}, critical = false }}\n"
+                         for one in ("cpu", "memory", "io"))
+        self.sandboxed(QUIET + '[pressure]\npoll_every = "1h"\n' + limits)
+        client = health(self, self.daemon, "sample/")
+        topic = f"sample/desk/pressure/{name}/"
+        first = client.wait(lambda message: message["topic"] == topic, "the first reading")["values"]["some_ratio"]
+        burden()
+        message = client.wait(lambda message: message["topic"] == topic and
+                              message["values"]["some_ratio"] not in (first, 0), f"another reading of {name}")
+        self.assertGreater(message["values"]["some_ratio"], 0)
+
+
+class Pressure(Sandboxed, unittest.TestCase):
     def test_this_host(self):
         daemon = agent(self, QUIET)
         client = health(self, daemon, "state/", "sample/")
@@ -35,12 +62,6 @@ class Pressure(unittest.TestCase):
         daemon.configure(AGENT_BUS + QUIET)
         daemon.signal(1)
         health(self, daemon, "state/").wait_state("pressure/memory", "ok")
-
-    def sandboxed(self, configuration):
-        """An agent without the capability for which the kernel would start a real-time thread."""
-        self.daemon = Daemon(self, "holdfast-agent", AGENT_BUS + configuration,
-                             wrap=("setpriv", "--bounding-set", "-sys_resource", "--inh-caps", "-sys_resource"))
-        return self.daemon.start()
 
     def hog(self):
         """More work than there are processors, until the test ends."""
@@ -81,6 +102,17 @@ class Pressure(unittest.TestCase):
         state = client.settle("pressure/cpu", "warning")
         self.assertRegex(state["reason"], r"^tasks wait for a processor \d+\.\d % of the time")
 
+    @needs_triggers
+    def test_the_kernel_tells_of_waiting_for_memory(self):
+        """A program in a group of 8 MiB reads a file of 64 MiB without anything in it, again and again: each page that
+        it reads must be taken from another. The host has memory enough, and the disk nothing to do."""
+        group = harness.memory_group(self, 8 << 20)
+        file = os.path.join(harness.folder_of(self), "sparse")
+        with open(file, "wb") as out:
+            out.truncate(64 << 20)
+        self.told_by_the_kernel("memory", lambda: harness.spawn(self, [
+            "sh", "-c", f"echo $$ >{group}/cgroup.procs; while :; do cat {file} >/dev/null; done"]))
+
     def test_where_the_kernel_does_not_tell_the_polls_do(self):
         """CAP_SYS_RESOURCE makes a trigger cost a real-time thread, so root's agent has none."""
         limits = 'cpu_stall = { warning = 0.05, critical = false, dwell = "0s" }\n'
@@ -109,6 +141,17 @@ class Pressure(unittest.TestCase):
         memory = client.ask(request="history", subject="pressure/memory")["values"]
         self.assertIn("available_ratio", memory)
         self.assertIn("all_waiting_ratio", memory)
+
+
+@needs_triggers
+@disks.needs_loop
+class Disk(Sandboxed, disks.Case):
+    def test_the_kernel_tells_of_waiting_for_it(self):
+        """A program writes the same 64 blocks of a small loop device again and again, each to the disk."""
+        path = self.ext4("data")
+        writes = "bs=4096 count=64 oflag=direct,dsync conv=notrunc"
+        self.told_by_the_kernel("io", lambda: harness.spawn(self, [
+            *self.inside, "sh", "-c", f"while :; do dd if=/dev/zero of={path}/block {writes} 2>/dev/null; done"]))
 
 
 if __name__ == "__main__":

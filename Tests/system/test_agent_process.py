@@ -10,7 +10,6 @@ import uuid
 
 import harness
 from harness import agent, health
-from guardian import remove_group
 from test_agent_bus import QUIET, watch, write_pid
 
 
@@ -272,31 +271,8 @@ class Working(unittest.TestCase):
 class LackOfMemory(unittest.TestCase):
     """A process that the kernel kills because its control group may have no more memory."""
 
-    def group(self):
-        """A group with 32 MiB, in either layout; or the test is skipped."""
-        name = f"{harness.PREFIX}{os.getpid()}-memory"
-        for root, limit, swap in (("/sys/fs/cgroup", "memory.max", "memory.swap.max"),
-                                  ("/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes")):
-            folder = os.path.join(root, name)
-            try:
-                os.mkdir(folder)
-            except OSError:
-                continue
-            self.addCleanup(remove_group, folder)
-            if not os.path.exists(os.path.join(folder, limit)):
-                continue
-            try:
-                for file in (limit, swap):
-                    if file == limit or os.path.exists(os.path.join(folder, file)):
-                        with open(os.path.join(folder, file), "w") as out:
-                            out.write("0" if file == "memory.swap.max" else str(32 << 20))
-            except OSError:
-                continue
-            return folder
-        self.skipTest("needs the memory controller")
-
     def test_it_is_told_as_that(self):
-        group = self.group()
+        group = harness.memory_group(self, 32 << 20)
         script = "import sys\nsys.stdin.readline()\nheld = bytearray(256 << 20)\nsys.stdin.readline()"
         child = harness.spawn(self, [sys.executable, "-c", script], stdin=subprocess.PIPE)
         self.addCleanup(child.stdin.close)
