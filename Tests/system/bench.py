@@ -24,7 +24,8 @@ def parse(known):
     return options
 
 
-NAMES = ["cost", "start", "scale", "links", "tap", "unit", "ups", "ups-tcp", "mount", "alarms"]
+NAMES = ["cost", "start", "scale", "links", "tap", "unit", "ups", "ups-tcp", "mount", "disk", "clock", "check", "line",
+         "pressure", "alarms"]
 
 
 def table(rows):
@@ -38,6 +39,7 @@ def table(rows):
 
 def measure_all(options):
     """Each part as it is measured: its name in the document, and its rows."""
+    import bench_conditions
     import bench_desk
     import bench_faults
     import bench_load
@@ -46,7 +48,7 @@ def measure_all(options):
     harness.agent = bench_desk.heard(harness.agent)
     alone = {"cost": bench_desk.costs, "start": bench_load.start, "scale": bench_load.scale, "alarms": bench_load.alarms}
     for name in options.only or [name for name in NAMES if name != "alarms"]:
-        work = alone.get(name) or bench_faults.PARTS[name]
+        work = alone.get(name) or (bench_faults.PARTS | bench_conditions.PARTS)[name]
         yield name if name in alone else "detection", work(options)
 
 

@@ -42,12 +42,42 @@ def heard(start):
     return agent
 
 
-class Desk:
+class Place:
+    """Where peers are started, and a folder for what they need."""
+
+    def __init__(self, stage, command):
+        self.stage, self.folder, self.command = stage, harness.folder_of(stage), command
+
+    def file(self, name, text, mode=0o600):
+        path = os.path.join(self.folder, name)
+        with open(path, "w") as file:
+            file.write(text)
+        os.chmod(path, mode)
+        return path
+
+    def spawn(self, *words):
+        return harness.spawn(self.stage, self.command(*words), stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+
+    def fifo(self, name):
+        """A pipe with a name that a peer writes a line to when it notices something."""
+        path = os.path.join(self.folder, name)
+        os.mkfifo(path, 0o600)
+        end = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        self.stage.addCleanup(os.close, end)
+        return path, end
+
+    def telling(self, pipe, word):
+        """A program that writes this word into a pipe."""
+        return self.file(f"tell-{word}", f"#!/bin/sh\necho {word} > {pipe}\n", 0o700)
+
+
+class Desk(Place):
     """A namespace with two ISPs behind veths, where everything runs."""
 
     def __init__(self, stage):
-        self.stage, self.folder = stage, harness.folder_of(stage)
         self.near, self.far = harness.Namespace(stage, "desk"), harness.Namespace(stage, "isp")
+        super().__init__(stage, self.near.command)
         paths = ""
         for number, name in enumerate("ab", 1):
             harness.veth(self.near, f"isp-{name}", self.far, f"to-{name}", number)
@@ -67,25 +97,6 @@ class Desk:
         child = harness.spawn(self.stage, ["sleep", "86400"])
         tests.write_pid(self.folder, "algo", child.pid)
         return child
-
-    def file(self, name, text, mode=0o600):
-        path = os.path.join(self.folder, name)
-        with open(path, "w") as file:
-            file.write(text)
-        os.chmod(path, mode)
-        return path
-
-    def spawn(self, *words):
-        return harness.spawn(self.stage, self.near.command(*words), stdout=subprocess.DEVNULL,
-                             stderr=subprocess.DEVNULL)
-
-    def fifo(self, name):
-        """A pipe with a name that a peer writes a line to when it notices something."""
-        path = os.path.join(self.folder, name)
-        os.mkfifo(path, 0o600)
-        end = os.open(path, os.O_RDWR | os.O_NONBLOCK)
-        self.stage.addCleanup(os.close, end)
-        return path, end
 
 
 # The peers
@@ -132,20 +143,23 @@ def collectd(desk, interval):
     return desk.spawn("collectd", "-f", "-C", desk.file("collectd.conf", text))
 
 
-def monit(desk, pipe):
-    """monit at its fastest, a cycle a second; what it notices goes into the pipe."""
-    def told(word):
-        return desk.file(f"monit-{word}", f"#!/bin/sh\necho {word} > {pipe}\n", 0o700)
-    text = (f'set daemon 1\nset pidfile {desk.folder}/monit.pid\nset idfile {desk.folder}/monit.id\n'
-            f'set statefile {desk.folder}/monit.state\n'
-            f'check network isp with interface isp-a\n  if link down then exec "{told("carrier")}"\n'
-            f'check process algo with pidfile {desk.folder}/algo.pid\n'
-            f'  if does not exist then exec "{told("kill")}"\n'
-            f'check host isp-b with address 10.82.2.2\n'
-            f'  if failed ping count 1 with timeout 1 second then exec "{told("black_hole")}"\n'
-            'check filesystem root with path /\n  if space usage > 99% then alert\n'
-            'check system desk\n  if memory usage > 99% then alert\n')
-    return desk.spawn("monit", "-I", "-c", desk.file("monitrc", text, 0o600))
+def monit(place, checks):
+    """monit at its fastest, a cycle a second."""
+    text = (f'set daemon 1\nset pidfile {place.folder}/monit.pid\nset idfile {place.folder}/monit.id\n'
+            f'set statefile {place.folder}/monit.state\n{checks}')
+    return place.spawn("monit", "-I", "-c", place.file("monitrc", text))
+
+
+def monit_of_desk(desk, pipe):
+    """What monit notices of the desk goes into the pipe."""
+    return monit(desk, (
+        f'check network isp with interface isp-a\n  if link down then exec "{desk.telling(pipe, "carrier")}"\n'
+        f'check process algo with pidfile {desk.folder}/algo.pid\n'
+        f'  if does not exist then exec "{desk.telling(pipe, "kill")}"\n'
+        f'check host isp-b with address 10.82.2.2\n'
+        f'  if failed ping count 1 with timeout 1 second then exec "{desk.telling(pipe, "black_hole")}"\n'
+        'check filesystem root with path /\n  if space usage > 99% then alert\n'
+        'check system desk\n  if memory usage > 99% then alert\n'))
 
 
 def keepalived(desk, pipe):
@@ -251,7 +265,7 @@ def costs(options):
         running = {"holdfast-agent, default watchers": plain.child,
                    "holdfast-agent, with a process and two paths probed ten times a second": desk.agent.child,
                    "prometheus-node-exporter, scraped each second": exporter(desk),
-                   "collectd, every second": collectd(desk, 1), "monit, every second": monit(desk, pipe)}
+                   "collectd, every second": collectd(desk, 1), "monit, every second": monit_of_desk(desk, pipe)}
         measure.pause(options.seconds / 6)
         meter = Meter(running)
         measure.pause(options.seconds)

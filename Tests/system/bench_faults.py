@@ -29,10 +29,10 @@ def row(fault, name, times, runs):
             "p99_ms": round(times[min(len(times) - 1, len(times) * 99 // 100)], 1) if times else None}
 
 
-def agents_row(fault, work):
+def agents_row(fault, work, runs=lambda options: options.count):
     """Of a fault that nobody else watches for."""
     def part(options):
-        return [row(fault, "holdfast-agent", list(work(options)), options.count)]
+        return [row(fault, "holdfast-agent", list(work(options)), runs(options))]
     return part
 
 
@@ -133,7 +133,7 @@ def links(options):
     with measure.Stage() as stage:
         desk = bench_desk.Desk(stage)
         (monit_pipe, monit_end), (keepalived_pipe, keepalived_end) = desk.fifo("monit"), desk.fifo("keepalived")
-        bench_desk.monit(desk, monit_pipe)
+        bench_desk.monit_of_desk(desk, monit_pipe)
         bench_desk.keepalived(desk, keepalived_pipe)
         watch = Watch(desk.client, {"monit": monit_end, "keepalived": keepalived_end})
         link = desk.far.link("to-a")

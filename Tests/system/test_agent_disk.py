@@ -43,6 +43,7 @@ class Case(unittest.TestCase):
         holder.stdin.flush()
         holder.stdout.readline()  # it is in its namespace
         self.inside = ["nsenter", f"--mount=/proc/{holder.pid}/ns/mnt", "--"]
+        self.root = f"/proc/{holder.pid}/root"  # the same tree, from without
 
     def run_inside(self, *words):
         return harness.run(*self.inside, *words)
