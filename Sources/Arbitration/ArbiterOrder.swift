@@ -1,5 +1,5 @@
 // Where a message of the current session belongs: next, ahead of a hole, or behind what was delivered.
-import Basics
+public import Basics
 
 /// Up to where holes are given up, and why.
 struct Surrender {
@@ -49,6 +49,14 @@ extension Arbiter {
         session = arrival.session
         epoch = arrival.session
         start(at: arrival.sequence, at: now)
+    }
+
+    /// The channel goes on behind a number that an earlier run delivered, before its first word: what was sent in
+    /// between and comes no more is missing.
+    public mutating func resume(_ session: UInt64, after last: UInt64, at now: Instant) {
+        guard !hasBegun, last < .max - 1 else { return }
+        (self.session, epoch) = (session, session)
+        start(at: last + 1, at: now)
     }
 
     mutating func start(at sequence: UInt64, at now: Instant) {

@@ -125,6 +125,9 @@ public struct JournalWriter {
         "the disk is too slow: more than \(options.mostWaiting >> 20) MiB wait to be written"
     }
 
+    /// Frames that were taken: as soon as `figures.written` is as much, all that came until now is written.
+    public var taken: UInt64 { figures.written &+ jobFrames &+ batchFrames }
+
     /// Bytes that wait to be written.
     public var waiting: Int { batch.size + underWay }
 

@@ -4,6 +4,7 @@
 import Arbitration
 import Basics
 import Configuration
+import FeedJournal
 import FeedProtocols
 import Linux
 import Wire
@@ -23,7 +24,7 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
     private var batched: Set<UInt16> = []
     private var batchesAll = false
     /// What an earlier run knew of channels that have not come yet.
-    private var memories: [UInt16: (epoch: UInt64, units: [[UInt8]])] = [:]
+    private var memories: [UInt16: JournalMemory] = [:]
 
     init(_ plan: EnginePlan) {
         self.plan = plan
@@ -102,8 +103,8 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
         let channel = NumberedChannel<Keys>(number, plan, publisher, demand, at: now)
         channels.append(channel)
         if isBatched(number) { channel.batch.want() }
-        if let (epoch, units) = memories.removeValue(forKey: number) {
-            channel.remember(units, epoch: epoch, at: now, wall: wall)
+        if let memory = memories.removeValue(forKey: number) {
+            channel.remember(memory, at: now, wall: wall)
         }
         if let condition {
             channel.pathsChanged(condition, wasFailover: false, at: now, wall: wall)
@@ -160,12 +161,12 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
 
     /// A channel that has not come yet takes it up when it does.
     func remember(
-        _ units: [[UInt8]], epoch: UInt64, channel: UInt16, at now: Instant, wall: WallTime
+        _ memory: JournalMemory, channel: UInt16, at now: Instant, wall: WallTime
     ) {
         if let known = channels.first(where: { $0.number == channel }) {
-            known.remember(units, epoch: epoch, at: now, wall: wall)
+            known.remember(memory, at: now, wall: wall)
         } else {
-            memories[channel] = (epoch, units)
+            memories[channel] = memory
         }
     }
 

@@ -31,6 +31,9 @@ final class ChannelJournal {
     private var armedAt: Instant?
     private var isBusy = false
     private var told = JournalWriter.Condition.opening
+    /// What is done when so many frames are written.
+    private var waiters: [(frames: UInt64, work: () -> Void)] = []
+    private static let mostWaiters = 256
     private(set) var directory: VenueDirectory?
 
     init(
@@ -70,6 +73,22 @@ final class ChannelJournal {
             machine.directory(contents, at: loop.now)
         }
         look(at: loop.now)
+    }
+
+    /// Does something once all that was journalled so far can be read; at once, where it is, or cannot be written.
+    func afterWriting(_ work: @escaping () -> Void) {
+        guard machine.condition == .writing, machine.figures.written < machine.taken,
+            waiters.count < ChannelJournal.mostWaiters
+        else { return work() }
+        waiters.append((machine.taken, work))
+    }
+
+    private func serveWaiters() {
+        let isWriting = machine.condition == .writing
+        let due = waiters.filter { !isWriting || $0.frames <= machine.figures.written }
+        guard !due.isEmpty else { return }
+        waiters.removeAll { !isWriting || $0.frames <= machine.figures.written }
+        for waiter in due { waiter.work() }
     }
 
     // MARK: - Jobs
@@ -114,6 +133,7 @@ final class ChannelJournal {
         if let opening = result.opening { opened(opening) }
         if let why = result.notRemoved { onNews(.notRemoved(why)) }
         tell()
+        serveWaiters()
         advance()
     }
 

@@ -23,6 +23,7 @@ struct ChannelRecovery {
     let path: UInt8
     private var machine: RecoveryMachine
     private let sink: any RecoverySink
+    private let mostMissing: UInt64
     private(set) var recovered: UInt64 = 0
     private var refused: [String: UInt64] = [:]
     /// The session's name, which requests must have, and its number.
@@ -32,6 +33,7 @@ struct ChannelRecovery {
     init?(_ options: FeedOptions, sink: (any RecoverySink)?) {
         guard let sink, !options.recover.servers.isEmpty else { return nil }
         self.sink = sink
+        mostMissing = UInt64(options.recover.count / 2)  // what comes meanwhile waits, too
         path = UInt8(truncatingIfNeeded: options.paths.count)
         machine = RecoveryMachine(options: RecoveryOptions(options))
     }
@@ -41,6 +43,11 @@ struct ChannelRecovery {
     /// A packet of a line came: its session has this name.
     mutating func heard(_ name: MoldSession, epoch: UInt64) {
         if session?.epoch != epoch { session = (name, epoch) }
+    }
+
+    /// Whether the venue may be asked for all of that, and the arbiter may wait for it.
+    func canRecover(_ range: SequenceRange) -> Bool {
+        range.first <= range.last && range.count <= mostMissing
     }
 
     /// The arbiter may miss something since now.

@@ -25,6 +25,8 @@ struct FeedSurroundings {
     let logger: Logger
     let limited: LimitedLog
     let controlEvery: Duration
+    /// How long a feed that takes up its journal waits for the disk before it listens.
+    let patienceForMemory: Duration
     /// The number of this run of the feed.
     let run: UInt32
     /// Ours, for paths with a server key.
@@ -67,7 +69,7 @@ final class Feed {
                 options: options, index: index, run: surroundings.run,
                 controlEvery: surroundings.controlEvery, sink: surroundings.downstream, journal: journal,
                 log: log, now: surroundings.loop.now, recovery: recovery))
-        memories.onDirectory = { [unowned self] in remember($0, $1) }
+        memories.onMemory = { [unowned self] in core.remember($1, channel: $0, at: now, wall: wall) }
         do throws(SystemError) {
             // Behind the sources: what has arrived is read before anybody calls a path silent.
             timer = try Timer(surroundings.loop, accuracy: .microseconds(500)) { [unowned self] in
@@ -85,6 +87,7 @@ final class Feed {
         recovery?.onReply = { [unowned self] in
             core.recovered($0, from: $1, receivedAt: $2, at: now, wall: wall)
         }
+        journal?.waitForMemory(until: Clock.monotonic + surroundings.patienceForMemory)
         for path in options.paths.indices { sources.append(try openSource(path)) }
         surroundings.downstream.addFeed(
             options.name, linger: options.upstreamLinger, hasBatches: engine.hasBatches)
@@ -97,11 +100,6 @@ final class Feed {
 
     /// Writes what waits to be journalled, until then at most.
     func closeJournal(until end: Instant) { journal?.close(until: end) }
-
-    private func remember(_ channel: UInt16, _ directory: VenueDirectory) {
-        core.remember(
-            directory.ordered, epoch: directory.epoch, channel: channel, at: now, wall: wall)
-    }
 
     /// Says goodbye on the bus; the sources close with the feed.
     func close() {
@@ -159,7 +157,8 @@ final class Feed {
             return try SoupSource(
                 surroundings.loop, surroundings.worker, path: path,
                 at: SoupSource.Address(host: host, port: port, route: route),
-                options: SoupClientOptions(login, silence: options.silence), log: log, owner: self)
+                options: SoupClientOptions(login, silence: options.silence, resume: core.memory(of: 0)),
+                log: log, owner: self)
         }
         let addresses = groups.map {
             MulticastSource.Address(
@@ -291,8 +290,8 @@ extension Feed: FeedCoreOwner {
 
 /// Hands on what a journal remembers to a feed that is only being made when the journal is opened.
 private final class Memories {
-    var onDirectory: (UInt16, VenueDirectory) -> Void = { _, _ in }
-    func take(_ channel: UInt16, _ directory: VenueDirectory) { onDirectory(channel, directory) }
+    var onMemory: (UInt16, JournalMemory) -> Void = { _, _ in }
+    func take(_ channel: UInt16, _ memory: JournalMemory) { onMemory(channel, memory) }
 }
 
 // MARK: - What the sources say

@@ -3,6 +3,7 @@
 package import Arbitration
 package import Basics
 package import Configuration
+package import FeedJournal
 package import Wire
 
 /// What carries out a feed's decisions.
@@ -21,6 +22,7 @@ package final class FeedCore {
     package private(set) var machine: PathMachine
     package weak var owner: (any FeedCoreOwner)?
     private var armedAt: Instant?
+    private var memories: [UInt16: JournalMemory] = [:]
     private var lastSwitch = ""
     private var session: SessionWatch?
     private var phase = SessionPhase.open
@@ -124,13 +126,14 @@ package final class FeedCore {
         engine.granted(request, at: now, wall: wall)
     }
 
-    /// The venue's directory of an epoch of a channel, as an earlier run of the gateway journalled it.
-    package func remember(
-        _ units: [[UInt8]], epoch: UInt64, channel: UInt16, at now: Instant, wall: WallTime
-    ) {
-        engine.remember(units, epoch: epoch, channel: channel, at: now, wall: wall)
+    /// What an earlier run of the gateway journalled of a channel: where it stopped, and the venue's directory.
+    package func remember(_ memory: JournalMemory, channel: UInt16, at now: Instant, wall: WallTime) {
+        memories[channel] = memory
+        engine.remember(memory, channel: channel, at: now, wall: wall)
         arm()
     }
+
+    package func memory(of channel: UInt16) -> JournalMemory? { memories[channel] }
 
     package func switchTo(
         _ path: Int, hold: Bool, at now: Instant, wall: WallTime

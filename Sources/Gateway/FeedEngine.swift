@@ -3,6 +3,7 @@
 package import Arbitration
 package import Basics
 package import Configuration
+package import FeedJournal
 import FeedProtocols
 package import Wire
 
@@ -103,7 +104,7 @@ package protocol FeedEngine: AnyObject {
     /// The venue's directory of an epoch, in the order in which it was kept, as an earlier run of the gateway journalled
     /// it.
     func remember(
-        _ units: [[UInt8]], epoch: UInt64, channel: UInt16, at now: Instant, wall: WallTime)
+        _ memory: JournalMemory, channel: UInt16, at now: Instant, wall: WallTime)
     /// What a path contributed; the source's counters are left to the shell.
     func figures(of path: Int) -> PathFigures
     /// All channels together.

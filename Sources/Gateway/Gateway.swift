@@ -91,7 +91,7 @@ public final class Gateway {
             repairs.answer(request, feeds[request.feed], caller, responder)
         }
         tellPlaintext()
-        try openFeeds()
+        try openFeeds(patienceForMemory: .seconds(2))
         try followAgents()
     }
 
@@ -147,7 +147,8 @@ public final class Gateway {
 
     // MARK: - Feeds
 
-    private func openFeeds() throws(BusError) {
+    /// - Parameter patienceForMemory: while other feeds run, none waits for the disk.
+    private func openFeeds(patienceForMemory: Duration = .zero) throws(BusError) {
         guard let health else { return }
         for (index, feed) in options.feeds.enumerated() {
             let number = UInt16(clamping: index)
@@ -161,7 +162,8 @@ public final class Gateway {
                 context: context, loop: loop, batch: batch, worker: worker, downstream: downstream,
                 journal: options.journal, journalWorker: journalWorker,
                 health: health, logger: logger, limited: limited,
-                controlEvery: options.controlEvery, run: nextRun(), keys: credentials?.keys)
+                controlEvery: options.controlEvery, patienceForMemory: patienceForMemory, run: nextRun(),
+                keys: credentials?.keys)
             let opened = try Feed(feed, index: number, surroundings)
             feeds[feed.name] = opened
             replayHealth(to: opened)

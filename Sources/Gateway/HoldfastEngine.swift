@@ -2,6 +2,7 @@
 import Arbitration
 import Basics
 import Configuration
+import FeedJournal
 import FeedProtocols
 import Wire
 
@@ -69,9 +70,9 @@ final class HoldfastEngine: FeedEngine {
     }
 
     func remember(
-        _ units: [[UInt8]], epoch: UInt64, channel: UInt16, at now: Instant, wall: WallTime
+        _ memory: JournalMemory, channel: UInt16, at now: Instant, wall: WallTime
     ) {
-        engine.remember(units, epoch: epoch, channel: channel, at: now, wall: wall)
+        engine.remember(memory, channel: channel, at: now, wall: wall)
     }
 
     func figures(of path: Int) -> PathFigures { engine.figures(of: path) }

@@ -25,7 +25,7 @@ final class JournalKeeper: FrameJournal {
     private let feed: String
     private let wantsMemory: Bool
     private let surroundings: JournalSurroundings
-    private let onDirectory: (UInt16, VenueDirectory) -> Void
+    private let onMemory: (UInt16, JournalMemory) -> Void
     private var channels: [UInt16: ChannelJournal] = [:]
     /// The channel of the last frame.
     private var latest: (number: UInt16, journal: ChannelJournal)?
@@ -33,19 +33,29 @@ final class JournalKeeper: FrameJournal {
     private var withoutChannel: UInt64 = 0
     private var isClosed = false
 
-    /// - Parameter onDirectory: called with what an earlier run knew of a channel.
+    /// - Parameter onMemory: called with what an earlier run knew of a channel.
     init(
         _ feed: FeedOptions, _ surroundings: JournalSurroundings,
-        onDirectory: @escaping (UInt16, VenueDirectory) -> Void
+        onMemory: @escaping (UInt16, JournalMemory) -> Void
     ) {
         self.feed = feed.name
         self.surroundings = surroundings
-        self.onDirectory = onDirectory
+        self.onMemory = onMemory
         wantsMemory = feed.start == .journal
         guard wantsMemory else { return }
         let path = "\(surroundings.options.directory)/\(SegmentName.folder(feed: feed.name))"
         let numbers = (try? Files.names(in: path))?.compactMap { UInt16($0) } ?? []
         for number in numbers.sorted() { _ = channel(number) }
+    }
+
+    /// Waits until the journals of an earlier run are open, until then at most: a feed that goes on where that run
+    /// stopped must know where, before its first message comes.
+    func waitForMemory(until end: Instant) {
+        while channels.values.contains(where: { $0.tail == nil && $0.machine.condition == .opening }),
+            Clock.monotonic < end
+        {
+            surroundings.worker.wait(until: end)
+        }
     }
 
     func append(_ frame: [UInt8], topicLength: Int, _ header: FrameHeader) {
@@ -97,7 +107,7 @@ final class JournalKeeper: FrameJournal {
             for damage in opening.damages.prefix(3) {
                 surroundings.log(.feedJournalDamaged, "\(place) is damaged and goes on behind it: \(damage)")
             }
-            if let directory = opening.memory.directory, wantsMemory { onDirectory(number, directory) }
+            if opening.memory.epoch != 0, wantsMemory { onMemory(number, opening.memory) }
         case .condition(.stopped(let why)):
             surroundings.log(.feedJournalStopped, "\(place) is not written: \(why); market data goes on")
         case .condition(.writing):

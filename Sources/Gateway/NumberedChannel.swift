@@ -3,6 +3,7 @@
 import Arbitration
 import Basics
 import Configuration
+import FeedJournal
 import FeedProtocols
 import Linux
 import Wire
@@ -29,7 +30,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     private var unresolved: UInt64 = 0
     private var isFailover = false
     /// What an earlier run knew.
-    private var remembered: (epoch: UInt64, units: [[UInt8]])?
+    private var remembered: JournalMemory?
 
     init(
         _ number: UInt16, _ plan: EnginePlan, _ publisher: FramePublisher, _ demand: TopicDemand,
@@ -77,7 +78,9 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         if header.session == nil { label(&arrival, header, resets: packet.resets, at: now) }
         // The arbiter begins with this word, too: what can be known from then on is told before anything else.
         if !arbiter.hasBegun, arrival.sequence != 0, arrival.sequence != .max {
-            begin(epoch: arrival.session, first: arrival.sequence, at: now, wall: receivedAt)
+            resume(before: arrival, at: now)
+            let first = arbiter.hasBegun ? arbiter.first : arrival.sequence
+            begin(epoch: arrival.session, first: first, at: now, wall: receivedAt)
         }
         control.step(wall: receivedAt) {
             packet.isStale ? $0.heardStale(arrival.path, at: now) : $0.heard(arrival.path, at: now)
@@ -190,21 +193,29 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         if let remembered, remembered.epoch == epoch { recall(at: now, wall: wall) }
     }
 
-    /// An earlier run knew the directory of an epoch: it holds where that epoch goes on.
-    func remember(_ units: [[UInt8]], epoch: UInt64, at now: Instant, wall: WallTime) {
-        remembered = (epoch, units)
-        if arbiter.hasBegun, arbiter.epoch == epoch { recall(at: now, wall: wall) }
+    /// An earlier run stopped somewhere in an epoch, and knew its directory: that holds where the epoch goes on.
+    func remember(_ memory: JournalMemory, at now: Instant, wall: WallTime) {
+        remembered = memory
+        if arbiter.hasBegun, arbiter.epoch == memory.epoch { recall(at: now, wall: wall) }
+    }
+
+    /// What was sent while no gateway was there can be asked for again, if there is not too much of it.
+    private func resume(before arrival: Arrival, at now: Instant) {
+        guard let recovery, let remembered, remembered.epoch == arrival.session, remembered.last > 0,
+            recovery.canRecover(SequenceRange(remembered.last &+ 1, arrival.sequence &- 1))
+        else { return }
+        arbiter.resume(arrival.session, after: remembered.last, at: now)
     }
 
     private func recall(at now: Instant, wall: WallTime) {
-        guard let (epoch, units) = remembered else { return }
+        guard let memory = remembered else { return }
         remembered = nil
-        for unit in units {
+        for unit in memory.directory?.ordered ?? [] {
             route.begin(unit[...])
             guard (try? keys.route(unit[...], into: &route)) != nil, route.meaning == .directory else {
                 continue
             }
-            named(unit[...], epoch: epoch, at: now, wall: wall)
+            named(unit[...], epoch: memory.epoch, at: now, wall: wall)
         }
     }
 

@@ -48,6 +48,14 @@ final class RepairDesk {
         case .later(let wait): return postpone(responder, wait)
         case .now: break
         }
+        // What was missed may be so new that it still waits for the disk.
+        channel.afterWriting { [unowned self] in read(channel, request, entitled, name, responder) }
+    }
+
+    private func read(
+        _ channel: ChannelJournal, _ request: RepairRequest, _ entitled: Entitlements, _ name: String,
+        _ responder: Responder
+    ) {
         let reader = RepairReader(request, in: channel.folder, tail: channel.tail) { topic in
             guard let topic = try? Topic(parsing: topic) else { return false }
             return entitled.mayHave(topic)

@@ -4,6 +4,7 @@
 import Arbitration
 import Basics
 import Configuration
+import FeedJournal
 import FeedProtocols
 import Linux
 import Reactor
@@ -137,7 +138,8 @@ final class SoupSource: FeedSource {
     private static func event(of why: SoupEnd) -> JournalEvent {
         switch why {
         case .rejected: .loginRejected
-        case .closed, .noAnswer, .silent, .sessionEnded, .malformed, .unexpected: .pathNotReceiving
+        case .closed, .noAnswer, .otherSession, .silent, .sessionEnded, .malformed, .unexpected:
+            .pathNotReceiving
         }
     }
 
@@ -163,9 +165,11 @@ final class SoupSource: FeedSource {
 
 extension SoupClientOptions {
     /// - Parameter silence: the feed's limit; a connection that says nothing for so long is made anew.
-    init(_ login: VenueLogin, silence: Duration) {
+    /// - Parameter memory: where an earlier run stopped.
+    init(_ login: VenueLogin, silence: Duration, resume memory: JournalMemory?) {
         self.init(user: login.user, password: login.password)
         deadAfter = silence
         seed = .random(in: .min ... .max)
+        if let memory, memory.last > 0 { resume = (memory.epoch, memory.last + 1) }
     }
 }

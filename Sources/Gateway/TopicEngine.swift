@@ -3,6 +3,7 @@
 import Arbitration
 import Basics
 import Configuration
+import FeedJournal
 import FeedProtocols
 import Linux
 import Wire
@@ -204,7 +205,7 @@ final class TopicEngine: FeedEngine {
 
     /// Topics name themselves.
     func remember(
-        _ units: [[UInt8]], epoch: UInt64, channel: UInt16, at now: Instant, wall: WallTime
+        _ memory: JournalMemory, channel: UInt16, at now: Instant, wall: WallTime
     ) {}
 
     // MARK: - Figures

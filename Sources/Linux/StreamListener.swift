@@ -23,6 +23,9 @@ public struct StreamListener: ~Copyable {
         let raw = descriptor.raw
         let accepted = try checkNow("accept") { clinux_accept(raw) }
         guard let accepted else { return nil }
-        return StreamSocket(owning: Descriptor(owning: accepted))
+        let owned = Descriptor(owning: accepted)
+        // Or what follows a small write waits for the client's delayed acknowledgement, 40 ms.
+        try setOption(accepted, Int32(IPPROTO_TCP), TCP_NODELAY, Int32(1), "TCP_NODELAY")
+        return StreamSocket(owning: owned)
     }
 }

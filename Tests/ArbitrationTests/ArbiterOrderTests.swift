@@ -21,6 +21,20 @@ import Testing
         #expect(dialogue.arbiter.counters.divergent == 0)
     }
 
+    @Test func `an arbiter that goes on behind an earlier run misses what came meanwhile`() {
+        var dialogue = Dialogue()
+        dialogue.arbiter.resume(7, after: 4, at: dialogue.now)
+        let begun = (dialogue.arbiter.hasBegun, dialogue.arbiter.first, dialogue.arbiter.hasHole)
+        #expect(begun == (true, 5, false))
+        let ahead = dialogue.offer(7)
+        #expect(ahead == [.refused(.held)])
+        let filled = dialogue.offer(5...6, path: 1)
+        #expect(filled == [.message(5), .message(6), .message(7)])
+        dialogue.arbiter.resume(7, after: 100, at: dialogue.now)
+        let next = dialogue.offer(8)
+        #expect(next == [.message(8)])
+    }
+
     @Test func `a hole is filled by the other path`() {
         var dialogue = Dialogue()
         #expect(dialogue.offer(1) == [.message(1)])

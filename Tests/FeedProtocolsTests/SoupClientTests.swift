@@ -98,6 +98,38 @@ private func data(_ text: String) -> SoupPacket { .sequenced(Array(text.utf8)[..
             ])
     }
 
+    @Test func `it goes on where an earlier run stopped`() {
+        var dialogue = SoupDialogue { $0.resume = (MoldSession("S1").epoch, 40) }
+        _ = dialogue.start()
+        #expect(dialogue.opened() == ["login me for  at 40"])
+        #expect(
+            dialogue.receive(dialogue.accepted(40), data("a")) == [
+                "accepted S1 at 40", "heartbeat, next 40", "message 40 a",
+            ])
+    }
+
+    @Test func `another session than that of the earlier run is taken from its start at once`() {
+        var dialogue = SoupDialogue { $0.resume = (MoldSession("S1").epoch, 40) }
+        #expect(
+            dialogue.open(at: 40, session: "S2") == ["close: another session than before: from its start"])
+        #expect(dialogue.pass(0) == ["connect"])
+        #expect(dialogue.opened() == ["login me for  at 1"])
+        #expect(
+            dialogue.receive(dialogue.accepted(1, session: "S2")) == [
+                "accepted S2 at 1", "heartbeat, next 1",
+            ])
+    }
+
+    @Test func `a place that the server does not have is not asked for again`() {
+        var dialogue = SoupDialogue { $0.resume = (MoldSession("S1").epoch, 40) }
+        _ = dialogue.start()
+        _ = dialogue.opened()
+        #expect(dialogue.receive(.rejected(.sessionNotAvailable)).count == 1)
+        #expect(dialogue.pass(1000) == ["connect"])
+        #expect(dialogue.opened() == ["login me for  at 1"])
+        #expect(dialogue.receive(dialogue.accepted(1, session: "S2")).count == 2)
+    }
+
     @Test func `it says that it lives when it has said nothing else for a second`() {
         var dialogue = SoupDialogue { $0.deadAfter = .seconds(15) }
         _ = dialogue.open()

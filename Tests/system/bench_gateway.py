@@ -220,7 +220,12 @@ def arbiter(options):
     return rows
 
 
-PARTS = {"arbiter": arbiter, "zeromq": zeromq, "latency": latency, "mold": mold}
+def failover(options):
+    import bench_failover
+    return bench_failover.failover(options)
+
+
+PARTS = {"arbiter": arbiter, "zeromq": zeromq, "latency": latency, "mold": mold, "failover": failover}
 
 
 def parse():
@@ -230,7 +235,10 @@ def parse():
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
     parser.add_argument("--only", choices=list(PARTS), help="one of the parts")
     parser.add_argument("--quick", action="store_true", help="short runs, one of each")
+    parser.add_argument("--count", type=int, help="faults of each kind (default 100; 3 with --quick)")
+    parser.add_argument("--fault", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    options.count = options.count or (3 if options.quick else 100)
     options.messages, options.seconds, options.repeats = (200_000, 1, 1) if options.quick else (3_000_000, 4, 3)
     return options
 
@@ -242,6 +250,10 @@ def main():
     import harness
     import measure
     measure.zmq, measure.harness = zmq, harness
+    if options.fault:
+        import bench_failover
+        print(json.dumps(bench_failover.one_kind(options.fault, options.count)))
+        return 0
     document = {"quick": options.quick, "kernel": os.uname().release, "cores": os.cpu_count()}
     for name, part in PARTS.items():
         if options.only in (None, name):

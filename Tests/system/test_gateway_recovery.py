@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 import unittest
 
@@ -18,13 +19,13 @@ servers = [%s]
 
 
 class Case(unittest.TestCase):
-    limits = ""
+    limits, options = "", ""
 
     def setUp(self):
         self.lines = venue.Lines(self)
         self.servers = [venue.ReRequests(self, self.lines) for _ in range(self.count)]
         servers = ", ".join(f'"{server.url}"' for server in self.servers)
-        text = BUS + FEED % (RECOVER % (servers, self.limits), self.lines.group("A"), self.lines.group("B"))
+        text = BUS + '[journal]\ndirectory = "~/journal"\n' + FEED % (self.options + RECOVER % (servers, self.limits), self.lines.group("A"), self.lines.group("B"))
         self.daemon = Daemon(self, "holdfast-gateway", text).start()
         self.health = HealthClient(self, self.daemon.endpoint("gateway.pub"), self.daemon.endpoint("gateway.req"))
         self.client = MarketClient(self, self.daemon.endpoint("gateway.md"), "itch", everything=True)
@@ -107,6 +108,63 @@ class Recovery(Case):
         self.assertEqual((self.order.faults, self.order.missing, self.servers[0].requests), ([], 0, []))
 
 
+class Restarted(Case):
+    """A gateway that goes on where its journal ends."""
+
+    options = 'journal = true\nstart = "journal"\n'
+
+    def away(self, meanwhile):
+        """Orders, a gateway that is killed, what comes meanwhile, and the gateway again."""
+        self.orders("AB", 30)
+        last = self.lines.next - 1
+        for message in self.client.until(lambda message: message["sequence"] == last, f"sequence {last}"):
+            self.order.take(message)
+        self.health.subscribe("state/desk/feed/itch/")
+        self.wait_values(lambda values: values["journal_sequence"] == last, "all of it in the journal")
+        self.daemon.signal(signal.SIGKILL)
+        self.daemon.wait_exit()
+        meanwhile()
+        self.daemon.start()
+        self.health = HealthClient(self, self.daemon.endpoint("gateway.pub"), self.daemon.endpoint("gateway.req"))
+        self.client = MarketClient(self, self.daemon.endpoint("gateway.md"), "itch", everything=True)
+        self.client.sync()
+        return last
+
+    def first(self):
+        """Where the run says that its knowledge begins."""
+        return self.client.wait(lambda message: message["kind"] == "heartbeat" and message["told"]["first"],
+                                "a heartbeat")["told"]["first"]
+
+    def test_what_came_meanwhile_is_asked_for_and_delivered(self):
+        last = self.away(lambda: [self.orders("AB") for _ in range(100)])
+        self.lines.wait_heard(self.health)
+        received = self.end()
+        self.assertEqual(self.first(), last + 1)
+        self.assertEqual((self.order.faults, self.order.missing), ([], 0))
+        numbers = [message["sequence"] for message in received if message["kind"] == "data"]
+        self.assertEqual(numbers, list(range(last + 1, self.lines.next)))
+
+    def test_what_nobody_has_any_more_is_an_exact_gap(self):
+        def meanwhile():
+            self.orders("AB", 10)
+            self.servers[0].messages.clear()
+        last = self.away(meanwhile)
+        self.lines.wait_heard(self.health)
+        self.end()
+        self.assertEqual(self.first(), last + 1)
+        self.assertEqual((self.order.faults, self.order.missing), ([], 10))
+
+    def test_too_much_is_not_asked_for(self):
+        def meanwhile():
+            self.lines.next += 1_000_000
+        last = self.away(meanwhile)
+        self.order = Order(per_topic=False)  # what is missing before `first` is for the client to tell
+        self.lines.wait_heard(self.health)
+        self.end()
+        self.assertEqual(self.first(), last + 1_000_001)
+        self.assertEqual((self.order.faults, self.order.missing, self.servers[0].requests), ([], 0, []))
+
+
 class DeadServer(Case):
     limits = 'within = "300ms"\nanswer_within = "50ms"'
 
@@ -183,7 +241,7 @@ class Play(unittest.TestCase):
         for number, name in enumerate("ab", 1):
             harness.veth(desk, f"isp-{name}", market, f"to-{name}", number)
         groups = {"A": "239.82.1.1:30001", "B": "239.82.1.2:30001"}
-        text = BUS + FEED % (RECOVER % ('"udp://10.82.1.2:18000"', 'requests_per_second = 1000'),
+        text = BUS + '[journal]\ndirectory = "~/journal"\n' + FEED % (RECOVER % ('"udp://10.82.1.2:18000"', 'requests_per_second = 1000'),
                              groups["A"] + '"\ninterface = "isp-a', groups["B"] + '"\ninterface = "isp-b')
         daemon = Daemon(self, "holdfast-gateway", text, desk).start()
         client = MarketClient(self, daemon.endpoint("gateway.md"), "itch", everything=True)

@@ -49,6 +49,13 @@ class Sequences(Dialogue):
         self.deliver(4)
         self.expect(gaps_told=1)
 
+    def test_what_came_from_the_journal_is_not_lost(self):
+        self.deliver(1, 2)
+        for count in (2, 3, 4, 4):
+            self.ledger.repaired("HF0001", count)
+        self.deliver(6)
+        self.expect(lost=1, repaired=2)
+
     def test_a_gap_told_too_late_is_a_loss(self):
         self.deliver(1, 2, 4)
         self.ledger.gap(9, 9, "")

@@ -22,6 +22,7 @@ class FeedLedger:
         self.name, self.policy, self.per_topic, self.freshness_s = name, policy, per_topic, freshness_s
         self.topics = {}
         self.gaps = {}  # instrument, or "" for the channel -> [(first, last)]
+        self.mended = {}  # instrument -> the counts that came from the journal
         self.state, self.path, self.last_data_at = None, None, None
         self.open_window(0.0)
 
@@ -30,7 +31,22 @@ class FeedLedger:
         self.opened_at, self.path_at_open = at, self.path
         self.switched_ms, self.switches = None, 0
         self.lost = self.gaps_told = self.duplicates = self.out_of_order = self.false_live = self.received = 0
+        self.repaired_count = 0
         self.longest_silence = 0.0
+
+    def repaired(self, instrument, count):
+        """A message was had from the gateway's journal."""
+        known = self.topics.get(instrument)
+        mended = self.mended.setdefault(instrument, set())
+        if count is not None and known is not None and count > known.count and count not in mended:
+            mended.add(count)
+            self.repaired_count += 1
+
+    def mended_between(self, instrument, low, high):
+        """How many counts strictly between `low` and `high` came from the journal; what is below is forgotten."""
+        mended = self.mended.pop(instrument, set())
+        self.mended[instrument] = {count for count in mended if count >= high}
+        return sum(low < count < high for count in mended)
 
     def gap(self, first, last, instrument):
         """An exact gap was told."""
@@ -65,6 +81,7 @@ class FeedLedger:
                 return
             missing = count - known.count - 1
             if missing:
+                missing -= self.mended_between(instrument, known.count, count)
                 self.lost += max(0, missing - self.told_between(instrument, known.sequence, sequence))
         self.topics[instrument] = Topic(count, sequence, header["epoch"])
 
@@ -97,5 +114,5 @@ class FeedLedger:
             "switches": 0 if self.policy == "hot-hot" else self.switches,
             "lost": self.lost, "gaps_told": self.gaps_told, "duplicates": self.duplicates,
             "out_of_order": self.out_of_order, "longest_silence_ms": round(silence * 1000, 3),
-            "false_live": self.false_live, "received": self.received,
+            "repaired": self.repaired_count, "false_live": self.false_live, "received": self.received,
         }

@@ -40,11 +40,16 @@ class Strategy:
         self.context = zmq.Context()
         self.poller = zmq.Poller()
         self.position, self.runs = reader.Position(), {}  # topic -> the run of the gateway that delivered last
-        self.counts = {"itch": itch_count, "quotes": quote_count}
+        counts = {"itch": itch_count, "quotes": quote_count}
+        self.counts = {feed["name"]: counts[feed.get("content", feed["name"])] for feed in settings["feeds"]}
         self.ledgers = {
             feed["name"]: FeedLedger(feed["name"], feed["policy"], feed["per_topic"], feed["freshness_s"])
             for feed in settings["feeds"]
         }
+        self.requests = self.context.socket(zmq.DEALER)
+        self.repairs = "requests" in settings
+        if self.repairs:
+            self.requests.connect(settings["requests"])
         self.market = self.subscriber(settings["market_data"])
         for feed in settings["feeds"]:
             self.market.subscribe(f"control/{feed['name']}/".encode())
@@ -91,6 +96,8 @@ class Strategy:
         told = reader.control(header, body)
         is_new, missing = self.position.take(topic, header, told)
         for instrument, first, last, why in missing:
+            if self.repairs and why != "told" and last is not None:
+                self.repair(ledger, header, first, last, instrument)
             if why == "restart" and last is not None:
                 ledger.gap(first, last, instrument or "")
                 say(event="gap", feed=parts[1], at=at, first=first, last=last, reason=why, instrument=instrument)
@@ -106,6 +113,20 @@ class Strategy:
             ledger.control(header["state"], at)
             if ledger.channel_state(header["state"], told["path"], at):
                 say(event="channel", feed=parts[1], at=at, state=header["state"], **told)
+
+    def ask(self, frame):
+        self.requests.send(frame)
+        if not self.requests.poll(5000):
+            raise SystemExit("the gateway does not answer")
+        return self.requests.recv_multipart()
+
+    def repair(self, ledger, header, first, last, instrument):
+        """What the gateway published and did not get here, or published before it ended, is in its journal."""
+        only = instrument if ledger.per_topic else None
+        for frame in reader.repair(self.ask, ledger.name, header["epoch"], first, last, header["channel"], only):
+            topic, header, body = reader.read(frame)
+            if header["kind"] == "data":
+                ledger.repaired(reader.names(topic)[2], self.counts[ledger.name](body))
 
     def state(self, publisher, frames, at):
         message = json.loads(frames[1])

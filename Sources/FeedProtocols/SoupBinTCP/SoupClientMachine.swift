@@ -26,6 +26,8 @@ public struct SoupClientMachine: Sendable {
     public private(set) var lastEnd: SoupEnd?
 
     private var state = State.idle
+    /// The epoch that the first login takes up, until the server has said which one it has.
+    private var resumed: UInt64?
     private var decoder = SoupDecoder()
     private var lastSent = Instant.zero
     private var lastHeard = Instant.zero
@@ -34,7 +36,8 @@ public struct SoupClientMachine: Sendable {
 
     public init(options: SoupClientOptions) {
         self.options = options
-        position = options.start
+        position = options.resume.map { SoupPosition(next: $0.next) } ?? options.start
+        resumed = options.resume?.epoch
         retry = options.firstRetry
     }
 
@@ -134,6 +137,11 @@ public struct SoupClientMachine: Sendable {
             position.next += 1
         case .accepted(let accepted):
             guard !isUp, accepted.next > 0 else { return refuse("a login's answer", &actions, at: now) }
+            guard isResumed(accepted.session) else {
+                position = options.start
+                actions += end(.otherSession, at: now)
+                return
+            }
             state = .up(since: now)
             position = accepted
             logins += 1
@@ -155,6 +163,13 @@ public struct SoupClientMachine: Sendable {
         }
     }
 
+    /// Whether a session is the one that an earlier run stopped in, where there was one.
+    private mutating func isResumed(_ session: MoldSession) -> Bool {
+        guard let epoch = resumed else { return true }
+        resumed = nil
+        return session.epoch == epoch
+    }
+
     private mutating func refuse(_ what: String, _ actions: inout [SoupClientAction], at now: Instant) {
         errors += 1
         actions += end(.unexpected(what), at: now)
@@ -165,7 +180,7 @@ public struct SoupClientMachine: Sendable {
         _ why: SoupRejection, _ actions: inout [SoupClientAction], at now: Instant
     ) {
         switch why {
-        case .sessionNotAvailable: position = options.start
+        case .sessionNotAvailable: (position, resumed) = (options.start, nil)
         case .notAuthorised, .other: break
         }
         actions += end(.rejected(why), at: now)
@@ -192,6 +207,7 @@ public struct SoupClientMachine: Sendable {
             case .rejected(.notAuthorised): options.refusedRetry
             // The next session is hours away as a rule.
             case .sessionEnded: options.longestRetry
+            case .otherSession: Duration.zero
             case .rejected, .closed, .noAnswer, .silent, .malformed, .unexpected: retry
             }
         retry = min(retry * 2, options.longestRetry)

@@ -7,6 +7,14 @@ public struct SoupClientOptions: Hashable, Sendable {
     public var password: String
     /// Where the first login begins: number 1 of the current session gives all of it, 0 what is sent from then on.
     public var start = SoupPosition(next: 1)
+    /// Where an earlier run stopped: the number that follows, in the session of this epoch. If the server has another
+    /// session by now, the first login is repeated from `start`.
+    public var resume: (epoch: UInt64, next: UInt64)? {
+        get { resumed.map { ($0.epoch, $0.next) } }
+        set { resumed = newValue.map { Resumed(epoch: $0.epoch, next: $0.next) } }
+    }
+    private struct Resumed: Hashable { var epoch, next: UInt64 }
+    private var resumed: Resumed?
     /// A heartbeat is sent when nothing else was for so long.
     public var heartbeatEvery: Duration = .seconds(1)
     /// A connection over which nothing came for so long is dead.
@@ -51,6 +59,8 @@ public enum SoupEnd: Hashable, Sendable, CustomStringConvertible {
     case rejected(SoupRejection)
     /// The server did not answer the login in time.
     case noAnswer
+    /// The server has another session than the one that was to go on.
+    case otherSession
     /// Nothing came for so long.
     case silent(Duration)
     case sessionEnded
@@ -62,6 +72,7 @@ public enum SoupEnd: Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .closed(let why): why
         case .rejected(let why): "login rejected: \(why)"
+        case .otherSession: "another session than before: from its start"
         case .noAnswer: "no answer to the login"
         case .silent(let limit): "no word for \(limit.nanoseconds / 1_000_000) ms"
         case .sessionEnded: "the session ended"
