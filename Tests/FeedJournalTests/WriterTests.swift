@@ -82,7 +82,7 @@ private struct Dialogue {
         talk.expect("write 5 6", at: 10)
         talk.frame(7, at: 11)
         talk.expect("-", at: 30)
-        #expect(talk.writer.figures.written == 0 && talk.writer.taken == 2)
+        #expect(talk.writer.figures.written == 0 && talk.writer.taken == 3)
         talk.done(at: 31)
         #expect(talk.writer.figures.written == 2 && talk.writer.figures.writtenThrough == (7, 6))
         talk.expect("write 7", at: 31)
