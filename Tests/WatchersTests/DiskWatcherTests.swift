@@ -130,6 +130,36 @@ private func options(_ change: (inout DiskOptions) -> Void = { _ in }) -> AgentO
         #expect(try bench.wait("sda", "forgotten"))
     }
 
+    @Test func `the host's mounts are read when ours changed without a word, or while one is out of sight`()
+        throws
+    {
+        let tree = try Tree()
+        try Files.makeFolder("\(tree.folder)/proc/1", mode: 0o700)
+        try tree.statistics(["sda1", "sda2"])
+        let choice = MountChoice(DiskOptions())
+        var order = DiskSurveyOrder(roots: tree.roots, choice: choice, devices: [])
+        func host(_ ours: String, _ hidden: String? = nil) throws {
+            let more = hidden.map { "2 0 8:2 / /srv rw - ext4 /dev/sda2 \($0)\n" } ?? ""
+            try tree.write("proc/1/mountinfo", "1 0 8:1 / /tmp rw - ext4 /dev/sda1 \(ours)\n\(more)")
+        }
+        func look() -> [String] {
+            let survey = DiskSurvey.take(order)
+            (order.previous, order.isUnchanged) = (survey, true)
+            return survey.mounts.map { "\($0.mount.name) \($0.mount.isReadOnly ? "ro" : "rw")" }
+        }
+        try tree.mounts()
+        try host("rw", "rw")
+        #expect(look() == ["/srv rw", "/tmp rw"])
+        try host("rw", "ro")
+        #expect(look() == ["/srv ro", "/tmp rw"])
+        try host("rw")
+        #expect(look() == ["/tmp rw"])
+        try host("ro")
+        #expect(look() == ["/tmp rw"])
+        try tree.mounts(options: "ro")
+        #expect(look() == ["/tmp ro"])
+    }
+
     @Test func `an array below a volume below a mount explains it, and its disks the array`() throws {
         let tree = try Tree()
         for (name, number) in [("sda", "8:0"), ("sdb", "8:16")] { try tree.addDevice(name, number) }

@@ -334,4 +334,28 @@ struct SensorTests {
         #expect(reports.values.allSatisfy { $0.status == .unknown })
         #expect(Set(reports.keys.map(\.name)) == ["cpu", "memory"])
     }
+
+    @Test func `a sensor that hangs holds up nobody else's calls`() throws {
+        var roots = FileRoots()
+        roots.sys = "/tmp/holdfast-sys-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
+        for folder in ["", "/class", "/class/hwmon", "/class/hwmon/hwmon0"] {
+            try Files.makeFolder(roots.sys + folder, mode: 0o700)
+        }
+        // Whoever opens a pipe to read waits for somebody who writes.
+        let pipe = "\(roots.sys)/class/hwmon/hwmon0/temp1_input"
+        #expect(mkfifo(pipe, 0o600) == 0)
+        let loop = try EventLoop()
+        let worker = try Worker(loop)
+        let context = try WatcherContext(
+            loop: loop, worker: worker, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() },
+            roots: roots, report: { _ in }, sample: { _ in }, forget: { _ in })
+        let watcher = try PressureWatcher(context, AgentOptions())
+        watcher.start()
+        var isAnswered = false
+        worker.perform({ true }) { isAnswered = $0 }
+        for _ in 0..<2000 where !isAnswered { try loop.step(atMost: .milliseconds(5)) }
+        #expect(isAnswered)
+        let writer = Descriptor(owning: open(pipe, O_RDWR | O_NONBLOCK))
+        #expect(writer.raw >= 0)
+    }
 }

@@ -157,7 +157,7 @@ def one_of_each(desk, watch, link):
     link.set(True)
     desk.child = desk.victim()
     desk.client.settle("process/algo", "ok")
-    # keepalived gives isp-b its address back: before that, and not while the path is judged.
+    # keepalived takes its time to be what it was.
     watch.until_word("keepalived", "MASTER")
     well(desk)
     measure.pause(random.uniform(0, 1.1))

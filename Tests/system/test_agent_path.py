@@ -108,6 +108,27 @@ class Path(unittest.TestCase):
         self.desk.ip("addr", "replace", "10.82.1.77/24", "dev", "eth0")
         client.settle("path/isp-a", "ok", patience=60)
 
+    def test_a_path_as_routed_follows_the_address_too(self):
+        """A socket to a name server keeps the address that it had when it was opened, and is opened anew."""
+        server = self.isp.enter(lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        server.bind(("10.82.1.2", 53))
+        self.addCleanup(server.close)
+        threading.Thread(target=self.answer_queries, args=(server,), daemon=True).start()
+        self.daemon = agent(self, ISP.replace('interface = "eth0"\n', "") % '"dns://10.82.1.2"', self.desk)
+        client = self.client = health(self, self.daemon, "state/", "sample/desk/path/")
+        client.settle("path/isp-a", "ok")
+        self.desk.ip("addr", "del", "10.82.1.1/24", "dev", "eth0")
+        self.desk.ip("addr", "add", "10.82.1.77/24", "dev", "eth0")
+        samples = []
+
+        def is_fifth(message):
+            if message["topic"].startswith("sample/"):
+                samples.append(message)
+            return len(samples) == 5
+        news = client.until(is_fifth, "five samples")
+        self.assertNotIn("critical", [message.get("status") for message in news])
+        self.assertEqual(client.states()["path/isp-a"]["status"], "ok")
+
     def test_addresses_that_come_and_go_do_not_put_silence_off(self):
         client = self.start()
         client.settle("path/isp-a", "ok")

@@ -22,7 +22,7 @@ needs_nut = unittest.skipUnless(os.path.exists(f"{NUT}/upsd"), "needs Debian's n
 class Upsd:
     """upsd and its dummy-ups drivers in a network namespace and a folder of their own."""
 
-    def __init__(self, case, namespace, devices):
+    def __init__(self, case, namespace, devices, listen="127.0.0.1"):
         self.case, self.namespace = case, namespace
         self.folder = harness.folder_of(case)
         self.drivers, self.written = {}, 0
@@ -32,7 +32,7 @@ class Upsd:
                 self.write(name, text)
                 conf.write(f"[{name}]\n driver = dummy-ups\n mode = dummy-once\n port = {self.device(name)}\n")
         with open(os.path.join(self.folder, "upsd.conf"), "w") as conf:
-            conf.write(f"LISTEN 127.0.0.1 3493\nMAXAGE 3\nSTATEPATH {self.folder}\n")
+            conf.write(f"LISTEN {listen} 3493\nMAXAGE 3\nSTATEPATH {self.folder}\n")
         with open(os.path.join(self.folder, "upsd.users"), "w") as users:
             users.write("[monitor]\n password = sesame\n upsmon secondary\n")
         for name in devices:
@@ -171,6 +171,27 @@ class RealServer(unittest.TestCase):
         server = f'discover = false\n[[ups.server]]\nhost = "127.0.0.1"\nuser = "monitor"\npassword_file = "{password}"\n'
         self.start(server)
         self.client.settle("ups/main@127.0.0.1", "ok")
+
+    def test_of_several_servers_each_stands_for_itself(self):
+        """One here, one behind a link, and one whose name nobody knows."""
+        far = harness.Namespace(self, "far")
+        harness.veth(self.namespace, "near0", far, "far0", 1)
+        other = Upsd(self, far, {"rack": ONLINE}, listen="10.82.1.2")
+        self.start("".join(f'[[ups.server]]\nhost = "{host}"\nupses = ["rack"]\n'
+                           for host in ("10.82.1.2", "nobody.invalid")))
+        main = self.client.settle("ups/main", "ok")
+        self.client.settle("ups/rack@10.82.1.2", "ok")
+        self.client.wait_state("ups/rack@nobody.invalid", lambda state: "not reached" in state["reason"], patience=60)
+        other.status("rack", "OB DISCHRG", battery_charge="95", battery_runtime="1100")
+        self.client.wait_state("ups/rack@10.82.1.2", "warning")
+        other.write("rack", ONLINE)
+        self.client.wait_state("ups/rack@10.82.1.2", "ok")
+        other.server.send_signal(signal.SIGSTOP)
+        state = self.client.wait_state("ups/rack@10.82.1.2", "unknown")
+        self.assertIn("not reached: no answer", state["reason"])
+        other.server.send_signal(signal.SIGCONT)
+        self.client.wait_state("ups/rack@10.82.1.2", "ok")
+        self.assertEqual(self.client.states()["ups/main"]["change"], main["change"])
 
     def test_of_two_one_may_fail(self):
         self.start('[[ups.group]]\nname = "power"\nmembers = ["main", "second"]\n')

@@ -84,13 +84,7 @@ extension DiskSurvey {
             (mountsFailure, chosen) = (error.description, order.previous?.chosen ?? [])
             return
         }
-        // Where the host's mounts are ours, they are read again for the sake of what changes without a word: a file
-        // system that turns read-only by itself.
-        if order.isUnchanged, let previous = order.previous, previous.hostText == previous.ownText {
-            hostText = ownText
-        } else {
-            hostText = try? Files.read("\(proc)/1/mountinfo", limit: 4 << 20)
-        }
+        hostText = knownHostText(order) ?? (try? Files.read("\(proc)/1/mountinfo", limit: 4 << 20))
         if let previous = order.previous, previous.choice == order.choice, previous.ownText == ownText,
             previous.hostText == hostText
         {
@@ -104,6 +98,15 @@ extension DiskSurvey {
         chosen = Array(all.prefix(MountChoice.mostMounts))
         leftOut = all.count - chosen.count
         rejected = own.rejected + (host?.rejected ?? 0)
+    }
+
+    /// What the host's first process sees, where that is known without a look. What changes without a word, as a file
+    /// system that turns read-only by itself, is in what we see, unless it is out of our sight.
+    private func knownHostText(_ order: DiskSurveyOrder) -> [UInt8]? {
+        guard order.isUnchanged, let previous = order.previous else { return nil }
+        if previous.hostText == previous.ownText { return ownText }
+        let isInSight = previous.chosen.allSatisfy { $0.path != nil }
+        return previous.ownText == ownText && isInSight ? previous.hostText : nil
     }
 
     private mutating func readDevices(

@@ -98,9 +98,11 @@ extension PathWatcher {
                 return
             }
             let name = routes.name(of: change.index)
-            for prober in probers.values
-            where prober.options.interface == name && prober.probes(change.family) {
-                prober.lookAtSources()
+            for prober in probers.values where prober.probes(change.family) {
+                // What leaves as routed may leave by any link.
+                if prober.options.interface == nil || prober.options.interface == name {
+                    prober.lookAtSources()
+                }
             }
         }
     }
