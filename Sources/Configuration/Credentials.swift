@@ -62,6 +62,9 @@ extension GatewayOptions {
                 KeyNeed(keyPath: "agent[\(index)].publish", endpoint: agent.publish, isServed: false)
             }
             + feeds.enumerated().flatMap { index, feed in feed.keyNeeds("feed[\(index)]") }
+            + replicas.enumerated().filter { $0.element.serverKey != nil }.map { index, replica in
+                KeyNeed(keyPath: "replica[\(index)].request", endpoint: replica.request, isServed: false)
+            }
     }
 
     public var needsKeys: Bool { !keyNeeds.isEmpty }

@@ -22,6 +22,9 @@ extension Section where Options == GatewayOptions {
                     agent, _ in agent
                 },
                 .tables("feed", \.feeds, upTo: 64, .feed, empty: .draft) { feed, _ in feed },
+                .tables("replica", \.replicas, upTo: 16, .replica, empty: ReplicaOptions(request: "")) {
+                    replica, _ in replica
+                },
             ],
             check: checkGateway)
     }
@@ -41,6 +44,7 @@ extension Section where Options == GatewayOptions {
         refuseSharedEndpoints(
             "downstream.plaintext", options.plaintext,
             besides: bus + [("downstream.publish", options.publish)], at: place)
+        checkReplicas(options, at: place)
         for (index, agent) in options.agents.enumerated()
         where options.agents[..<index].contains(where: { $0.publish == agent.publish }) {
             place.key("agent").item(index).key("publish").refuse(

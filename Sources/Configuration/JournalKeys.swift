@@ -11,8 +11,13 @@ extension Section where Options == JournalOptions {
                 .value("keep_bytes", \.keepBytes, Rules.integer(1_048_576...1_125_899_906_842_624)),
                 .value("keep", \.keep, Rules.duration(.seconds(60), .seconds(3650 * 86400))),
                 .value("most_waiting", \.mostWaiting, Rules.integer(1_048_576...1_073_741_824)),
+                .value("replica_warning", \.replicaWarning, Rules.lag),
+                .value("replica_critical", \.replicaCritical, Rules.lag),
             ],
             check: { journal, place in
+                checkLag(
+                    journal.replicaWarning, journal.replicaCritical, "replica_warning", "replica_critical",
+                    at: place)
                 guard place.accepted("segment_bytes", "keep_bytes"),
                     journal.segmentBytes > journal.keepBytes
                 else { return }

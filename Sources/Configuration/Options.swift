@@ -171,8 +171,27 @@ public struct GatewayOptions: Hashable, Sendable {
     public var agents: [AgentEndpoint] = []
     /// `[[feed]]`.
     public var feeds: [FeedOptions] = []
+    /// `[[replica]]`: gateways whose journals are kept here, too.
+    public var replicas: [ReplicaOptions] = []
 
     public init() {}
+}
+
+/// One `[[replica]]`: the journals of another gateway, which are pulled and kept in `[journal] directory`.
+public struct ReplicaOptions: Hashable, Sendable {
+    /// Where the other gateway answers requests.
+    public var request: String
+    /// Its public key; `nil` only for an endpoint on this host.
+    public var serverKey: PublicKey?
+    /// The feeds whose journals are pulled.
+    public var feeds: [String] = []
+    /// How often it is asked once everything is here.
+    public var every: Duration = .milliseconds(100)
+    /// The replica is `warning`, or `critical`, when it is so far behind.
+    public var warning: Duration = .seconds(5)
+    public var critical: Duration = .seconds(60)
+
+    public init(request: String) { self.request = request }
 }
 
 /// `[journal]`: where and how feeds that say `journal = true` are journalled.
@@ -197,6 +216,9 @@ public struct JournalOptions: Hashable, Sendable {
     public var keep: Duration = .seconds(7 * 86400)
     /// So many bytes of a channel may wait for the disk.
     public var mostWaiting = 64 << 20
+    /// A replica of it elsewhere is `warning`, or `critical`, when it is so far behind.
+    public var replicaWarning: Duration = .seconds(5)
+    public var replicaCritical: Duration = .seconds(60)
 
     public init() {}
 }

@@ -52,6 +52,12 @@ public struct SegmentHeader: Hashable, Sendable {
         return writer.bytes
     }
 
+    /// By which it is told from another one of the same number.
+    public func checksum(_ crc: Checksum) -> UInt32 {
+        let bytes = encoded(crc)[...]
+        return bytes.word(at: bytes.endIndex - 4, as: UInt32.self)
+    }
+
     /// Why bytes are no header.
     public enum Problem: Error, Hashable, Sendable {
         case truncated(wanted: Int, left: Int)

@@ -83,6 +83,9 @@ public struct SegmentIndex: Hashable, Sendable {
 
     // MARK: - Asking
 
+    /// Frames with data.
+    public var messages: UInt64 { spans.reduce(0) { $0 &+ $1.count } }
+
     public func span(of epoch: UInt64) -> Span? { spans.first { $0.epoch == epoch } }
 
     /// Whether sequences of the range may be here.

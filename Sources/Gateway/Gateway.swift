@@ -3,6 +3,7 @@
 import Arbitration
 import Basics
 public import Configuration
+import FeedJournal
 public import Logging
 public import Messaging
 public import Reactor
@@ -26,6 +27,9 @@ public final class Gateway {
     /// For what is journalled: it may wait for the disk as long as the disk likes.
     private let journalWorker: Worker
     private let repairs: RepairDesk
+    private let pulls: PullDesk
+    private var replicas: [Replica] = []
+    private var replicaTimer: Timer?
     private var feeds: [String: Feed] = [:]
     private let incarnation: Incarnation
     /// How many feeds were opened; each is a run of its own.
@@ -50,7 +54,12 @@ public final class Gateway {
         self.incarnation = incarnation ?? Incarnation(startedAt: loop.wall)
         do throws(SystemError) {
             worker = try Worker(loop)
-            repairs = try RepairDesk(loop)
+            let reader = try Worker(loop)
+            repairs = RepairDesk(loop, reader)
+            pulls = PullDesk(
+                loop, reader,
+                ReplicaLimits(
+                    warning: options.journal.replicaWarning, critical: options.journal.replicaCritical))
             // Each channel has one job at a time.
             journalWorker = try Worker(loop, capacity: 64 * JournalKeeper.mostChannels)
             limited = try LimitedLog(loop, logger)
@@ -90,9 +99,14 @@ public final class Gateway {
         health?.repair = { [unowned self] request, caller, responder in
             repairs.answer(request, feeds[request.feed], caller, responder)
         }
+        health?.pull = { [unowned self] request, caller, responder in
+            pulls.answer(request, feeds[request.feed], caller, responder)
+        }
         tellPlaintext()
         try openFeeds(patienceForMemory: .seconds(2))
         try followAgents()
+        try openReplicas()
+        tellReplicas()
     }
 
     /// What leaves this host in the clear, and what reaches it so, is said at each start and reload.
@@ -188,6 +202,37 @@ public final class Gateway {
         }
     }
 
+    // MARK: - Replicas
+
+    private func openReplicas() throws(BusError) {
+        guard let health else { return }
+        for wanted in options.replicas where !replicas.contains(where: { $0.options == wanted }) {
+            var logger = logger
+            logger[metadataKey: "endpoint"] = "\(wanted.request)"
+            let log: EventLog = { [limited] in limited.event($0, key: wanted.request, $1, by: logger) }
+            replicas.append(
+                try Replica(
+                    wanted,
+                    ReplicaSurroundings(
+                        context: context, loop: loop, worker: journalWorker, journal: options.journal,
+                        health: health, log: log, host: options.host ?? hostName(), keys: credentials?.keys)))
+        }
+    }
+
+    /// How far the replicas of what is journalled here are behind.
+    private func tellReplicas() {
+        let (reports, gone) = pulls.reports(feeds)
+        for report in reports {
+            health?.report(report)
+            health?.sample(Sample(report.subject, report.values))
+        }
+        for subject in gone { health?.forget(subject) }
+        if replicaTimer == nil {
+            replicaTimer = try? Timer(loop, accuracy: .milliseconds(50)) { [unowned self] in tellReplicas() }
+        }
+        replicaTimer?.arm(at: loop.now + .seconds(1))
+    }
+
     // MARK: - Agents
 
     private func heard(_ subject: Subject, _ status: Status, happenedAt: WallTime?) {
@@ -226,13 +271,17 @@ public final class Gateway {
             feeds[name] = nil
         }
         agents.removeAll { !new.agents.contains($0.endpoint) }
+        for replica in replicas where !new.replicas.contains(replica.options) { replica.close() }
+        replicas.removeAll { !new.replicas.contains($0.options) }
         if let keys = credentials?.keys, keys != oldKeys {
             for feed in feeds.values { feed.rekey(keys) }
             for agent in agents { agent.rekey(keys) }
+            for replica in replicas { replica.rekey(keys) }
         }
         do throws(BusError) {
             try openFeeds()
             try followAgents()
+            try openReplicas()
         } catch {
             throw .failed(error)
         }
@@ -288,7 +337,7 @@ extension Gateway {
         do throws(PathRefusal) {
             switch request {
             case .status, .history: return .done(statusMembers)
-            case .repair: return .refused("nothing is journalled here")
+            case .repair, .pull: return .refused("nothing is journalled here")
             case .switch(let feed, let path, let hold): return try switchFeed(feed, to: path, hold: hold)
             case .release(let feed): return release(feed)
             case .mute(let subject, let duration): return try mute(subject, for: duration)

@@ -76,6 +76,9 @@ final class JournalKeeper: FrameJournal {
 
     func channelJournal(_ number: UInt16) -> ChannelJournal? { channels[number] }
 
+    /// The channels that are journalled.
+    var numbers: [UInt16] { channels.keys.sorted() }
+
     private func channel(_ number: UInt16) -> ChannelJournal? {
         if let known = channels[number] { return known }
         guard !isClosed, channels.count < JournalKeeper.mostChannels else { return nil }

@@ -16,10 +16,10 @@ final class RepairDesk {
     private(set) var repairs: UInt64 = 0
     private(set) var frames: UInt64 = 0
 
-    /// - Parameter loop: the gateway's; reading has a thread of its own, so that nothing waits for it.
-    init(_ loop: EventLoop) throws(SystemError) {
+    /// - Parameter worker: the thread that reads, so that nothing waits for it.
+    init(_ loop: EventLoop, _ worker: Worker) {
         self.loop = loop
-        worker = try Worker(loop)
+        self.worker = worker
     }
 
     var postponed: UInt64 { pacer.postponed }

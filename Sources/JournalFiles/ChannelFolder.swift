@@ -23,6 +23,16 @@ public struct ChannelFolder: Hashable, Sendable {
     public func segment(_ number: UInt64) -> String { "\(path)/\(SegmentName.file(number))" }
     public func index(_ number: UInt64) -> String { "\(path)/\(SegmentName.index(number))" }
 
+    /// Makes the folder, and those above it, where they are not there.
+    func make() throws(SystemError) { try ChannelFolder.make(path) }
+
+    private static func make(_ path: String) throws(SystemError) {
+        guard !Files.isFolder(path) else { return }
+        let above = Files.folder(of: path)
+        if above != path, above != "." { try make(above) }
+        try Files.makeFolder(path, mode: 0o750)
+    }
+
     /// The numbers of the segments, ascending.
     public func segments() throws(SystemError) -> [UInt64] {
         try Files.names(in: path).compactMap { SegmentName.number(of: $0) }.sorted()

@@ -209,7 +209,7 @@ public struct JournalTail: Sendable {
 
 extension JournalTail {
     private static func open(_ plan: JournalPlan, at wall: WallTime) throws(SystemError) -> JournalResult {
-        try makeFolders(plan.folder.path)
+        try plan.folder.make()
         let lock = try FolderLock(plan.folder.path)
         var numbers = try plan.folder.segments()
         var opening = JournalOpening()
@@ -242,13 +242,6 @@ extension JournalTail {
         tail.expire(at: wall, &result)
         result.tail = tail
         return result
-    }
-
-    private static func makeFolders(_ path: String) throws(SystemError) {
-        guard !Files.isFolder(path) else { return }
-        let above = Files.folder(of: path)
-        if above != path, above != "." { try makeFolders(above) }
-        try Files.makeFolder(path, mode: 0o750)
     }
 
     /// Looks at the segment that was written last, and cuts what is torn from its end. `nil`: nothing was left of it,

@@ -15,6 +15,13 @@ public final class AppendedFile: Sendable {
         self.path = path
     }
 
+    /// Goes on with a file that is there.
+    public init(continuing path: String) throws(SystemError) {
+        let raw = try check("open \(path)") { unsafe open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC) }
+        descriptor = Descriptor(owning: raw)
+        self.path = path
+    }
+
     /// Writes all of it at an offset, which is the file's end. Where the disk is full or fails, the file is cut to what
     /// it was.
     public func append(_ bytes: [UInt8], at offset: Int) throws(SystemError) {

@@ -74,6 +74,11 @@ public enum JournalEvent: String, Sendable, CaseIterable {
     case feedJournalCut = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a62"
     /// Something in a feed's journal is not what was written.
     case feedJournalDamaged = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a63"
+    /// A journal that is pulled from another gateway is not written: the disk, the other gateway or what it sent.
+    case replicaStopped = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a68"
+    case replicaResumed = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a69"
+    /// The end of such a journal was cut and is pulled again.
+    case replicaCut = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a6a"
 
     // MARK: Clients and keys
     /// A connection was refused: an unknown key or a wrong handshake; with HOLDFAST_CLIENT_ADDRESS.
@@ -115,7 +120,7 @@ extension JournalEvent {
         case .started, .reloaded, .stopping, .stateChanged, .noLongerWatched, .epochBegan, .feedHeld,
             .feedReleased, .subjectMuted, .subjectUnmuted, .pathReceivingAgain, .agentBack,
             .collectorConnected, .clientRemoved, .keysReloaded, .networkNewsLost, .feedJournalResumed,
-            .feedJournalCut:
+            .feedJournalCut, .replicaResumed, .replicaCut:
             .notice
         case .restartNeeded, .clockNotSet, .incarnationNotKept, .onIsolatedProcessors, .switched,
             .pathNotReceiving,
@@ -125,7 +130,9 @@ extension JournalEvent {
             .clientRefused, .subscriptionRefused, .requestRefused, .plaintextPublished, .plaintextReceived,
             .probeFailed, .watchedWithLess, .malformedInput, .droppedLog, .journalLost:
             .warning
-        case .reloadRefused, .upgradeRefused, .copiesDiffer, .feedJournalStopped, .feedJournalDamaged: .error
+        case .reloadRefused, .upgradeRefused, .copiesDiffer, .feedJournalStopped, .feedJournalDamaged,
+            .replicaStopped:
+            .error
         case .configurationRefused, .cannotStart: .critical
         }
     }
@@ -140,7 +147,7 @@ extension JournalEvent {
             .upstreamFailed, .recoveryUnanswered, .loginRejected, .collectorConnected, .collectorLost,
             .clientRefused, .subscriptionRefused,
             .requestRefused, .probeFailed, .watchedWithLess, .networkNewsLost, .malformedInput,
-            .feedJournalStopped, .feedJournalResumed:
+            .feedJournalStopped, .feedJournalResumed, .replicaStopped, .replicaResumed:
             true
         case .started, .reloaded, .reloadRefused, .stopping, .configurationRefused, .cannotStart,
             .restartNeeded, .clockNotSet, .incarnationNotKept, .onIsolatedProcessors, .upgradeRefused,
@@ -148,7 +155,7 @@ extension JournalEvent {
             .noLongerWatched, .switched, .feedHeld, .feedReleased, .subjectMuted, .subjectUnmuted,
             .receiveBufferSmall, .gapTold, .agentLost, .agentBack, .clientRemoved, .keysReloaded,
             .plaintextPublished,
-            .plaintextReceived, .droppedLog, .journalLost, .feedJournalCut, .feedJournalDamaged:
+            .plaintextReceived, .droppedLog, .journalLost, .feedJournalCut, .feedJournalDamaged, .replicaCut:
             false
         }
     }

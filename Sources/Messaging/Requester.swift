@@ -15,11 +15,23 @@ public final class Requester {
     ///   - security: as a CURVE client of an endpoint beyond this host.
     ///   - onConnection: called with what happens to the connection.
     ///   - onReply: called with the last frame of each reply.
-    public init(
+    public convenience init(
         _ context: MessagingContext, _ loop: EventLoop, endpoint: String,
         security: EndpointSecurity = .plain,
         onConnection: @escaping (Connection.News) -> Void = { _ in },
         onReply: @escaping ([UInt8]) -> Void
+    ) throws(BusError) {
+        try self.init(
+            context, loop, repliesOf: endpoint, security: security, onConnection: onConnection,
+            onFrames: { if let reply = $0.last { onReply(reply) } })
+    }
+
+    /// - Parameter onFrames: called with all frames of each reply.
+    public init(
+        _ context: MessagingContext, _ loop: EventLoop, repliesOf endpoint: String,
+        security: EndpointSecurity = .plain,
+        onConnection: @escaping (Connection.News) -> Void = { _ in },
+        onFrames: @escaping ([[UInt8]]) -> Void
     ) throws(BusError) {
         do throws(MessagingError) {
             socket = try Socket(context, .dealer)
@@ -33,7 +45,7 @@ public final class Requester {
         }
         do throws(SystemError) {
             source = try SocketSource(loop, socket, onError: { [unowned self] _ in failed += 1 }) { message in
-                if let reply = message.frames.last { onReply(reply) }
+                onFrames(message.frames)
             }
         } catch {
             throw .system(error)

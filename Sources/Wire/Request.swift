@@ -16,6 +16,8 @@ public enum Request: Hashable, Sendable {
     case history(Subject, last: Duration)
     /// What a client missed, from a feed's journal.
     case repair(RepairRequest)
+    /// What a replica does not have yet, of a feed's journal.
+    case pull(PullRequest)
 
     /// The longest mute: 30 days.
     public static let longestMute: Duration = .seconds(30 * 86400)
@@ -41,6 +43,7 @@ public enum Request: Hashable, Sendable {
             members.append(JSON.Member("subject", .string(subject.description)))
             members.append(JSON.Member("last_s", .number(last.inSeconds)))
         case .repair(let repair): members += repair.members
+        case .pull(let pull): members += pull.members
         }
         return .object(members)
     }
@@ -48,7 +51,7 @@ public enum Request: Hashable, Sendable {
     /// Whether it changes something, for which a client beyond this host needs to be an operator.
     public var isOperation: Bool {
         switch self {
-        case .status, .history, .repair: false
+        case .status, .history, .repair, .pull: false
         case .switch, .release, .mute, .unmute: true
         }
     }
@@ -63,6 +66,7 @@ public enum Request: Hashable, Sendable {
         case .unmute: "unmute"
         case .history: "history"
         case .repair: "repair"
+        case .pull: "pull"
         }
     }
 
@@ -86,8 +90,10 @@ public enum Request: Hashable, Sendable {
                 : Request.longestHistory
             self = .history(try fields.subject("subject"), last: last)
         case "repair": self = .repair(try RepairRequest(fields, json))
+        case "pull": self = .pull(try PullRequest(fields))
         case _:
-            throw fields.failure("request", "one of status, history, repair, switch, release, mute, unmute")
+            throw fields.failure(
+                "request", "one of status, history, repair, pull, switch, release, mute, unmute")
         }
     }
 

@@ -38,6 +38,7 @@ public enum Kind: String, Hashable, Sendable, CaseIterable {
     case feed
     case feedPath = "feed-path"
     case client
+    case replica
 }
 
 /// A watched thing: a kind and a name, `nic/eth0`.

@@ -64,7 +64,7 @@ extension Subject {
     /// Whose subject it is.
     fileprivate var daemon: Daemon {
         switch kind {
-        case .feed, .feedPath, .client: .gateway
+        case .feed, .feedPath, .client, .replica: .gateway
         case .nic, .path, .ups, .disk, .process, .unit, .clock, .pressure, .line, .check: .agent
         }
     }

@@ -130,6 +130,10 @@ import Wire
                 publish: "tcp://192.0.2.30:5555", request: "tcp://192.0.2.30:5556", serverKey: exampleKey),
         ]
         expected.plaintext = ["tcp://10.1.0.1:7000"]
+        var replica = ReplicaOptions(request: "tcp://192.0.2.40:7001")
+        replica.serverKey = exampleKey
+        replica.feeds = ["itch"]
+        expected.replicas = [replica]
         var itch = FeedOptions(name: "itch", feedProtocol: .moldUDP64, keys: .itch50, policy: .hotHot)
         itch.recover.servers = ["udp://192.0.2.10:18000", "udp://192.0.2.20:18000"]
         itch.session = try Self.session()

@@ -45,7 +45,7 @@ import Wire
         ("nonsense", #"not JSON (offset 0: expected null)"#),
         (
             #"{"v":1,"request":"reboot"}"#,
-            #""request" is "reboot", expected one of status, history, repair, switch, release, mute, unmute"#
+            #""request" is "reboot", expected one of status, history, repair, pull, switch, release, mute, unmute"#
         ),
         (#"{"v":1}"#, #""request" is missing"#),
         (

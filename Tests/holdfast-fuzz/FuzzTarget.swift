@@ -71,7 +71,15 @@ struct FuzzTarget: Sendable {
             case .mute(_, let length), .history(_, let length):
                 [Facts.digits(length.nanoseconds / 1_000_000_000)]
             case .repair(let repair): [repair.range.first]
+            case .pull(let pull): [Facts.digits(Int64(pull.place.offset))]
             case .status, .switch, .release, .unmute: []
+            }
+        },
+        FuzzTarget("pull-reply", Seeds.pulls) { bytes in
+            switch try PullReply(parsing: bytes).body {
+            case .bytes(let pulled): [Facts.digits(Int64(clamping: pulled.behind))]
+            case .channels(let channels): channels.map { Facts.digits(Int64($0)) }
+            case .refused(_, _, let first): first.map { [Facts.digits(Int64(clamping: $0))] } ?? []
             }
         },
         FuzzTarget("topic", Seeds.topics) { bytes in
@@ -97,9 +105,9 @@ struct FuzzTarget: Sendable {
             return [Facts.digits(options.bus.heartbeatEvery.nanoseconds / 10_000_000)]
         },
         FuzzTarget("gateway-configuration", Seeds.gatewayFile) { bytes in
-            try GatewayFile.parse(Facts.text(bytes), name: "fuzz").feeds.map {
-                Facts.digits(Int64($0.subscribeRate))
-            }
+            let options = try GatewayFile.parse(Facts.text(bytes), name: "fuzz")
+            return [Facts.digits(options.controlEvery.nanoseconds / 10_000_000)]
+                + options.feeds.map { Facts.digits(Int64($0.subscribeRate)) }
         },
     ]
 }

@@ -181,8 +181,8 @@ enum Seeds {
     @Sendable static func pcapng() -> [[UInt8]] {
         [
             hex("0A0D0D0A 1C000000 4D3C2B1A 0100 0000 FFFFFFFFFFFFFFFF 1C000000")
-                + hex("01000000 24000000 0100 0000 00000000 0900 0100 83000000 0E00 0800 0A00")
-                + hex("000000000000 2C000000")
+                + hex("01000000 28000000 0100 0000 00000000 0900 0100 83000000 0E00 0800 0A00")
+                + hex("000000000000 28000000")
                 + hex("06000000 50000000 00000000 00000000 E8030000 30000000 30000000") + ethernet
                 + hex("50000000 03000000 40000000 30000000") + ethernet + hex("40000000")
         ]
@@ -273,7 +273,18 @@ enum Seeds {
         text(
             #"{"v":1,"request":"status"}"#, #"{"v":1,"request":"history","subject":"path/a","last_s":30}"#,
             #"{"v":1,"request":"switch","feed":"q","path":"B","hold":true}"#,
-            #"{"v":1,"request":"mute","subject":"nic/eth0","for_s":1800}"#)
+            #"{"v":1,"request":"mute","subject":"nic/eth0","for_s":1800}"#,
+            #"{"v":1,"request":"pull","feed":"q","replica":"b","channel":0,"segment":3,"offset":5}"#)
+    }
+
+    @Sendable static func pulls() -> [[UInt8]] {
+        let bytes = PulledBytes(
+            place: PullRequest.Place(segment: 3, offset: 5), size: 9, header: 1, next: 4, behind: 2)
+        let bodies: [(UInt16?, PullReply.Body)] = [
+            (0, .bytes(bytes)), (nil, .channels([0, 1])),
+            (0, .refused("gone", retryAfter: .seconds(1), first: 2)),
+        ]
+        return bodies.map { PullReply(feed: "q", channel: $0.0, $0.1).json.bytes }
     }
 
     @Sendable static func topics() -> [[UInt8]] {
@@ -297,13 +308,16 @@ enum Seeds {
 
     @Sendable static func agentFile() -> [[UInt8]] {
         text(
-            "host = \"fra-1\"\n[bus]\nheartbeat_every = \"250ms\"\n[[process]]\nname = \"x\"\nunit = \"x.service\"\n",
-            "[nic]\ninclude = [\"eth*\"]\n[[path]]\nname = \"a\"\ninterface = \"eth0\"\ntargets = [\"192.0.2.1\"]\n",
-            "[[ups]]\nname = \"main\"\n[[check]]\nname = \"c\"\ncommand = [\"/bin/true\"]\nevery = \"1m\"\n")
+            "[bus]\nheartbeat_every = \"50ms\"\n",
+            "host = \"fra-1\"\n[[process.watch]]\nname = \"x\"\nunit = \"x.service\"\n",
+            "[[path.isp]]\nname = \"a\"\ninterface = \"eth0\"\ntargets = [\"192.0.2.1\"]\n",
+            "[[check]]\nname = \"c\"\ncommand = [\"/bin/true\"]\nevery = \"1m\"\n")
     }
 
     @Sendable static func gatewayFile() -> [[UInt8]] {
         text(
+            "[downstream]\ncontrol_every = \"50ms\"\n",
+            "[[replica]]\nrequest = \"ipc:///run/g.req\"\nfeeds = [\"itch\"]\n",
             """
             [[feed]]
             name = "quotes"

@@ -87,7 +87,7 @@ public enum DoctorChecks {
         case .line: "a NIC that bypasses the kernel shows nothing; else see the drop-in line.conf"
         case .check: "run the command as the user holdfast"
         case .nic, .pressure: "does the kernel of this host offer it?"
-        case .feed, .feedPath, .client: "holdfast status --gateway"
+        case .feed, .feedPath, .client, .replica: "holdfast status --gateway"
         }
     }
 

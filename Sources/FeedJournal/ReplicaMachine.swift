@@ -1,0 +1,225 @@
+// One channel of a replica: what is asked for next, and when. It pulls the bytes behind the place up to which it has
+// everything, has them checked and written, and so moves on; it begins again where it stood after whatever goes wrong.
+public import Basics
+public import Wire
+
+/// Up to where a replica has a channel's journal.
+public struct ReplicaPosition: Hashable, Sendable {
+    /// Segment 0: there is nothing yet.
+    public var place = PullRequest.Place(segment: 0, offset: 0)
+    /// Messages of this segment before the place.
+    public var messages: UInt64 = 0
+    /// When the last message was received.
+    public var through: WallTime?
+    /// The checksum of the segment's header; `nil`: it is not there yet.
+    public var header: UInt32?
+
+    public init() {}
+}
+
+/// Something for the thread that writes.
+public enum ReplicaJob: Hashable, Sendable {
+    /// Look at what is there, and cut what is torn.
+    case open
+    /// Check what came, and write what is whole of it.
+    case store(PulledBytes, [UInt8])
+}
+
+/// How a job ended.
+public enum ReplicaOutcome: Hashable, Sendable {
+    case done(ReplicaPosition)
+    /// The disk refused; why, for a person.
+    case failed(String)
+    /// What came is not what was written over there; what is wrong, for a person.
+    case refused(String)
+}
+
+/// The machine of one channel.
+public struct ReplicaMachine: Sendable {
+    public struct Options: Hashable, Sendable {
+        /// How often it is asked once everything is there.
+        public var every: Duration = .milliseconds(100)
+        /// After a failure or a refusal it is tried again after this.
+        public var retryAfter: Duration = .seconds(2)
+
+        public init() {}
+    }
+
+    public enum Action: Hashable, Sendable {
+        /// Ask for what is behind `position`.
+        case ask
+        /// The caller says how it ended with `finished`.
+        case perform(ReplicaJob)
+    }
+
+    private enum State {
+        case closed(until: Instant)
+        case opening
+        case waiting(until: Instant)
+        case asking(since: Instant)
+        case storing(PulledBytes, asked: Instant)
+    }
+
+    public let options: Options
+    public private(set) var position = ReplicaPosition()
+    public private(set) var lag: ReplicaLag
+    /// Why nothing is written; `nil`: nothing is in the way.
+    public private(set) var trouble: String?
+    /// Whether the other end ever answered.
+    public private(set) var hasHeard = false
+    /// Messages and bytes that were written.
+    public private(set) var messages: UInt64 = 0
+    public private(set) var bytes: UInt64 = 0
+    /// Segments that were gone before they could be pulled.
+    public private(set) var missed: UInt64 = 0
+    /// Requests that nobody answered.
+    public private(set) var unanswered: UInt64 = 0
+    private var state: State
+
+    public init(options: Options = Options(), at now: Instant) {
+        self.options = options
+        lag = ReplicaLag(at: now)
+        state = .closed(until: now)
+    }
+
+    /// When `next` is to be called; `nil`: when the job that is under way ends.
+    public var deadline: Instant? {
+        switch state {
+        case .opening, .storing: nil
+        case .closed(let until), .waiting(let until): until
+        case .asking(let since): since + ReplicaLag.patience
+        }
+    }
+
+    /// What is to be done now.
+    public mutating func next(at now: Instant) -> Action? {
+        switch state {
+        case .opening, .storing: return nil
+        case .closed(let until):
+            guard until <= now else { return nil }
+            state = .opening
+            return .perform(.open)
+        case .waiting(let until):
+            guard until <= now else { return nil }
+        case .asking(let since):
+            guard since + ReplicaLag.patience <= now else { return nil }
+            unanswered &+= 1
+        }
+        state = .asking(since: now)
+        return .ask
+    }
+
+    /// The other end is there again: whatever was asked may be lost.
+    public mutating func connected(at now: Instant) {
+        if case .asking = state { state = .waiting(until: now) }
+    }
+
+    // MARK: - Answers
+
+    /// What is to be done with an answer.
+    public mutating func answered(_ body: PullReply.Body, _ bytes: [UInt8], at now: Instant) -> Action? {
+        guard case .asking(let asked) = state else { return nil }
+        switch body {
+        case .channels: return nil
+        case .refused(let reason, let retryAfter, let first):
+            (lag.heardAt, hasHeard) = (now, true)
+            refused(reason, retryAfter, first, at: now)
+            return nil
+        case .bytes(let pulled):
+            guard pulled.place == position.place || position.place.segment == 0 && pulled.place.offset == 0
+            else { return nil }
+            (lag.heardAt, hasHeard) = (now, true)
+            return take(pulled, bytes, asked, at: now)
+        }
+    }
+
+    private mutating func take(
+        _ pulled: PulledBytes, _ bytes: [UInt8], _ asked: Instant, at now: Instant
+    ) -> Action? {
+        if let header = position.header, header != pulled.header {
+            stop("segment \(position.place.segment) over there is another one than the one here", now)
+            return nil
+        }
+        lag.messages = pulled.behind
+        if bytes.isEmpty, pulled.size == position.place.offset {
+            trouble = nil
+            if let next = pulled.next { begin(next) } else { lag.coveredAt = asked }
+            state = .waiting(until: pulled.next == nil ? max(asked + options.every, now) : now)
+            return nil
+        }
+        state = .storing(pulled, asked: asked)
+        return .perform(.store(pulled, bytes))
+    }
+
+    private mutating func begin(_ segment: UInt64) {
+        if position.place.segment > 0 { missed &+= segment - position.place.segment - 1 }
+        position.place = PullRequest.Place(segment: segment, offset: 0)
+        position.messages = 0
+        position.header = nil
+    }
+
+    private mutating func refused(
+        _ reason: String, _ retryAfter: Duration?, _ first: UInt64?, at now: Instant
+    ) {
+        if let retryAfter {
+            state = .waiting(until: now + min(max(retryAfter, .milliseconds(1)), .seconds(10)))
+        } else if let first, first > position.place.segment {
+            begin(first)
+            state = .waiting(until: now)
+        } else {
+            stop(reason, now)
+        }
+    }
+
+    private mutating func stop(_ reason: String, _ now: Instant) {
+        trouble = reason
+        state = .waiting(until: now + options.retryAfter)
+    }
+
+    // MARK: - Jobs
+
+    /// The job has ended.
+    public mutating func finished(_ outcome: ReplicaOutcome, at now: Instant) {
+        switch (state, outcome) {
+        case (.opening, .done(let found)):
+            position = found
+            lag.through = found.through
+            trouble = nil
+            state = .waiting(until: now)
+        case (.opening, .failed(let why)), (.opening, .refused(let why)):
+            trouble = why
+            state = .closed(until: now + options.retryAfter)
+        case (.storing(let pulled, let asked), .done(let reached)):
+            stored(pulled, reached, asked, at: now)
+        case (.storing, .failed(let why)), (.storing, .refused(let why)): stop(why, now)
+        case (.closed, _), (.waiting, _), (.asking, _): break
+        }
+    }
+
+    private mutating func stored(
+        _ pulled: PulledBytes, _ reached: ReplicaPosition, _ asked: Instant, at now: Instant
+    ) {
+        let isSame = reached.place.segment == position.place.segment
+        let more = reached.messages &- (isSame ? min(position.messages, reached.messages) : 0)
+        messages &+= more
+        bytes &+= UInt64(max(0, reached.place.offset - pulled.place.offset))
+        position = reached
+        lag.through = reached.through
+        lag.messages = pulled.behind > more ? pulled.behind - more : 0
+        trouble = nil
+        let isAll = reached.place.offset == pulled.size && pulled.next == nil
+        if isAll { lag.coveredAt = asked }
+        state = .waiting(until: isAll ? max(asked + options.every, now) : now)
+    }
+
+    // MARK: - Verdict
+
+    /// How the replica is, and why, for a person.
+    public func verdict(_ limits: ReplicaLimits, at now: Instant, wall: WallTime) -> (Status, String) {
+        if let trouble { return (.critical, trouble) }
+        guard hasHeard else { return (.unknown, "the other gateway did not answer yet") }
+        return ReplicaDistance(
+            messages: lag.messages, time: lag.time(at: now, wall: wall), silence: now - lag.heardAt
+        ).verdict(limits, quiet: "no answer")
+    }
+}

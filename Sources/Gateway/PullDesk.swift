@@ -1,0 +1,147 @@
+// Hands the feeds' journals to replicas elsewhere: who may have them, at which pace, and how far each replica is behind,
+// which the health bus is told.
+import Arbitration
+import Basics
+import FeedJournal
+import JournalFiles
+import Linux
+import Messaging
+import Reactor
+import Wire
+
+final class PullDesk {
+    private let loop: EventLoop
+    private let worker: Worker
+    private var pacer: RepairPacer
+    private var book = ReplicaBook()
+    private let limits: ReplicaLimits
+    /// The messages of closed segments, which do not change any more.
+    private var counts: [ChannelFolder: [UInt64: UInt64]] = [:]
+
+    /// - Parameter worker: the thread that reads.
+    init(_ loop: EventLoop, _ worker: Worker, _ limits: ReplicaLimits) {
+        self.loop = loop
+        self.worker = worker
+        self.limits = limits
+        // Replicas read what market data does not wait for, but not all that the disk and the network can do.
+        var paces = RepairPacer.Limits()
+        (paces.bytesPerSecond, paces.atOnce) = (64 << 20, 4)
+        pacer = RepairPacer(limits: paces)
+    }
+
+    func answer(_ request: PullRequest, _ feed: Feed?, _ caller: Caller, _ responder: Responder) {
+        guard let keeper = feed?.journal else {
+            return refuse(
+                request, responder,
+                feed == nil ? "there is no feed \(request.feed)" : "feed \(request.feed) is not journalled")
+        }
+        let entitled = Entitlements(caller)
+        guard entitled.mayHave(.batch(feed: request.feed, channel: request.channel ?? 0)) else {
+            return refuse(
+                request, responder,
+                "the journal of \(request.feed) is for clients that may have md/\(request.feed)/: this one may have \(entitled)"
+            )
+        }
+        guard let number = request.channel else {
+            return send(PullReply(feed: request.feed, channel: nil, .channels(keeper.numbers)), responder)
+        }
+        let name = ReplicaBook.Name(feed: request.feed, replica: replica(request, caller))
+        guard book.mayPull(name, number) else {
+            return refuse(request, responder, "too many replicas pull from here")
+        }
+        // A gateway that has just started opens a channel with its first frame.
+        guard let channel = keeper.channelJournal(number) else {
+            return postpone(request, responder, .milliseconds(500))
+        }
+        read(request, channel, name, number, responder)
+    }
+
+    /// A client is what its key says; on this host it is what it says itself.
+    private func replica(_ request: PullRequest, _ caller: Caller) -> String {
+        switch caller {
+        case .client(let client): client.name
+        case .open, .stranger: request.replica
+        }
+    }
+
+    private func read(
+        _ request: PullRequest, _ channel: ChannelJournal, _ name: ReplicaBook.Name, _ number: UInt16,
+        _ responder: Responder
+    ) {
+        guard let tail = channel.tail else { return postpone(request, responder, .milliseconds(200)) }
+        let pace = "\(name.replica) \(name.feed)/\(number)"
+        switch pacer.asks(pace, at: loop.now) {
+        case .later(let wait): return postpone(request, responder, wait)
+        case .now: break
+        }
+        let written = channel.machine.figures.written
+        let folder = channel.folder
+        let reader = PullReader(request, in: folder, tail: tail, counts: counts[folder] ?? [:])
+        let isTaken = worker.perform({ reader.read() }) { [weak self] findings in
+            guard let self else { return }
+            pacer.gave(pace, bytes: findings.bytes.count, at: loop.now)
+            counts[folder] = findings.counts
+            if case .bytes(let pulled) = findings.body {
+                book.pulled(
+                    request, by: name, number, pulled, bytes: findings.bytes.count, isAll: findings.isAll,
+                    written: written, at: loop.now)
+            }
+            send(
+                PullReply(feed: request.feed, channel: number, findings.body), responder,
+                findings.bytes)
+        }
+        if !isTaken {
+            pacer.gave(pace, bytes: 0, at: loop.now)
+            postpone(request, responder, .milliseconds(100))
+        }
+    }
+
+    private func send(_ reply: PullReply, _ responder: Responder, _ bytes: [UInt8]? = nil) {
+        responder.send([reply.json.bytes] + (bytes.map { [$0] } ?? []))
+    }
+
+    private func refuse(_ request: PullRequest, _ responder: Responder, _ reason: String) {
+        send(
+            PullReply(
+                feed: request.feed, channel: request.channel,
+                .refused(reason, retryAfter: nil, first: nil)), responder)
+    }
+
+    private func postpone(_ request: PullRequest, _ responder: Responder, _ wait: Duration) {
+        send(
+            PullReply(
+                feed: request.feed, channel: request.channel,
+                .refused("too soon: ask again after \(wait.inSeconds) s", retryAfter: wait, first: nil)),
+            responder)
+    }
+
+    // MARK: - What the health bus is told
+
+    /// The state of each replica, and the subjects of those that are none any more.
+    func reports(_ feeds: [String: Feed]) -> (reports: [Report], gone: [Subject]) {
+        let (now, wall) = (loop.now, loop.wall)
+        let journalled = Set(feeds.filter { $0.value.journal != nil }.keys)
+        let gone = book.forget(at: now, except: journalled).map(\.subject)
+        let reports = book.names.compactMap { name -> Report? in
+            let keeper = feeds[name.feed]?.journal
+            let distance = book.distance(of: name, at: now, wall: wall) {
+                keeper?.channelJournal($0)?.machine.figures.written ?? 0
+            }
+            guard let distance else { return nil }
+            let (status, reason) = distance.verdict(limits, quiet: "does not ask")
+            return Report(
+                name.subject, status, reason: reason,
+                values: [
+                    NamedValue("behind_messages", .integer(Int64(clamping: distance.messages))),
+                    NamedValue("behind_s", .number(distance.time.inSeconds)),
+                    NamedValue("silent_s", .number(distance.silence.inSeconds)),
+                ], detectedAt: wall)
+        }
+        return (reports, gone)
+    }
+}
+
+extension ReplicaBook.Name {
+    /// The replica itself calls it after the feed alone, on its own bus.
+    var subject: Subject { Subject(.replica, "\(feed).\(replica)") }
+}

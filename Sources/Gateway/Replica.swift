@@ -1,0 +1,282 @@
+// Journals of another gateway, which are pulled from there and kept here: one connection, and for each channel of each
+// feed a machine that says what is asked for and a thread that checks and writes what comes.
+import Basics
+import Configuration
+import FeedJournal
+import JournalFiles
+import Linux
+import Messaging
+import Reactor
+import Wire
+
+/// What a replica uses of the gateway.
+struct ReplicaSurroundings {
+    let context: MessagingContext
+    let loop: EventLoop
+    /// The thread that waits for the disk.
+    let worker: Worker
+    let journal: JournalOptions
+    let health: HealthBus
+    let log: EventLog
+    /// What this gateway calls itself.
+    let host: String
+    let keys: KeyPair?
+}
+
+final class Replica {
+    /// How often it is asked which channels there are, and figures are published.
+    private static let discoverEvery: Duration = .seconds(5)
+    private static let reportEvery: Duration = .seconds(1)
+
+    let options: ReplicaOptions
+    private let surroundings: ReplicaSurroundings
+    private var requester: Requester?
+    private var timer: Timer?
+    private var feeds: [String: ReplicaFeed] = [:]
+    private var discoverAt: Instant
+    private var reportAt: Instant
+    /// Answers that made no sense.
+    private var malformed: UInt64 = 0
+
+    init(_ options: ReplicaOptions, _ surroundings: ReplicaSurroundings) throws(BusError) {
+        self.options = options
+        self.surroundings = surroundings
+        (discoverAt, reportAt) = (surroundings.loop.now, surroundings.loop.now)
+        for feed in options.feeds { feeds[feed] = ReplicaFeed(feed, options, surroundings) }
+        requester = try Requester(
+            surroundings.context, surroundings.loop, repliesOf: options.request,
+            security: .connecting(to: options.request, options.serverKey, with: surroundings.keys),
+            onConnection: { [unowned self] news in
+                guard case .connected = news else { return }
+                for feed in feeds.values { feed.connected() }
+                discoverAt = surroundings.loop.now
+                advance()
+            },
+            onFrames: { [unowned self] in answered($0) })
+        do throws(SystemError) {
+            timer = try Timer(surroundings.loop, accuracy: .milliseconds(2)) { [unowned self] in advance() }
+        } catch {
+            throw .system(error)
+        }
+        for feed in feeds.values { feed.owner = self }
+        openKnown()
+        advance()
+    }
+
+    func rekey(_ keys: KeyPair) {
+        guard let serverKey = options.serverKey else { return }
+        requester?.reconnect(.client(keys, of: serverKey))
+    }
+
+    /// Says goodbye on the bus.
+    func close() {
+        for name in feeds.keys { surroundings.health.forget(Subject(.replica, name)) }
+        (feeds, timer, requester) = ([:], nil, nil)
+    }
+
+    /// Channels that an earlier run kept are known before the other gateway is there.
+    private func openKnown() {
+        for (name, feed) in feeds {
+            let path = "\(surroundings.journal.directory)/\(SegmentName.folder(feed: name))"
+            feed.has((try? Files.names(in: path))?.compactMap { UInt16($0) } ?? [])
+        }
+    }
+
+    // MARK: - Asking
+
+    fileprivate func advance() {
+        let now = surroundings.loop.now
+        if discoverAt <= now {
+            discoverAt = now + Replica.discoverEvery
+            for name in options.feeds {
+                ask(PullRequest(feed: name, channel: nil, replica: surroundings.host))
+            }
+        }
+        for feed in feeds.values { feed.advance(at: now) }
+        if reportAt <= now {
+            reportAt = now + Replica.reportEvery
+            for feed in feeds.values { feed.report() }
+        }
+        let due = feeds.values.compactMap(\.deadline).min() ?? reportAt
+        timer?.arm(at: min(due, reportAt, discoverAt))
+    }
+
+    fileprivate func ask(_ request: PullRequest) {
+        do throws(MessagingError) {
+            _ = try requester?.send(Request.pull(request).json.bytes)
+        } catch {
+            surroundings.log(.upstreamFailed, "the journals at \(options.request): \(error), trying again")
+        }
+    }
+
+    private func answered(_ frames: [[UInt8]]) {
+        defer { advance() }
+        // A DEALER's answers may have the empty frame of a REQ's envelope.
+        guard let first = frames.first(where: { !$0.isEmpty }) else { return }
+        do throws(WireError) {
+            let reply = try PullReply(parsing: first)
+            let bytes = frames.count > 1 ? frames[frames.count - 1] : []
+            feeds[reply.feed]?.answered(reply, bytes, at: surroundings.loop.now)
+        } catch {
+            malformed &+= 1
+            surroundings.log(
+                .malformedInput, "the answer of \(options.request): \(error), ignoring")
+        }
+    }
+}
+
+/// One feed of a replica.
+private final class ReplicaFeed {
+    /// More channels are not kept.
+    static let mostChannels = 256
+
+    private struct Channel {
+        var machine: ReplicaMachine
+        var tail: ReplicaTail?
+        let plan: ReplicaPlan
+    }
+
+    weak var owner: Replica?
+    private let name: String
+    private let surroundings: ReplicaSurroundings
+    private let options: ReplicaOptions
+    private var channels: [UInt16: Channel] = [:]
+    private var refusal: String?
+    private var toldTrouble: String?
+
+    init(_ name: String, _ options: ReplicaOptions, _ surroundings: ReplicaSurroundings) {
+        self.name = name
+        self.options = options
+        self.surroundings = surroundings
+    }
+
+    var deadline: Instant? { channels.values.compactMap(\.machine.deadline).min() }
+
+    /// Channels that there are, here or over there.
+    func has(_ numbers: [UInt16]) {
+        let journal = surroundings.journal
+        var pace = ReplicaMachine.Options()
+        pace.every = options.every
+        for number in numbers where channels[number] == nil && channels.count < ReplicaFeed.mostChannels {
+            let plan = ReplicaPlan(
+                folder: ChannelFolder(root: journal.directory, feed: name, channel: number), feed: name,
+                channel: number,
+                retention: Retention(mostBytes: journal.keepBytes, longest: journal.keep),
+                isDurable: journal.fsync != .none)
+            channels[number] = Channel(
+                machine: ReplicaMachine(options: pace, at: surroundings.loop.now), plan: plan)
+        }
+    }
+
+    func connected() {
+        for number in channels.keys { channels[number]?.machine.connected(at: surroundings.loop.now) }
+    }
+
+    func advance(at now: Instant) {
+        for number in channels.keys.sorted() {
+            if let action = channels[number]?.machine.next(at: now) { perform(action, number) }
+        }
+    }
+
+    func answered(_ reply: PullReply, _ bytes: [UInt8], at now: Instant) {
+        guard let number = reply.channel else {
+            refusal = nil
+            switch reply.body {
+            case .channels(let numbers): has(numbers)
+            case .refused(let reason, _, _): refusal = reason
+            case .bytes: break
+            }
+            return
+        }
+        if let action = channels[number]?.machine.answered(reply.body, bytes, at: now) {
+            perform(action, number)
+        }
+        tell()
+    }
+
+    private func perform(_ action: ReplicaMachine.Action, _ number: UInt16) {
+        guard let channel = channels[number] else { return }
+        switch action {
+        case .ask:
+            let position = channel.machine.position
+            owner?.ask(
+                PullRequest(
+                    feed: name, channel: number, place: position.place, messages: position.messages,
+                    through: position.through, replica: surroundings.host))
+        case .perform(let job):
+            let (tail, plan, wall) = (channel.tail, channel.plan, surroundings.loop.wall)
+            let isTaken = surroundings.worker.perform({
+                ReplicaTail.perform(job, tail, plan, at: wall)
+            }) { [weak self] in self?.finished($0, number) }
+            if !isTaken {
+                channels[number]?.machine.finished(
+                    .failed("the thread that writes has too much to do"), at: surroundings.loop.now)
+            }
+        }
+    }
+
+    private func finished(_ result: ReplicaResult, _ number: UInt16) {
+        channels[number]?.tail = result.tail
+        channels[number]?.machine.finished(result.outcome, at: surroundings.loop.now)
+        if let cut = result.cut {
+            surroundings.log(.replicaCut, "the replica of feed \(name), channel \(number): \(cut)")
+        }
+        tell()
+        owner?.advance()
+    }
+
+    // MARK: - What is told
+
+    private var trouble: String? {
+        for (number, channel) in channels.sorted(by: { $0.key < $1.key }) {
+            if let trouble = channel.machine.trouble {
+                return number == 0 ? trouble : "channel \(number): \(trouble)"
+            }
+        }
+        return refusal
+    }
+
+    /// Each trouble once, and that it is over.
+    private func tell() {
+        let trouble = trouble
+        guard trouble != toldTrouble else { return }
+        toldTrouble = trouble
+        if let trouble {
+            surroundings.log(.replicaStopped, "the replica of feed \(name) does not go on: \(trouble)")
+        } else {
+            surroundings.log(.replicaResumed, "the replica of feed \(name) goes on")
+        }
+        report()
+    }
+
+    func report() {
+        let (now, wall) = (surroundings.loop.now, surroundings.loop.wall)
+        let limits = ReplicaLimits(warning: options.warning, critical: options.critical)
+        let verdicts = channels.sorted { $0.key < $1.key }.map {
+            $0.value.machine.verdict(limits, at: now, wall: wall)
+        }
+        let worst = verdicts.max { $0.0.severity < $1.0.severity }
+        let none = (Status.unknown, "the other gateway did not answer yet")
+        let (status, reason) = refusal.map { (.critical, $0) } ?? worst ?? none
+        let machines = channels.values.map(\.machine)
+        let sum = machines.map(\.lag).sum(at: now, wall: wall)
+        let subject = Subject(.replica, name)
+        let values = [
+            NamedValue("behind_messages", .integer(Int64(clamping: sum.messages))),
+            NamedValue("behind_s", .number(sum.time.inSeconds)),
+            count("messages", machines.map(\.messages)), count("bytes", machines.map(\.bytes)),
+            count("missed_segments", machines.map(\.missed)),
+            count("unanswered", machines.map(\.unanswered)),
+        ]
+        surroundings.health.report(
+            Report(
+                subject, status, reason: reason,
+                values: [NamedValue("from", .text(options.request))] + values,
+                detectedAt: wall))
+        surroundings.health.sample(Sample(subject, values))
+    }
+
+    private func count(_ name: String, _ values: [UInt64]) -> NamedValue {
+        NamedValue(name, .integer(Int64(clamping: values.reduce(0, &+))))
+    }
+}

@@ -1,0 +1,300 @@
+// The end of a channel's replica, where it grows by what is pulled: every byte is checked before it is written, so that
+// the segments here are those over there. A value that goes to the thread which writes and comes back with each job.
+public import Basics
+public import FeedJournal
+import Wire
+import Linux
+
+/// What a channel's replica is written by.
+public struct ReplicaPlan: Hashable, Sendable {
+    public var folder: ChannelFolder
+    public var feed: String
+    public var channel: UInt16
+    public var retention: Retention
+    /// Whether the disk must have what is acknowledged.
+    public var isDurable: Bool
+
+    public init(
+        folder: ChannelFolder, feed: String, channel: UInt16, retention: Retention, isDurable: Bool = false
+    ) {
+        self.folder = folder
+        self.feed = feed
+        self.channel = channel
+        self.retention = retention
+        self.isDurable = isDurable
+    }
+}
+
+/// How a job went.
+public struct ReplicaResult: Sendable {
+    public var outcome: ReplicaOutcome
+    public var tail: ReplicaTail?
+    /// What was cut from what is here, for a person.
+    public var cut: String?
+}
+
+/// The segment that is written to, and those before it.
+public struct ReplicaTail: Sendable {
+    private let plan: ReplicaPlan
+    private let lock: FolderLock
+    private var file: AppendedFile?
+    private var position = ReplicaPosition()
+    private var records: UInt64 = 0
+    private var hash = SHA256()
+    private var index = SegmentIndex()
+    private var closed: [Retention.Candidate] = []
+
+    /// Why what came cannot be taken.
+    private enum Failure: Error {
+        case disk(SystemError)
+        case refused(String)
+    }
+
+    /// Performs a job; it may take as long as the disk does.
+    public static func perform(
+        _ job: ReplicaJob, _ tail: ReplicaTail?, _ plan: ReplicaPlan, at wall: WallTime
+    ) -> ReplicaResult {
+        var result = ReplicaResult(outcome: .failed("the replica is not open"), tail: tail)
+        do throws(Failure) {
+            switch (job, tail) {
+            case (.open, _): try open(plan, at: wall, &result)
+            case (.store, nil): break
+            case (.store(let pulled, let bytes), var tail?):
+                result.cut = try tail.store(pulled, bytes, at: wall)
+                result.tail = tail
+                result.outcome = .done(tail.position)
+            }
+        } catch {
+            switch error {
+            case .disk(let error): result.outcome = .failed("\(error)")
+            case .refused(let why): result.outcome = .refused(why)
+            }
+        }
+        return result
+    }
+
+    private static func disk<T>(_ call: () throws(SystemError) -> T) throws(Failure) -> T {
+        do throws(SystemError) { return try call() } catch { throw .disk(error) }
+    }
+
+    // MARK: - Opening
+
+    private init(_ plan: ReplicaPlan, _ lock: FolderLock) {
+        self.plan = plan
+        self.lock = lock
+    }
+
+    private static func open(
+        _ plan: ReplicaPlan, at wall: WallTime, _ result: inout ReplicaResult
+    ) throws(Failure) {
+        var tail = try disk { () throws(SystemError) in
+            try plan.folder.make()
+            return ReplicaTail(plan, try FolderLock(plan.folder.path))
+        }
+        var numbers = try disk { () throws(SystemError) in try plan.folder.segments() }
+        if let last = numbers.popLast() {
+            result.cut = try disk { () throws(SystemError) in try tail.resume(last) }
+        }
+        for number in numbers {
+            let path = plan.folder.segment(number)
+            let size = try disk { () throws(SystemError) in try Files.size(of: path) }
+            tail.closed.append(
+                Retention.Candidate(number: number, size: size, newest: Files.modified(path) ?? wall))
+        }
+        result.tail = tail
+        result.outcome = .done(tail.position)
+    }
+
+    /// Goes on with a segment behind its last whole record. What is damaged is pulled again.
+    private mutating func resume(_ number: UInt64) throws(SystemError) -> String? {
+        let path = plan.folder.segment(number)
+        let survey = try SegmentSurvey(path)
+        let whole = survey.damages.reduce(survey.wholeThrough) { min($0, $1.offset) }
+        position.place = PullRequest.Place(segment: number, offset: whole)
+        let cut =
+            whole < survey.size
+            ? "\(survey.size - whole) bytes cut from the end of segment \(number): "
+                + "\(survey.damages.first.map { "\($0)" } ?? "cut off"); they are pulled again" : nil
+        guard let header = survey.header, whole > 0 else {
+            position.place.offset = 0
+            try Files.remove(path)
+            return cut
+        }
+        if whole < survey.size { try Files.cut(path, to: whole) }
+        try digest(path, upTo: whole)
+        let rest = whole < survey.size ? try SegmentSurvey(path) : survey
+        (index, records) = (rest.index, rest.index.records)
+        position.header = header.checksum(fastestCRC)
+        position.messages = index.messages
+        position.through = index.times?.last
+        file = try AppendedFile(continuing: path)
+        return cut
+    }
+
+    private mutating func digest(_ path: String, upTo end: Int) throws(SystemError) {
+        let file = try ReadFile(path)
+        var at = 0
+        while at < end {
+            let piece = try file.read(min(pieceBytes, end - at), at: at)
+            if piece.isEmpty { return }
+            hash.append(piece)
+            at += piece.count
+        }
+    }
+
+    // MARK: - Storing
+
+    private mutating func store(
+        _ pulled: PulledBytes, _ bytes: [UInt8], at wall: WallTime
+    ) throws(Failure) -> String? {
+        let isNext = pulled.place.segment != position.place.segment || file == nil
+        guard isNext ? pulled.place.offset == 0 : pulled.place == position.place else {
+            throw .refused("bytes for another place than the one that was asked for")
+        }
+        var next = self
+        if !isNext, pulled.size < position.place.offset {
+            let cut = try ReplicaTail.disk { () throws(SystemError) in
+                try next.setAside(from: pulled.size)
+            }
+            self = next
+            return cut
+        }
+        let findings = try check(pulled, bytes, isNext: isNext)
+        let whole = Array(bytes.prefix(findings.whole))
+        try ReplicaTail.disk { () throws(SystemError) in
+            if isNext { try next.begin(pulled.place.segment, at: wall) }
+            try next.append(whole, at: pulled.place, isFirst: isNext)
+        }
+        next.take(findings, whole, pulled)
+        if isNext { next.expire(at: wall) }
+        self = next
+        return nil
+    }
+
+    private func append(
+        _ bytes: [UInt8], at place: PullRequest.Place, isFirst: Bool
+    ) throws(SystemError) {
+        do throws(SystemError) {
+            try file?.append(bytes, at: place.offset)
+            if plan.isDurable { try file?.sync() }
+        } catch {
+            if isFirst { try? Files.remove(plan.folder.segment(place.segment)) }
+            throw error
+        }
+    }
+
+    /// What is whole of the bytes, and what is in it.
+    private struct Findings {
+        var header: SegmentHeader?
+        var stamps: [(stamp: RecordStamp, offset: Int, record: UInt64)] = []
+        var whole = 0
+    }
+
+    private func check(
+        _ pulled: PulledBytes, _ bytes: [UInt8], isNext: Bool
+    ) throws(Failure) -> Findings {
+        let (start, number) = (pulled.place.offset, pulled.place.segment)
+        var scanner =
+            isNext ? SegmentScanner(fastestCRC) : SegmentScanner(fastestCRC, from: start, record: records)
+        var findings = Findings()
+        scanner.push(bytes)
+        // Records end where the writing stands; and no record is longer than what comes at once.
+        let isEnd = start + bytes.count >= pulled.size
+        let isFull = bytes.count >= SegmentHeader.mostBytes + RecordHead.size + RecordHead.mostBytes
+        if isEnd { scanner.finish() }
+        for isLast in [false, true] {
+            while let finding = scanner.next() {
+                switch finding {
+                case .header(let header):
+                    try check(header, number)
+                    findings.header = header
+                case .record(let record):
+                    findings.stamps.append((record.stamp, record.offset, record.number))
+                case .damage(let damage): throw .refused("segment \(number): \(damage)")
+                }
+            }
+            findings.whole = max(0, scanner.wholeThrough - start)
+            guard !isLast, findings.whole == 0, isFull else { break }
+            scanner.finish()
+        }
+        guard findings.whole > 0 else { throw .refused("segment \(number): no whole record came") }
+        return findings
+    }
+
+    private func check(_ header: SegmentHeader, _ number: UInt64) throws(Failure) {
+        guard header.number == number, header.feed == plan.feed,
+            header.channel == plan.channel
+        else {
+            throw .refused(
+                "segment \(number): its header is of feed \(header.feed), channel \(header.channel), segment \(header.number)"
+            )
+        }
+        guard position.place.segment > 0, position.place.segment == number - 1, file != nil else { return }
+        let found = hash.digest
+        guard header.previous == found else {
+            throw .refused(
+                "segment \(number) is chained to another segment \(number - 1) than the one here: its digest is \(header.previous) there and \(found) here"
+            )
+        }
+    }
+
+    /// Closes the segment and begins another one.
+    private mutating func begin(_ number: UInt64, at wall: WallTime) throws(SystemError) {
+        let made = try AppendedFile(making: plan.folder.segment(number), mode: 0o640)
+        if file != nil {
+            keepIndex()
+            closed.append(
+                Retention.Candidate(
+                    number: position.place.segment, size: position.place.offset,
+                    newest: position.through ?? wall))
+        }
+        file = made
+        (hash, index, records) = (SHA256(), SegmentIndex(), 0)
+        position.place = PullRequest.Place(segment: number, offset: 0)
+        (position.messages, position.header) = (0, nil)
+        if plan.isDurable { try Files.sync(folder: plan.folder.path) }
+    }
+
+    private mutating func take(_ findings: Findings, _ whole: [UInt8], _ pulled: PulledBytes) {
+        hash.append(whole)
+        for (stamp, offset, record) in findings.stamps { index.add(stamp, at: offset, record: record) }
+        records &+= UInt64(findings.stamps.count)
+        position.place.offset = pulled.place.offset + whole.count
+        position.messages = index.messages
+        position.through = index.times?.last ?? position.through
+        if let header = findings.header { position.header = header.checksum(fastestCRC) }
+    }
+
+    private func keepIndex() {
+        var index = index
+        (index.size, index.records) = (position.place.offset, records)
+        try? Files.write(
+            index.encoded(digest: hash.digest, fastestCRC), to: plan.folder.index(position.place.segment),
+            Files.Attributes(mode: 0o640), replacing: true, durably: false)
+    }
+
+    /// What cannot be removed stays until it can be.
+    private mutating func expire(at wall: WallTime) {
+        for number in plan.retention.expired(closed, written: 0, at: wall) {
+            guard (try? Files.remove(plan.folder.segment(number))) != nil else { return }
+            try? Files.remove(plan.folder.index(number))
+            closed.removeAll { $0.number == number }
+        }
+    }
+
+    /// The other gateway lost the end of a segment that this one has: what it goes on with is chained to the shorter
+    /// one. What is more here is kept beside it.
+    private mutating func setAside(from size: Int) throws(SystemError) -> String {
+        let (number, end) = (position.place.segment, position.place.offset)
+        let path = plan.folder.segment(number)
+        let surplus = try ReadFile(path).read(end - size, at: size)
+        let kept = "\(path).surplus"
+        try Files.write(
+            surplus, to: kept, Files.Attributes(mode: 0o640), replacing: true, durably: plan.isDurable)
+        try Files.cut(path, to: size)
+        (hash, index, position, file) = (SHA256(), SegmentIndex(), ReplicaPosition(), nil)
+        _ = try resume(number)
+        return
+            "segment \(number) lost its last \(end - size) bytes over there; they are kept in \(kept)"
+    }
+}

@@ -1,0 +1,226 @@
+// A replica's channel as a dialogue: what it asks for, what it does with answers, and how far behind it says that it is;
+// and what the gateway that it follows knows of it.
+import Basics
+import FeedJournal
+import Testing
+import Wire
+
+/// A dialogue with a replica's machine, in milliseconds.
+private struct ReplicaDialogue {
+    var machine: ReplicaMachine
+    var now = Instant(nanoseconds: 1_000_000_000)
+    static let noon = WallTime(nanoseconds: 1_767_355_200_000_000_000)
+
+    init() { machine = ReplicaMachine(at: now) }
+
+    var wall: WallTime { ReplicaDialogue.noon + (now - Instant(nanoseconds: 1_000_000_000)) }
+
+    mutating func wait(_ milliseconds: Int64) { now = now + .milliseconds(milliseconds) }
+
+    mutating func open(at segment: UInt64 = 0, _ offset: Int = 0, messages: UInt64 = 0) {
+        #expect(machine.next(at: now) == .perform(.open))
+        machine.finished(.done(position(segment, offset, messages)), at: now)
+    }
+
+    func position(_ segment: UInt64, _ offset: Int, _ messages: UInt64) -> ReplicaPosition {
+        var position = ReplicaPosition()
+        position.place = PullRequest.Place(segment: segment, offset: offset)
+        position.messages = messages
+        position.header = segment == 0 ? nil : 7
+        position.through = messages == 0 ? nil : ReplicaDialogue.noon
+        return position
+    }
+
+    /// An answer of so many bytes.
+    mutating func answered(
+        _ segment: UInt64, _ offset: Int, bytes: Int, size: Int, header: UInt32 = 7, next: UInt64? = nil,
+        behind: UInt64
+    ) -> ReplicaMachine.Action? {
+        let pulled = PulledBytes(
+            place: PullRequest.Place(segment: segment, offset: offset), size: size, header: header,
+            next: next,
+            behind: behind)
+        return machine.answered(.bytes(pulled), Array(repeating: 0, count: bytes), at: now)
+    }
+
+    mutating func stored(_ segment: UInt64, _ offset: Int, _ messages: UInt64) {
+        machine.finished(.done(position(segment, offset, messages)), at: now)
+    }
+
+    var status: Status { machine.verdict(ReplicaLimits(), at: now, wall: wall).0 }
+    var seconds: Double { machine.lag.time(at: now, wall: wall).inSeconds }
+}
+
+@Suite struct ReplicaTests {
+    @Test func `it pulls until it has everything, and then asks now and then`() {
+        var dialogue = ReplicaDialogue()
+        dialogue.open()
+        #expect(dialogue.status == .unknown)
+        #expect(dialogue.machine.next(at: dialogue.now) == .ask)
+        #expect(dialogue.machine.next(at: dialogue.now) == nil)
+        guard case .perform(.store)? = dialogue.answered(1, 0, bytes: 500, size: 900, behind: 10) else {
+            return #expect(Bool(false))
+        }
+        dialogue.stored(1, 480, 6)
+        #expect(dialogue.machine.lag.messages == 4)
+        #expect(dialogue.machine.next(at: dialogue.now) == .ask)
+        _ = dialogue.answered(1, 480, bytes: 420, size: 900, behind: 4)
+        dialogue.stored(1, 900, 10)
+        #expect(dialogue.machine.lag.messages == 0 && dialogue.seconds == 0 && dialogue.status == .ok)
+        #expect(dialogue.machine.next(at: dialogue.now) == nil)
+        #expect(dialogue.machine.deadline == dialogue.now + .milliseconds(100))
+        dialogue.wait(100)
+        #expect(dialogue.machine.next(at: dialogue.now) == .ask)
+        #expect(dialogue.answered(1, 900, bytes: 0, size: 900, behind: 0) == nil)
+        #expect(dialogue.machine.messages == 10)
+    }
+
+    @Test func `behind a closed segment it goes on with the next one`() {
+        var dialogue = ReplicaDialogue()
+        dialogue.open(at: 3, 900, messages: 10)
+        _ = dialogue.machine.next(at: dialogue.now)
+        #expect(dialogue.answered(3, 900, bytes: 0, size: 900, next: 4, behind: 5) == nil)
+        #expect(dialogue.machine.position.place == PullRequest.Place(segment: 4, offset: 0))
+        #expect(dialogue.machine.next(at: dialogue.now) == .ask)
+        guard case .perform? = dialogue.answered(4, 0, bytes: 400, size: 400, header: 9, behind: 5) else {
+            return #expect(Bool(false))
+        }
+        dialogue.stored(4, 400, 5)
+        #expect(dialogue.machine.lag.messages == 0)
+        #expect(dialogue.machine.missed == 0)
+    }
+
+    @Test func `what is gone over there is counted, and it goes on with what there is`() {
+        var dialogue = ReplicaDialogue()
+        dialogue.open(at: 3, 900, messages: 10)
+        _ = dialogue.machine.next(at: dialogue.now)
+        #expect(
+            dialogue.machine.answered(
+                .refused("segment 3 is not there any more", retryAfter: nil, first: 7), [], at: dialogue.now)
+                == nil)
+        #expect(dialogue.machine.position.place == PullRequest.Place(segment: 7, offset: 0))
+        #expect(dialogue.machine.missed == 3)
+        #expect(dialogue.machine.trouble == nil)
+    }
+
+    @Test func `an answer for another place, a late one and one that nobody asked for change nothing`() {
+        var dialogue = ReplicaDialogue()
+        dialogue.open(at: 3, 900, messages: 10)
+        #expect(dialogue.answered(3, 900, bytes: 10, size: 910, behind: 1) == nil)
+        _ = dialogue.machine.next(at: dialogue.now)
+        #expect(dialogue.answered(3, 800, bytes: 10, size: 910, behind: 1) == nil)
+        #expect(dialogue.answered(4, 900, bytes: 10, size: 910, behind: 1) == nil)
+        #expect(dialogue.machine.deadline == dialogue.now + .seconds(1))
+    }
+
+    @Test func `another segment of the same number is refused by name, and tried again later`() {
+        var dialogue = ReplicaDialogue()
+        dialogue.open(at: 3, 900, messages: 10)
+        _ = dialogue.machine.next(at: dialogue.now)
+        #expect(dialogue.answered(3, 900, bytes: 10, size: 910, header: 8, behind: 1) == nil)
+        #expect(dialogue.machine.trouble?.contains("segment 3 over there is another one") == true)
+        #expect(dialogue.status == .critical)
+        dialogue.wait(1999)
+        #expect(dialogue.machine.next(at: dialogue.now) == nil)
+        dialogue.wait(1)
+        #expect(dialogue.machine.next(at: dialogue.now) == .ask)
+        #expect(dialogue.answered(3, 900, bytes: 0, size: 900, behind: 0) == nil)
+        #expect(dialogue.machine.trouble == nil && dialogue.status == .ok)
+    }
+
+    @Test func `a full disk and bytes that are refused are told, and tried again`() {
+        for outcome in [ReplicaOutcome.failed("disk full"), .refused("record 5")] {
+            var dialogue = ReplicaDialogue()
+            dialogue.open(at: 3, 900, messages: 10)
+            _ = dialogue.machine.next(at: dialogue.now)
+            _ = dialogue.answered(3, 900, bytes: 10, size: 910, behind: 1)
+            dialogue.machine.finished(outcome, at: dialogue.now)
+            #expect(dialogue.status == .critical)
+            #expect(dialogue.machine.position.place.offset == 900)
+            dialogue.wait(2000)
+            #expect(dialogue.machine.next(at: dialogue.now) == .ask)
+        }
+    }
+
+    @Test func `silence makes it fall behind by the time since it had everything`() {
+        var dialogue = ReplicaDialogue()
+        dialogue.open(at: 3, 900, messages: 10)
+        _ = dialogue.machine.next(at: dialogue.now)
+        _ = dialogue.answered(3, 900, bytes: 0, size: 900, behind: 0)
+        dialogue.wait(100)
+        for _ in 0..<5 {
+            #expect(dialogue.machine.next(at: dialogue.now) == .ask)
+            dialogue.wait(1000)
+        }
+        #expect(dialogue.machine.unanswered == 4)
+        #expect(dialogue.seconds == 5.1)
+        #expect(dialogue.status == .warning)
+        dialogue.wait(55_000)
+        #expect(dialogue.status == .critical)
+    }
+
+    @Test func `too soon is no trouble`() {
+        var dialogue = ReplicaDialogue()
+        dialogue.open(at: 3, 900, messages: 10)
+        _ = dialogue.machine.next(at: dialogue.now)
+        _ = dialogue.machine.answered(
+            .refused("too soon", retryAfter: .milliseconds(300), first: nil), [], at: dialogue.now)
+        #expect(dialogue.machine.trouble == nil)
+        #expect(dialogue.machine.deadline == dialogue.now + .milliseconds(300))
+    }
+
+    // MARK: - The other end
+
+    private func pulled(
+        _ book: inout ReplicaBook, _ offset: Int, bytes: Int, behind: UInt64, written: UInt64, at now: Instant
+    ) {
+        let request = PullRequest(
+            feed: "itch", channel: 0, place: PullRequest.Place(segment: 1, offset: offset), replica: "b")
+        let answer = PulledBytes(
+            place: request.place, size: offset + bytes, header: 7, next: nil, behind: behind)
+        book.pulled(
+            request, by: name, 0, answer, bytes: bytes, isAll: true, written: written, at: now)
+    }
+
+    private let name = ReplicaBook.Name(feed: "itch", replica: "b")
+
+    @Test func `each request acknowledges what was sent before it`() {
+        var book = ReplicaBook()
+        var now = Instant(nanoseconds: 1_000_000_000)
+        let wall = ReplicaDialogue.noon
+        func distance(_ written: UInt64) -> ReplicaDistance? {
+            book.distance(of: name, at: now, wall: wall) { _ in written }
+        }
+        #expect(distance(0) == nil)
+        pulled(&book, 100, bytes: 400, behind: 8, written: 20, at: now)
+        #expect(distance(20)?.messages == 8)
+        now = now + .milliseconds(100)
+        pulled(&book, 500, bytes: 50, behind: 1, written: 21, at: now)
+        // What it was sent a tenth of a second ago, it has now.
+        #expect(distance(23)?.messages == 3)
+        #expect(distance(23)?.time == .milliseconds(100))
+        now = now + .milliseconds(100)
+        pulled(&book, 550, bytes: 0, behind: 0, written: 23, at: now)
+        #expect(distance(23) == ReplicaDistance(messages: 0, time: .zero, silence: .zero))
+        now = now + .seconds(7)
+        #expect(distance(30)?.messages == 7)
+        #expect(distance(30)?.time == .seconds(7))
+        let verdict = distance(30)?.verdict(ReplicaLimits(), quiet: "does not ask")
+        #expect(verdict?.0 == .warning && verdict?.1 == "does not ask")
+    }
+
+    @Test func `replicas are bounded, and forgotten after a day of silence or with their feed`() {
+        var limits = ReplicaBook.Limits()
+        (limits.replicas, limits.channels) = (1, 1)
+        var book = ReplicaBook(limits: limits)
+        let now = Instant(nanoseconds: 1_000_000_000)
+        pulled(&book, 0, bytes: 1, behind: 1, written: 1, at: now)
+        #expect(book.mayPull(name, 0))
+        #expect(!book.mayPull(name, 1))
+        #expect(!book.mayPull(ReplicaBook.Name(feed: "itch", replica: "c"), 0))
+        #expect(book.forget(at: now + .seconds(86400), except: ["itch"]) == [])
+        #expect(book.forget(at: now + .seconds(86401), except: ["itch"]) == [name])
+        pulled(&book, 0, bytes: 1, behind: 1, written: 1, at: now)
+        #expect(book.forget(at: now, except: []) == [name])
+    }
+}

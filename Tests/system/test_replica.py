@@ -1,0 +1,198 @@
+"""A replica of a journal: a second gateway has the same files, says what would be lost with the first one, and whatever
+ends or is damaged on the way, it goes on or says why not."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import unittest
+
+import curve
+import harness
+import test_entitlements
+from harness import Daemon, HealthClient, binary, spawn, subject_of
+from test_feed_journal import JOURNAL, Journalled, holdfast, read, segments, write
+
+REPLICA = """host = "%s"
+[bus]
+publish = ["ipc://~/gateway.pub"]
+request = ["ipc://~/gateway.req"]
+[downstream]
+publish = ["ipc://~/gateway.md"]
+""" + JOURNAL + """[[replica]]
+request = "%s"
+feeds = ["%s"]
+%s
+"""
+
+
+def equal(ours, theirs):
+    """Whether both folders have the same segments, byte for byte."""
+    names = [os.path.basename(path) for path in segments(ours)]
+    return names == [os.path.basename(path) for path in segments(theirs)] and all(
+        read(f"{ours}/{name}") == read(f"{theirs}/{name}") for name in names)
+
+
+class Replicated(Journalled):
+    segment_bytes, more = 1 << 18, ""
+    wrap_replica = ()
+
+    def setUp(self):
+        super().setUp()
+        text = REPLICA % ("second", "none", 1 << 20, 1 << 30, self.daemon.endpoint("gateway.req"), "itch", self.more)
+        self.replica = Daemon(self, "holdfast-gateway", text, wrap=self.wrap_replica).start()
+        self.copy = f"{self.replica.folder}/journal/itch/0"
+
+    def values(self, daemon, host, subject, condition, what):
+        """Waits until a replica's figures, which come each second, meet a condition."""
+        bus = HealthClient(self, daemon.endpoint("gateway.pub"), daemon.endpoint("gateway.req"))
+        bus.subscribe(f"sample/{host}/replica/")
+        return bus.wait(lambda message: subject_of(message) == subject and condition(message["values"]), what)["values"]
+
+    def state(self, daemon, host, subject, condition):
+        bus = HealthClient(self, daemon.endpoint("gateway.pub"), daemon.endpoint("gateway.req"))
+        bus.subscribe(f"state/{host}/replica/")
+        return bus.wait_state(subject, condition)
+
+    def here(self, condition, what):
+        return self.values(self.replica, "second", "replica/itch", condition, what)
+
+    def there(self, condition, what):
+        return self.values(self.daemon, "desk", "replica/itch.second", condition, what)
+
+    def play(self, rate=20000):
+        return spawn(self, [binary("holdfast"), "play", "--generate", "itch", "--rate", str(rate), "--symbols", "50",
+                            "--session", "REPLICA", "--mold", self.lines.group("A"), "--mold", self.lines.group("B")],
+                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def settle(self, messages=1):
+        """Waits until the replica has everything, by its own word and by the first gateway's."""
+        def has_all(values):
+            return values["behind_messages"] == 0 and values["behind_s"] == 0
+        self.here(lambda values: has_all(values) and values["messages"] >= messages, "that it has everything")
+        self.there(has_all, "that the replica has everything")
+        for daemon, host, subject in ((self.replica, "second", "replica/itch"), (self.daemon, "desk", "replica/itch.second")):
+            self.state(daemon, host, subject, "ok")
+
+    def digest(self, folder):
+        code, out, errors = holdfast("verify", "--json", folder)
+        self.assertEqual(code, 0, out + errors)
+        report = json.loads(out)
+        self.assertTrue(report["whole"], report)
+        return report["channels"][0]["last_digest"]
+
+
+class Following(Replicated):
+    def test_under_load_and_killed_on_either_side_it_becomes_the_same(self):
+        self.open()
+        player = self.play()
+        for victim in (self.replica, self.daemon, self.replica, self.daemon):
+            self.wait_written(2000)
+            self.here(lambda values: values["messages"] > 100, "100 messages")
+            victim.signal(signal.SIGKILL)
+            victim.wait_exit()
+            victim.start()
+        self.wait_written(2000)
+        player.terminate()
+        player.wait()
+        self.settle()
+        self.assertGreater(len(segments(self.folder)), 3)
+        self.daemon.stop()
+        self.replica.stop()
+        self.assertEqual(self.digest(self.folder), self.digest(self.copy))
+        self.assertTrue(equal(self.folder, self.copy))
+
+    def test_a_gateway_that_is_gone_is_told_by_how_long_and_both_subjects_are_in_the_status(self):
+        self.open()
+        self.lines.both(self.orders(3))
+        self.settle(3)
+        code, out, _ = holdfast("status", "--endpoint", self.replica.endpoint("gateway.req"))
+        self.assertIn("replica/itch", out)
+        self.daemon.signal(signal.SIGSTOP)
+        state = self.state(self.replica, "second", "replica/itch", "warning")
+        self.assertEqual(state["reason"], "no answer")
+        self.here(lambda values: values["behind_s"] > 1, "a second behind")
+        self.daemon.signal(signal.SIGCONT)
+        self.settle(3)
+        self.replica.signal(signal.SIGSTOP)
+        state = self.state(self.daemon, "desk", "replica/itch.second", "warning")
+        self.assertEqual(state["reason"], "does not ask")
+        self.lines.both(self.orders(3))
+        self.there(lambda values: values["behind_messages"] >= 3, "3 messages behind")
+        self.replica.signal(signal.SIGCONT)
+        self.settle(6)
+
+    def test_damage_over_there_is_refused_by_record_and_nothing_of_it_is_kept(self):
+        self.replica.stop()
+        self.open()
+        for _ in range(30):
+            self.lines.both(self.orders(3))
+        self.wait_written(self.lines.next - 1)
+        path = segments(self.folder)[0]
+        content = bytearray(read(path))
+        content[len(content) // 2] ^= 1
+        write(path, content)
+        self.replica.start()
+        state = self.state(self.replica, "second", "replica/itch", "critical")
+        self.assertRegex(state["reason"], r"segment 1: record \d+ .*at byte \d+")
+        self.replica.wait_log("does not go on: segment 1: record")
+        content[len(content) // 2] ^= 1
+        write(path, content)
+        self.settle(90)
+        self.assertTrue(equal(self.folder, self.copy))
+
+
+class FullDisk(Replicated):
+    wrap_replica = ("env", "--ignore-signal=XFSZ")
+
+    def test_where_the_disk_is_full_the_replica_says_so_and_goes_on_later(self):
+        self.open()
+        self.lines.both(self.orders(3))
+        self.settle(3)
+        limits = resource.prlimit(self.replica.child.pid, resource.RLIMIT_FSIZE)
+        size = os.path.getsize(segments(self.copy)[-1])
+        resource.prlimit(self.replica.child.pid, resource.RLIMIT_FSIZE, (size + 10, limits[1]))
+        self.lines.both(self.orders(3))
+        state = self.state(self.replica, "second", "replica/itch", "critical")
+        self.assertIn("write", state["reason"])
+        resource.prlimit(self.replica.child.pid, resource.RLIMIT_FSIZE, limits)
+        self.settle(6)
+        self.assertTrue(equal(self.folder, self.copy))
+
+
+@harness.needs_namespaces
+class Entitled(test_entitlements.Case):
+    REQUESTS = f"tcp://{test_entitlements.DESK}:7001"
+
+    def setUp(self):
+        super().setUp()
+        self.open_market()
+        self.whole, self.some = curve.Keys(), curve.Keys()
+        text = test_entitlements.GATEWAY.replace('req"]', f'req", "{self.REQUESTS}"]')
+        feed = self.feed().replace("[[feed.path]]", "journal = true\n[[feed.path]]", 1)
+        self.start(text + JOURNAL % ("none", 1 << 20, 1 << 30) + feed,
+                   whole=(self.whole, ["md/quotes/"]), some=(self.some, ["md/quotes/HF1/"]))
+
+    def pull(self, keys, **more):
+        client = HealthClient(self, test_entitlements.DATA, self.REQUESTS, curve=(keys, self.host.public),
+                              namespace=self.algo)
+        return client.ask_raw(json.dumps({"v": 1, "request": "pull", "feed": "quotes", "replica": "me"} | more).encode())
+
+    def test_who_may_have_the_whole_feed_may_pull_and_nobody_else(self):
+        refused = json.loads(self.pull(self.some)[0])
+        self.assertFalse(refused["ok"])
+        self.assertIn("for clients that may have md/quotes/", refused["error"])
+        reply = self.pull(self.whole)
+        self.assertEqual(json.loads(reply[0])["channels"], [0])
+        head, content = self.pull(self.whole, channel=0, segment=0, offset=0)
+        self.assertTrue(json.loads(head)["ok"], head)
+        self.assertEqual(content[:8], b"HFJOURNL")
+        for nonsense in ({"segment": 99}, {"offset": 1 << 40}):
+            answer = json.loads(self.pull(self.whole, **({"channel": 0, "segment": 1, "offset": 0} | nonsense))[0])
+            self.assertIn("ok", answer)
+        self.health("state/desk/replica/").wait_state("replica/quotes.whole", lambda message: True)
+
+
+if __name__ == "__main__":
+    unittest.main()
