@@ -11,7 +11,7 @@ import unittest
 import curve
 import harness
 import test_entitlements
-from harness import Daemon, HealthClient, binary, spawn, subject_of
+from harness import Daemon, HealthClient, MarketClient, binary, spawn, subject_of
 from test_feed_journal import JOURNAL, Journalled, holdfast, read, segments, write
 
 REPLICA = """host = "%s"
@@ -183,6 +183,12 @@ class Entitled(test_entitlements.Case):
         refused = json.loads(self.pull(self.some)[0])
         self.assertFalse(refused["ok"])
         self.assertIn("for clients that may have md/quotes/", refused["error"])
+        local = MarketClient(self, self.gateway.endpoint("gateway.md"), "quotes", everything=True)
+        local.sync()
+        local.wait_live()
+        bus = self.health("state/desk/feed/")
+        if bus.states()["feed/quotes"]["values"].get("journal_written", 0) == 0:
+            bus.wait(lambda message: message["values"].get("journal_written", 0) > 0, "a frame written")
         reply = self.pull(self.whole)
         self.assertEqual(json.loads(reply[0])["channels"], [0])
         head, content = self.pull(self.whole, channel=0, segment=0, offset=0)
