@@ -34,7 +34,8 @@ final class ChannelJournal {
     /// What is done when so many frames are written.
     private var waiters: [(frames: UInt64, work: () -> Void)] = []
     private static let mostWaiters = 256
-    private(set) var directory: VenueDirectory?
+    /// What the venue said of its instruments.
+    private var directory: VenueDirectory?
 
     init(
         _ plan: JournalPlan, _ options: JournalWriterOptions, _ loop: EventLoop, _ worker: Worker,
@@ -130,15 +131,11 @@ final class ChannelJournal {
         tail = result.tail
         expired += result.expired
         machine.finished(result.outcome, at: loop.now)
-        if let opening = result.opening { opened(opening) }
+        if let opening = result.opening { onNews(.opened(opening)) }
         if let why = result.notRemoved { onNews(.notRemoved(why)) }
         tell()
         serveWaiters()
         advance()
-    }
-
-    private func opened(_ opening: JournalOpening) {
-        onNews(.opened(opening))
     }
 
     private func tell() {

@@ -86,6 +86,7 @@ public final class Gateway {
         ) { [unowned self] in answer($0) }
         health?.otherAccess = { [unowned self] in downstream.access }
         do throws(SystemError) {
+            replicaTimer = try Timer(loop, accuracy: .milliseconds(50)) { [unowned self] in tellReplicas() }
             links = try LinkWatch(loop) { [unowned self] event in
                 switch event {
                 case .link(let news): for feed in feeds.values { feed.linkChanged(news) }
@@ -227,9 +228,6 @@ public final class Gateway {
             health?.sample(Sample(report.subject, report.values))
         }
         for subject in gone { health?.forget(subject) }
-        if replicaTimer == nil {
-            replicaTimer = try? Timer(loop, accuracy: .milliseconds(50)) { [unowned self] in tellReplicas() }
-        }
         replicaTimer?.arm(at: loop.now + .seconds(1))
     }
 

@@ -107,7 +107,7 @@ public struct JournalTail: Sendable {
                 return JournalResult(outcome: .done(size: tail.size), tail: tail)
             case (.turn(let batch, let sync), var tail?):
                 try tail.turn(at: wall)
-                try tail.write(batch, sync)
+                try tail.begin(with: batch, sync)
                 var result = JournalResult(outcome: .done(size: tail.size), tail: tail)
                 tail.expire(at: wall, &result)
                 result.tail = tail
@@ -131,6 +131,17 @@ public struct JournalTail: Sendable {
         records = number
         index = grown
         if sync { try file.sync() }
+    }
+
+    /// Writes what a new segment begins with. Where that fails there is no new segment: it is begun again when this is
+    /// tried again.
+    private mutating func begin(with batch: RecordBatch, _ sync: Bool) throws(SystemError) {
+        do throws(SystemError) {
+            try write(batch, sync)
+        } catch {
+            try? Files.remove(plan.folder.segment(number))
+            throw error
+        }
     }
 
     // MARK: - Segments

@@ -110,145 +110,148 @@ private final class Pair {
     }
 }
 
-@Suite struct ReplicaTailTests {
-    @Test func `a replica is the journal, byte for byte, over segments and restarts of both`() throws {
-        let pair = Pair()
-        pair.write(1...2000, body: 900)
-        try pair.pull()
-        try pair.expectEqual()
-        pair.write(2001...2010, turns: true)
-        pair.now = pair.now + .seconds(1)
-        try pair.pull()
-        try pair.expectEqual()
-        try pair.restartReplica()
-        pair.write(2011...2020)
-        pair.tail = nil
-        pair.perform(.open)
-        pair.write(2021...2022)
-        pair.now = pair.now + .seconds(1)
-        try pair.pull()
-        try pair.expectEqual()
-        #expect(try pair.replicaPlan.folder.segments() == [1, 2, 3])
-        #expect(pair.machine.missed == 0)
-    }
-
-    @Test func `damaged bytes are refused by record and sequence, and nothing of them is written`() throws {
-        let pair = Pair()
-        pair.write(1...10)
-        try pair.pull()
-        pair.write(11...20)
-        pair.spoil = { bytes in
-            var bytes = bytes
-            if !bytes.isEmpty { bytes[bytes.count - 1] ^= 1 }
-            return bytes
+extension DiskTests {
+    @Suite struct ReplicaTailTests {
+        @Test func `a replica is the journal, byte for byte, over segments and restarts of both`() throws {
+            let pair = Pair()
+            pair.write(1...2000, body: 900)
+            try pair.pull()
+            try pair.expectEqual()
+            pair.write(2001...2010, turns: true)
+            pair.now = pair.now + .seconds(1)
+            try pair.pull()
+            try pair.expectEqual()
+            try pair.restartReplica()
+            pair.write(2011...2020)
+            pair.tail = nil
+            pair.perform(.open)
+            pair.write(2021...2022)
+            pair.now = pair.now + .seconds(1)
+            try pair.pull()
+            try pair.expectEqual()
+            #expect(try pair.replicaPlan.folder.segments() == [1, 2, 3])
+            #expect(pair.machine.missed == 0)
         }
-        pair.now = pair.now + .seconds(1)
-        try pair.pull()
-        #expect(
-            pair.machine.trouble?.hasPrefix("segment 1: record 19 (sequence 20) at byte") == true,
-            "\(pair.machine.trouble ?? "")")
-        #expect(pair.machine.position.messages == 10)
-        pair.spoil = { $0 }
-        pair.now = pair.now + .seconds(3)
-        try pair.pull()
-        try pair.expectEqual()
-    }
 
-    @Test func `a segment that is chained to another one is refused`() throws {
-        let pair = Pair()
-        pair.write(1...10)
-        try pair.pull()
-        pair.write(11...12, turns: true)
-        // Whoever changes a closed segment over there changes what the next one is chained to.
-        let path = pair.replicaPlan.folder.segment(1)
-        var bytes = try Files.read(path)
-        let header = try SegmentHeader(parsing: bytes[...], fastestCRC)
-        bytes = Array(bytes.prefix(header.encoded(fastestCRC).count))
-        var other = RecordBatch()
-        other.append(.directory, [9, 9, 9, 9, 9, 9, 9, 9], topicLength: 0)
-        let size = try Files.size(of: path)
-        other.append(
-            .directory, [UInt8](repeating: 0, count: size - bytes.count - 16 - 24), topicLength: 0)
-        bytes += other.sealed(from: 0, at: bytes.count, fastestCRC) { _, _ in }
-        #expect(bytes.count == size)
-        try Files.write(bytes, to: path, Files.Attributes(mode: 0o640), replacing: true, durably: false)
-        pair.now = pair.now + .seconds(1)
-        try pair.restartReplica()
-        #expect(
-            pair.machine.trouble?.hasPrefix("segment 2 is chained to another segment 1 than the one here")
-                == true,
-            "\(pair.machine.trouble ?? "")")
-        #expect(try pair.replicaPlan.folder.segments() == [1])
-    }
-
-    @Test func `a torn or damaged end is cut and pulled again`() throws {
-        let pair = Pair()
-        pair.write(1...10)
-        try pair.pull()
-        let path = pair.replicaPlan.folder.segment(1)
-        let size = try Files.size(of: path)
-        pair.replica = nil
-        try Files.cut(path, to: size - 5)
-        try pair.restartReplica()
-        #expect(pair.cuts.count == 1)
-        try pair.expectEqual()
-        var bytes = try Files.read(path)
-        bytes[size - 200] ^= 1
-        pair.replica = nil
-        try Files.write(bytes, to: path, Files.Attributes(mode: 0o640), replacing: true, durably: false)
-        try pair.restartReplica()
-        #expect(pair.cuts.count == 2)
-        try pair.expectEqual()
-        pair.replica = nil
-        try Files.cut(path, to: 20)
-        try pair.restartReplica()
-        try pair.expectEqual()
-    }
-
-    @Test func `what the other gateway lost in a power cut is kept beside the segment`() throws {
-        let pair = Pair()
-        pair.write(1...10)
-        let size = try Files.size(of: pair.plan.folder.segment(1))
-        pair.write(11...20)
-        try pair.pull()
-        pair.tail = nil
-        try Files.cut(pair.plan.folder.segment(1), to: size)
-        pair.perform(.open)
-        pair.write(21...22)
-        pair.now = pair.now + .seconds(1)
-        try pair.pull()
-        try pair.expectEqual()
-        #expect(pair.cuts.count == 1)
-        #expect(Files.exists(pair.replicaPlan.folder.segment(1) + ".surplus"))
-    }
-
-    @Test func `a journal that begins again elsewhere is another one`() throws {
-        let pair = Pair()
-        for _ in 0..<3 { pair.write(1...10, turns: true) }
-        try pair.pull()
-        pair.tail = nil
-        for number in try pair.plan.folder.segments() {
-            try Files.remove(pair.plan.folder.segment(number))
+        @Test func `damaged bytes are refused by record and sequence, and nothing of them is written`() throws
+        {
+            let pair = Pair()
+            pair.write(1...10)
+            try pair.pull()
+            pair.write(11...20)
+            pair.spoil = { bytes in
+                var bytes = bytes
+                if !bytes.isEmpty { bytes[bytes.count - 1] ^= 1 }
+                return bytes
+            }
+            pair.now = pair.now + .seconds(1)
+            try pair.pull()
+            #expect(
+                pair.machine.trouble?.hasPrefix("segment 1: record 19 (sequence 20) at byte") == true,
+                "\(pair.machine.trouble ?? "")")
+            #expect(pair.machine.position.messages == 10)
+            pair.spoil = { $0 }
+            pair.now = pair.now + .seconds(3)
+            try pair.pull()
+            try pair.expectEqual()
         }
-        pair.perform(.open)
-        pair.write(1...2)
-        pair.now = pair.now + .seconds(1)
-        try pair.pull()
-        #expect(pair.machine.trouble?.contains("the journal there is another one") == true)
-        #expect(try pair.replicaPlan.folder.segments() == [1, 2, 3, 4])
-    }
 
-    @Test func `segments that expired before they were pulled are counted`() throws {
-        let pair = Pair()
-        for _ in 0..<4 { pair.write(1...10, turns: true) }
-        try Files.remove(pair.plan.folder.segment(1))
-        try pair.pull()
-        #expect(try pair.replicaPlan.folder.segments() == [2, 3, 4, 5])
-        try Files.remove(pair.plan.folder.segment(4))
-        pair.replica = nil
-        for number: UInt64 in [3, 4, 5] { try Files.remove(pair.replicaPlan.folder.segment(number)) }
-        try pair.restartReplica()
-        #expect(pair.machine.missed == 1)
-        #expect(try pair.replicaPlan.folder.segments() == [2, 3, 5])
+        @Test func `a segment that is chained to another one is refused`() throws {
+            let pair = Pair()
+            pair.write(1...10)
+            try pair.pull()
+            pair.write(11...12, turns: true)
+            // Whoever changes a closed segment over there changes what the next one is chained to.
+            let path = pair.replicaPlan.folder.segment(1)
+            var bytes = try Files.read(path)
+            let header = try SegmentHeader(parsing: bytes[...], fastestCRC)
+            bytes = Array(bytes.prefix(header.encoded(fastestCRC).count))
+            var other = RecordBatch()
+            other.append(.directory, [9, 9, 9, 9, 9, 9, 9, 9], topicLength: 0)
+            let size = try Files.size(of: path)
+            other.append(
+                .directory, [UInt8](repeating: 0, count: size - bytes.count - 16 - 24), topicLength: 0)
+            bytes += other.sealed(from: 0, at: bytes.count, fastestCRC) { _, _ in }
+            #expect(bytes.count == size)
+            try Files.write(bytes, to: path, Files.Attributes(mode: 0o640), replacing: true, durably: false)
+            pair.now = pair.now + .seconds(1)
+            try pair.restartReplica()
+            #expect(
+                pair.machine.trouble?.hasPrefix("segment 2 is chained to another segment 1 than the one here")
+                    == true,
+                "\(pair.machine.trouble ?? "")")
+            #expect(try pair.replicaPlan.folder.segments() == [1])
+        }
+
+        @Test func `a torn or damaged end is cut and pulled again`() throws {
+            let pair = Pair()
+            pair.write(1...10)
+            try pair.pull()
+            let path = pair.replicaPlan.folder.segment(1)
+            let size = try Files.size(of: path)
+            pair.replica = nil
+            try Files.cut(path, to: size - 5)
+            try pair.restartReplica()
+            #expect(pair.cuts.count == 1)
+            try pair.expectEqual()
+            var bytes = try Files.read(path)
+            bytes[size - 200] ^= 1
+            pair.replica = nil
+            try Files.write(bytes, to: path, Files.Attributes(mode: 0o640), replacing: true, durably: false)
+            try pair.restartReplica()
+            #expect(pair.cuts.count == 2)
+            try pair.expectEqual()
+            pair.replica = nil
+            try Files.cut(path, to: 20)
+            try pair.restartReplica()
+            try pair.expectEqual()
+        }
+
+        @Test func `what the other gateway lost in a power cut is kept beside the segment`() throws {
+            let pair = Pair()
+            pair.write(1...10)
+            let size = try Files.size(of: pair.plan.folder.segment(1))
+            pair.write(11...20)
+            try pair.pull()
+            pair.tail = nil
+            try Files.cut(pair.plan.folder.segment(1), to: size)
+            pair.perform(.open)
+            pair.write(21...22)
+            pair.now = pair.now + .seconds(1)
+            try pair.pull()
+            try pair.expectEqual()
+            #expect(pair.cuts.count == 1)
+            #expect(Files.exists(pair.replicaPlan.folder.segment(1) + ".surplus"))
+        }
+
+        @Test func `a journal that begins again elsewhere is another one`() throws {
+            let pair = Pair()
+            for _ in 0..<3 { pair.write(1...10, turns: true) }
+            try pair.pull()
+            pair.tail = nil
+            for number in try pair.plan.folder.segments() {
+                try Files.remove(pair.plan.folder.segment(number))
+            }
+            pair.perform(.open)
+            pair.write(1...2)
+            pair.now = pair.now + .seconds(1)
+            try pair.pull()
+            #expect(pair.machine.trouble?.contains("the journal there is another one") == true)
+            #expect(try pair.replicaPlan.folder.segments() == [1, 2, 3, 4])
+        }
+
+        @Test func `segments that expired before they were pulled are counted`() throws {
+            let pair = Pair()
+            for _ in 0..<4 { pair.write(1...10, turns: true) }
+            try Files.remove(pair.plan.folder.segment(1))
+            try pair.pull()
+            #expect(try pair.replicaPlan.folder.segments() == [2, 3, 4, 5])
+            try Files.remove(pair.plan.folder.segment(4))
+            pair.replica = nil
+            for number: UInt64 in [3, 4, 5] { try Files.remove(pair.replicaPlan.folder.segment(number)) }
+            try pair.restartReplica()
+            #expect(pair.machine.missed == 1)
+            #expect(try pair.replicaPlan.folder.segments() == [2, 3, 5])
+        }
     }
 }

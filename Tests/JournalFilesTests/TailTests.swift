@@ -41,220 +41,252 @@ private func batch(_ sequences: ClosedRange<UInt64>) -> RecordBatch {
     return batch
 }
 
-@Suite struct TailTests {
-    private let folder = Folder()
-    private let wall = WallTime(nanoseconds: 1_767_355_200_000_000_000)
+/// One after the other: a full disk is a limit of the whole process here.
+@Suite(.serialized) enum DiskTests {}
 
-    private func plan(_ change: (inout JournalPlan) -> Void = { _ in }) -> JournalPlan {
-        var plan = JournalPlan(
-            folder: ChannelFolder(root: folder.path, feed: "itch", channel: 0), feed: "itch", channel: 0,
-            run: 9,
-            retention: Retention(mostBytes: 1 << 30, longest: .seconds(1_000_000_000)), wantsMemory: true)
-        change(&plan)
-        return plan
-    }
+extension DiskTests {
+    @Suite struct TailTests {
+        private let folder = Folder()
+        private let wall = WallTime(nanoseconds: 1_767_355_200_000_000_000)
 
-    /// Performs jobs one after another; the last one's result.
-    @discardableResult
-    private func perform(_ jobs: [JournalJob], _ plan: JournalPlan, _ tail: JournalTail? = nil)
-        -> JournalResult
-    {
-        var result = JournalResult(outcome: .failed("nothing"), tail: tail)
-        for job in jobs {
-            let opening = result.opening
-            result = JournalTail.perform(job, result.tail, plan, at: wall)
-            result.opening = result.opening ?? opening
+        private func plan(_ change: (inout JournalPlan) -> Void = { _ in }) -> JournalPlan {
+            var plan = JournalPlan(
+                folder: ChannelFolder(root: folder.path, feed: "itch", channel: 0), feed: "itch", channel: 0,
+                run: 9,
+                retention: Retention(mostBytes: 1 << 30, longest: .seconds(1_000_000_000)), wantsMemory: true)
+            change(&plan)
+            return plan
         }
-        return result
-    }
 
-    private func sequences(_ start: JournalStart = .beginning) throws -> [UInt64] {
-        var cursor = try JournalCursor(plan().folder, from: start)
-        var sequences: [UInt64] = []
-        while let finding = try cursor.next() {
-            if case .record(let record, _) = finding, record.head.kind == .frame {
-                sequences.append(record.stamp.sequence)
+        /// Performs jobs one after another; the last one's result.
+        @discardableResult
+        private func perform(_ jobs: [JournalJob], _ plan: JournalPlan, _ tail: JournalTail? = nil)
+            -> JournalResult
+        {
+            var result = JournalResult(outcome: .failed("nothing"), tail: tail)
+            for job in jobs {
+                let opening = result.opening
+                result = JournalTail.perform(job, result.tail, plan, at: wall)
+                result.opening = result.opening ?? opening
             }
+            return result
         }
-        return sequences
-    }
 
-    private func faults() throws -> [String] {
-        var chain = SegmentChain(fastestCRC)
-        for number in try plan().folder.segments() {
-            chain.begin(number)
-            chain.take(try Files.read(plan().folder.segment(number), limit: 1 << 30))
-            chain.end()
+        private func sequences(_ start: JournalStart = .beginning) throws -> [UInt64] {
+            var cursor = try JournalCursor(plan().folder, from: start)
+            var sequences: [UInt64] = []
+            while let finding = try cursor.next() {
+                if case .record(let record, _) = finding, record.head.kind == .frame {
+                    sequences.append(record.stamp.sequence)
+                }
+            }
+            return sequences
         }
-        return chain.faults.map(\.description)
-    }
 
-    @Test func `the processor's checksum is the table's`() throws {
-        try #require(HardwareCRC32C.isThere)
-        let bytes = (0..<1000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
-        for count in 0...64 {
-            let slice = bytes[(count)..<(count * 9)]
-            #expect(HardwareCRC32C.update(5, slice) == CRC32C.byTable(5, slice))
-        }
-        #expect(HardwareCRC32C.update(0, Array("123456789".utf8)[...]) == 0xE306_9283)
-    }
-
-    @Test func `what is written over several runs and segments is one chain`() throws {
-        var result = perform(
-            [.open, .write(batch(1...5), sync: false), .turn(batch(6...9), sync: true)], plan())
-        #expect(result.outcome == .done(size: try Files.size(of: plan().folder.segment(2))))
-        result.tail = nil
-        result = perform([.open, .write(batch(20...22), sync: true), .sync], plan())
-        #expect(result.opening?.torn == nil && result.opening?.damages == [])
-        #expect(result.opening?.memory.last == 9)
-        #expect(try plan().folder.segments() == [1, 2, 3])
-        #expect(try sequences() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 20, 21, 22])
-        #expect(try faults() == [])
-        #expect(
-            try Files.exists(plan().folder.index(1)) && plan().folder.readIndex(of: 1).spans.first?.last == 5)
-    }
-
-    @Test func `only one writer has a folder`() throws {
-        let first = perform([.open], plan())
-        guard case .failed(let why) = perform([.open], plan()).outcome else {
-            Issue.record("two writers")
-            return
-        }
-        #expect(why.contains("lock"))
-        withExtendedLifetime(first) {}
-    }
-
-    @Test func `a torn tail is cut wherever it is torn, and the chain is whole again`() throws {
-        perform([.open, .write(batch(1...3), sync: false)], plan())
-        let path = plan().folder.segment(1)
-        let bytes = try Files.read(path)
-        let header = 81
-        let record = (bytes.count - header) / 3
-        for count in stride(from: bytes.count - 1, to: header, by: -7) {
-            let other = Folder()
-            let plan = plan { $0.folder = ChannelFolder(root: other.path, feed: "itch", channel: 0) }
-            perform([.open], plan)
-            try Files.write(
-                Array(bytes[..<count]), to: plan.folder.segment(1), Files.Attributes(mode: 0o600),
-                replacing: true)
-            let result = perform([.open, .write(batch(9...9), sync: false)], plan)
-            let torn = (count - header) % record
-            #expect(result.opening?.torn?.bytes ?? 0 == torn, "\(count)")
-            #expect(result.opening?.memory.last == UInt64((count - header) / record), "\(count)")
+        private func faults() throws -> [String] {
             var chain = SegmentChain(fastestCRC)
-            for number in try plan.folder.segments() {
+            for number in try plan().folder.segments() {
                 chain.begin(number)
-                chain.take(try Files.read(plan.folder.segment(number)))
+                chain.take(try Files.read(plan().folder.segment(number), limit: 1 << 30))
                 chain.end()
             }
-            #expect(chain.faults == [] && chain.segments == 2, "\(count)")
+            return chain.faults.map(\.description)
         }
-    }
 
-    @Test func `a segment without a whole header is torn altogether`() throws {
-        for length in [0, 1, 40, 80] {
-            perform([.open, .write(batch(1...3), sync: false), .turn(batch(4...4), sync: false)], plan())
-            let last = try #require(try plan().folder.segments().last)
-            try Files.cut(plan().folder.segment(last), to: length)
-            let result = perform([.open], plan())
-            #expect(result.opening?.torn?.segment == last || length == 0)
-            #expect(try plan().folder.segments().last == last)
+        @Test func `the processor's checksum is the table's`() throws {
+            try #require(HardwareCRC32C.isThere)
+            let bytes = (0..<1000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
+            for count in 0...64 {
+                let slice = bytes[(count)..<(count * 9)]
+                #expect(HardwareCRC32C.update(5, slice) == CRC32C.byTable(5, slice))
+            }
+            #expect(HardwareCRC32C.update(0, Array("123456789".utf8)[...]) == 0xE306_9283)
+        }
+
+        @Test func `what is written over several runs and segments is one chain`() throws {
+            var result = perform(
+                [.open, .write(batch(1...5), sync: false), .turn(batch(6...9), sync: true)], plan())
+            #expect(result.outcome == .done(size: try Files.size(of: plan().folder.segment(2))))
+            result.tail = nil
+            result = perform([.open, .write(batch(20...22), sync: true), .sync], plan())
+            #expect(result.opening?.torn == nil && result.opening?.damages == [])
+            #expect(result.opening?.memory.last == 9)
+            #expect(try plan().folder.segments() == [1, 2, 3])
+            #expect(try sequences() == [1, 2, 3, 4, 5, 6, 7, 8, 9, 20, 21, 22])
             #expect(try faults() == [])
+            #expect(
+                try Files.exists(plan().folder.index(1))
+                    && plan().folder.readIndex(of: 1).spans.first?.last == 5)
         }
-    }
 
-    @Test func `damage in the middle is left, told, and named by verifying`() throws {
-        perform([.open, .write(batch(1...3), sync: false)], plan())
-        let path = plan().folder.segment(1)
-        var bytes = try Files.read(path)
-        let record = (bytes.count - 81) / 3
-        bytes[81 + record + 40] ^= 4
-        try Files.write(bytes, to: path, Files.Attributes(mode: 0o600), replacing: true)
-        let result = perform([.open, .write(batch(9...9), sync: false)], plan())
-        #expect(result.opening?.torn == nil)
-        #expect(
-            result.opening?.damages.first?.hasPrefix(
-                "segment 1: record 1 (sequence 2) at byte \(81 + record)") == true)
-        #expect(try Files.read(path) == bytes)
-        #expect(try sequences() == [1, 3, 9])
-        #expect(try faults().count == 1)
-    }
-
-    @Test func `a full disk leaves the file as it was, and what failed can be written again`() throws {
-        let tail = perform([.open, .write(batch(1...2), sync: false)], plan()).tail
-        var limit = rlimit(rlim_cur: rlim_t(300), rlim_max: .max)
-        var before = rlimit()
-        signal(SIGXFSZ, SIG_IGN)
-        _ = unsafe getrlimit(__rlimit_resource_t(1), &before)
-        limit.rlim_max = before.rlim_max
-        limit.rlim_cur = rlim_t(try Files.size(of: plan().folder.segment(1)) + 100)
-        _ = unsafe setrlimit(__rlimit_resource_t(1), &limit)
-        let failed = perform([.write(batch(3...4), sync: false)], plan(), tail)
-        _ = unsafe setrlimit(__rlimit_resource_t(1), &before)
-        guard case .failed = failed.outcome else {
-            Issue.record("there was room")
-            return
+        @Test func `only one writer has a folder`() throws {
+            let first = perform([.open], plan())
+            guard case .failed(let why) = perform([.open], plan()).outcome else {
+                Issue.record("two writers")
+                return
+            }
+            #expect(why.contains("lock"))
+            withExtendedLifetime(first) {}
         }
-        #expect(try sequences() == [1, 2])
-        let again = perform([.write(batch(3...4), sync: false)], plan(), failed.tail)
-        guard case .done = again.outcome else {
-            Issue.record("\(again.outcome)")
-            return
+
+        @Test func `a torn tail is cut wherever it is torn, and the chain is whole again`() throws {
+            perform([.open, .write(batch(1...3), sync: false)], plan())
+            let path = plan().folder.segment(1)
+            let bytes = try Files.read(path)
+            let header = 81
+            let record = (bytes.count - header) / 3
+            for count in stride(from: bytes.count - 1, to: header, by: -7) {
+                let other = Folder()
+                let plan = plan { $0.folder = ChannelFolder(root: other.path, feed: "itch", channel: 0) }
+                perform([.open], plan)
+                try Files.write(
+                    Array(bytes[..<count]), to: plan.folder.segment(1), Files.Attributes(mode: 0o600),
+                    replacing: true)
+                let result = perform([.open, .write(batch(9...9), sync: false)], plan)
+                let torn = (count - header) % record
+                #expect(result.opening?.torn?.bytes ?? 0 == torn, "\(count)")
+                #expect(result.opening?.memory.last == UInt64((count - header) / record), "\(count)")
+                var chain = SegmentChain(fastestCRC)
+                for number in try plan.folder.segments() {
+                    chain.begin(number)
+                    chain.take(try Files.read(plan.folder.segment(number)))
+                    chain.end()
+                }
+                #expect(chain.faults == [] && chain.segments == 2, "\(count)")
+            }
         }
-        #expect(try sequences() == [1, 2, 3, 4] && faults() == [])
-    }
 
-    @Test func `old segments go, whole, and the chain goes on`() throws {
-        let size = 81 + 4 * (16 + frame(1).count)
-        let plan = plan { $0.retention = Retention(mostBytes: size * 3, longest: .seconds(1_000_000_000)) }
-        var jobs: [JournalJob] = [.open, .write(batch(1...4), sync: false)]
-        for first in stride(from: 5, to: 40, by: 4) {
-            jobs.append(.turn(batch(UInt64(first)...UInt64(first + 3)), sync: false))
+        @Test func `a segment without a whole header is torn altogether`() throws {
+            for length in [0, 1, 40, 80] {
+                perform([.open, .write(batch(1...3), sync: false), .turn(batch(4...4), sync: false)], plan())
+                let last = try #require(try plan().folder.segments().last)
+                try Files.cut(plan().folder.segment(last), to: length)
+                let result = perform([.open], plan())
+                #expect(result.opening?.torn?.segment == last || length == 0)
+                #expect(try plan().folder.segments().last == last)
+                #expect(try faults() == [])
+            }
         }
-        let result = perform(jobs, plan)
-        #expect(try plan.folder.segments() == [8, 9, 10])
-        #expect(result.expired == 1)
-        #expect(try faults() == [])
-        #expect(!Files.exists(plan.folder.index(7)) && Files.exists(plan.folder.index(9)))
-    }
 
-    @Test func `reading begins with a sequence or a time`() throws {
-        var jobs: [JournalJob] = [.open, .write(batch(1...1500), sync: false)]
-        jobs += [.turn(batch(1501...3000), sync: false), .turn(batch(3001...3002), sync: false)]
-        perform(jobs, plan())
-        #expect(try sequences(.sequence(2990, epoch: 7)) == Array(2990...3002))
-        #expect(try sequences(.sequence(3002, epoch: nil)) == [3002])
-        #expect(try sequences(.sequence(4000, epoch: nil)) == [])
-        #expect(try sequences(.sequence(1, epoch: 8)) == [])
-        let time = WallTime(nanoseconds: wall.nanoseconds + 2_999_500_000)
-        #expect(try sequences(.time(time)) == [3000, 3001, 3002])
-        try Files.remove(plan().folder.index(1))
-        try Files.write(
-            [1, 2, 3], to: plan().folder.index(2), Files.Attributes(mode: 0o600), replacing: true)
-        #expect(try sequences(.sequence(1499, epoch: 7)).prefix(3) == [1499, 1500, 1501])
-    }
-
-    @Test func `a directory is found in an earlier segment`() throws {
-        var first = RecordBatch()
-        for contents in VenueDirectory(epoch: 7, units: [1: [65], 2: [66]]).records {
-            first.append(.directory, contents, topicLength: 0)
+        @Test func `damage in the middle is left, told, and named by verifying`() throws {
+            perform([.open, .write(batch(1...3), sync: false)], plan())
+            let path = plan().folder.segment(1)
+            var bytes = try Files.read(path)
+            let record = (bytes.count - 81) / 3
+            bytes[81 + record + 40] ^= 4
+            try Files.write(bytes, to: path, Files.Attributes(mode: 0o600), replacing: true)
+            let result = perform([.open, .write(batch(9...9), sync: false)], plan())
+            #expect(result.opening?.torn == nil)
+            #expect(
+                result.opening?.damages.first?.hasPrefix(
+                    "segment 1: record 1 (sequence 2) at byte \(81 + record)") == true)
+            #expect(try Files.read(path) == bytes)
+            #expect(try sequences() == [1, 3, 9])
+            #expect(try faults().count == 1)
         }
-        first.append(batch(1...3))
-        var result = perform([.open, .write(first, sync: false), .turn(batch(4...4), sync: false)], plan())
-        result.tail = nil
-        result = perform([.open], plan())
-        #expect(result.opening?.memory.directory?.ordered == [[65], [66]])
-        result.tail = nil
-        result = perform([.open], plan())
-        #expect(result.opening?.memory.directory?.ordered == [[65], [66]])
-        #expect(result.opening?.memory.epoch == 7)
-    }
 
-    @Test func `channels are found from each folder above them`() throws {
-        perform([.open], plan())
-        perform([.open], plan { $0.folder = ChannelFolder(root: folder.path, feed: "itch", channel: 1) })
-        #expect(try ChannelFolder.all(below: folder.path).count == 2)
-        #expect(try ChannelFolder.all(below: folder.path + "/itch").count == 2)
-        #expect(try ChannelFolder.all(below: folder.path + "/itch/1").count == 1)
+        @Test func `a full disk leaves the file as it was, and what failed can be written again`() throws {
+            let tail = perform([.open, .write(batch(1...2), sync: false)], plan()).tail
+            var limit = rlimit(rlim_cur: rlim_t(300), rlim_max: .max)
+            var before = rlimit()
+            signal(SIGXFSZ, SIG_IGN)
+            _ = unsafe getrlimit(__rlimit_resource_t(1), &before)
+            limit.rlim_max = before.rlim_max
+            limit.rlim_cur = rlim_t(try Files.size(of: plan().folder.segment(1)) + 100)
+            _ = unsafe setrlimit(__rlimit_resource_t(1), &limit)
+            let failed = perform([.write(batch(3...4), sync: false)], plan(), tail)
+            _ = unsafe setrlimit(__rlimit_resource_t(1), &before)
+            guard case .failed = failed.outcome else {
+                Issue.record("there was room")
+                return
+            }
+            #expect(try sequences() == [1, 2])
+            let again = perform([.write(batch(3...4), sync: false)], plan(), failed.tail)
+            guard case .done = again.outcome else {
+                Issue.record("\(again.outcome)")
+                return
+            }
+            #expect(try sequences() == [1, 2, 3, 4] && faults() == [])
+        }
+
+        @Test func `a disk that fills up as a segment is begun leaves none, and it is begun again`() throws {
+            let tail = perform([.open, .write(batch(1...2), sync: false)], plan()).tail
+            var before = rlimit()
+            signal(SIGXFSZ, SIG_IGN)
+            _ = unsafe getrlimit(__rlimit_resource_t(1), &before)
+            // Room for a header, and not for what follows.
+            var limit = rlimit(rlim_cur: 100, rlim_max: before.rlim_max)
+            _ = unsafe setrlimit(__rlimit_resource_t(1), &limit)
+            let failed = perform([.turn(batch(3...4), sync: false)], plan(), tail)
+            _ = unsafe setrlimit(__rlimit_resource_t(1), &before)
+            guard case .failed = failed.outcome else {
+                Issue.record("there was room")
+                return
+            }
+            #expect(try plan().folder.segments() == [1])
+            let again = perform([.turn(batch(3...4), sync: false)], plan(), failed.tail)
+            guard case .done = again.outcome else {
+                Issue.record("\(again.outcome)")
+                return
+            }
+            #expect(try sequences() == [1, 2, 3, 4] && faults() == [])
+        }
+
+        @Test func `old segments go, whole, and the chain goes on`() throws {
+            let size = 81 + 4 * (16 + frame(1).count)
+            let plan = plan {
+                $0.retention = Retention(mostBytes: size * 3, longest: .seconds(1_000_000_000))
+            }
+            var jobs: [JournalJob] = [.open, .write(batch(1...4), sync: false)]
+            for first in stride(from: 5, to: 40, by: 4) {
+                jobs.append(.turn(batch(UInt64(first)...UInt64(first + 3)), sync: false))
+            }
+            let result = perform(jobs, plan)
+            #expect(try plan.folder.segments() == [8, 9, 10])
+            #expect(result.expired == 1)
+            #expect(try faults() == [])
+            #expect(!Files.exists(plan.folder.index(7)) && Files.exists(plan.folder.index(9)))
+        }
+
+        @Test func `reading begins with a sequence or a time`() throws {
+            var jobs: [JournalJob] = [.open, .write(batch(1...1500), sync: false)]
+            jobs += [.turn(batch(1501...3000), sync: false), .turn(batch(3001...3002), sync: false)]
+            perform(jobs, plan())
+            #expect(try sequences(.sequence(2990, epoch: 7)) == Array(2990...3002))
+            #expect(try sequences(.sequence(3002, epoch: nil)) == [3002])
+            #expect(try sequences(.sequence(4000, epoch: nil)) == [])
+            #expect(try sequences(.sequence(1, epoch: 8)) == [])
+            let time = WallTime(nanoseconds: wall.nanoseconds + 2_999_500_000)
+            #expect(try sequences(.time(time)) == [3000, 3001, 3002])
+            try Files.remove(plan().folder.index(1))
+            try Files.write(
+                [1, 2, 3], to: plan().folder.index(2), Files.Attributes(mode: 0o600), replacing: true)
+            #expect(try sequences(.sequence(1499, epoch: 7)).prefix(3) == [1499, 1500, 1501])
+        }
+
+        @Test func `a directory is found in an earlier segment`() throws {
+            var first = RecordBatch()
+            for contents in VenueDirectory(epoch: 7, units: [1: [65], 2: [66]]).records {
+                first.append(.directory, contents, topicLength: 0)
+            }
+            first.append(batch(1...3))
+            var result = perform(
+                [.open, .write(first, sync: false), .turn(batch(4...4), sync: false)], plan())
+            result.tail = nil
+            result = perform([.open], plan())
+            #expect(result.opening?.memory.directory?.ordered == [[65], [66]])
+            result.tail = nil
+            result = perform([.open], plan())
+            #expect(result.opening?.memory.directory?.ordered == [[65], [66]])
+            #expect(result.opening?.memory.epoch == 7)
+        }
+
+        @Test func `channels are found from each folder above them`() throws {
+            perform([.open], plan())
+            perform([.open], plan { $0.folder = ChannelFolder(root: folder.path, feed: "itch", channel: 1) })
+            #expect(try ChannelFolder.all(below: folder.path).count == 2)
+            #expect(try ChannelFolder.all(below: folder.path + "/itch").count == 2)
+            #expect(try ChannelFolder.all(below: folder.path + "/itch/1").count == 1)
+        }
     }
 }
