@@ -50,6 +50,8 @@ public struct SessionLabels: Sendable {
         /// The numbering that it left, how far it had come there, and when it left.
         var left: (session: UInt64, highest: UInt64)?
         var movedAt = Instant.zero
+        /// A number far ahead, which no other packet has confirmed yet; 0: none.
+        var jump: UInt64 = 0
         /// Packets in a row that begin again, and the number of the last one.
         var again = 0
         var againFirst: UInt64 = 0
@@ -120,9 +122,20 @@ public struct SessionLabels: Sendable {
         paths[index].heardAt = now
         let next = first &+ count
         guard next > paths[index].highest || paths[index].highest == 0 else { return }
+        guard isPlausible(next, index) else { return }
         paths[index].highest = next == 0 ? 0 : next - 1
         paths[index].again = 0
         if paths[index].numbering == latest { advancedAt = now }
+    }
+
+    /// One packet whose number is far ahead moves nobody; a second one near it does.
+    private mutating func isPlausible(_ next: UInt64, _ index: Int) -> Bool {
+        let highest = paths[index].highest
+        guard highest > 0, next - highest > options.reach else { return true }
+        let jump = paths[index].jump
+        let isConfirmed = jump > 0 && max(jump, next) - min(jump, next) <= options.reach
+        paths[index].jump = isConfirmed ? 0 : next
+        return isConfirmed
     }
 
     /// Whether the path moves to another numbering with this packet.

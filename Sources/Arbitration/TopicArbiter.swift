@@ -21,6 +21,8 @@ public struct TopicArbiterOptions: Hashable, Sendable {
     /// The first number of a topic in a session that begins while the arbiter runs; `nil`: whatever comes
     /// first.
     public var sessionStart: UInt64? = 1
+    /// How long the active paths must be silent before another one is believed that a session begins.
+    public var activeQuiet: Duration = .milliseconds(100)
     /// How long a session must be silent before a path that spoke of it is followed back to one that was left.
     public var epochQuiet: Duration = .milliseconds(500)
 
@@ -58,6 +60,8 @@ public struct TopicArbiter: Sendable {
     /// Paths that have spoken of the current session, a bit each, and when that was last.
     var spoke: UInt8 = 0
     var lastWord = Instant.zero
+    /// When an active path last spoke of it.
+    var lastActiveWord = Instant.zero
     /// The sessions that are known, the current one among them, in the order in which they were first entered.
     var entered: [UInt64] = []
 

@@ -66,12 +66,13 @@ extension TopicArbiter {
     }
 
     /// Whether the arrival belongs to the current session, which it may be the one to begin. Only active
-    /// paths begin one, and one that was left only when no active path is on the current one any more.
+    /// paths begin one while they speak, and one that was left only when no active path is on the current one any more.
     @inline(__always)
     mutating func follows(_ arrival: Arrival, at now: Instant) -> Bool {
         guard session == arrival.session || changesSession(arrival, at: now) else { return false }
         lastWord = now
         let bit = arrival.pathBit
+        if active & bit != 0 { lastActiveWord = now }
         if spoke & ~strayed & bit == 0 { (spoke, strayed) = (spoke | bit, strayed & ~bit) }
         return true
     }
@@ -82,8 +83,10 @@ extension TopicArbiter {
             return true
         }
         let place = entered.firstIndex(of: arrival.session)
-        // While no path is active, the first word of a new session is what makes its path active again.
-        guard active & arrival.pathBit != 0 || active == 0 && place == nil else { return false }
+        // While no path is active, or those that are say nothing, the first word of a new session is what makes its
+        // path active again.
+        let isAlone = active == 0 || now - lastActiveWord >= options.activeQuiet
+        guard active & arrival.pathBit != 0 || isAlone && place == nil else { return false }
         if let place {
             strayed |= arrival.pathBit
             guard active & ~strayed == 0, mayResume(place, arrival, at: now) else { return false }

@@ -56,6 +56,21 @@ private final class Labels {
         #expect(labels.take(1, resets: true, at: 2000) == "20260102002000:1")
     }
 
+    @Test
+    func `a number far ahead counts when another one is near it, so that a stray packet begins nothing anew`()
+    {
+        let labels = Labels(paths: 1)
+        _ = labels.take(1000, at: 0)
+        _ = labels.take(4_000_000_000, at: 10)
+        for (number, time) in [(1001, 600), (1002, 610), (1003, 620), (1004, 630)] as [(UInt64, Int64)] {
+            #expect(labels.take(number, at: time) == "20260102000000:\(number)")
+        }
+        _ = labels.take(4_000_000_000, at: 1200)
+        _ = labels.take(4_000_000_001, at: 1210)
+        for number: UInt64 in 1...2 { _ = labels.take(number, at: 2000 + Int64(number)) }
+        #expect(labels.take(3, at: 2010) == "20260102001000:3")
+    }
+
     @Test func `a reset within the numbers changes no numbering`() {
         let labels = Labels(paths: 1)
         _ = labels.take(1000, at: 0)

@@ -122,6 +122,20 @@ private struct TopicDialogue {
         #expect(dialogue.offer(2, path: 1, session: 9) == [.message(2)])
     }
 
+    @Test
+    func `while the active path says nothing, another one may begin a session, and is left if it was wrong`()
+    {
+        var dialogue = TopicDialogue()
+        _ = dialogue.offer(10)
+        _ = dialogue.tick(after: 99)
+        #expect(dialogue.offer(1, path: 1, session: 9) == [.refused(.oldEpoch)])
+        _ = dialogue.tick(after: 1)
+        #expect(
+            dialogue.offer(1, path: 1, session: 9) == [.refused(.held), .epoch(9, .session), .message(1)])
+        #expect(dialogue.offer(11) == [.refused(.held), .epoch(7, .resumed), .message(11)])
+        #expect(dialogue.offer(2, path: 1, session: 9) == [.refused(.oldEpoch)])
+    }
+
     @Test func `going back to a session resumes its numbers`() {
         var dialogue = TopicDialogue()
         _ = dialogue.offer(100)
