@@ -96,7 +96,9 @@ let package = Package(
 
         module(
             "Simulation",
-            ["Basics", "Wire", "Arbitration", "FeedProtocols", "Configuration", "Gateway"]),
+            [
+                "Basics", "Wire", "Arbitration", "FeedProtocols", "FeedJournal", "Configuration", "Gateway",
+            ]),
 
         module("Daemon", ["Basics", "Wire", "Linux", "Reactor", "Configuration", logging]),
 

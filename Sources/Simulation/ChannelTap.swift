@@ -130,6 +130,11 @@ final class ChannelTap {
         if !isNamed, frame.instrument != "#\(truth.instrument)" {
             wrong("published a message of \(name) as \(frame.line)")
         }
+        if !isNamed, let known = feed.remembered, known.epoch == frame.header.epoch,
+            known.instruments.contains(truth.instrument)
+        {
+            wrong("remembers \(name) from its journal, and published \(frame.line)", .journal)
+        }
         let before = progress(of: frame).lastOfTopic[frame.topicText]
         if frame.header.previous != before ?? 0, frame.header.previous != 0 || !isPerTopic {
             wrong("published \(frame.line), and the message before was \(before ?? 0)")

@@ -47,6 +47,10 @@ final class Checker {
         for feed in world.gateway.feeds where feed.waiting.count > feed.waiting.limit {
             violated(.bounds, "\(feed.waiting.count) messages of \(feed.options.name) wait")
         }
+        for feed in world.gateway.feeds {
+            guard let (bytes, limit) = feed.journalWaiting, bytes > limit else { continue }
+            violated(.bounds, "\(bytes) bytes of \(feed.options.name) wait to be journalled")
+        }
         let limits = world.gateway.table.limits
         if world.gateway.table.count > limits.prefixes {
             violated(.bounds, "the subscription table is too long")

@@ -12,6 +12,8 @@ package enum Defect: String, Hashable, Sendable, CaseIterable {
     case claimsLive = "claims-live"
     /// No path but the first is ever subscribed.
     case deafPaths = "deaf-paths"
+    /// What a disk was said to have is gone after a kill.
+    case losesWritten = "loses-written"
     /// Clients do not look at `previous` and idle frames.
     case blindClients = "blind-clients"
 }
@@ -43,7 +45,7 @@ final class DefectiveSink {
             lie[end + 3] &= ~7
             lie[end + 34] = 1
             return [lie]
-        case .deafPaths, .blindClients: return [frame]
+        case .deafPaths, .blindClients, .losesWritten: return [frame]
         }
     }
 

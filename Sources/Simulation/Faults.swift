@@ -10,6 +10,7 @@ enum Fault: String, CaseIterable {
     case venueFreeze, sessionRoll, sequenceReset, deafServers
     case agentTrue, agentFalse, mute, hold, switchPath
     case slowClient, clientGone, changeOfMind, gatewayKilled
+    case diskFull, diskSlow
 }
 
 extension Simulation {
@@ -39,6 +40,7 @@ extension Simulation {
         case .mute, .hold, .switchPath: return steer(feed, path, fault)
         case .slowClient, .clientGone, .changeOfMind: return client(fault, feed)
         case .gatewayKilled: return killGateway()
+        case .diskFull, .diskSlow: return spoilDisk(feed, isFull: fault == .diskFull)
         }
     }
 
@@ -164,7 +166,7 @@ extension Simulation {
     }
 
     private func roll(_ feed: FeedOfWorld) -> Bool {
-        guard !feed.venue.isFrozen, !feed.venue.hasEnded else { return false }
+        guard feed.venue.namesSessions, !feed.venue.isFrozen, !feed.venue.hasEnded else { return false }
         let pause = random.chance(0.5) ? Duration.zero : random.duration(.milliseconds(50) ... .seconds(2))
         trace.say(now, feed.options.name, "FAULT the session ends after \(feed.venue.sent) messages")
         if pause > .zero {
@@ -190,9 +192,9 @@ extension Simulation {
         return true
     }
 
-    /// Old numbers again, in the same session: told apart by what follows, if it is left alone.
+    /// Old numbers again, in the same session: told apart by what follows, if it is left alone, or by the venue's word.
     private func reset(_ feed: FeedOfWorld) -> Bool {
-        guard feed.venue.kind == .itch, feed.options.recover.servers.isEmpty,
+        guard feed.venue.kind == .itch || !feed.venue.namesSessions, feed.options.recover.servers.isEmpty,
             feed.venue.current.messages.count > 600,
             !feed.venue.current.isReset,
             feed.paths.allSatisfy({ $0.soundSince.map { now - $0 > .milliseconds(300) } ?? false }),
@@ -202,9 +204,28 @@ extension Simulation {
             now, feed.options.name,
             "FAULT the sequence begins again after \(feed.venue.current.messages.count)")
         feed.venue.resetSequence()
+        if let word = feed.venue.resetMessage(at: now) { feed.send(.messages([word]), at: now) }
         feed.disturbedAt = now
         feed.leftAloneUntil = now + .seconds(3)
         lasts(.seconds(3)) {}
+        return true
+    }
+
+    // MARK: - Disks
+
+    private func spoilDisk(_ feed: FeedOfWorld, isFull: Bool) -> Bool {
+        guard feed.options.journal else { return false }
+        let length = random.duration(.milliseconds(20) ... .seconds(3))
+        trace.say(
+            now, feed.options.name,
+            "FAULT the journal's disk is \(isFull ? "full" : "slow") for \(length.inMilliseconds) ms")
+        guard isFull else {
+            feed.disk.slowUntil = max(feed.disk.slowUntil, now + length)
+            lasts(length) {}
+            return true
+        }
+        feed.disk.isFull += 1
+        lasts(length) { feed.disk.isFull -= 1 }
         return true
     }
 

@@ -12,6 +12,11 @@ final class FeedOfWorld {
     var paths: [SimulatedPath] = []
     /// The venue's re-request servers, which may be deaf.
     var deafServers = 0
+    /// What outlives a gateway of its journal, a disk for each channel, and what is wrong with them.
+    var disks: [UInt16: SimulatedDisk] = [:]
+    var disk = DiskWeather()
+    /// The instruments that this run of the gateway knows from its journal, and of which epoch.
+    var remembered: (epoch: UInt64, instruments: Set<Int>)?
     /// An operator pinned it to a path, sound or not.
     var isHeld = false
     /// Its numbers began anew, or it was steered.

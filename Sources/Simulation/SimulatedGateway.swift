@@ -3,6 +3,7 @@
 import Arbitration
 import Basics
 import Configuration
+import FeedJournal
 import Gateway
 import Wire
 
@@ -130,6 +131,7 @@ final class SimulatedFeed: FeedCoreOwner, FrameSink {
     private unowned let gateway: SimulatedGateway
     private let index: Int
     private var core: FeedCore?
+    private var journal: SimulatedJournal?
     private var sources: [SimulatedSource] = []
     private var wake = 0
     private let run: UInt32
@@ -151,10 +153,18 @@ final class SimulatedFeed: FeedCoreOwner, FrameSink {
 
     private var wall: WallTime { world.feeds[index].venue.wall(world.now) }
 
+    /// What waits to be journalled; `nil`: nothing is journalled.
+    var journalWaiting: (bytes: Int, limit: Int)? { journal?.waiting }
+
     func start() {
+        let of = world.feeds[index]
+        of.remembered = nil
+        if options.journal {
+            journal = SimulatedJournal(world, of, run: run) { [weak self] in self?.remember($0, $1) }
+        }
         let plan = EnginePlan(
             options: options, index: UInt16(index), run: run, controlEvery: SimulatedGateway.controlEvery,
-            sink: self,
+            sink: self, journal: journal,
             log: { [world, index] _, message in
                 world.trace.say(world.now, world.feeds[index].options.name, "logs: \(message)")
             }, now: world.now, recovery: options.recover.servers.isEmpty ? nil : servers)
@@ -166,13 +176,23 @@ final class SimulatedFeed: FeedCoreOwner, FrameSink {
         }
         core.start(gateway.table.requests(of: options.name), at: world.now, wall: wall)
         for source in sources { source.open() }
+        journal?.open()
+    }
+
+    private func remember(_ channel: UInt16, _ directory: VenueDirectory) {
+        core?.remember(
+            directory.ordered, epoch: directory.epoch, channel: channel, at: world.now, wall: wall)
+        // The locate of a stock directory message is the instrument here.
+        let locates = directory.units.values.compactMap { $0.count > 2 ? Int($0[1]) << 8 | Int($0[2]) : nil }
+        world.feeds[index].remembered = (directory.epoch, Set(locates))
     }
 
     func end() {
         wake += 1
         servers.isClosed = true
         for source in sources { source.close() }
-        core = nil
+        journal?.end()
+        (core, journal) = (nil, nil)
     }
 
     // MARK: - What the core asks for

@@ -76,7 +76,8 @@ final class SimulatedPath {
         soundSince = now
         delay = self.random.duration(.microseconds(50) ... .milliseconds(3))
         jitter = self.random.duration(.zero ... .microseconds(isStream ? 200 : 800))
-        codec = VenueCodec(venue: venue, cut: self.random.below(6) + 1)
+        let cut = self.random.below(6) + 1
+        codec = VenueCodec(venue: venue, cut: venue.kind == .mdp3 ? 1 : cut)
     }
 
     var isCut: Bool { cuts > 0 }
@@ -147,7 +148,10 @@ final class SimulatedPath {
     /// that is not theirs.
     private func broken(_ packet: [UInt8]) -> [UInt8] {
         switch random.below(3) {
-        case 0: return Array(packet.prefix(random.below(packet.count)))
+        case 0:
+            let count = random.below(packet.count)
+            // A packet of MDP 3.0 that ends behind its header is one without messages.
+            return Array(packet.prefix(venue.kind == .mdp3 && count == MDP3Header.length ? count + 1 : count))
         case 1: return (0..<random.below(64)).map { _ in UInt8(truncatingIfNeeded: random.next()) }
         default: return Array(packet.prefix(12)) + [0xFF, 0xFF]
         }

@@ -47,8 +47,9 @@ package final class Simulation {
     /// What agents say of a subject now, and since when.
     var agents: [(subject: Subject, status: Status, since: Instant)] = []
     let defect: DefectiveSink
-    private(set) var isCalm = false
-    private(set) var isQuiet = false
+    /// Since when nothing new comes.
+    private var quietSince: Instant?
+    private var isQuiet: Bool { quietSince != nil }
     private var agenda = Agenda()
     private var made: (gateway: SimulatedGateway, checker: Checker)?
 
@@ -81,7 +82,10 @@ package final class Simulation {
             now = at
             work()
         }
-        if checker.violations.isEmpty { checker.finish() }
+        if checker.violations.isEmpty {
+            checker.finish()
+            gateway.end()
+        }
         trace.say(
             now, "end", "\(faults) faults, \(delivered) messages, \(checker.violations.count) violations")
         let result = SimulationResult(
@@ -129,13 +133,12 @@ package final class Simulation {
 
     /// All faults run out, then the venues say something of each instrument, then they say nothing new.
     private func calmDown() {
-        isCalm = true
         guard ongoing == 0 else { return note(at: now + .milliseconds(50)) { [self] in calmDown() } }
         trace.say(now, "calm", "no fault is left")
         let settled = feeds.map { max($0.options.silence, .seconds(1)) }.max() ?? .seconds(1)
         note(at: now + settled + .milliseconds(2000)) { [self] in
             trace.say(now, "calm", "nothing new comes")
-            isQuiet = true
+            quietSince = now
             for feed in feeds { sayAll(feed) }
             note(at: now + .milliseconds(2600)) { [self] in
                 isOver = true
@@ -160,8 +163,15 @@ package final class Simulation {
     private func beat(_ feed: FeedOfWorld) {
         note(at: now + feed.heartbeatEvery) { [self] in beat(feed) }
         guard !feed.venue.isFrozen else { return }
+        if feed.venue.kind == .mdp3 { return beatByMessage(feed) }
         feed.send(feed.venue.hasEnded && !feed.venue.isNumberedPerTopic ? .endOfSession : .heartbeat, at: now)
         for instrument in feed.venue.idle(at: now) { feed.send(.idle(instrument), at: now) }
+    }
+
+    /// Where heartbeats have numbers of their own, the last ones are early enough to reach everybody.
+    private func beatByMessage(_ feed: FeedOfWorld) {
+        if let quietSince, now - quietSince > .milliseconds(2000) { return }
+        feed.send(.messages([feed.venue.message(of: 0, at: now)]), at: now)
     }
 
     private func trade(_ feed: FeedOfWorld, _ random: SeededRandom) {
@@ -215,6 +225,8 @@ extension Simulation {
                 options.recover.servers = ["udp://192.0.2.1:1", "udp://192.0.2.2:1"]
                 options.recover.requestsPerSecond = random.element(of: [5, 100])
             }
+            options.journal = random.chance(0.5)
+            if options.journal, kind == .itch, random.chance(0.7) { options.start = .journal }
             options.paths = (0..<count).map { FeedPathOptions(of: name, number: $0) }
             let venue = Venue(name, kind, instruments: 4 + random.below(8), at: now)
             let feed = FeedOfWorld(

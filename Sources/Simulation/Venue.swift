@@ -17,12 +17,14 @@ enum VenueWord {
 
 /// The kinds of venue there are.
 enum VenueKind: CaseIterable {
-    case itch, iex, sequenced
+    case itch, iex, pitch, mdp3, sequenced
 
     var feedProtocol: FeedOptions.FeedProtocol {
         switch self {
         case .itch: .moldUDP64
         case .iex: .iexTP
+        case .pitch: .pitch
+        case .mdp3: .mdp3
         case .sequenced: .zeromq
         }
     }
@@ -31,6 +33,8 @@ enum VenueKind: CaseIterable {
         switch self {
         case .itch: "itch"
         case .iex: "iex"
+        case .pitch: "pitch"
+        case .mdp3: "mdp"
         case .sequenced: "quotes"
         }
     }
@@ -60,14 +64,27 @@ final class Venue {
         self.kind = kind
         start = now
         spokeAt = now
-        instruments = (0..<count).map { "S\($0)" }
+        // Those of MDP 3.0 are security ids.
+        instruments = (0..<count).map { kind == .mdp3 ? "\(1000 + $0)" : "S\($0)" }
         idleSince = Array(repeating: now, count: count)
         begin()
     }
 
     var isNumberedPerTopic: Bool { kind == .sequenced }
     /// Whether the first instrument stands for the messages that concern none.
-    var hasUnnamed: Bool { kind == .itch }
+    var hasUnnamed: Bool {
+        switch kind {
+        case .itch, .pitch, .mdp3: true
+        case .iex, .sequenced: false
+        }
+    }
+    /// Whether packets name their session, so that another one can begin.
+    var namesSessions: Bool {
+        switch kind {
+        case .itch, .iex, .sequenced: true
+        case .pitch, .mdp3: false
+        }
+    }
     var current: Generation { generations[generations.count - 1] }
 
     func wall(_ now: Instant) -> WallTime { WallTime(nanoseconds: Venue.noon) + (now - start) }
@@ -77,7 +94,14 @@ final class Venue {
     private func begin() {
         sessions += 1
         let text = "\(name.uppercased())\(sessions)"
-        let epoch = kind == .itch ? FrameHeader.epoch(ofSession: text.utf8) : UInt64(sessions)
+        let epoch: UInt64 =
+            switch kind {
+            case .itch: FrameHeader.epoch(ofSession: text.utf8)
+            case .iex, .sequenced: UInt64(sessions)
+            // The date on which the numbers began: the day, and the Sunday of the week.
+            case .pitch: 20_260_102_000_000
+            case .mdp3: 20_251_228_000_000
+            }
         generations.append(
             Generation(
                 session: text, epoch: epoch, isReset: false, instruments: instruments.count,
@@ -90,7 +114,7 @@ final class Venue {
 
     func beginSession() { begin() }
 
-    /// The numbers begin again, and nothing says so.
+    /// The numbers begin again. Where packets name a session nothing says so; else the first message does.
     func resetSequence() {
         let old = current
         generations.append(
@@ -111,6 +135,41 @@ final class Venue {
 
     func message(of instrument: Int, at now: Instant) -> TrueMessage {
         make(instrument, at: now) { _ in .orderDelete(reference: sent) }
+    }
+
+    /// The word that all begins anew, of a venue whose packets name no session.
+    func resetMessage(at now: Instant) -> TrueMessage? {
+        switch kind {
+        case .itch, .iex, .sequenced: return nil
+        case .pitch: return current.append(0, at: now, [6, PITCHPacket.unitClear, 0, 0, 0, 0])
+        case .mdp3:
+            var writer = ByteWriter(capacity: 20)
+            security(MDP3Header.channelReset, into: &writer) { _ in }
+            return current.append(0, at: now, writer.bytes)
+        }
+    }
+
+    /// A message of PITCH with its length, type and time offset, and a number that makes it another one.
+    private func pitch(_ type: UInt8, _ symbol: String, into writer: inout ByteWriter) {
+        var body = ByteWriter(capacity: 32)
+        body.littleEndian(UInt32(0))
+        if !symbol.isEmpty { body.padded(symbol, to: 8) }
+        body.littleEndian(sent)
+        writer.littleEndian(UInt8(2 + body.bytes.count))
+        writer.littleEndian(type)
+        writer.append(body.bytes)
+    }
+
+    /// A message of MDP 3.0 with its size and SBE header, and likewise.
+    private func security(
+        _ template: UInt16, into writer: inout ByteWriter, _ root: (inout ByteWriter) -> Void
+    ) {
+        var block = ByteWriter(capacity: 40)
+        root(&block)
+        block.littleEndian(sent)
+        let length = UInt16(block.bytes.count)
+        for number in [10 + length, length, template, 1, 9] { writer.littleEndian(number) }
+        writer.append(block.bytes)
     }
 
     private func make(_ instrument: Int, at now: Instant, _ body: (Int) -> ITCH50Body) -> TrueMessage {
@@ -134,6 +193,19 @@ final class Venue {
             writer.littleEndian(UInt32(100))
             writer.littleEndian(UInt64(generations.count))
             writer.littleEndian(sent)
+        case .pitch:
+            // A trading status, or a message that concerns no instrument.
+            let isNone = instrument == 0
+            pitch(isNone ? 0x99 : 0x31, isNone ? "" : instruments[instrument], into: &writer)
+        case .mdp3 where instrument == 0: security(MDP3Header.heartbeat, into: &writer) { _ in }
+        case .mdp3:
+            // A security status.
+            security(30, into: &writer) {
+                $0.littleEndian(wall(now).nanoseconds)
+                $0.padded("", to: 12)
+                $0.littleEndian(Int32(1000 + instrument))
+                $0.append([0, 0, 17, 0, 0, 0x80])
+            }
         case .sequenced:
             writer.littleEndian(UInt32(generations.count))
             writer.littleEndian(sent)

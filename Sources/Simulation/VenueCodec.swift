@@ -14,6 +14,8 @@ struct VenueCodec {
         switch venue.kind {
         case .itch: mold(word, generation)
         case .iex: segments(word, generation, at: now)
+        case .pitch: units(word, generation, at: now)
+        case .mdp3: numberedPackets(word, at: now)
         case .sequenced: sequenced(word, generation, at: now)
         }
     }
@@ -64,6 +66,35 @@ struct VenueCodec {
             }
         case .heartbeat, .endOfSession: return [segment(UInt64(generation.messages.count) + 1, [])]
         case .idle: return []
+        }
+    }
+
+    private func units(_ word: VenueWord, _ generation: Generation, at now: Instant) -> [[UInt8]] {
+        var builder = PITCHPacketBuilder()
+        switch word {
+        case .messages(let messages):
+            return stride(from: 0, to: messages.count, by: cut).map { start in
+                builder.begin(at: messages[start].sequence, time: venue.wall(now))
+                for message in messages[start..<min(start + cut, messages.count)] {
+                    _ = builder.append(message.payload)
+                }
+                return builder.bytes
+            }
+        case .heartbeat, .endOfSession:
+            let next = UInt64(generation.messages.count) + 1
+            return builder.heartbeat(next: next, time: venue.wall(now)).map { [$0] } ?? []
+        case .idle: return []
+        }
+    }
+
+    /// MDP 3.0: its heartbeats are messages like others.
+    private func numberedPackets(_ word: VenueWord, at now: Instant) -> [[UInt8]] {
+        guard case .messages(let messages) = word else { return [] }
+        return messages.map { message in
+            var builder = MDP3PacketBuilder()
+            builder.begin(at: message.sequence, time: venue.wall(message.sentAt))
+            _ = builder.append(message.payload)
+            return builder.bytes
         }
     }
 

@@ -13,6 +13,8 @@ package enum Invariant: String, Hashable, Sendable, CaseIterable {
     case losses
     /// Re-request servers are asked no more often than configured.
     case quota
+    /// What was said to be written is in the journal after any end, as it was released; what is not there, a hole tells.
+    case journal
     /// Windows, tables and queues stay within their bounds.
     case bounds
 }

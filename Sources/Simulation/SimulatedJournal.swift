@@ -1,0 +1,221 @@
+// The journal of one channel in one run of the gateway: the production's writer, and around it what the shell and the
+// thread that writes do, on a disk that is slow, or full, or cut off in the midst of a write.
+import Basics
+import Configuration
+import FeedJournal
+import Gateway
+import Wire
+
+/// What is wrong with a feed's disk.
+struct DiskWeather {
+    var isFull = 0
+    var slowUntil = Instant.zero
+}
+
+final class SimulatedJournal: FrameJournal {
+    private unowned let world: Simulation
+    private unowned let feed: FeedOfWorld
+    private let run: UInt32
+    private var channels: [UInt16: JournalOfChannel] = [:]
+    private let onDirectory: (UInt16, VenueDirectory) -> Void
+
+    init(
+        _ world: Simulation, _ feed: FeedOfWorld, run: UInt32,
+        onDirectory: @escaping (UInt16, VenueDirectory) -> Void
+    ) {
+        self.world = world
+        self.feed = feed
+        self.run = run
+        self.onDirectory = onDirectory
+    }
+
+    /// Those that an earlier run left are opened at the start.
+    func open() {
+        guard feed.options.start == .journal else { return }
+        for number in feed.disks.keys.sorted() { _ = channel(number) }
+    }
+
+    func append(_ frame: [UInt8], topicLength: Int, _ header: FrameHeader) {
+        channel(header.channel).append(frame, topicLength: topicLength, header)
+    }
+
+    func directory(_ unit: ArraySlice<UInt8>, of instrument: UInt32, channel number: UInt16, epoch: UInt64) {
+        channel(number).directory(unit, of: instrument, epoch: epoch)
+    }
+
+    private func channel(_ number: UInt16) -> JournalOfChannel {
+        if let known = channels[number] { return known }
+        let disk = feed.disks[number] ?? SimulatedDisk(feed: feed.options.name, channel: number)
+        feed.disks[number] = disk
+        let made = JournalOfChannel(world, feed, disk, number, run: run) { [onDirectory] in
+            onDirectory(number, $0)
+        }
+        channels[number] = made
+        made.advance()
+        return made
+    }
+
+    /// The gateway is killed, or the simulation is over.
+    func end() {
+        for number in channels.keys.sorted() { channels[number]?.end() }
+        channels = [:]
+    }
+
+    /// Bytes that wait, and how many may.
+    var waiting: (bytes: Int, limit: Int) {
+        let most = channels.values.map(\.waiting).max() ?? 0
+        return (most, JournalOfChannel.options.mostWaiting + RecordHead.mostBytes)
+    }
+}
+
+private final class JournalOfChannel {
+    /// Small, so that segments turn and queues overflow.
+    static var options: JournalWriterOptions {
+        var options = JournalWriterOptions()
+        (options.batchBytes, options.mostWaiting) = (4096, 16 << 10)
+        (options.segmentBytes, options.segmentTime) = (32 << 10, .seconds(5))
+        (options.sync, options.retryAfter) = (.every(.milliseconds(100)), .milliseconds(200))
+        return options
+    }
+
+    private unowned let world: Simulation
+    private unowned let feed: FeedOfWorld
+    private let disk: SimulatedDisk
+    private let run: UInt32
+    private let onDirectory: (VenueDirectory) -> Void
+    private var machine: JournalWriter
+    private var directory: VenueDirectory?
+    private var job: JournalJob?
+    private var wake = 0
+    private var hasEnded = false
+    /// What this run was told to keep, in order.
+    private var appended: [[UInt8]] = []
+
+    init(
+        _ world: Simulation, _ feed: FeedOfWorld, _ disk: SimulatedDisk, _ channel: UInt16, run: UInt32,
+        onDirectory: @escaping (VenueDirectory) -> Void
+    ) {
+        self.world = world
+        self.feed = feed
+        self.disk = disk
+        self.run = run
+        self.onDirectory = onDirectory
+        let control = Topic.control(feed: feed.options.name, channel: channel)
+        machine = JournalWriter(options: JournalOfChannel.options, control: control.bytes, at: world.now)
+    }
+
+    var waiting: Int { machine.waiting }
+    private var wall: WallTime { feed.venue.wall(world.now) }
+
+    func append(_ frame: [UInt8], topicLength: Int, _ header: FrameHeader) {
+        appended.append(frame)
+        machine.frame(
+            frame, topicLength: topicLength, epoch: header.epoch, sequence: header.sequence,
+            isData: header.kind == .data, at: world.now)
+        look()
+    }
+
+    func directory(_ unit: ArraySlice<UInt8>, of instrument: UInt32, epoch: UInt64) {
+        if directory?.epoch != epoch { directory = VenueDirectory(epoch: epoch) }
+        guard directory?.take(unit, of: instrument) == true else { return }
+        for contents in VenueDirectory(epoch: epoch, units: [instrument: Array(unit)]).records {
+            machine.directory(contents, at: world.now)
+        }
+        look()
+    }
+
+    // MARK: - Jobs
+
+    private func look() {
+        guard job == nil, !hasEnded, let due = machine.deadline(at: world.now) else { return }
+        if due <= world.now { return advance() }
+        wake += 1
+        world.note(at: due) { [weak self, wake] in
+            if let self, wake == self.wake { advance() }
+        }
+    }
+
+    func advance() {
+        guard job == nil, !hasEnded else { return }
+        let turns = machine.turns(at: world.now)
+        guard
+            let next = machine.nextJob(directory: turns ? directory?.records ?? [] : [], at: world.now)
+        else { return look() }
+        job = next
+        let takes = world.random.duration(.microseconds(50) ... .milliseconds(3))
+        world.note(at: max(feed.disk.slowUntil, world.now) + takes) { [weak self] in self?.finish() }
+    }
+
+    private func finish() {
+        guard let done = job, !hasEnded else { return }
+        job = nil
+        if feed.disk.isFull > 0, done != .sync {
+            machine.finished(.failed("the disk is full"), at: world.now)
+        } else {
+            machine.finished(.done(size: disk.perform(done, run: run, at: wall)), at: world.now)
+            if done == .open { opened() }
+        }
+        advance()
+    }
+
+    private func opened() {
+        guard feed.options.start == .journal, let known = disk.memory.directory else { return }
+        world.trace.say(world.now, feed.options.name, "remembers \(known.units.count) instruments")
+        onDirectory(known)
+    }
+
+    /// No end of the process loses what it was said to have written.
+    func end() {
+        hasEnded = true
+        if let job, feed.disk.isFull == 0 {
+            disk.tear(job, run: run, at: wall, keeping: world.random.ratio(0...1))
+        }
+        if world.plan.defect == .losesWritten { disk.forget(200) }
+        check()
+    }
+
+    // MARK: - What must be there
+
+    private func check() {
+        var place = 0
+        var isWhole = true
+        for number in disk.segments.indices {
+            let segment = disk.records(of: number)
+            guard segment.header?.run == run else { continue }
+            // Only what was written last can be torn.
+            if !segment.isWhole, number < disk.segments.count - 1 { isWhole = false }
+            for record in segment.records where !take(record, &place) { return }
+        }
+        guard isWhole else { return wrong("is damaged before its end") }
+        if place < Int(clamping: machine.figures.written) {
+            wrong("has \(place) frames of a run that had written \(machine.figures.written)")
+        }
+        var faults = disk.faults
+        // A torn end is cut at the next start.
+        faults.removeAll { fault in
+            if case .damage = fault.problem { fault.segment == UInt64(disk.segments.count) } else { false }
+        }
+        if let fault = faults.first { wrong("is not whole: \(fault)") }
+    }
+
+    /// Each record is what was released next, or says how much is missing.
+    private func take(_ record: Record, _ place: inout Int) -> Bool {
+        switch record.head.kind {
+        case .directory: return true
+        case .hole:
+            place += Int(clamping: Hole(record.contents, topicLength: record.head.topicLength)?.count ?? 0)
+            return true
+        case .frame:
+            guard place < appended.count, appended[place].elementsEqual(record.contents) else {
+                wrong("has as record \(record.number) another frame than was released as number \(place)")
+                return false
+            }
+            place += 1
+            return true
+        }
+    }
+
+    private func wrong(_ what: String) {
+        world.checker.violated(.journal, "the journal of \(feed.options.name) \(what)")
+    }
+}
