@@ -45,9 +45,10 @@ struct ChannelRecovery {
         if session?.epoch != epoch { session = (name, epoch) }
     }
 
-    /// Whether the venue may be asked for all of that, and the arbiter may wait for it.
-    func canRecover(_ range: SequenceRange) -> Bool {
-        range.first <= range.last && range.count <= mostMissing
+    /// Whether something is missing between two numbers, the venue may be asked for all of it, and the arbiter may wait
+    /// for it.
+    func canRecover(after last: UInt64, before next: UInt64) -> Bool {
+        next > last && next - last > 1 && next - last - 1 <= mostMissing
     }
 
     /// The arbiter may miss something since now.

@@ -202,7 +202,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     /// What was sent while no gateway was there can be asked for again, if there is not too much of it.
     private func resume(before arrival: Arrival, at now: Instant) {
         guard let recovery, let remembered, remembered.epoch == arrival.session, remembered.last > 0,
-            recovery.canRecover(SequenceRange(remembered.last &+ 1, arrival.sequence &- 1))
+            recovery.canRecover(after: remembered.last, before: arrival.sequence)
         else { return }
         arbiter.resume(arrival.session, after: remembered.last, at: now)
     }
