@@ -35,6 +35,8 @@ final class ChannelTap {
     /// When each message first reached this run of the gateway, by generation.
     private var arrivals: [Int: [UInt64: Instant]] = [:]
     private var runBeganAt: Instant
+    /// How far earlier runs of the gateway came in each epoch.
+    private var earlierTops: [UInt64: UInt64] = [:]
 
     init(_ world: Simulation, _ feed: FeedOfWorld) {
         self.world = world
@@ -52,7 +54,14 @@ final class ChannelTap {
     /// Beyond this nothing may be taken for live; a client's latency is within it.
     var staleAfter: Duration { feed.options.freshness + .milliseconds(10) }
 
+    /// Whether an earlier run had published a sequence: a gateway that takes up an old journal says it again, and who
+    /// was not there the first time cannot tell.
+    func wasPublishedBefore(_ frame: PublishedFrame) -> Bool {
+        !isPerTopic && frame.header.sequence <= earlierTops[frame.header.epoch] ?? 0
+    }
+
     func runBegins() {
+        if let top = channel.top { earlierTops[epoch] = max(earlierTops[epoch] ?? 0, top) }
         channel = Progress()
         batchTop = nil
         topics = [:]

@@ -151,7 +151,8 @@ final class SimulatedClient {
 
     /// The gateway sends it a frame.
     func offer(_ frame: PublishedFrame) {
-        if frame.header.kind == .data, !habit.wanders {
+        let isAgain = world.checker.taps[frame.feed].wasPublishedBefore(frame)
+        if frame.header.kind == .data, !habit.wanders, !isAgain {
             owed.append(
                 Debt(
                     numbering: numbering(of: frame), instrument: frame.instrument,

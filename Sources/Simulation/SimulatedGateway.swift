@@ -174,14 +174,15 @@ final class SimulatedFeed: FeedCoreOwner, FrameSink {
         sources = world.feeds[index].paths.map {
             SimulatedSource(world, $0, self, rate: options.subscribeRate)
         }
+        // What an earlier run journalled is known before the first message comes.
+        journal?.open()
         core.start(gateway.table.requests(of: options.name), at: world.now, wall: wall)
         for source in sources { source.open() }
-        journal?.open()
     }
 
-    private func remember(_ channel: UInt16, _ directory: VenueDirectory) {
-        core?.remember(
-            directory.ordered, epoch: directory.epoch, channel: channel, at: world.now, wall: wall)
+    private func remember(_ channel: UInt16, _ memory: JournalMemory) {
+        core?.remember(memory, channel: channel, at: world.now, wall: wall)
+        guard options.feedProtocol == .moldUDP64, let directory = memory.directory else { return }
         // The locate of a stock directory message is the instrument here.
         let locates = directory.units.values.compactMap { $0.count > 2 ? Int($0[1]) << 8 | Int($0[2]) : nil }
         world.feeds[index].remembered = (directory.epoch, Set(locates))

@@ -17,22 +17,22 @@ final class SimulatedJournal: FrameJournal {
     private unowned let feed: FeedOfWorld
     private let run: UInt32
     private var channels: [UInt16: JournalOfChannel] = [:]
-    private let onDirectory: (UInt16, VenueDirectory) -> Void
+    private let onMemory: (UInt16, JournalMemory) -> Void
 
     init(
         _ world: Simulation, _ feed: FeedOfWorld, run: UInt32,
-        onDirectory: @escaping (UInt16, VenueDirectory) -> Void
+        onMemory: @escaping (UInt16, JournalMemory) -> Void
     ) {
         self.world = world
         self.feed = feed
         self.run = run
-        self.onDirectory = onDirectory
+        self.onMemory = onMemory
     }
 
-    /// Those that an earlier run left are opened at the start.
+    /// Those that an earlier run left are opened at the start, at once unless the disk keeps the gateway waiting.
     func open() {
         guard feed.options.start == .journal else { return }
-        for number in feed.disks.keys.sorted() { _ = channel(number) }
+        for number in feed.disks.keys.sorted() { channel(number).openAtOnce() }
     }
 
     func append(_ frame: [UInt8], topicLength: Int, _ header: FrameHeader) {
@@ -47,8 +47,8 @@ final class SimulatedJournal: FrameJournal {
         if let known = channels[number] { return known }
         let disk = feed.disks[number] ?? SimulatedDisk(feed: feed.options.name, channel: number)
         feed.disks[number] = disk
-        let made = JournalOfChannel(world, feed, disk, number, run: run) { [onDirectory] in
-            onDirectory(number, $0)
+        let made = JournalOfChannel(world, feed, disk, number, run: run) { [onMemory] in
+            onMemory(number, $0)
         }
         channels[number] = made
         made.advance()
@@ -82,10 +82,12 @@ private final class JournalOfChannel {
     private unowned let feed: FeedOfWorld
     private let disk: SimulatedDisk
     private let run: UInt32
-    private let onDirectory: (VenueDirectory) -> Void
+    private let onMemory: (JournalMemory) -> Void
     private var machine: JournalWriter
     private var directory: VenueDirectory?
     private var job: JournalJob?
+    /// How many there were.
+    private var jobs = 0
     private var wake = 0
     private var hasEnded = false
     /// What this run was told to keep, in order.
@@ -93,13 +95,13 @@ private final class JournalOfChannel {
 
     init(
         _ world: Simulation, _ feed: FeedOfWorld, _ disk: SimulatedDisk, _ channel: UInt16, run: UInt32,
-        onDirectory: @escaping (VenueDirectory) -> Void
+        onMemory: @escaping (JournalMemory) -> Void
     ) {
         self.world = world
         self.feed = feed
         self.disk = disk
         self.run = run
-        self.onDirectory = onDirectory
+        self.onMemory = onMemory
         let control = Topic.control(feed: feed.options.name, channel: channel)
         machine = JournalWriter(options: JournalOfChannel.options, control: control.bytes, at: world.now)
     }
@@ -142,8 +144,18 @@ private final class JournalOfChannel {
             let next = machine.nextJob(directory: turns ? directory?.records ?? [] : [], at: world.now)
         else { return look() }
         job = next
+        jobs += 1
         let takes = world.random.duration(.microseconds(50) ... .milliseconds(3))
-        world.note(at: max(feed.disk.slowUntil, world.now) + takes) { [weak self] in self?.finish() }
+        world.note(at: max(feed.disk.slowUntil, world.now) + takes) { [weak self, jobs] in
+            if let self, jobs == self.jobs { finish() }
+        }
+    }
+
+    /// The first job is done before anything else happens, unless the disk is slow.
+    func openAtOnce() {
+        guard job == .open, feed.disk.slowUntil <= world.now else { return }
+        jobs += 1
+        finish()
     }
 
     private func finish() {
@@ -159,9 +171,12 @@ private final class JournalOfChannel {
     }
 
     private func opened() {
-        guard feed.options.start == .journal, let known = disk.memory.directory else { return }
-        world.trace.say(world.now, feed.options.name, "remembers \(known.units.count) instruments")
-        onDirectory(known)
+        let memory = disk.memory
+        guard feed.options.start == .journal, memory.epoch != 0 else { return }
+        world.trace.say(
+            world.now, feed.options.name,
+            "remembers sequence \(memory.last) and \(memory.directory?.units.count ?? 0) instruments")
+        onMemory(memory)
     }
 
     /// No end of the process loses what it was said to have written.

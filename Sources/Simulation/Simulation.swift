@@ -226,7 +226,7 @@ extension Simulation {
                 options.recover.requestsPerSecond = random.element(of: [5, 100])
             }
             options.journal = random.chance(0.5)
-            if options.journal, kind == .itch, random.chance(0.7) { options.start = .journal }
+            if options.journal, random.chance(0.7) { options.start = .journal }
             options.paths = (0..<count).map { FeedPathOptions(of: name, number: $0) }
             let venue = Venue(name, kind, instruments: 4 + random.below(8), at: now)
             let feed = FeedOfWorld(
