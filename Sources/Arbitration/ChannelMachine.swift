@@ -7,7 +7,7 @@ public import Basics
 public import Wire
 
 /// The freshness of one channel.
-public struct ChannelMachine: Sendable {
+public struct ChannelMachine: ~Copyable, Sendable {
     public let options: ChannelOptions
     public private(set) var state = ChannelState.recovering
     public private(set) var reason = ChannelReason.joining

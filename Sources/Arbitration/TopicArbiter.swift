@@ -41,7 +41,7 @@ public struct TopicRelease: Hashable, Sendable {
 }
 
 /// Merges the copies of many topics' messages into one ordered stream per topic, with exact gaps.
-public struct TopicArbiter: Sendable {
+public struct TopicArbiter: ~Copyable, Sendable {
     public let options: TopicArbiterOptions
     public internal(set) var counters = ArbiterCounters()
     /// The upstream's session; topics enter it one by one as they are heard of.

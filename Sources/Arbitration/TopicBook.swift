@@ -30,7 +30,7 @@ public struct IdleFrame: Hashable, Sendable {
 }
 
 /// The topics of one channel, or of one feed whose topics are numbered each by itself.
-public struct TopicBook: Sendable {
+public struct TopicBook: ~Copyable, Sendable {
     struct Record {
         /// 0: nothing of this epoch was published.
         var last: UInt64 = 0

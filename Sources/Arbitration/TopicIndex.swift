@@ -2,7 +2,7 @@
 // topics lies in arrays.
 
 /// A bounded dictionary from topics to handles, 0, 1, 2 …; handles are never given up.
-public struct TopicIndex: Sendable {
+public struct TopicIndex: ~Copyable, Sendable {
     private var handles: [ArraySlice<UInt8>: Int] = [:]
     private var topics: [ArraySlice<UInt8>] = []
     public let capacity: Int

@@ -33,7 +33,7 @@ enum Published: Equatable, CustomStringConvertible {
 
 func milliseconds(_ count: Int64) -> Instant { Instant(nanoseconds: count * 1_000_000) }
 
-struct Dialogue {
+struct Dialogue: ~Copyable {
     var arbiter: Arbiter
     var now = milliseconds(1000)
     /// Packets so far: each offer is a packet of its own unless the test says otherwise.

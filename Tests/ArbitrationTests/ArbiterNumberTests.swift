@@ -8,7 +8,7 @@ import Testing
         var dialogue = Dialogue()
         #expect(dialogue.offer(0) == [.refused(.refused)])
         #expect(dialogue.heard(next: 0) == [])
-        #expect(!dialogue.arbiter.hasBegun)
+        #expect(dialogue.arbiter.hasBegun == false)
         #expect(dialogue.offer(.max - 1) == [.message(.max - 1)])
         #expect(dialogue.offer(.max) == [.refused(.refused)])
         #expect(dialogue.heard(next: .max) == [])

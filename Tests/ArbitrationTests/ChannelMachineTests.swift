@@ -4,7 +4,7 @@ import Basics
 import Testing
 import Wire
 
-@Suite struct ChannelMachineTests {
+@Suite struct ChannelMachineTests: ~Copyable {
     private var channel: ChannelMachine
 
     init() {
@@ -13,7 +13,7 @@ import Wire
     }
 
     /// Ticks at each deadline until `end`, and returns the states with their times.
-    private func states(_ channel: inout ChannelMachine, until end: Int64) -> [String] {
+    private static func states(_ channel: inout ChannelMachine, until end: Int64) -> [String] {
         var states: [String] = []
         while channel.deadline <= milliseconds(end) {
             let now = channel.deadline
@@ -26,7 +26,7 @@ import Wire
 
     @Test mutating func `a channel is recovering until it is heard, and stale if it never is`() {
         #expect(channel.state == .recovering)
-        #expect(states(&channel, until: 2000) == ["1000 stale: no word from upstream for 1000 ms"])
+        #expect(Self.states(&channel, until: 2000) == ["1000 stale: no word from upstream for 1000 ms"])
         #expect(channel.heard(0, at: milliseconds(2000)) == [.state(.live, .complete, path: 0)])
     }
 
@@ -42,7 +42,7 @@ import Wire
     @Test mutating func `a heartbeat keeps a quiet channel live`() {
         #expect(channel.heard(0, at: milliseconds(0)) == [.state(.live, .complete, path: 0)])
         for second: Int64 in 1...10 {
-            #expect(states(&channel, until: second * 900).isEmpty)
+            #expect(Self.states(&channel, until: second * 900).isEmpty)
             #expect(channel.heard(0, at: milliseconds(second * 900)).isEmpty)
         }
         #expect(channel.state == .live)
@@ -51,7 +51,7 @@ import Wire
     @Test mutating func `silence is told at the very end of the freshness limit`() {
         _ = channel.heard(0, at: milliseconds(0))
         _ = channel.heard(0, at: milliseconds(333))
-        #expect(states(&channel, until: 3000) == ["1333 stale: no word from upstream for 1000 ms"])
+        #expect(Self.states(&channel, until: 3000) == ["1333 stale: no word from upstream for 1000 ms"])
         #expect(channel.flags(sourceTime: nil, wall: WallTime(nanoseconds: 0)) == .stale)
     }
 
@@ -79,16 +79,16 @@ import Wire
         _ = channel.heard(0, at: milliseconds(0))
         _ = channel.failoverBegan(to: [1], because: "silent", at: milliseconds(300))
         #expect(channel.resubscribed(at: milliseconds(310)) == [.state(.recovering, .joining, path: 1)])
-        #expect(states(&channel, until: 2000) == ["1000 stale: no word from upstream for 1000 ms"])
+        #expect(Self.states(&channel, until: 2000) == ["1000 stale: no word from upstream for 1000 ms"])
     }
 
     @Test mutating func `a hole makes a channel recovering only if it stays`() {
         _ = channel.heard(0, at: milliseconds(0))
         _ = channel.hole(isOpen: true, at: milliseconds(10))
-        #expect(states(&channel, until: 100).isEmpty)
+        #expect(Self.states(&channel, until: 100).isEmpty)
         _ = channel.hole(isOpen: false, at: milliseconds(100))
         _ = channel.hole(isOpen: true, at: milliseconds(150))
-        #expect(states(&channel, until: 300) == ["250 recovering: a gap is open"])
+        #expect(Self.states(&channel, until: 300) == ["250 recovering: a gap is open"])
         #expect(
             channel.hole(isOpen: false, at: milliseconds(300)) == [.state(.live, .complete, path: 0)])
     }
@@ -98,7 +98,7 @@ import Wire
         _ = channel.published(sequence: 9, at: milliseconds(0))
         #expect(
             channel.sessionEnded(next: 10, at: milliseconds(5)) == [.state(.closed, .sessionEnded, path: 0)])
-        #expect(states(&channel, until: 5000).isEmpty)
+        #expect(Self.states(&channel, until: 5000).isEmpty)
         _ = channel.heard(0, at: milliseconds(5000))
         #expect(channel.published(sequence: 9, at: milliseconds(5000)).isEmpty)
         #expect(channel.state == .closed)
@@ -121,13 +121,13 @@ import Wire
             channel.session(is: .closed(until: opening), at: milliseconds(500))
                 == [.state(.closed, .outsideSession(until: opening), path: 0)])
         #expect(channel.reason.description == "no session until 2026-11-30 04:00 America/New_York")
-        #expect(states(&channel, until: 60_000).isEmpty)
+        #expect(Self.states(&channel, until: 60_000).isEmpty)
         #expect(channel.heard(0, at: milliseconds(60_000)).isEmpty)
         #expect(channel.flags(sourceTime: nil, wall: WallTime(nanoseconds: 0)) == [])
         #expect(
             channel.session(is: .open, at: milliseconds(60_500)) == [.state(.live, .complete, path: 0)])
         #expect(
-            states(&channel, until: 70_000) == [
+            Self.states(&channel, until: 70_000) == [
                 "61000 recovering: joining", "61500 stale: no word from upstream for 1000 ms",
             ])
     }
@@ -138,7 +138,7 @@ import Wire
         #expect(channel.state == .closed && channel.reason.description == "no session")
         #expect(
             channel.session(is: .open, at: milliseconds(9000)) == [.state(.recovering, .joining, path: 0)])
-        #expect(states(&channel, until: 9900).isEmpty)
+        #expect(Self.states(&channel, until: 9900).isEmpty)
         #expect(channel.heard(0, at: milliseconds(9900)) == [.state(.live, .complete, path: 0)])
     }
 
@@ -149,7 +149,7 @@ import Wire
         #expect(
             channel.session(is: .open, at: milliseconds(9000)) == [.state(.recovering, .joining, path: 0)])
         _ = channel.tick(at: milliseconds(9000))
-        #expect(states(&channel, until: 20_000) == ["10000 stale: no word from upstream for 1000 ms"])
+        #expect(Self.states(&channel, until: 20_000) == ["10000 stale: no word from upstream for 1000 ms"])
     }
 
     @Test mutating func `without a directory a channel is recovering`() {

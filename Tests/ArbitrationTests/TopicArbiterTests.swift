@@ -4,7 +4,7 @@ import Basics
 import Testing
 
 /// A dialogue with a topic arbiter, in milliseconds.
-private struct TopicDialogue {
+private struct TopicDialogue: ~Copyable {
     var arbiter: TopicArbiter
     var now = milliseconds(1000)
 

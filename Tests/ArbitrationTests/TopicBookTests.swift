@@ -3,11 +3,11 @@ import Arbitration
 import Basics
 import Testing
 
-@Suite struct TopicBookTests {
+@Suite struct TopicBookTests: ~Copyable {
     private var book = TopicBook(at: milliseconds(0))
 
     /// Ticks as an event loop would until `end`, and returns when each idle frame came.
-    private func run(
+    private static func run(
         _ book: inout TopicBook, from start: Int64 = 0, until end: Int64
     ) -> [(at: Int64, frame: IdleFrame)] {
         var frames: [(at: Int64, frame: IdleFrame)] = []
@@ -46,7 +46,7 @@ import Testing
     @Test mutating func `a quiet topic gets idle frames further and further apart`() {
         _ = book.published(3, sequence: 10, at: milliseconds(0))
         book.set(3, isHeld: true, at: milliseconds(0))
-        let frames = run(&book, until: 200_000)
+        let frames = Self.run(&book, until: 200_000)
         #expect(frames.allSatisfy { $0.frame == IdleFrame(topic: 3, sequence: 10) })
         #expect(frames.map(\.at) == [1000, 2000, 4000, 8000, 16000, 32000, 64000, 124_000, 184_000])
     }
@@ -54,11 +54,11 @@ import Testing
     @Test mutating func `news put the next idle frame off and bring it near again`() {
         _ = book.published(3, sequence: 10, at: milliseconds(0))
         book.set(3, isHeld: true, at: milliseconds(0))
-        #expect(run(&book, until: 900).isEmpty)
+        #expect(Self.run(&book, until: 900).isEmpty)
         _ = book.published(3, sequence: 11, at: milliseconds(900))
-        #expect(run(&book, from: 900, until: 10_000).map(\.at) == [2000, 3000, 5000, 9000])
+        #expect(Self.run(&book, from: 900, until: 10_000).map(\.at) == [2000, 3000, 5000, 9000])
         _ = book.published(3, sequence: 12, at: milliseconds(10_000))
-        let frames = run(&book, from: 10_000, until: 12_500)
+        let frames = Self.run(&book, from: 10_000, until: 12_500)
         #expect(frames.map(\.at) == [11_000, 12_000])
         #expect(frames.first?.frame.sequence == 12)
     }
@@ -67,17 +67,17 @@ import Testing
         _ = book.published(3, sequence: 10, at: milliseconds(0))
         #expect(book.deadline == nil)
         book.set(3, isHeld: true, at: milliseconds(5000))
-        #expect(run(&book, from: 5000, until: 5500).map(\.at) == [5000])
+        #expect(Self.run(&book, from: 5000, until: 5500).map(\.at) == [5000])
         book.set(3, isHeld: false, at: milliseconds(5500))
         #expect(book.deadline == nil)
         book.set(4, isHeld: true, at: milliseconds(5500))
-        #expect(run(&book, from: 5500, until: 20_000).isEmpty)
+        #expect(Self.run(&book, from: 5500, until: 20_000).isEmpty)
     }
 
     @Test mutating func `a number that the upstream named is told to whoever waits`() {
         book.set(3, isHeld: true, at: milliseconds(0))
         book.caughtUp(3, last: 40, at: milliseconds(0))
-        #expect(run(&book, until: 1500).map(\.frame) == [IdleFrame(topic: 3, sequence: 40)])
+        #expect(Self.run(&book, until: 1500).map(\.frame) == [IdleFrame(topic: 3, sequence: 40)])
         #expect(book.published(3, sequence: 41, at: milliseconds(1600)) == 0)
     }
 
@@ -121,7 +121,7 @@ import Testing
         }
         var seen = Set<Int>()
         var delays: [Int64] = []
-        for (at, frame) in run(&book, until: 6500) where seen.insert(frame.topic).inserted {
+        for (at, frame) in Self.run(&book, until: 6500) where seen.insert(frame.topic).inserted {
             delays.append(at - news[frame.topic])
         }
         #expect(seen.count == 100_000)
