@@ -20,7 +20,9 @@ final class VenueLink {
     /// What the link's owner is told, and asked.
     struct Handlers {
         var connection: (Connection.News) -> Void
-        var frames: ([[UInt8]]) -> Void
+        var frame: (ArraySlice<UInt8>) -> Void
+        /// All that was there has been told, or much of it.
+        var drained: () -> Void = {}
         /// All that is to be subscribed on a connection that is made now.
         var subscriptions: () -> [[UInt8]]
     }
@@ -31,7 +33,7 @@ final class VenueLink {
     static let overlap: Duration = .seconds(1)
     /// What came by it in this time before is delivered then: the most that one connection is behind the other.
     static let memory: Duration = .milliseconds(250)
-    /// Messages that are kept for that; beyond it the oldest are let go of.
+    /// Frames that are kept for that; beyond it the oldest are let go of.
     static let mostKept = 50_000
 
     /// One connection, with one pair of keys.
@@ -47,7 +49,7 @@ final class VenueLink {
     /// Whose place was taken; it is let go of when nobody is in one of its calls.
     private var retired: Strand?
     private var handover: Timer?
-    private var kept = Ring<(at: Instant, frames: [[UInt8]])>(capacity: VenueLink.mostKept)
+    private var kept = Ring<(at: Instant, frame: [UInt8])>(capacity: VenueLink.mostKept)
 
     init(
         _ context: MessagingContext, _ loop: EventLoop, _ address: Address, keys: KeyPair?,
@@ -85,7 +87,8 @@ final class VenueLink {
         let subscriber = try Subscriber(
             context, loop, endpoint: address.endpoint, security: security, options: options,
             onConnection: { [unowned self, unowned strand] in heard($0, on: strand) },
-            onMessage: { [unowned self, unowned strand] in received($0, on: strand) })
+            receiver: .frames(
+                { [unowned self, unowned strand] in received($0, on: strand) }, drained: handlers.drained))
         do throws(MessagingError) {
             for prefix in handlers.subscriptions() { try subscriber.socket.subscribe(prefix) }
         } catch {
@@ -95,11 +98,11 @@ final class VenueLink {
         return strand
     }
 
-    private func received(_ frames: [[UInt8]], on strand: Strand) {
+    private func received(_ frame: ArraySlice<UInt8>, on strand: Strand) {
         if strand === current {
-            handlers.frames(frames)
+            handlers.frame(frame)
         } else if strand === successor {
-            kept.append((loop.now, frames))
+            kept.append((loop.now, Array(frame)))
         }
     }
 
@@ -143,7 +146,8 @@ final class VenueLink {
         handover?.arm(at: loop.now)
         let latest = kept.elements.filter { loop.now - $0.at <= VenueLink.memory }
         kept = Ring(capacity: VenueLink.mostKept)
-        for message in latest { handlers.frames(message.frames) }
+        for message in latest { handlers.frame(message.frame[...]) }
+        handlers.drained()
     }
 
     private func handOver() {

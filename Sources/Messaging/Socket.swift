@@ -339,21 +339,42 @@ public final class Socket {
 
     /// The next message; `nil`: nothing now.
     public func receive() throws(MessagingError) -> Message? {
-        mayHaveNews = true
         var message = Message(frames: [], connection: -1)
-        while true {
-            let count = unsafe zmq_msg_recv(incoming, socket, ZMQ_DONTWAIT)
-            if count < 0 {
-                switch zmq_errno() {
-                case EAGAIN: return nil
-                case EINTR: continue
-                default: throw MessagingError("zmq_msg_recv")
-                }
-            }
+        while try takeNext() {
             if hasClients, message.connection < 0 { takeOrigin(into: &message) }
-            if message.frames.count < Socket.mostFrames { message.frames.append(incomingBytes) }
+            if message.frames.count < Socket.mostFrames {
+                message.frames.append(unsafe Array(incomingBytes))
+            }
             if unsafe zmq_msg_more(incoming) == 0 { return message }
         }
+        return nil
+    }
+
+    /// The next frame, of whatever message, in place of what was in `frame`, whose room is used again. `false`:
+    /// nothing now.
+    public func receive(into frame: inout [UInt8]) throws(MessagingError) -> Bool {
+        guard try takeNext() else { return false }
+        frame.removeAll(keepingCapacity: true)
+        unsafe frame.append(contentsOf: incomingBytes)
+        return true
+    }
+
+    /// Has the next frame in `incoming`. `false`: nothing now, and the descriptor tells when there is something.
+    private func takeNext() throws(MessagingError) -> Bool {
+        while unsafe zmq_msg_recv(incoming, socket, ZMQ_DONTWAIT) < 0 {
+            switch zmq_errno() {
+            case EAGAIN:
+                // All commands are read by now: the next one makes an edge.
+                mayHaveNews = false
+                return false
+            case EINTR: continue
+            default:
+                mayHaveNews = true
+                throw MessagingError("zmq_msg_recv")
+            }
+        }
+        mayHaveNews = true
+        return true
     }
 
     /// The frame that a ROUTER puts in front may be without it; the peer's own frames are not.
@@ -363,9 +384,8 @@ public final class Socket {
         message.userID = unsafe zmq_msg_gets(incoming, "User-Id").map { unsafe String(cString: $0) }
     }
 
-    private var incomingBytes: [UInt8] {
-        let size = unsafe zmq_msg_size(incoming)
-        guard size > 0, let data = unsafe zmq_msg_data(incoming) else { return [] }
-        return unsafe Array(UnsafeRawBufferPointer(start: data, count: size))
+    /// Valid until the next call.
+    private var incomingBytes: UnsafeRawBufferPointer {
+        unsafe UnsafeRawBufferPointer(start: zmq_msg_data(incoming), count: zmq_msg_size(incoming))
     }
 }

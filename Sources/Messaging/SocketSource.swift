@@ -4,32 +4,62 @@
 public import Reactor
 public import Linux
 
-/// Receives a socket's messages on the loop.
+/// Receives what comes to a socket on the loop.
 public final class SocketSource {
-    /// Messages taken before others get their turn.
+    /// Messages or frames taken before others get their turn.
     public static let batch = 256
 
     public let socket: Socket
-    private let onMessage: (Socket.Message) -> Void
+    /// Takes one message or frame and hands it on. `false`: there is none.
+    private let takeNext: () throws(MessagingError) -> Bool
+    private let onDrained: () -> Void
     private let onError: (MessagingError) -> Void
     private var arrivals: IOSource?
     private var again: DeferredSource?
 
+    /// Hands on whole messages.
+    ///
     /// - Parameter onError: a receive that failed; the socket stays on the loop.
-    public init(
+    public convenience init(
         _ loop: EventLoop, _ socket: Socket, onError: @escaping (MessagingError) -> Void,
         onMessage: @escaping (Socket.Message) -> Void
     ) throws(SystemError) {
+        try self.init(loop, socket, onError: onError, onDrained: {}) { () throws(MessagingError) in
+            guard let message = try socket.receive() else { return false }
+            onMessage(message)
+            return true
+        }
+    }
+
+    /// Hands on frame after frame, whatever message they are of, all through one buffer.
+    ///
+    /// - Parameter onDrained: called when all that was there is handed on, or a batch of it.
+    public convenience init(
+        _ loop: EventLoop, framesOf socket: Socket, onError: @escaping (MessagingError) -> Void,
+        onDrained: @escaping () -> Void, onFrame: @escaping (ArraySlice<UInt8>) -> Void
+    ) throws(SystemError) {
+        var frame: [UInt8] = []
+        try self.init(loop, socket, onError: onError, onDrained: onDrained) { () throws(MessagingError) in
+            guard try socket.receive(into: &frame) else { return false }
+            onFrame(frame[...])
+            return true
+        }
+    }
+
+    private init(
+        _ loop: EventLoop, _ socket: Socket, onError: @escaping (MessagingError) -> Void,
+        onDrained: @escaping () -> Void, takeNext: @escaping () throws(MessagingError) -> Bool
+    ) throws(SystemError) {
         self.socket = socket
-        self.onMessage = onMessage
+        self.takeNext = takeNext
+        self.onDrained = onDrained
         self.onError = onError
         let again = try DeferredSource(loop) { [unowned self] in drain() }
         self.again = again
-        // The drain itself runs from the deferred source, which the look before each wait arms. A look is a
-        // system call: it is made only after an edge, or after a call that may have taken the edge's news.
         arrivals = try IOSource(loop, descriptor: socket.descriptor, edgeTriggered: true) {
-            [unowned self] in self.socket.mayHaveNews = true
+            [unowned self] in drain()
         }
+        // A look is a system call: it is made only after a call that may have taken the news of an edge.
         try arrivals?.setPrepare { [unowned self] in
             guard self.socket.mayHaveNews else { return }
             self.socket.mayHaveNews = false
@@ -38,10 +68,10 @@ public final class SocketSource {
     }
 
     private func drain() {
+        defer { onDrained() }
         for _ in 0..<SocketSource.batch {
             do throws(MessagingError) {
-                guard let message = try socket.receive() else { return }
-                onMessage(message)
+                guard try takeNext() else { return }
             } catch {
                 return onError(error)
             }

@@ -23,15 +23,32 @@ public final class Subscriber {
         public init() {}
     }
 
+    /// What is called with what comes.
+    public enum Receiver {
+        /// With the frames of each message.
+        case messages(([[UInt8]]) -> Void)
+        /// With each frame, whatever message it is of; and when all that was there has been handed on, or much of it.
+        case frames((ArraySlice<UInt8>) -> Void, drained: () -> Void)
+    }
+
     /// - Parameters:
     ///   - security: as a CURVE client of an endpoint beyond this host.
     ///   - onConnection: called with what happens to the connection.
     ///   - onMessage: called with the frames of each message.
-    public init(
+    public convenience init(
         _ context: MessagingContext, _ loop: EventLoop, endpoint: String,
         security: EndpointSecurity = .plain, options: Options = Options(),
         onConnection: @escaping (Connection.News) -> Void = { _ in },
         onMessage: @escaping ([[UInt8]]) -> Void
+    ) throws(BusError) {
+        try self.init(
+            context, loop, endpoint: endpoint, security: security, options: options,
+            onConnection: onConnection, receiver: .messages(onMessage))
+    }
+
+    public init(
+        _ context: MessagingContext, _ loop: EventLoop, endpoint: String, security: EndpointSecurity,
+        options: Options, onConnection: @escaping (Connection.News) -> Void, receiver: Receiver
     ) throws(BusError) {
         do throws(MessagingError) {
             socket = try Socket(context, .sub)
@@ -50,9 +67,15 @@ public final class Subscriber {
             throw .messaging(error)
         }
         do throws(SystemError) {
-            source = try SocketSource(loop, socket, onError: { [unowned self] _ in failed += 1 }) { message in
-                onMessage(message.frames)
-            }
+            let onError: (MessagingError) -> Void = { [unowned self] _ in failed += 1 }
+            source =
+                switch receiver {
+                case .messages(let onMessage):
+                    try SocketSource(loop, socket, onError: onError) { onMessage($0.frames) }
+                case .frames(let onFrame, let onDrained):
+                    try SocketSource(
+                        loop, framesOf: socket, onError: onError, onDrained: onDrained, onFrame: onFrame)
+                }
         } catch {
             throw .system(error)
         }
