@@ -66,6 +66,7 @@ let package = Package(
         .target(name: "CLinux"),
         .target(name: "CPcap", linkerSettings: [.linkedLibrary("pcap")]),
         .target(name: "CTOML"),
+        .systemLibrary(name: "CCrypto"),
         .systemLibrary(name: "CSystemd"),
         .systemLibrary(name: "CZeroMQ"),
 
@@ -74,7 +75,7 @@ let package = Package(
         module("Detection", ["Basics", "Wire"]),
         module("Arbitration", ["Basics", "Wire", deque]),
         module("FeedProtocols", ["Basics", "Wire"]),
-        module("FeedJournal", ["Basics", "Wire"]),
+        module("FeedJournal", ["Basics", "Wire", "CCrypto"]),
         module("Linux", ["Basics", "CLinux", "CPcap", "CSystemd", logging]),
         module("Reactor", ["Basics", "Linux", "CLinux", "CSystemd"]),
         module("Messaging", ["Basics", "Wire", "Linux", "Reactor", "CZeroMQ", logging]),

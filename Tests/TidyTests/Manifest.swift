@@ -23,7 +23,7 @@ struct Manifest {
     /// The layers of the design, lowest first; an arrow goes from a layer to a lower one.
     static let layers: [[String]] = [
         [
-            "Basics", "CAllocations", "CLinux", "CPcap", "CSystemd", "CTOML", "CZeroMQ", "Logging",
+            "Basics", "CAllocations", "CCrypto", "CLinux", "CPcap", "CSystemd", "CTOML", "CZeroMQ", "Logging",
             "DequeModule",
             "ArgumentParser",
         ],
