@@ -8,6 +8,7 @@ struct HoldfastBench: ParsableCommand {
         commandName: "holdfast-bench",
         abstract: "The parts of Holdfast's benchmarks; Tests/holdfast-bench runs them.",
         subcommands: [
-            SendMold.self, SendQuotes.self, Subscribe.self, Proxy.self, ArbiterBench.self,
+            SendMold.self, SendQuotes.self, Subscribe.self, Proxy.self, Merge.self,
+            ArbiterBench.self,
         ])
 }

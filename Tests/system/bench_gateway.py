@@ -108,11 +108,28 @@ def through_proxy(messages, rate, *words):
         return {**got, "sent": sent["messages"], "offered_rate": sent["rate"], "cpu_s": used}
 
 
+def through_merge(messages, rate, *words):
+    """Both inputs received, the first one's messages passed on unseen: what the gateway could be at best."""
+    with Bench() as bench:
+        venue = bench.spawn("send-quotes", "--endpoint", bench.path("a"), "--endpoint", bench.path("b"),
+                            "--messages", messages, "--rate", rate)
+        merge = bench.spawn("merge", bench.path("out"), bench.path("a"), bench.path("b"))
+        reader = bench.subscribe(bench.path("out"), "--format", "sequenced", *words)
+        sent, got = result(venue), result(reader)
+        used = cpu_seconds(merge.pid)
+        merge.send_signal(signal.SIGTERM)
+        return {**got, "sent": sent["messages"], "offered_rate": sent["rate"], "cpu_s": used}
+
+
+PROGRAMS = {"gateway, two inputs": through_gateway, "zmq_proxy, one input": through_proxy,
+            "two inputs received, one passed on": through_merge}
+
+
 def zeromq(options):
     """As fast as the sender is let, each in turn."""
-    rows = {"gateway, two inputs": [], "zmq_proxy, one input": []}
+    rows = {name: [] for name in PROGRAMS}
     for _ in range(options.repeats):
-        for name, run in zip(rows, (through_gateway, through_proxy)):
+        for name, run in PROGRAMS.items():
             rows[name].append(run(options.messages, 0, "--warmup", options.messages // 10))
     return [{"figure": "ZeroMQ, 64-byte messages, as fast as it goes", "program": name,
              "messages_per_s": round(statistics.median(run["rate"] for run in runs)),
@@ -124,10 +141,10 @@ def zeromq(options):
 
 def latency(options):
     """At a steady 50,000 messages a second, from the source's time to the subscriber."""
-    rows = {"gateway, two inputs": [], "zmq_proxy, one input": []}
+    rows = {name: [] for name in PROGRAMS}
     messages = 50_000 * options.seconds
     for _ in range(options.repeats):
-        for name, run in zip(rows, (through_gateway, through_proxy)):
+        for name, run in PROGRAMS.items():
             rows[name].append(run(messages, 50_000, "--latency", "--warmup", messages // 10))
     return [{"figure": "latency at 50,000 messages a second", "program": name,
              "median_us": round(statistics.median(run["median_us"] for run in runs), 1),
