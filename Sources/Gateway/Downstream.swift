@@ -21,6 +21,9 @@ protocol DownstreamOwner: AnyObject {
 final class Downstream: FrameSink {
     /// Frames that may wait for one client before it loses some.
     static let sendHighWaterMark: Int32 = 50_000
+    /// Not the one that carries what comes in: libzmq reads somewhat more at a time than it writes, and what goes out
+    /// would wait.
+    static let thread = 1
     /// Refused subscriptions that are remembered for the `status` request.
     static let rememberedRefusals = 64
 
@@ -57,6 +60,7 @@ final class Downstream: FrameSink {
                 try socket.set(.xpubManual)
                 try socket.set(.maximumMessageSize(4096))
                 try socket.set(.sendHighWaterMark(Downstream.sendHighWaterMark))
+                try socket.set(.thread(Downstream.thread))
             },
             onDeparture: { [unowned self] in perform(table.closed($0, at: loop.now)) },
             onMessage: { [unowned self] in heard($0, $1) })

@@ -36,8 +36,7 @@ final class HoldfastSource: FeedSource {
         link = try VenueLink(
             context, loop, address, keys: keys,
             VenueLink.Handlers(
-                connection: { [unowned self] in connection($0) }, frame: { [unowned self] in received($0) },
-                drained: { [unowned self] in self.owner.drained(self.path) },
+                connection: { [unowned self] in connection($0) }, frames: { [unowned self] in received(&$0) },
                 subscriptions: { [unowned self] in topics + [marker] }))
     }
 
@@ -83,13 +82,17 @@ final class HoldfastSource: FeedSource {
 
     // MARK: - Frames
 
-    private func received(_ frame: ArraySlice<UInt8>) {
-        counters.packets &+= 1
-        counters.bytes &+= UInt64(frame.count)
-        if frame.starts(with: marker) {
-            owner.resubscribed(path)
-        } else {
-            owner.received(frame, on: path, receivedAt: loop.wall)
+    private func received(_ frames: inout ArrivedFrames) {
+        let (owner, wall) = (owner, loop.wall)
+        while let frame = frames.next() {
+            counters.packets &+= 1
+            counters.bytes &+= UInt64(frame.count)
+            if frame.starts(with: marker) {
+                owner.resubscribed(path)
+            } else {
+                owner.received(frame, on: path, receivedAt: wall)
+            }
         }
+        owner.drained(path)
     }
 }

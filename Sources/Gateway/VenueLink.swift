@@ -20,9 +20,8 @@ final class VenueLink {
     /// What the link's owner is told, and asked.
     struct Handlers {
         var connection: (Connection.News) -> Void
-        var frame: (ArraySlice<UInt8>) -> Void
-        /// All that was there has been told, or much of it.
-        var drained: () -> Void = {}
+        /// Takes all of them.
+        var frames: (inout ArrivedFrames) -> Void
         /// All that is to be subscribed on a connection that is made now.
         var subscriptions: () -> [[UInt8]]
     }
@@ -87,8 +86,7 @@ final class VenueLink {
         let subscriber = try Subscriber(
             context, loop, endpoint: address.endpoint, security: security, options: options,
             onConnection: { [unowned self, unowned strand] in heard($0, on: strand) },
-            receiver: .frames(
-                { [unowned self, unowned strand] in received($0, on: strand) }, drained: handlers.drained))
+            receiver: .frames { [unowned self, unowned strand] in received(&$0, on: strand) })
         do throws(MessagingError) {
             for prefix in handlers.subscriptions() { try subscriber.socket.subscribe(prefix) }
         } catch {
@@ -98,11 +96,10 @@ final class VenueLink {
         return strand
     }
 
-    private func received(_ frame: ArraySlice<UInt8>, on strand: Strand) {
-        if strand === current {
-            handlers.frame(frame)
-        } else if strand === successor {
-            kept.append((loop.now, Array(frame)))
+    private func received(_ frames: inout ArrivedFrames, on strand: Strand) {
+        if strand === current { return handlers.frames(&frames) }
+        while let frame = frames.next() {
+            if strand === successor { kept.append((loop.now, Array(frame))) }
         }
     }
 
@@ -146,8 +143,8 @@ final class VenueLink {
         handover?.arm(at: loop.now)
         let latest = kept.elements.filter { loop.now - $0.at <= VenueLink.memory }
         kept = Ring(capacity: VenueLink.mostKept)
-        for message in latest { handlers.frame(message.frame[...]) }
-        handlers.drained()
+        var frames = ArrivedFrames(kept: latest.map(\.frame))
+        handlers.frames(&frames)
     }
 
     private func handOver() {

@@ -41,7 +41,7 @@ final class ZeroMQSource: FeedSource {
         link = try VenueLink(
             context, loop, address, keys: keys,
             VenueLink.Handlers(
-                connection: { [unowned self] in connection($0) }, frame: { [unowned self] in received($0) },
+                connection: { [unowned self] in connection($0) }, frames: { [unowned self] in received(&$0) },
                 subscriptions: { [unowned self] in
                     [SequencedFrame.heartbeatTopic] + replay.made.map(ZeroMQSource.prefix)
                 }))
@@ -132,14 +132,21 @@ final class ZeroMQSource: FeedSource {
 
     // MARK: - Frames
 
-    private func received(_ frame: ArraySlice<UInt8>) {
-        counters.packets &+= 1
-        counters.bytes &+= UInt64(frame.count)
-        owner.received(frame, on: path, receivedAt: loop.wall)
-        // Behind what it says: a gap that it shows is told before the path counts as recovered.
-        guard replay.awaitsConfirmation, let end = frame.firstIndex(of: 0),
-            let name = UpstreamName.name(of: frame[..<end])
-        else { return }
+    private func received(_ frames: inout ArrivedFrames) {
+        let (owner, wall) = (owner, loop.wall)
+        while let frame = frames.next() {
+            counters.packets &+= 1
+            counters.bytes &+= UInt64(frame.count)
+            owner.received(frame, on: path, receivedAt: wall)
+            // Behind what it says: a gap that it shows is told before the path counts as recovered.
+            if replay.awaitsConfirmation { confirm(frame) }
+        }
+    }
+
+    private func confirm(_ frame: ArraySlice<UInt8>) {
+        guard let end = frame.firstIndex(of: 0), let name = UpstreamName.name(of: frame[..<end]) else {
+            return
+        }
         perform(replay.confirmed(.instrument(name)))
     }
 }

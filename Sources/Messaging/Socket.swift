@@ -29,15 +29,19 @@ public struct MessagingError: Error, Hashable, Sendable, CustomStringConvertible
     }
 }
 
-/// The process's ZeroMQ context: its I/O thread and its sockets. Keep it until the last socket is gone.
+/// The process's ZeroMQ context: its I/O threads and its sockets. Keep it until the last socket is gone.
 @safe
 public final class MessagingContext {
     let context: UnsafeMutableRawPointer
+    let threads: Int
 
-    public init() {
+    /// - Parameter threads: that carry bytes between sockets and connections.
+    public init(threads: Int = 1) {
         guard let created = unsafe zmq_ctx_new() else { preconditionFailure("zmq_ctx_new: out of memory") }
         unsafe context = created
+        self.threads = threads
         unsafe zmq_ctx_set(context, ZMQ_MAX_SOCKETS, 4096)
+        unsafe zmq_ctx_set(context, ZMQ_IO_THREADS, Int32(threads))
     }
 
     deinit { unsafe zmq_ctx_term(context) }
@@ -93,6 +97,8 @@ public enum SocketOption: Sendable {
     case xpubNoDrop
     case routerMandatory
     case immediate
+    /// Which of the context's threads carries what is connected or bound from now on, counted from 0 and over again.
+    case thread(Int)
 }
 
 /// How what goes over a connection that we make is protected (ZeroMQ RFCs 23 to 26).
@@ -238,6 +244,8 @@ public final class Socket {
         case .xpubNoDrop: try set(ZMQ_XPUB_NODROP, Int32(1), "ZMQ_XPUB_NODROP")
         case .routerMandatory: try set(ZMQ_ROUTER_MANDATORY, Int32(1), "ZMQ_ROUTER_MANDATORY")
         case .immediate: try set(ZMQ_IMMEDIATE, Int32(1), "ZMQ_IMMEDIATE")
+        case .thread(let number):
+            try set(ZMQ_AFFINITY, Int64(1) << (number % context.threads), "ZMQ_AFFINITY")
         }
     }
 
@@ -352,7 +360,7 @@ public final class Socket {
 
     /// The next frame, of whatever message, in place of what was in `frame`, whose room is used again. `false`:
     /// nothing now.
-    public func receive(into frame: inout [UInt8]) throws(MessagingError) -> Bool {
+    func receive(into frame: inout [UInt8]) throws(MessagingError) -> Bool {
         guard try takeNext() else { return false }
         frame.removeAll(keepingCapacity: true)
         unsafe frame.append(contentsOf: incomingBytes)

@@ -9,11 +9,15 @@ public final class SocketSource {
     /// Messages or frames taken before others get their turn.
     public static let batch = 256
 
+    private enum Receiver {
+        case message((Socket.Message) -> Void)
+        case frames((inout ArrivedFrames) -> Void)
+    }
+
     public let socket: Socket
-    /// Takes one message or frame and hands it on. `false`: there is none.
-    private let takeNext: () throws(MessagingError) -> Bool
-    private let onDrained: () -> Void
+    private let receiver: Receiver
     private let onError: (MessagingError) -> Void
+    private var frames: ArrivedFrames
     private var arrivals: IOSource?
     private var again: DeferredSource?
 
@@ -24,36 +28,25 @@ public final class SocketSource {
         _ loop: EventLoop, _ socket: Socket, onError: @escaping (MessagingError) -> Void,
         onMessage: @escaping (Socket.Message) -> Void
     ) throws(SystemError) {
-        try self.init(loop, socket, onError: onError, onDrained: {}) { () throws(MessagingError) in
-            guard let message = try socket.receive() else { return false }
-            onMessage(message)
-            return true
-        }
+        try self.init(loop, socket, onError, .message(onMessage))
     }
 
-    /// Hands on frame after frame, whatever message they are of, all through one buffer.
-    ///
-    /// - Parameter onDrained: called when all that was there is handed on, or a batch of it.
+    /// Has the frames taken that are there, whatever messages they are of; what is left is handed on again.
     public convenience init(
-        _ loop: EventLoop, framesOf socket: Socket, onError: @escaping (MessagingError) -> Void,
-        onDrained: @escaping () -> Void, onFrame: @escaping (ArraySlice<UInt8>) -> Void
+        _ loop: EventLoop, _ socket: Socket, onError: @escaping (MessagingError) -> Void,
+        onFrames: @escaping (inout ArrivedFrames) -> Void
     ) throws(SystemError) {
-        var frame: [UInt8] = []
-        try self.init(loop, socket, onError: onError, onDrained: onDrained) { () throws(MessagingError) in
-            guard try socket.receive(into: &frame) else { return false }
-            onFrame(frame[...])
-            return true
-        }
+        try self.init(loop, socket, onError, .frames(onFrames))
     }
 
     private init(
-        _ loop: EventLoop, _ socket: Socket, onError: @escaping (MessagingError) -> Void,
-        onDrained: @escaping () -> Void, takeNext: @escaping () throws(MessagingError) -> Bool
+        _ loop: EventLoop, _ socket: Socket, _ onError: @escaping (MessagingError) -> Void,
+        _ receiver: Receiver
     ) throws(SystemError) {
         self.socket = socket
-        self.takeNext = takeNext
-        self.onDrained = onDrained
+        self.receiver = receiver
         self.onError = onError
+        frames = ArrivedFrames(of: socket)
         let again = try DeferredSource(loop) { [unowned self] in drain() }
         self.again = again
         arrivals = try IOSource(loop, descriptor: socket.descriptor, edgeTriggered: true) {
@@ -68,10 +61,22 @@ public final class SocketSource {
     }
 
     private func drain() {
-        defer { onDrained() }
+        // Unless all is taken.
+        socket.mayHaveNews = true
+        switch receiver {
+        case .message(let onMessage): drain(onMessage)
+        case .frames(let onFrames):
+            frames.begin()
+            onFrames(&frames)
+            if let failure = frames.failure { onError(failure) }
+        }
+    }
+
+    private func drain(_ onMessage: (Socket.Message) -> Void) {
         for _ in 0..<SocketSource.batch {
             do throws(MessagingError) {
-                guard try takeNext() else { return }
+                guard let message = try socket.receive() else { return }
+                onMessage(message)
             } catch {
                 return onError(error)
             }

@@ -19,6 +19,8 @@ public final class Subscriber {
         public var receiveHighWaterMark: Int32 = 100_000
         /// A peer that does not answer a ping for this long (milliseconds) is reconnected.
         public var heartbeatTimeout: Int32 = 1000
+        /// Which of the context's threads carries it.
+        public var thread = 0
 
         public init() {}
     }
@@ -26,9 +28,9 @@ public final class Subscriber {
     /// What is called with what comes.
     public enum Receiver {
         /// With the frames of each message.
-        case messages(([[UInt8]]) -> Void)
-        /// With each frame, whatever message it is of; and when all that was there has been handed on, or much of it.
-        case frames((ArraySlice<UInt8>) -> Void, drained: () -> Void)
+        case message(([[UInt8]]) -> Void)
+        /// With all frames that are there, whatever messages they are of.
+        case frames((inout ArrivedFrames) -> Void)
     }
 
     /// - Parameters:
@@ -43,7 +45,7 @@ public final class Subscriber {
     ) throws(BusError) {
         try self.init(
             context, loop, endpoint: endpoint, security: security, options: options,
-            onConnection: onConnection, receiver: .messages(onMessage))
+            onConnection: onConnection, receiver: .message(onMessage))
     }
 
     public init(
@@ -54,6 +56,7 @@ public final class Subscriber {
             socket = try Socket(context, .sub)
             // Every subscription must reach the peer: libzmq would drop those beyond its default of 1,000.
             try socket.set(.sendHighWaterMark(0))
+            try socket.set(.thread(options.thread))
             try socket.set(.receiveHighWaterMark(options.receiveHighWaterMark))
             try socket.set(.maximumMessageSize(1 << 20))
             try socket.set(.reconnectInterval(100))
@@ -70,11 +73,10 @@ public final class Subscriber {
             let onError: (MessagingError) -> Void = { [unowned self] _ in failed += 1 }
             source =
                 switch receiver {
-                case .messages(let onMessage):
+                case .message(let onMessage):
                     try SocketSource(loop, socket, onError: onError) { onMessage($0.frames) }
-                case .frames(let onFrame, let onDrained):
-                    try SocketSource(
-                        loop, framesOf: socket, onError: onError, onDrained: onDrained, onFrame: onFrame)
+                case .frames(let onFrames):
+                    try SocketSource(loop, socket, onError: onError, onFrames: onFrames)
                 }
         } catch {
             throw .system(error)
