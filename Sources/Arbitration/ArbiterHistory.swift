@@ -82,11 +82,17 @@ struct DeliveryHistory {
 func fingerprint(_ payload: ArraySlice<UInt8>) -> UInt32 {
     let hash = unsafe payload.withUnsafeBytes { bytes in
         var hash = UInt64(truncatingIfNeeded: bytes.count) &* 0x9e37_79b9_7f4a_7c15
+        // Two at a time, each on its own: the processor works on both at once.
+        var twin = ~hash
         var offset = 0
-        while offset &+ 8 <= bytes.count {
-            let word = unsafe bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
-            hash = (hash ^ word) &* 0x9e37_79b9_7f4a_7c15
-            hash ^= hash >> 32
+        while offset &+ 16 <= bytes.count {
+            hash = mixed(hash, unsafe bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+            twin = mixed(twin, unsafe bytes.loadUnaligned(fromByteOffset: offset &+ 8, as: UInt64.self))
+            offset &+= 16
+        }
+        hash = mixed(hash, twin)
+        if offset &+ 8 <= bytes.count {
+            hash = mixed(hash, unsafe bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
             offset &+= 8
         }
         var tail: UInt64 = 0
@@ -94,8 +100,13 @@ func fingerprint(_ payload: ArraySlice<UInt8>) -> UInt32 {
             tail = unsafe tail << 8 | UInt64(bytes[offset])
             offset &+= 1
         }
-        hash = (hash ^ tail) &* 0x9e37_79b9_7f4a_7c15
-        return hash ^ hash >> 32
+        return mixed(hash, tail)
     }
     return UInt32(truncatingIfNeeded: hash)
+}
+
+@inline(__always)
+private func mixed(_ hash: UInt64, _ word: UInt64) -> UInt64 {
+    let product = (hash ^ word) &* 0x9e37_79b9_7f4a_7c15
+    return product ^ product >> 32
 }

@@ -143,6 +143,15 @@ public struct ByteWriter {
 }
 
 extension ArraySlice<UInt8> {
+    /// A little-endian number at an index; 0 where the bytes end before.
+    @inlinable
+    public func word<T: FixedWidthInteger>(at index: Int, as type: T.Type) -> T {
+        guard index >= startIndex, index + T.bitWidth / 8 <= endIndex else { return 0 }
+        return unsafe withUnsafeBytes { bytes in
+            T(littleEndian: unsafe bytes.loadUnaligned(fromByteOffset: index - startIndex, as: type))
+        }
+    }
+
     /// The bytes as text without the spaces and NULs that pad fixed-width fields on either side; bytes that
     /// are not UTF-8 are replaced.
     public var trimmedText: String {

@@ -66,17 +66,6 @@ public struct RecordHead: Hashable, Sendable {
     }
 }
 
-extension ArraySlice<UInt8> {
-    /// A little-endian number at an index; 0 where the bytes end before.
-    @inlinable
-    func word<T: FixedWidthInteger>(at index: Int, as type: T.Type) -> T {
-        guard index >= startIndex, index + T.bitWidth / 8 <= endIndex else { return 0 }
-        return unsafe withUnsafeBytes { bytes in
-            T(littleEndian: unsafe bytes.loadUnaligned(fromByteOffset: index - startIndex, as: type))
-        }
-    }
-}
-
 /// Where a record stands in a feed's numbering; what the index and readers need of it.
 public struct RecordStamp: Hashable, Sendable {
     /// What kind of frame it is; `nil`: it is none.

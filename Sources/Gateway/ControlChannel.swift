@@ -56,6 +56,12 @@ final class ControlChannel {
         machine.flags(sourceTime: sourceTime, wall: wall).union(flags)
     }
 
+    /// A path said something; before what it said is published.
+    func heard(_ path: UInt8, isStale: Bool, at now: Instant, wall: WallTime) {
+        let actions = isStale ? machine.heardStale(path, at: now) : machine.heard(path, at: now)
+        if !actions.isEmpty { step(wall: wall) { _ in actions } }
+    }
+
     /// A data message is about to be published: the usual step, without its ceremony.
     func published(_ sequence: UInt64, at now: Instant, wall: WallTime) {
         let actions = machine.published(sequence: sequence, at: now)

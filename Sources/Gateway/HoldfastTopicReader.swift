@@ -19,11 +19,9 @@ struct HoldfastTopicReader: Sendable {
         return frame.header.flags.contains(.numberedPerTopic)
     }
 
-    /// - Returns: the frame, and whether the other gateway is stale itself. Control frames are heartbeats.
+    /// Control frames are heartbeats.
     /// - Throws: `MalformedInput`; `inconsistent` for feeds that are numbered by channel.
-    mutating func read(
-        _ bytes: ArraySlice<UInt8>
-    ) throws(MalformedInput) -> (frame: SequencedFrame, isStale: Bool) {
+    mutating func read(_ bytes: ArraySlice<UInt8>) throws(MalformedInput) -> SequencedFrame {
         let frame = try HoldfastFraming.frame(bytes)
         let header = frame.header
         guard header.flags.contains(.numberedPerTopic), header.kind != .data || header.sequence > 0 else {
@@ -36,10 +34,10 @@ struct HoldfastTopicReader: Sendable {
             case .heartbeat, .gap, .state, .sync, .batch:
                 (.heartbeat(every: .milliseconds(100)), SequencedFrame.heartbeatTopic[...])
             }
-        let sequenced = SequencedFrame(
+        return SequencedFrame(
             topic: topic, kind: kind, session: header.epoch, sequence: header.sequence,
-            sourceTime: header.sourceTime ?? WallTime(nanoseconds: 0), payload: frame.body)
-        return (sequenced, header.state == .stale)
+            sourceTime: header.sourceTime ?? WallTime(nanoseconds: 0), payload: frame.body,
+            isStale: header.state == .stale)
     }
 
     private mutating func spelling(_ topic: ArraySlice<UInt8>) throws(MalformedInput) -> ArraySlice<UInt8> {
@@ -60,11 +58,9 @@ enum TopicFrameReader {
     /// Another gateway's feed.
     case downstream(HoldfastTopicReader)
 
-    mutating func read(
-        _ bytes: ArraySlice<UInt8>
-    ) throws(MalformedInput) -> (frame: SequencedFrame, isStale: Bool) {
+    mutating func read(_ bytes: ArraySlice<UInt8>) throws(MalformedInput) -> SequencedFrame {
         switch self {
-        case .sequenced: return (try SequencedFrame(decoding: bytes), false)
+        case .sequenced: return try SequencedFrame(decoding: bytes)
         case .downstream(var reader):
             // Taken out while it changes, so that its tables are not copied.
             self = .sequenced

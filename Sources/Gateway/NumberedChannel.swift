@@ -82,9 +82,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
             let first = arbiter.hasBegun ? arbiter.first : arrival.sequence
             begin(epoch: arrival.session, first: first, at: now, wall: receivedAt)
         }
-        control.step(wall: receivedAt) {
-            packet.isStale ? $0.heardStale(arrival.path, at: now) : $0.heard(arrival.path, at: now)
-        }
+        control.heard(arrival.path, isStale: packet.isStale, at: now, wall: receivedAt)
         if let name = packet.session { recovery?.heard(name, epoch: arrival.session) }
         switch header.kind {
         case .data:

@@ -49,18 +49,16 @@ final class TopicEngine: FeedEngine {
 
     func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant) -> Bool {
         do throws(MalformedInput) {
-            let (frame, isStale) = try reader.read(bytes)
+            let frame = try reader.read(bytes)
             let arrival = Arrival(
                 path: UInt8(truncatingIfNeeded: path), session: frame.session, sequence: frame.sequence,
                 sourceTime: frame.sourceTime.nanoseconds == 0 ? nil : frame.sourceTime, receivedAt: receivedAt
             )
-            control.step(wall: receivedAt) {
-                isStale ? $0.heardStale(arrival.path, at: now) : $0.heard(arrival.path, at: now)
-            }
+            control.heard(arrival.path, isStale: frame.isStale, at: now, wall: receivedAt)
             switch frame.kind {
-            case .heartbeat: return !isStale
+            case .heartbeat: return !frame.isStale
             case .data: return data(frame, arrival, at: now)
-            case .idle: return idle(frame, arrival, at: now) && !isStale
+            case .idle: return idle(frame, arrival, at: now) && !frame.isStale
             }
         } catch {
             decodeErrors[path][error.reason.rawValue, default: 0] &+= 1
@@ -77,7 +75,7 @@ final class TopicEngine: FeedEngine {
         return topics.intern(topic, at: now) { name }
     }
 
-    private func data(_ frame: SequencedFrame, _ arrival: Arrival, at now: Instant) -> Bool {
+    private func data(_ frame: borrowing SequencedFrame, _ arrival: Arrival, at now: Instant) -> Bool {
         guard let topic = handle(frame.topic, arrival.path, at: now) else { return false }
         let path = Int(arrival.path)
         figures[path].messages &+= 1
@@ -89,11 +87,11 @@ final class TopicEngine: FeedEngine {
         case .duplicate: figures[path].duplicates &+= 1
         case .held, .late, .oldEpoch, .refused: break
         }
-        release(at: now, wall: arrival.receivedAt)
+        if arbiter.mayRelease { release(at: now, wall: arrival.receivedAt) }
         return true
     }
 
-    private func idle(_ frame: SequencedFrame, _ arrival: Arrival, at now: Instant) -> Bool {
+    private func idle(_ frame: borrowing SequencedFrame, _ arrival: Arrival, at now: Instant) -> Bool {
         guard let topic = handle(frame.topic, arrival.path, at: now) else { return false }
         arbiter.caughtUp(topic: topic, arrival, at: now)
         release(at: now, wall: arrival.receivedAt)

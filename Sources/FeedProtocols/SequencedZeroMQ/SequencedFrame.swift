@@ -3,7 +3,7 @@
 public import Basics
 
 /// One frame of a sequenced ZeroMQ feed.
-public struct SequencedFrame {
+public struct SequencedFrame: ~Copyable {
     public enum Kind: Hashable, Sendable {
         /// The topic's next message.
         case data
@@ -32,11 +32,13 @@ public struct SequencedFrame {
     /// When the server made the message.
     public let sourceTime: WallTime
     public let payload: ArraySlice<UInt8>
+    /// The server says that it is not fresh itself; only of frames that came in another form.
+    public let isStale: Bool
 
     /// A frame that came in another form.
     public init(
         topic: ArraySlice<UInt8>, kind: Kind, session: UInt64, sequence: UInt64, sourceTime: WallTime,
-        payload: ArraySlice<UInt8>
+        payload: ArraySlice<UInt8>, isStale: Bool
     ) {
         self.topic = topic
         self.kind = kind
@@ -44,6 +46,7 @@ public struct SequencedFrame {
         self.sequence = sequence
         self.sourceTime = sourceTime
         self.payload = payload
+        self.isStale = isStale
     }
 
     /// - Throws: `MalformedInput`: `oversized`, `badTopic`, `truncated`, `unknownVersion`, `unknownKind`; or
@@ -52,40 +55,34 @@ public struct SequencedFrame {
         guard frame.count <= SequencedFrame.longest else {
             throw MalformedInput(.oversized, offset: 0, wanted: SequencedFrame.longest, found: frame.count)
         }
-        topic = try SequencedFrame.topic(of: frame)
-        let offset = topic.count + 1
-        let rest = frame.dropFirst(offset)
-        let header: Header
-        do {
-            header = try Header(rest)
-        } catch {
+        let end = try SequencedFrame.endOfTopic(in: frame)
+        let header = end + 1
+        let offset = header - frame.startIndex
+        guard frame.endIndex - header >= SequencedFrame.headerLength else {
             throw MalformedInput(
-                .truncated, offset: offset, wanted: SequencedFrame.headerLength, found: rest.count)
+                .truncated, offset: offset, wanted: SequencedFrame.headerLength,
+                found: frame.endIndex - header)
         }
-        guard header.version == SequencedFrame.version else {
-            throw MalformedInput(.unknownVersion, offset: offset, wanted: 1, found: Int(header.version))
+        guard frame[header] == SequencedFrame.version else {
+            throw MalformedInput(.unknownVersion, offset: offset, wanted: 1, found: Int(frame[header]))
         }
-        kind = try SequencedFrame.kind(of: header, offset: offset, topic: topic)
-        session = header.session
-        sequence = header.sequence
-        sourceTime = WallTime(nanoseconds: header.time)
-        payload = rest.dropFirst(SequencedFrame.headerLength)
-    }
-
-    private static func topic(of frame: ArraySlice<UInt8>) throws(MalformedInput) -> ArraySlice<UInt8> {
-        let searched = frame.prefix(longestTopic + 1)
-        guard let end = searched.firstIndex(of: 0), end > frame.startIndex,
-            frame[end - 1] == UInt8(ascii: "/")
-        else { throw MalformedInput(.badTopic, offset: 0, wanted: longestTopic + 1, found: frame.count) }
-        return frame[frame.startIndex..<end]
+        let topic = frame[frame.startIndex..<end]
+        kind = try SequencedFrame.kind(of: frame, header: header, topic: topic)
+        self.topic = topic
+        session = frame.word(at: header + 8, as: UInt64.self)
+        sequence = frame.word(at: header + 16, as: UInt64.self)
+        sourceTime = WallTime(nanoseconds: frame.word(at: header + 24, as: Int64.self))
+        payload = frame[(header + SequencedFrame.headerLength)...]
+        isStale = false
     }
 
     private static func kind(
-        of header: Header, offset: Int, topic: ArraySlice<UInt8>
+        of frame: ArraySlice<UInt8>, header: Int, topic: ArraySlice<UInt8>
     ) throws(MalformedInput) -> Kind {
-        switch header.kind {
+        let offset = header - frame.startIndex
+        switch frame[header + 1] {
         case 1:
-            guard header.sequence > 0 else {
+            guard frame.word(at: header + 16, as: UInt64.self) > 0 else {
                 throw MalformedInput(.inconsistent, offset: offset + 16, wanted: 1, found: 0)
             }
             return .data
@@ -94,29 +91,21 @@ public struct SequencedFrame {
             guard topic.elementsEqual(heartbeatTopic) else {
                 throw MalformedInput(.inconsistent, offset: offset + 1, wanted: 1, found: 3)
             }
-            return .heartbeat(every: .milliseconds(Int64(header.interval)))
-        default:
-            throw MalformedInput(.unknownKind, offset: offset + 1, wanted: 3, found: Int(header.kind))
+            return .heartbeat(every: .milliseconds(Int64(frame.word(at: header + 4, as: UInt32.self))))
+        case let other:
+            throw MalformedInput(.unknownKind, offset: offset + 1, wanted: 3, found: Int(other))
         }
     }
 
-    /// The 32 bytes behind the NUL.
-    private struct Header {
-        let version, kind: UInt8
-        let interval: UInt32
-        let session, sequence: UInt64
-        let time: Int64
-
-        init(_ bytes: ArraySlice<UInt8>) throws(EndOfBytes) {
-            var reader = ByteReader(bytes)
-            version = try reader.littleEndian(UInt8.self)
-            kind = try reader.littleEndian(UInt8.self)
-            _ = try reader.take(2)
-            interval = try reader.littleEndian(UInt32.self)
-            session = try reader.littleEndian(UInt64.self)
-            sequence = try reader.littleEndian(UInt64.self)
-            time = try reader.littleEndian(Int64.self)
+    /// Where the NUL is.
+    private static func endOfTopic(in frame: ArraySlice<UInt8>) throws(MalformedInput) -> Int {
+        var end = frame.startIndex
+        let limit = min(frame.endIndex, end + longestTopic + 1)
+        while end < limit, frame[end] != 0 { end += 1 }
+        guard end < limit, end > frame.startIndex, frame[end - 1] == UInt8(ascii: "/") else {
+            throw MalformedInput(.badTopic, offset: 0, wanted: longestTopic + 1, found: frame.count)
         }
+        return end
     }
 }
 
