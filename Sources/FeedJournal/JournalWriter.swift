@@ -298,7 +298,9 @@ public struct JournalWriter {
             }
             let sync: Instant? =
                 if case .every(let time) = options.sync { unsyncedSince.map { $0 + time } } else { nil }
-            return [write, sync].compactMap { $0 }.min()
+            // Asked for each frame: no array.
+            guard let write else { return sync }
+            return sync.map { min($0, write) } ?? write
         }
     }
 }
