@@ -80,16 +80,23 @@ silence = "10s"
 """
 
 
-def quotes_feed(bench, names):
-    return QUOTES + "".join(f'[[feed.path]]\nname = "{name.upper()}"\nendpoint = "{bench.path(name)}"\n'
+JOURNAL = """[journal]
+directory = "~/journal"
+fsync = "every"
+"""
+
+
+def quotes_feed(bench, names, more=""):
+    return QUOTES + more + "".join(f'[[feed.path]]\nname = "{name.upper()}"\nendpoint = "{bench.path(name)}"\n'
                             for name in names)
 
 
-def through_gateway(messages, rate, *words):
+def through_gateway(messages, rate, *words, is_journalled=False):
     with Bench() as bench:
         venue = bench.spawn("send-quotes", "--endpoint", bench.path("a"), "--endpoint", bench.path("b"),
                             "--messages", messages, "--rate", rate)
-        daemon = bench.gateway(quotes_feed(bench, "ab"))
+        feed = quotes_feed(bench, "ab", "journal = true\n" if is_journalled else "")
+        daemon = bench.gateway((JOURNAL if is_journalled else "") + feed)
         reader = bench.subscribe(daemon.endpoint("gateway.md"), "--topic", "md/quotes/", "--topic", "control/quotes/",
                                  *words)
         sent, got = result(venue), result(reader)
@@ -135,6 +142,22 @@ def zeromq(options):
              "messages_per_s": round(statistics.median(run["rate"] for run in runs)),
              "lost": max(run["sent"] - run["messages"] - run["skipped"] for run in runs),
              "gaps_told": max(run["gaps"] for run in runs),
+             "cpu_us_per_message": round(statistics.median(run["cpu_s"] / run["sent"] for run in runs) * 1e6, 2)}
+            for name, runs in rows.items()]
+
+
+def through_journal(messages, rate, *words):
+    return through_gateway(messages, rate, *words, is_journalled=True)
+
+
+def journal(options):
+    """The gateway with its journal on, and without it, each in turn."""
+    rows = {"without a journal": [], "with one": []}
+    for _ in range(options.repeats):
+        for name, run in zip(rows, (through_gateway, through_journal)):
+            rows[name].append(run(options.messages, 0, "--warmup", options.messages // 10))
+    return [{"figure": f"two ZeroMQ inputs as fast as they go, {name}", "program": "gateway",
+             "messages_per_s": round(statistics.median(run["rate"] for run in runs)),
              "cpu_us_per_message": round(statistics.median(run["cpu_s"] / run["sent"] for run in runs) * 1e6, 2)}
             for name, runs in rows.items()]
 
@@ -242,7 +265,7 @@ def failover(options):
     return bench_failover.failover(options)
 
 
-PARTS = {"arbiter": arbiter, "zeromq": zeromq, "latency": latency, "mold": mold, "failover": failover}
+PARTS = {"arbiter": arbiter, "zeromq": zeromq, "journal": journal, "latency": latency, "mold": mold, "failover": failover}
 
 
 def parse():
