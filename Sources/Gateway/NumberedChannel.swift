@@ -29,6 +29,8 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     private var messageErrors: [String: UInt64] = [:]
     private var unresolved: UInt64 = 0
     private var isFailover = false
+    /// What waited is being released, and is as old as it is by this time.
+    private var releasing: WallTime?
     /// What an earlier run knew.
     private var remembered: JournalMemory?
 
@@ -155,6 +157,8 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     // MARK: - Releasing
 
     private func release(at now: Instant, wall: WallTime) {
+        releasing = wall
+        defer { releasing = nil }
         while let released = arbiter.nextReleased() {
             switch released {
             case .message(let held): publish(held.payload[...], held.arrival, epoch: held.epoch, at: now)
@@ -287,7 +291,8 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     @inline(__always)
     private func header(_ arrival: Arrival, _ epoch: UInt64, _ sourceTime: WallTime?) -> FrameHeader {
         FrameHeader(
-            kind: .data, flags: control.dataFlags(sourceTime: sourceTime, wall: arrival.receivedAt), feed: 0,
+            kind: .data,
+            flags: control.dataFlags(sourceTime: sourceTime, wall: releasing ?? arrival.receivedAt), feed: 0,
             channel: number, epoch: epoch, sequence: arrival.sequence,
             path: recovery?.path == arrival.path ? nil : arrival.path,
             state: control.state, sourceTime: sourceTime, receiveTime: arrival.receivedAt)
