@@ -10,7 +10,7 @@ enum Fault: String, CaseIterable {
     case venueFreeze, sessionRoll, sequenceReset, deafServers
     case agentTrue, agentFalse, mute, hold, switchPath
     case slowClient, clientGone, changeOfMind, gatewayKilled
-    case diskFull, diskSlow
+    case diskFull, diskSlow, upstreamKilled
 }
 
 extension Simulation {
@@ -40,6 +40,7 @@ extension Simulation {
         case .mute, .hold, .switchPath: return steer(feed, path, fault)
         case .slowClient, .clientGone, .changeOfMind: return client(fault, feed)
         case .gatewayKilled: return killGateway()
+        case .upstreamKilled: return killUpstream(path)
         case .diskFull, .diskSlow: return spoilDisk(feed, isFull: fault == .diskFull)
         }
     }
@@ -118,6 +119,19 @@ extension Simulation {
         path.isRefusing = true
         trouble(path, random.duration(.milliseconds(1) ... .seconds(2)), "is disconnected") {
             path.isRefusing = false
+            path.restored?()
+        }
+        path.lost?()
+        return true
+    }
+
+    private func killUpstream(_ path: SimulatedPath) -> Bool {
+        guard let upstream = path.upstream, !path.isRefusing else { return false }
+        path.isRefusing = true
+        upstream.kill()
+        trouble(path, random.duration(.milliseconds(20) ... .milliseconds(1500)), "has its gateway killed") {
+            path.isRefusing = false
+            upstream.start()
             path.restored?()
         }
         path.lost?()

@@ -50,6 +50,8 @@ final class SimulatedPath {
     var restored: (() -> Void)?
     /// A stream's server takes no connections.
     var isRefusing = false
+    /// The gateway that it comes from, in place of the venue's server.
+    var upstream: UpstreamGateway?
     /// Another number for each connection: what was under way on an earlier one is lost.
     var connection = 0
 
@@ -96,6 +98,7 @@ final class SimulatedPath {
 
     /// The venue's server says something of a generation.
     func send(_ word: VenueWord, _ generation: Int, at now: Instant) {
+        if let upstream { return upstream.take(word, generation) }
         if isStream, arrival == nil || isCut { return }
         let said = venue.generations[generation]
         for part in parts(of: word) {
@@ -104,6 +107,18 @@ final class SimulatedPath {
             }
         }
     }
+
+    /// A gateway's frame goes on to the next one.
+    func relay(_ frame: [UInt8], _ evidence: Evidence?, at now: Instant) {
+        guard arrival != nil, !isCut, underWay < SimulatedPath.serverQueue else { return }
+        let at = max(
+            lastArrival, stalledUntil, now + delay + weather.extraDelay + random.duration(.zero...jitter))
+        lastArrival = at
+        arrive(frame, evidence, at: at)
+    }
+
+    /// Whether its server is asked for topics.
+    var takesRequests: Bool { isStream && upstream == nil }
 
     /// What goes into one packet each, so that what arrives is known message by message.
     private func parts(of word: VenueWord) -> [(word: VenueWord, messages: [TrueMessage])] {
@@ -153,7 +168,8 @@ final class SimulatedPath {
             // A packet of MDP 3.0 that ends behind its header is one without messages.
             return Array(packet.prefix(venue.kind == .mdp3 && count == MDP3Header.length ? count + 1 : count))
         case 1: return (0..<random.below(64)).map { _ in UInt8(truncatingIfNeeded: random.next()) }
-        default: return Array(packet.prefix(12)) + [0xFF, 0xFF]
+        // Cut within its header where there is nothing else.
+        default: return Array(packet.prefix(packet.count > 12 ? 12 : packet.count / 2)) + [0xFF, 0xFF]
         }
     }
 

@@ -53,6 +53,7 @@ final class SimulatedSource {
         isConnected = true
         path.arrival = { [weak self] in self?.received($0, $1) }
         feed.connected(path.index)
+        path.upstream?.subscribed()
         // What is wanted is asked for by each connection anew.
         for topic in replay.made.sorted(by: { "\($0)" < "\($1)" }) { ask(topic, isWanted: true) }
     }
@@ -79,14 +80,15 @@ final class SimulatedSource {
     // MARK: - Subscriptions
 
     func activate(_ topics: [UpstreamTopic]) {
-        path.isStream ? perform(replay.activate(topics, at: world.now)) : feed.resubscribed(path.index)
+        path.takesRequests
+            ? perform(replay.activate(topics, at: world.now)) : feed.resubscribed(path.index)
     }
 
-    func deactivate() { if path.isStream { perform(replay.deactivate()) } }
+    func deactivate() { if path.takesRequests { perform(replay.deactivate()) } }
     func subscribe(_ topic: UpstreamTopic) {
-        if path.isStream { perform(replay.subscribe(topic, at: world.now)) }
+        if path.takesRequests { perform(replay.subscribe(topic, at: world.now)) }
     }
-    func unsubscribe(_ topic: UpstreamTopic) { if path.isStream { perform(replay.unsubscribe(topic)) } }
+    func unsubscribe(_ topic: UpstreamTopic) { if path.takesRequests { perform(replay.unsubscribe(topic)) } }
 
     private func perform(_ actions: [ReplayAction]) {
         wakeUp()

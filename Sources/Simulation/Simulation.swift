@@ -73,6 +73,7 @@ package final class Simulation {
         makeFeeds()
         made = (SimulatedGateway(self), Checker(self))
         makeClients()
+        for path in feeds.flatMap(\.paths) { path.upstream?.start() }
         gateway.start()
         for feed in feeds { pace(feed) }
         for client in clients { client.connectSoon() }
@@ -92,6 +93,7 @@ package final class Simulation {
             seed: plan.seed, violations: checker.violations, faults: faults, messages: delivered,
             simulated: now - start)
         agenda = Agenda()
+        for path in feeds.flatMap(\.paths) { path.upstream?.kill() }
         gateway.end()
         return result
     }
@@ -210,7 +212,7 @@ extension Simulation {
     private func makeFeeds() {
         for number in 0...random.below(2) {
             let kind = random.element(of: VenueKind.allCases)
-            let policy = random.element(of: FeedOptions.Policy.allCases)
+            let policy = kind == .chain ? .hotHot : random.element(of: FeedOptions.Policy.allCases)
             let name = "\(kind.name)\(number + 1)"
             var options = FeedOptions(
                 name: name, feedProtocol: kind.feedProtocol, keys: kind.feedProtocol.keys,
@@ -234,8 +236,14 @@ extension Simulation {
                 heartbeatEvery: min(.milliseconds(250), options.silence / 3), at: now)
             feed.paths = (0..<count).map {
                 SimulatedPath(
-                    self, feed: number, index: $0, venue: venue, isStream: kind == .sequenced,
+                    self, feed: number, index: $0, venue: venue,
+                    isStream: kind == .sequenced || kind == .chain,
                     random: random.fork(), at: now)
+            }
+            if kind == .chain {
+                for path in feed.paths {
+                    path.upstream = UpstreamGateway(self, path, freshness: options.freshness)
+                }
             }
             feeds.append(feed)
             trace.say(

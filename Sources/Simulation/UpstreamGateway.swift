@@ -33,7 +33,8 @@ final class UpstreamGateway: FeedCoreOwner, FrameSink {
         runs += 1
         let core = FeedCore(
             EnginePlan(
-                options: options, index: 0, run: runs, controlEvery: SimulatedGateway.controlEvery, sink: self,
+                options: options, index: 0, run: runs, controlEvery: SimulatedGateway.controlEvery,
+                sink: self,
                 log: { _, _ in }, now: world.now))
         self.core = core
         core.owner = self

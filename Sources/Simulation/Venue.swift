@@ -18,6 +18,8 @@ enum VenueWord {
 /// The kinds of venue there are.
 enum VenueKind: CaseIterable {
     case itch, iex, pitch, mdp3, sequenced
+    /// Gateways of a venue of IEX-TP, which stand in between.
+    case chain
 
     var feedProtocol: FeedOptions.FeedProtocol {
         switch self {
@@ -26,6 +28,7 @@ enum VenueKind: CaseIterable {
         case .pitch: .pitch
         case .mdp3: .mdp3
         case .sequenced: .zeromq
+        case .chain: .holdfast
         }
     }
 
@@ -36,6 +39,7 @@ enum VenueKind: CaseIterable {
         case .pitch: "pitch"
         case .mdp3: "mdp"
         case .sequenced: "quotes"
+        case .chain: "chain"
         }
     }
 }
@@ -75,13 +79,13 @@ final class Venue {
     var hasUnnamed: Bool {
         switch kind {
         case .itch, .pitch, .mdp3: true
-        case .iex, .sequenced: false
+        case .iex, .sequenced, .chain: false
         }
     }
     /// Whether packets name their session, so that another one can begin.
     var namesSessions: Bool {
         switch kind {
-        case .itch, .iex, .sequenced: true
+        case .itch, .iex, .sequenced, .chain: true
         case .pitch, .mdp3: false
         }
     }
@@ -97,7 +101,7 @@ final class Venue {
         let epoch: UInt64 =
             switch kind {
             case .itch: FrameHeader.epoch(ofSession: text.utf8)
-            case .iex, .sequenced: UInt64(sessions)
+            case .iex, .sequenced, .chain: UInt64(sessions)
             // The date on which the numbers began: the day, and the Sunday of the week.
             case .pitch: 20_260_102_000_000
             case .mdp3: 20_251_228_000_000
@@ -140,7 +144,7 @@ final class Venue {
     /// The word that all begins anew, of a venue whose packets name no session.
     func resetMessage(at now: Instant) -> TrueMessage? {
         switch kind {
-        case .itch, .iex, .sequenced: return nil
+        case .itch, .iex, .sequenced, .chain: return nil
         case .pitch: return current.append(0, at: now, [6, PITCHPacket.unitClear, 0, 0, 0, 0])
         case .mdp3:
             var writer = ByteWriter(capacity: 20)
@@ -185,7 +189,7 @@ final class Venue {
                 ITCH50Stamp(
                     locate: UInt16(instrument), trackingNumber: UInt16(truncatingIfNeeded: sent),
                     timestamp: time), into: &writer)
-        case .iex:
+        case .iex, .chain:
             // A trade break: type, flags, time, symbol, size, price, trade.
             writer.append([UInt8(ascii: "B"), 0])
             writer.littleEndian(wall(now).nanoseconds)

@@ -13,7 +13,7 @@ struct VenueCodec {
     func packets(_ word: VenueWord, _ generation: Generation, at now: Instant) -> [[UInt8]] {
         switch venue.kind {
         case .itch: mold(word, generation)
-        case .iex: segments(word, generation, at: now)
+        case .iex, .chain: segments(word, generation, at: now)
         case .pitch: units(word, generation, at: now)
         case .mdp3: numberedPackets(word, at: now)
         case .sequenced: sequenced(word, generation, at: now)

@@ -114,18 +114,18 @@ extension DiskTests {
     @Suite struct ReplicaTailTests {
         @Test func `a replica is the journal, byte for byte, over segments and restarts of both`() throws {
             let pair = Pair()
-            pair.write(1...2000, body: 900)
+            pair.write(1...700, body: 900)
             try pair.pull()
             try pair.expectEqual()
-            pair.write(2001...2010, turns: true)
+            pair.write(701...710, turns: true)
             pair.now = pair.now + .seconds(1)
             try pair.pull()
             try pair.expectEqual()
             try pair.restartReplica()
-            pair.write(2011...2020)
+            pair.write(711...720)
             pair.tail = nil
             pair.perform(.open)
-            pair.write(2021...2022)
+            pair.write(721...722)
             pair.now = pair.now + .seconds(1)
             try pair.pull()
             try pair.expectEqual()
