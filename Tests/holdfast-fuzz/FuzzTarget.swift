@@ -201,7 +201,7 @@ enum Facts {
             while let frame = try reader.next() {
                 if let datagram = try? UDPDatagram(frame) {
                     facts.append(UInt64(frame.originalLength))
-                    facts += datagram.payload.prefix(2).map { UInt64($0) }
+                    facts += datagram.payload.prefix(40).map { UInt64($0) }
                 }
             }
         }
