@@ -32,6 +32,8 @@ public struct Arbiter: ~Copyable, Sendable {
     var run = RestartRun()
     /// When the last new number came, and the last word of the session that was no new number.
     var lastAdvance = Instant.zero
+    /// When the epoch began here.
+    var startedAt = Instant.zero
     var lastWord = Instant.zero
 
     var stage = SessionStage.settled

@@ -25,6 +25,8 @@ public struct ArbiterOptions: Hashable, Sendable {
     /// silent before one that was left is resumed, and how long no new number may have come before an
     /// ascending run of old ones means that the numbering began again.
     public var epochQuiet: Duration = .milliseconds(500)
+    /// So long after its begin what was sent before may still come.
+    public var lateTime: Duration = .seconds(2)
     /// How long that run must be.
     public var restartCount = 16
     /// At most one divergence per path is reported in this time.

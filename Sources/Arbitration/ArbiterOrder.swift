@@ -68,7 +68,7 @@ extension Arbiter {
         givenUp = Surrender()
         jump = nil
         run = RestartRun()
-        (lastAdvance, lastWord) = (now, now)
+        (lastAdvance, lastWord, startedAt) = (now, now, now)
     }
 
     /// A word of the current session.
@@ -153,8 +153,10 @@ extension Arbiter {
         let entry = history.entry(of: arrival.sequence)
         let isCopy = entry.map { !$0.isGap && $0.fingerprint == fingerprint(payload) } ?? false
         // What was told as missing, or sent before this arbiter began, may come after all, and all at once: that is
-        // no new numbering.
-        let isBefore = arrival.sequence < first && first - arrival.sequence <= UInt64(options.historyCount)
+        // no new numbering, unless it still comes long after that.
+        let isBefore =
+            arrival.sequence < first && first - arrival.sequence <= UInt64(options.historyCount)
+            && now - startedAt < options.lateTime
         let mayBeLate = entry?.isGap ?? isBefore
         if isCopy {
             run.count = 0

@@ -105,6 +105,14 @@ import Testing
         #expect(dialogue.arbiter.counters.epochs == 0)
     }
 
+    @Test func `what still comes long after the arbiter began, from before it, begins the numbering again`() {
+        var dialogue = Dialogue { $0.restartCount = 4 }
+        _ = dialogue.offer(1000...1100)
+        dialogue.pass(2000)
+        #expect(dialogue.offer(1...3) == Array(repeating: .refused(.duplicate), count: 3))
+        #expect(dialogue.offer(4) == [.refused(.held), .epoch(8, .inferred)])
+    }
+
     @Test func `a line that lags far behind does not begin the numbering again`() {
         var dialogue = Dialogue {
             $0.historyCount = 16
