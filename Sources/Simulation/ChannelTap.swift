@@ -148,7 +148,7 @@ final class ChannelTap {
         if frame.header.previous != before ?? 0, frame.header.previous != 0 || !isPerTopic {
             wrong("published \(frame.line), and the message before was \(before ?? 0)")
         }
-        if frame.isLive, world.now - truth.sentAt > staleAfter + feed.options.reorderTime {
+        if frame.isLive, venue.tellsTime, world.now - truth.sentAt > staleAfter + feed.options.reorderTime {
             wrong(
                 "calls \(frame.line) live, sent \((world.now - truth.sentAt).inMilliseconds) ms ago",
                 .freshness)

@@ -212,7 +212,9 @@ extension Simulation {
             feed.venue.current.messages.count > 600,
             !feed.venue.current.isReset,
             feed.paths.allSatisfy({ $0.soundSince.map { now - $0 > .milliseconds(300) } ?? false }),
-            !feed.venue.isFrozen, !feed.venue.hasEnded, gateway.isRunning
+            !feed.venue.isFrozen, !feed.venue.hasEnded,
+            // Who has just begun takes them for what was sent before.
+            let since = gateway.startedAt, now - since > .seconds(2)
         else { return false }
         trace.say(
             now, feed.options.name,

@@ -82,6 +82,13 @@ final class Venue {
         case .iex, .sequenced, .chain: false
         }
     }
+    /// Whether its messages or packets say when they were sent; else nobody can tell how old they are.
+    var tellsTime: Bool {
+        switch kind {
+        case .itch, .iex, .mdp3, .sequenced, .chain: true
+        case .pitch: false
+        }
+    }
     /// Whether packets name their session, so that another one can begin.
     var namesSessions: Bool {
         switch kind {
