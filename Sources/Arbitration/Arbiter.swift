@@ -43,6 +43,10 @@ public struct Arbiter: ~Copyable, Sendable {
     /// Messages of the new epoch, to be sorted in once the old one is released.
     var backlog = Backlog()
     var divergences: [Divergence] = []
+    /// Paths whose messages are only compared, a bit each.
+    var distrusted: UInt8 = 0
+    /// What these said before anybody else did.
+    var claims = Claims()
     /// Nothing waits, nothing is missing, nothing is in doubt: the next number can go straight through.
     var isCalm = false
 
@@ -74,6 +78,14 @@ public struct Arbiter: ~Copyable, Sendable {
     /// A path is subscribed and expected to deliver, or not. At first all are.
     public mutating func set(_ path: UInt8, isActive: Bool) { paths.set(path, isActive: isActive) }
 
+    /// What a path brings is delivered, or only compared with what others brought.
+    public mutating func set(_ path: UInt8, isTrusted: Bool) {
+        let bit: UInt8 = 1 << (path & 7)
+        distrusted = isTrusted ? distrusted & ~bit : distrusted | bit
+        if distrusted == 0 { claims = Claims() }
+        settleDown()
+    }
+
     /// Judges one message of one path.
     /// - Parameter now: the loop's time, not earlier than in any call before.
     public mutating func offer(_ arrival: Arrival, payload: ArraySlice<UInt8>, at now: Instant) -> Offer {
@@ -91,6 +103,7 @@ public struct Arbiter: ~Copyable, Sendable {
     /// A path says which number is sent next: what it names as sent and nobody brought is a hole.
     public mutating func heard(_ heartbeat: Arrival, at now: Instant) {
         guard heartbeat.sequence != 0, heartbeat.sequence != .max else { return counters.implausible += 1 }
+        guard distrusted & heartbeat.pathBit == 0 else { return }
         defer { settleDown() }
         guard hasBegun else { return begin(heartbeat, at: now) }
         guard heartbeat.session == session, !isChanging else {

@@ -31,6 +31,9 @@ public struct ArbiterOptions: Hashable, Sendable {
     public var restartCount = 16
     /// At most one divergence per path is reported in this time.
     public var divergenceEvery: Duration = .seconds(10)
+    /// So many within `repeatedWithin` are reported again, as repeated.
+    public var repeatedCount = 3
+    public var repeatedWithin: Duration = .seconds(1)
 
     public init(paths: Int) { self.paths = paths }
 
@@ -44,6 +47,8 @@ public struct ArbiterCounters: Hashable, Sendable {
     public var duplicates: UInt64 = 0
     /// Copies that differ from the one that was delivered; among the duplicates too.
     public var divergent: UInt64 = 0
+    /// Messages of paths that are only compared, which nobody else had brought by then.
+    public var distrusted: UInt64 = 0
     /// Messages that had to wait.
     public var held: UInt64 = 0
     /// Messages told as gaps.

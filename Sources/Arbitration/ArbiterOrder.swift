@@ -28,6 +28,33 @@ struct RestartRun {
     var since = Instant.zero
 }
 
+/// What paths that are only compared said ahead of the others, for as long as nobody else has said it.
+struct Claims {
+    private struct Claim {
+        var sequence: UInt64 = 0
+        var fingerprint: UInt32 = 0
+        var path: UInt8 = 0
+    }
+
+    /// How far ahead it is remembered.
+    private static let most: UInt64 = 1024
+    private var claims: [Claim] = []
+
+    mutating func note(_ sequence: UInt64, _ fingerprint: UInt32, by path: UInt8) {
+        if claims.isEmpty { claims = Array(repeating: Claim(), count: Int(Claims.most)) }
+        claims[Int(sequence % Claims.most)] = Claim(sequence: sequence, fingerprint: fingerprint, path: path)
+    }
+
+    /// Who said something else of a message that came now; `nil`: nobody.
+    mutating func contradicts(_ sequence: UInt64, _ fingerprint: UInt32) -> UInt8? {
+        guard !claims.isEmpty else { return nil }
+        let claim = claims[Int(sequence % Claims.most)]
+        guard claim.sequence == sequence else { return nil }
+        claims[Int(sequence % Claims.most)] = Claim()
+        return claim.fingerprint == fingerprint ? nil : claim.path
+    }
+}
+
 extension Arbiter {
     /// The slow path of `offer`.
     @inline(never)
@@ -37,6 +64,7 @@ extension Arbiter {
             return .refused
         }
         defer { settleDown() }
+        if distrusted & arrival.pathBit != 0 { return compare(arrival, payload, at: now) }
         if !hasBegun { begin(arrival, at: now) }
         guard arrival.session == session, !isChanging else { return meet(arrival, payload, at: now) }
         keep(arrival, at: now)
@@ -81,6 +109,9 @@ extension Arbiter {
     mutating func sort(_ arrival: Arrival, _ payload: ArraySlice<UInt8>, at now: Instant) -> Offer {
         if arrival.sequence < expected { return past(arrival, payload, at: now) }
         let print = fingerprint(payload)
+        if distrusted != 0, let other = claims.contradicts(arrival.sequence, print) {
+            differs(other, from: arrival.path, arrival.sequence, at: now)
+        }
         if let held = window.fingerprint(of: arrival.sequence) {
             paths.received(arrival, isFirst: false)
             window.seen(arrival.sequence, by: arrival.pathBit)
@@ -187,18 +218,39 @@ extension Arbiter {
         return true
     }
 
+    /// A path that is not trusted delivers nothing and begins nothing; what it says of a message that was delivered
+    /// shows whether it still differs.
+    private mutating func compare(
+        _ arrival: Arrival, _ payload: ArraySlice<UInt8>, at now: Instant
+    ) -> Offer {
+        guard arrival.session == session, let entry = history.entry(of: arrival.sequence), !entry.isGap else {
+            counters.distrusted += 1
+            if arrival.session == session, arrival.sequence >= expected {
+                claims.note(arrival.sequence, fingerprint(payload), by: arrival.path)
+            }
+            return .refused
+        }
+        paths.received(arrival, isFirst: false)
+        return duplicate(
+            arrival, entry.fingerprint == fingerprint(payload), deliveredBy: entry.first, at: now)
+    }
+
     private mutating func duplicate(
         _ arrival: Arrival, _ isCopy: Bool, deliveredBy first: UInt8, at now: Instant
     ) -> Offer {
         counters.duplicates += 1
         paths.duplicate(by: arrival.path)
         guard !isCopy else { return .duplicate }
-        counters.divergent += 1
-        if paths.diverged(arrival.path, at: now, every: options.divergenceEvery) {
-            divergences.append(
-                Divergence(path: arrival.path, deliveredBy: first, sequence: arrival.sequence))
-        }
+        differs(arrival.path, from: first, arrival.sequence, at: now)
         return .duplicate
+    }
+
+    private mutating func differs(_ path: UInt8, from other: UInt8, _ sequence: UInt64, at now: Instant) {
+        counters.divergent += 1
+        let news = paths.diverged(path, at: now, options)
+        guard news.isReported else { return }
+        divergences.append(
+            Divergence(path: path, deliveredBy: other, sequence: sequence, isRepeated: news.isRepeated))
     }
 
     /// A consistent run of old numbers while no new one came for a while: the numbering began again. What

@@ -11,6 +11,9 @@ struct PathLedger {
         var missed = 0
         var missedBefore = 0
         var divergenceReported: Instant?
+        /// Of late: how many, and since when.
+        var recentlyDivergent = 0
+        var divergentSince = Instant.zero
     }
 
     /// Messages per block; the loss ratio covers one to two blocks.
@@ -63,12 +66,22 @@ struct PathLedger {
     /// A held message that came first was delivered.
     mutating func first(by path: UInt8) { paths[Int(path)].counters.first &+= 1 }
 
-    /// Whether this divergence is to be reported: the first of the path for a while.
-    mutating func diverged(_ path: UInt8, at now: Instant, every interval: Duration) -> Bool {
+    /// A copy differs. Whether that is to be reported: the first of the path for a while, and when there were several
+    /// of late.
+    mutating func diverged(
+        _ path: UInt8, at now: Instant, _ options: ArbiterOptions
+    ) -> (isReported: Bool, isRepeated: Bool) {
         paths[Int(path)].counters.divergent &+= 1
-        if let reported = paths[Int(path)].divergenceReported, now - reported < interval { return false }
+        if now - paths[Int(path)].divergentSince >= options.repeatedWithin {
+            (paths[Int(path)].divergentSince, paths[Int(path)].recentlyDivergent) = (now, 0)
+        }
+        paths[Int(path)].recentlyDivergent &+= 1
+        if paths[Int(path)].recentlyDivergent == options.repeatedCount { return (true, true) }
+        if let reported = paths[Int(path)].divergenceReported, now - reported < options.divergenceEvery {
+            return (false, false)
+        }
         paths[Int(path)].divergenceReported = now
-        return true
+        return (true, false)
     }
 
     /// Whether each active path has gone beyond `sequence`.

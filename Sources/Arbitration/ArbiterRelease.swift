@@ -82,6 +82,6 @@ extension Arbiter {
     mutating func settleDown() {
         isCalm =
             hasBegun && window.count == 0 && expected > highest && strayed == 0 && isSettled
-            && backlog.isEmpty && divergences.isEmpty
+            && backlog.isEmpty && divergences.isEmpty && distrusted == 0
     }
 }

@@ -122,11 +122,14 @@ public struct Divergence: Hashable, Sendable {
     /// The path whose copy was delivered.
     public var deliveredBy: UInt8
     public var sequence: UInt64
+    /// It is not the first of late: the two say different things.
+    public var isRepeated: Bool
 
-    public init(path: UInt8, deliveredBy: UInt8, sequence: UInt64) {
+    public init(path: UInt8, deliveredBy: UInt8, sequence: UInt64, isRepeated: Bool = false) {
         self.path = path
         self.deliveredBy = deliveredBy
         self.sequence = sequence
+        self.isRepeated = isRepeated
     }
 }
 
@@ -135,6 +138,6 @@ public enum Released: Hashable, Sendable {
     case message(HeldMessage)
     case gap(Gap)
     case epoch(EpochChange)
-    /// For the log and the path's health; at most one per path and `divergenceEvery`.
+    /// For the log and the path's health; at most one per path and `divergenceEvery`, and those that are repeated.
     case divergence(Divergence)
 }

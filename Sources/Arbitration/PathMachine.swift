@@ -101,6 +101,40 @@ public struct PathMachine: Sendable {
         return leaveOthers() + evaluate(at: now)
     }
 
+    /// Copies of several messages differ between two paths of which neither is out for that. Who differs from two
+    /// others is wrong; of two alone nobody can know, and the preferred one is followed, so that clients get one stream
+    /// and not a mixture.
+    public mutating func diverged(_ path: Int, from other: Int, at now: Instant) -> [PathAction] {
+        guard path != other, records.indices.contains(path), records.indices.contains(other) else {
+            return []
+        }
+        records[path].differed[other] = now
+        records[other].differed[path] = now
+        let pair = [max(path, other), min(path, other)]
+        let outvoted = pair.first { index in
+            records[index].differed.values.count { now - $0 < Self.votesCount } > 1
+        }
+        if let known = pair.first(where: { records[$0].blamed != nil }), outvoted == nil || outvoted == known
+        {
+            records[known].blamed?.at = now
+        } else {
+            let wrong = outvoted ?? pair[0]
+            records[wrong].blamed = (pair.first { $0 != wrong } ?? wrong, now)
+            for index in records.indices where index != wrong && records[index].blamed?.against == wrong {
+                records[index].blamed = nil
+            }
+        }
+        return evaluate(at: now)
+    }
+
+    /// Differences that are older say nothing of who is wrong now.
+    static let votesCount: Duration = .seconds(5)
+
+    /// Whether what a path brings is only compared: it differs, and another path is there to be followed.
+    public func isDistrusted(_ path: Int) -> Bool {
+        if case .diverging = records[path].failure { true } else { false }
+    }
+
     /// An agent told how a subject is. `happenedAt`: the fault's own time, if it is known.
     public mutating func health(
         _ subject: Subject, _ status: Status, happenedAt: Instant?, at now: Instant
@@ -137,6 +171,9 @@ public struct PathMachine: Sendable {
         func consider(_ instant: Instant) { soonest = min(soonest ?? instant, instant) }
         for until in mutes.values { consider(until) }
         if let failback = failbackDeadline { consider(failback) }
+        for record in records {
+            if let blamed = record.blamed { consider(blamed.at + options.divergenceHold) }
+        }
         return soonest
     }
 
@@ -164,6 +201,9 @@ public struct PathMachine: Sendable {
             graceUntil = now + Self.grace
         }
         for path in records.indices {
+            if let blamed = records[path].blamed, now - blamed.at >= options.divergenceHold {
+                records[path].blamed = nil
+            }
             records[path].settle(verdict(on: path, at: now), at: now, flapWindow: options.flapWindow)
         }
         return move(at: now) + news()
@@ -175,11 +215,20 @@ public struct PathMachine: Sendable {
             return .dependency(fault.subject)
         }
         if record.isDisconnected { return .disconnected }
-        guard isInSession else { return nil }
+        guard isInSession else { return divergence(of: path) }
         if now - silentSince(record) >= options.silence, now >= graceUntil || record.failure != nil {
             return record.lastHeard == nil ? .neverHeard(options.silence) : .silent(options.silence)
         }
-        return record.isBehind(options.silenceBehindTwin) ? .behindTwin(options.silenceBehindTwin) : nil
+        return record.isBehind(options.silenceBehindTwin)
+            ? .behindTwin(options.silenceBehindTwin) : divergence(of: path)
+    }
+
+    /// Whom nobody can replace is followed, whatever he says.
+    private func divergence(of path: Int) -> PathFailure? {
+        guard let blamed = records[path].blamed,
+            records.indices.contains(where: { $0 != path && records[$0].isWell })
+        else { return nil }
+        return .diverging(from: options.paths[blamed.against].name)
     }
 
     /// What changed since it was last told.

@@ -18,6 +18,10 @@ struct PathRecord: Sendable {
     var lastHeard: Instant?
     var isDisconnected = false
     var faults: [Fault] = []
+    /// When it differed from each other path, last.
+    var differed: [Int: Instant] = [:]
+    /// It is held to be wrong, against this other path, since it last differed then.
+    var blamed: (against: Int, at: Instant)?
     /// How often other paths spoke since this one last did, first and last.
     var othersHeard = 0
     var othersFirst = Instant.zero

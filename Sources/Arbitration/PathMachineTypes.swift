@@ -39,6 +39,8 @@ public struct PathMachineOptions: Hashable, Sendable {
     /// Data refutes a fault that an agent told if it was read this long after the fault: what is read just
     /// after a fault may have arrived before it.
     public var refutationMargin: Duration = .milliseconds(10)
+    /// A path that differed from the others stays out until it has not for so long.
+    public var divergenceHold: Duration = .seconds(30)
     /// How many subjects can be muted at once.
     public var mostMutes = 64
 
@@ -65,12 +67,14 @@ public enum PathFailure: Hashable, Sendable, CustomStringConvertible {
     case disconnected
     /// An agent said that this subject is critical.
     case dependency(Subject)
+    /// It says something else than the others do, or than this preferred path does.
+    case diverging(from: String)
 
     /// Silence may be the venue's or the network's: it alone moves a feed only to a path that was heard later.
     var isSilence: Bool {
         switch self {
         case .neverHeard, .silent, .behindTwin: true
-        case .disconnected, .dependency: false
+        case .disconnected, .dependency, .diverging: false
         }
     }
 
@@ -81,6 +85,7 @@ public enum PathFailure: Hashable, Sendable, CustomStringConvertible {
         case .behindTwin(let limit): "silent for \(inMilliseconds(limit)) while another path speaks"
         case .disconnected: "not connected"
         case .dependency(let subject): "\(subject) is critical"
+        case .diverging(let other): "its messages differ from those of \(other)"
         }
     }
 

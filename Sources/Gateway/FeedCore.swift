@@ -21,6 +21,7 @@ package final class FeedCore {
     package let engine: any FeedEngine
     package private(set) var machine: PathMachine
     package weak var owner: (any FeedCoreOwner)?
+    private let divergences: DivergenceInbox
     private var armedAt: Instant?
     private var memories: [UInt16: JournalMemory] = [:]
     private var lastSwitch = ""
@@ -34,6 +35,7 @@ package final class FeedCore {
         machine = PathMachine(PathMachineOptions(options), at: plan.now)
         session = options.session.map { SessionWatch($0) }
         engine = plan.engine()
+        divergences = plan.divergences
     }
 
     /// Begins, once the sources are there. `requests`: what clients hold of the feed by then.
@@ -84,7 +86,15 @@ package final class FeedCore {
     ) {
         guard engine.received(bytes, on: path, receivedAt: receivedAt, at: now) else { return }
         perform(machine.heard(path, at: now), at: now, wall: wall)
+        if !divergences.found.isEmpty { followDivergences(at: now, wall: wall) }
         if let armedAt, let waiting = engine.waitingUntil, waiting < armedAt { arm() }
+    }
+
+    private func followDivergences(at now: Instant, wall: WallTime) {
+        for found in divergences.take() {
+            perform(
+                machine.diverged(Int(found.path), from: Int(found.deliveredBy), at: now), at: now, wall: wall)
+        }
     }
 
     /// What had arrived on a path is read: the burst is over, as far as its source knows.
@@ -179,6 +189,7 @@ package final class FeedCore {
         return PathCondition(
             used: isHotHot ? paths.map { UInt8($0) } : [UInt8(machine.current)],
             active: paths.map { machine.isSubscribed($0) && machine.isWell($0) },
+            distrusted: paths.map { machine.isDistrusted($0) },
             failover: isHotHot || machine.isSettled || machine.switches == 0 ? nil : lastSwitch,
             session: phase)
     }

@@ -20,6 +20,21 @@ package protocol FrameJournal: AnyObject {
     func directory(_ unit: ArraySlice<UInt8>, of instrument: UInt32, channel: UInt16, epoch: UInt64)
 }
 
+/// Where engines put what differs between paths, until the feed looks.
+final class DivergenceInbox {
+    private static let most = 64
+    private(set) var found: [Divergence] = []
+
+    func add(_ divergence: Divergence) {
+        if found.count < DivergenceInbox.most { found.append(divergence) }
+    }
+
+    func take() -> [Divergence] {
+        defer { found = [] }
+        return found
+    }
+}
+
 /// What an engine is made from.
 package struct EnginePlan {
     package let options: FeedOptions
@@ -34,6 +49,7 @@ package struct EnginePlan {
     package var now: Instant
     /// Where requests for what is missing go; `nil`: nobody is asked.
     package var recovery: (any RecoverySink)?
+    let divergences = DivergenceInbox()
 
     package init(
         options: FeedOptions, index: UInt16, run: UInt32, controlEvery: Duration, sink: any FrameSink,
@@ -75,6 +91,8 @@ package struct PathCondition: Hashable, Sendable {
     package var used: [UInt8]
     /// The subscribed paths that are well, and so expected to deliver.
     package var active: [Bool]
+    /// The paths that say something else than the others, whose messages are only compared.
+    package var distrusted: [Bool] = []
     /// Why the feed is moving; `nil`: it is not.
     package var failover: String?
     /// Whether the venue trades.

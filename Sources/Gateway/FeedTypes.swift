@@ -14,6 +14,7 @@ extension PathMachineOptions {
             policy: feed.policy == .hotHot ? .hotHot : .hotWarm,
             paths: feed.paths.map { Path($0.name, dependsOn: $0.dependsOn) }, silence: feed.silence,
             silenceBehindTwin: feed.silenceBehindTwin, holdDown: feed.holdDown)
+        divergenceHold = feed.holdDown
     }
 }
 

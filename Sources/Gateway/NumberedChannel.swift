@@ -14,6 +14,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     let batch: BatchTopic
     private let publisher: FramePublisher
     private let log: EventLog
+    private let divergences: DivergenceInbox
     private var arbiter: Arbiter
     /// Sessions and numbers, where the protocol names none.
     private var labels: SessionLabels
@@ -41,6 +42,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         self.number = number
         self.publisher = publisher
         log = plan.log
+        divergences = plan.divergences
         let options = plan.options
         control = ControlChannel(
             plan, channel: number, numberedPerTopic: false, publisher: publisher, at: now)
@@ -222,6 +224,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     }
 
     private func tell(_ divergence: Divergence) {
+        if divergence.isRepeated { return divergences.add(divergence) }
         log(
             .copiesDiffer,
             "\(place)message \(divergence.sequence) differs between \(name(of: divergence.path)) and \(name(of: divergence.deliveredBy)), whose copy was delivered"
@@ -361,6 +364,9 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         for (path, isActive) in condition.active.enumerated() {
             arbiter.set(UInt8(truncatingIfNeeded: path), isActive: isActive)
         }
+        for (path, isDistrusted) in condition.distrusted.enumerated() {
+            arbiter.set(UInt8(truncatingIfNeeded: path), isTrusted: !isDistrusted)
+        }
         release(at: now, wall: wall)
         control.follow(condition, wasFailover: wasFailover, at: now, wall: wall)
         isFailover = condition.failover != nil
@@ -391,7 +397,8 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         let refused = [
             "implausible": counters.implausible, "old_epoch": counters.oldEpoch,
             "overflow": counters.overflow,
-            "late": counters.late, "topics": topics.refused &+ keys.directory.refused,
+            "late": counters.late, "distrusted": counters.distrusted,
+            "topics": topics.refused &+ keys.directory.refused,
         ].merging(messageErrors.map { ("message_\($0.key)", $0.value) }) { $0 &+ $1 }
         return ChannelFigures(
             state: control.state, reason: control.reason, published: control.machine.messages,

@@ -4,6 +4,50 @@ import Basics
 import Testing
 
 @Suite struct ArbiterNumberTests {
+    @Test func `a path that is not trusted delivers nothing and begins nothing, and is compared`() {
+        var dialogue = Dialogue()
+        _ = dialogue.offer(1...3)
+        dialogue.arbiter.set(1, isTrusted: false)
+        let ahead = dialogue.offer(4, path: 1)
+        let other = dialogue.offer(1, path: 1, session: 8)
+        let beyond = dialogue.heard(next: 900, path: 1)
+        #expect(ahead == [.refused(.refused)] && other == [.refused(.refused)] && beyond == [])
+        let same = dialogue.offer(3, path: 1)
+        let different = dialogue.offer(2, path: 1, payload: [9])
+        #expect(same == [.refused(.duplicate)])
+        #expect(different == [.refused(.duplicate), .divergent(path: 1)])
+        let next = dialogue.offer(4)
+        #expect(next == [.message(4)])
+        // Said before the others did, and otherwise than they do.
+        _ = dialogue.offer(5, path: 1, payload: [9])
+        dialogue.pass(10_000)
+        let true5 = dialogue.offer(5)
+        #expect(true5 == [.message(5), .divergent(path: 1)])
+        let (distrusted, divergent) = (
+            dialogue.arbiter.counters.distrusted, dialogue.arbiter.counters.divergent
+        )
+        #expect(distrusted == 3 && divergent == 2)
+        dialogue.arbiter.set(1, isTrusted: true)
+        let again = dialogue.offer(6, path: 1)
+        #expect(again == [.message(6)])
+    }
+
+    @Test func `the third copy that differs within a second is reported as repeated`() {
+        var dialogue = Dialogue()
+        _ = dialogue.offer(1...10)
+        var reported: [Bool] = []
+        for sequence in UInt64(1)...10 {
+            let arrival = Arrival(
+                path: 1, session: 7, sequence: sequence, receivedAt: WallTime(nanoseconds: 9))
+            _ = dialogue.arbiter.offer(arrival, payload: [9], at: dialogue.now)
+            while case .divergence(let found)? = dialogue.arbiter.nextReleased() {
+                reported.append(found.isRepeated)
+            }
+            if sequence == 5 { dialogue.pass(1000) }
+        }
+        #expect(reported == [false, true, true])
+    }
+
     @Test func `zero and the last number are refused`() {
         var dialogue = Dialogue()
         #expect(dialogue.offer(0) == [.refused(.refused)])

@@ -283,4 +283,59 @@ private func hear(_ machine: inout PathMachine, _ path: Int, from start: Int64, 
         #expect(machine.tick(at: ms(9050)) == [])
         #expect(machine.redundancy == .full)
     }
+
+    // MARK: - Paths that say different things
+
+    /// A hot-hot feed of so many paths, all heard at `1000` ms.
+    private func several(_ count: Int) -> PathMachine {
+        var options = options(.hotHot)
+        options.paths = (0..<count).map { .init(["A", "B", "C"][$0]) }
+        var machine = PathMachine(options, at: ms(990))
+        _ = machine.start(at: ms(990))
+        for path in 0..<count {
+            _ = machine.resubscribed(path, at: ms(991))
+            _ = machine.heard(path, at: ms(1000))
+        }
+        return machine
+    }
+
+    @Test func `of two paths that differ the preferred one is followed, for as long as it is well`() {
+        var machine = several(2)
+        #expect(
+            machine.diverged(0, from: 1, at: ms(1100)) == [
+                .state(1, .failed(.diverging(from: "A"))), .redundancy(.reduced),
+            ])
+        #expect(machine.isDistrusted(1) && !machine.isDistrusted(0))
+        #expect(machine.heard(1, at: ms(1110)) == [])
+        // A ends: B is followed, whatever it says.
+        #expect(
+            machine.disconnected(0, at: ms(1200)) == [
+                .state(0, .failed(.disconnected)), .state(1, .active),
+            ])
+        #expect(!machine.isDistrusted(1))
+    }
+
+    @Test func `who does not differ for half a minute is trusted again`() {
+        var machine = several(2)
+        _ = machine.session(isOpen: false, at: ms(1000))  // nobody has to speak
+        _ = machine.diverged(1, from: 0, at: ms(1100))
+        #expect(machine.diverged(1, from: 0, at: ms(5000)) == [])
+        #expect(machine.deadline == ms(35_000))
+        #expect(machine.tick(at: ms(34_999)) == [])
+        #expect(machine.tick(at: ms(35_000)) == [.state(1, .active), .redundancy(.full)])
+        #expect(machine.deadline == nil)
+    }
+
+    @Test func `who differs from two others is wrong, preferred or not`() {
+        var machine = several(3)
+        #expect(
+            machine.diverged(1, from: 0, at: ms(1100)) == [
+                .state(1, .failed(.diverging(from: "A"))), .redundancy(.reduced),
+            ])
+        #expect(
+            machine.diverged(2, from: 0, at: ms(1101)) == [
+                .state(0, .failed(.diverging(from: "C"))), .state(1, .active),
+            ])
+        #expect((0..<3).map(machine.isDistrusted) == [true, false, false])
+    }
 }

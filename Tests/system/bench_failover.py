@@ -30,6 +30,7 @@ GATEWAY = """[[feed]]
 name = "itch"
 protocol = "moldudp64"
 policy = "hot-hot"
+hold_down = "500ms"
 freshness = "1s"
 journal = true
 start = "journal"
@@ -194,10 +195,10 @@ def diverge(world, path):
 
 
 class Fault:
-    """`leaves`: the feeds whose path the gateway must leave."""
+    """`leaves`: the feeds whose path the gateway must leave. `path`: where it is put, if not where `quotes` is."""
 
-    def __init__(self, name, prepare, leaves=FEEDS):
-        self.name, self.prepare, self.leaves = name, prepare, set(leaves)
+    def __init__(self, name, prepare, leaves=FEEDS, path=None):
+        self.name, self.prepare, self.leaves, self.path = name, prepare, set(leaves), path
 
 
 FAULTS = {
@@ -205,13 +206,15 @@ FAULTS = {
     "black-hole": Fault("black hole, TCP half open", black_hole),
     "freeze": Fault("venue frozen", freeze),
     "kill": Fault("gateway killed with SIGKILL, started again at once", kill_gateway, []),
-    "diverge": Fault("one line diverges", diverge, ["itch"]),
+    # Of two lines that differ, the preferred one is followed.
+    "diverge": Fault("one line diverges", diverge, ["itch"], "B"),
 }
 
 
 def once(world, fault):
     """One fault: per feed when the path was left, when it was live on another, and the ledger's figures."""
     path, other = world.settle()
+    path = fault.path or path
     measure.pause(0.2)
     inject, undo = fault.prepare(world, path)
     world.window()

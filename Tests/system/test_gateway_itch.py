@@ -437,6 +437,29 @@ class HostileInput(Case):
         self.wait_counted("divergent", 1)
 
 
+    def test_a_line_that_goes_on_to_differ_is_left_and_its_copies_are_not_delivered(self):
+        self.open()
+        wrong, right = venue.add_order(1, 666, "ALFA"), venue.add_order(1, 1, "ALFA")
+
+        def say(lines):
+            for line in lines:
+                self.lines.send(line, venue.mold(
+                    self.lines.session, self.lines.next, [wrong if line == "B" else right]))
+            self.lines.next += 1
+        for _ in range(5):
+            say("AB")
+        state = self.health().settle("feed-path/itch.B", "critical")
+        self.assertIn("differ from those of A", state["reason"])
+        first = self.lines.next
+        for _ in range(50):
+            say("BA")  # the wrong one comes first
+        bodies = [message["body"] for message in self.end()
+                  if message["kind"] == "data" and message["sequence"] >= first][:50]
+        self.assertEqual(bodies, [right] * 50)
+        self.assertEqual(self.order.faults, [])
+        self.assertEqual(self.health().states()["feed/itch"]["status"], "warning")
+
+
 @needs_namespaces
 class Multicast(unittest.TestCase):
     """`holdfast play` on two multicast groups over two links, each of which drops packets."""
