@@ -81,6 +81,13 @@ public struct Entitlements: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// The instruments of a feed that may be had; `nil`: all.
+    public func instruments(of feed: String) -> [String]? {
+        guard !isUnlimited else { return nil }
+        guard let share = shares[feed] else { return [] }
+        return share.covers(.all) ? nil : share.instruments.compactMap(\.name).sorted()
+    }
+
     /// Whether everything that `other` may have may be had.
     public func covers(_ other: Entitlements) -> Bool {
         if isUnlimited { return true }

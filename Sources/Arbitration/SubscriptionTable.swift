@@ -67,6 +67,9 @@ public struct SubscriptionTable: Sendable {
     /// What a feed must be subscribed to upstream, in a stable order: everything first.
     public func wanted(of feed: String) -> [UpstreamTopic] { feeds[feed]??.wanted ?? [] }
 
+    /// Whether that is all of it.
+    public func wantsEverything(of feed: String) -> Bool { feeds[feed]??.wants(.everything) ?? false }
+
     /// What clients hold of a feed: for a feed that is built anew.
     public func requests(of feed: String) -> Set<TopicRequest> {
         var requests: Set<TopicRequest> = []

@@ -20,6 +20,14 @@ public enum InstrumentRequest: Hashable, Sendable {
     case one(String)
     /// `*`: the messages for no instrument.
     case none
+
+    /// Of the one.
+    var name: String? {
+        switch self {
+        case .one(let name): name
+        case .all, .none: nil
+        }
+    }
 }
 
 /// Why a subscription is refused.
@@ -73,6 +81,14 @@ public enum SubscriptionRefusal: Error, Hashable, Sendable, CustomStringConverti
 public enum UpstreamTopic: Hashable, Sendable {
     case everything
     case instrument(String)
+
+    /// Of the instrument.
+    public var name: String? {
+        switch self {
+        case .instrument(let name): name
+        case .everything: nil
+        }
+    }
 }
 
 /// What the shell has to do or tell.

@@ -27,6 +27,8 @@ struct UpstreamWants: Sendable {
         }
     }
 
+    func wants(_ topic: UpstreamTopic) -> Bool { holders[topic] != nil || lingering[topic] != nil }
+
     var deadline: Instant? { queue.first?.until }
 
     /// Adds a holder; `true` if the topic must be subscribed upstream.

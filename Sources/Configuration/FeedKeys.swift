@@ -30,6 +30,7 @@ extension Section where Options == FeedOptions {
                 .value("upstream", \.upstream, Rules.name),
                 .value("channels", \.channels, Rules.list(0...64, of: Rules.channel)),
                 .table("recover", \.recover, .recover),
+                .value("last_values", \.lastValues, Rules.flag),
                 .value("journal", \.journal, Rules.flag),
                 .value("start", \.start, Rules.word(FeedOptions.Start.self)),
                 .tables("path", \.paths, upTo: 8, .feedPath, empty: FeedPathOptions(name: "")) { path, _ in
@@ -73,6 +74,10 @@ extension Section where Options == FeedOptions {
         }
         if !feed.channels.isEmpty, !feed.feedProtocol.namesChannels {
             place.key("channels").refuse("is for pitch and iex-tp; a feed of \(name) is one channel")
+        }
+        if feed.lastValues == true, !feed.feedProtocol.hasLastValues {
+            place.key("last_values").refuse(
+                "is for zeromq, holdfast and iex-tp; the messages of \(name) are changes")
         }
         checkRecovery(feed, at: place.key("recover").key("servers"))
     }

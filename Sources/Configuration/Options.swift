@@ -274,6 +274,14 @@ public struct FeedOptions: Hashable, Sendable {
             }
         }
 
+        /// The last message of a topic can be all there is to know of it.
+        public var hasLastValues: Bool {
+            switch self {
+            case .iexTP, .holdfast, .zeromq: true
+            case .moldUDP64, .soupBinTCP, .pitch, .mdp3: false
+            }
+        }
+
         /// Its packets name the channel that they are of.
         public var namesChannels: Bool {
             switch self {
@@ -376,6 +384,9 @@ public struct FeedOptions: Hashable, Sendable {
     /// The channels that are expected, PITCH units or IEX channels; empty: those that come.
     public var channels: [UInt16] = []
     public var recover = RecoverOptions()
+    /// Whether each topic's last value is kept for clients that join late, where its messages say all there is to know.
+    /// `nil`: it is, if the protocol's messages do.
+    public var lastValues: Bool?
     /// holdfast: the feed's name at the gateways that it comes from; `nil`: the same.
     public var upstream: String?
     /// Whether what it releases is journalled.

@@ -22,6 +22,16 @@ public struct FeedProtocolDescription: Hashable, Sendable {
         case weekly
     }
 
+    /// What the last message of a topic says to who joins late.
+    public enum LastValue: Hashable, Sendable {
+        /// A change: without those before it, it says little.
+        case none
+        /// All there is to know of the topic.
+        case ofEachMessage
+        /// Likewise, but of some messages only, which `InstrumentKeys` marks.
+        case ofMarkedMessages
+    }
+
     /// As configurations spell it.
     public var name: String
     public var numbering: Numbering
@@ -30,6 +40,7 @@ public struct FeedProtocolDescription: Hashable, Sendable {
     public var silence: Duration
     /// The number after which 1 comes again; `nil`: there is none.
     public var lastSequence: UInt64?
+    public var lastValue = LastValue.none
 
     public var isWeekly: Bool {
         switch reset {
@@ -49,13 +60,17 @@ public let feedProtocols: [FeedProtocolDescription] = [
         name: "pitch", numbering: .messagesOfChannel, reset: .daily, silence: .seconds(3),
         lastSequence: UInt64(UInt32.max)),
     FeedProtocolDescription(
-        name: "iex-tp", numbering: .messagesOfChannel, reset: .session, silence: .seconds(3)),
+        name: "iex-tp", numbering: .messagesOfChannel, reset: .session, silence: .seconds(3),
+        lastValue: .ofMarkedMessages),
     FeedProtocolDescription(
         name: "mdp3", numbering: .packetsOfChannel, reset: .weekly, silence: .seconds(90)),
     FeedProtocolDescription(
-        name: "holdfast", numbering: .messagesOfChannel, reset: .session, silence: .milliseconds(300)),
+        name: "holdfast", numbering: .messagesOfChannel, reset: .session, silence: .milliseconds(300),
+        // Where its topics are numbered each by itself: others' messages may be changes.
+        lastValue: .ofEachMessage),
     FeedProtocolDescription(
-        name: "zeromq", numbering: .messagesOfTopic, reset: .session, silence: .milliseconds(300)),
+        name: "zeromq", numbering: .messagesOfTopic, reset: .session, silence: .milliseconds(300),
+        lastValue: .ofEachMessage),
 ]
 
 extension FeedProtocolDescription {

@@ -72,6 +72,8 @@ public struct MessageRoute {
         case directory
         /// The last of its session.
         case endOfSession
+        /// It says all there is to know of its instrument: whoever joins late needs no other.
+        case lastValue
     }
 
     /// What goes to one more instrument.

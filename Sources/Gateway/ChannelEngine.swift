@@ -170,6 +170,19 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
         }
     }
 
+    func snapshot(_ wants: SnapshotWants, wall: WallTime) -> SnapshotPage? {
+        guard plan.lastValue == .ofMarkedMessages else { return nil }
+        var page = SnapshotPage()
+        let first = wants.after?.channel ?? 0
+        for channel in channels.sorted(by: { $0.number < $1.number }) where channel.number >= first {
+            guard channel.add(wants, to: &page, wall: wall) else { break }
+        }
+        return page
+    }
+
+    /// All that is sent is heard.
+    func released(_ topic: UpstreamTopic, stillWanted: [UpstreamTopic]) {}
+
     // MARK: - Figures
 
     func figures(of path: Int) -> PathFigures {

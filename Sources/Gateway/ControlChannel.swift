@@ -62,6 +62,15 @@ final class ControlChannel {
         if !actions.isEmpty { step(wall: wall) { _ in actions } }
     }
 
+    /// The header of a topic's last value that is sent again now: it is as fresh as the channel is.
+    func lastValue(_ header: FrameHeader, wall: WallTime) -> FrameHeader {
+        var header = header
+        header.flags.subtract([.recovering, .stale])
+        header.flags.formUnion(dataFlags(sourceTime: nil, wall: wall).union(.lastValue))
+        header.state = machine.state
+        return header
+    }
+
     /// A data message is about to be published: the usual step, without its ceremony.
     func published(_ sequence: UInt64, at now: Instant, wall: WallTime) {
         let actions = machine.published(sequence: sequence, at: now)

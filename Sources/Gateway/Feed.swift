@@ -209,6 +209,17 @@ final class Feed {
         for (path, source) in sources.enumerated() where machine.isSubscribed(path) {
             isWanted ? source.subscribe(topic) : source.unsubscribe(topic)
         }
+        if !isWanted { released(topic) }
+    }
+
+    /// What is not subscribed upstream any more is not heard, unless everything is.
+    private func released(_ topic: UpstreamTopic) {
+        guard !surroundings.downstream.table.wantsEverything(of: options.name) else { return }
+        switch topic {
+        case .instrument: engine.released(topic, stillWanted: [])
+        case .everything:
+            engine.released(topic, stillWanted: surroundings.downstream.table.wanted(of: options.name))
+        }
     }
 
     func linkChanged(_ news: LinkNews?) {
@@ -436,11 +447,21 @@ extension Feed {
             NamedValue("waiting", .integer(Int64(channel.waiting))),
             NamedValue("epochs", .integer(Int64(clamping: channel.epochs))),
         ]
+            + lastValues(channel.lastValues)
             + recoveryValues(channel.recovery)
             + (journal?.values ?? [])
             + channel.refused.sorted { $0.key < $1.key }.map {
                 NamedValue("refused_\($0.key)", .integer(Int64(clamping: $0.value)))
             }
+    }
+
+    private func lastValues(_ figures: LastValueFigures?) -> [NamedValue] {
+        guard let figures else { return [] }
+        return [
+            NamedValue("last_values", .integer(Int64(figures.count))),
+            NamedValue("last_values_bytes", .integer(Int64(figures.bytes))),
+            NamedValue("last_values_refused", .integer(Int64(clamping: figures.refused))),
+        ]
     }
 
     private func recoveryValues(_ figures: RecoveryFigures?) -> [NamedValue] {

@@ -72,6 +72,11 @@ package struct EnginePlan {
         FeedProtocolDescription(named: options.feedProtocol.rawValue)
     }
 
+    /// Which messages are kept as their topics' last values.
+    var lastValue: FeedProtocolDescription.LastValue {
+        options.lastValues == false ? .none : description.lastValue
+    }
+
     package func engine() -> any FeedEngine {
         switch options.feedProtocol {
         // A SoupBinTCP source hands its messages on in MoldUDP64 packets: the numbers are the same.
@@ -123,6 +128,10 @@ package protocol FeedEngine: AnyObject {
     /// it.
     func remember(
         _ memory: JournalMemory, channel: UInt16, at now: Instant, wall: WallTime)
+    /// The last values of topics, as many as one reply holds; `nil`: none are kept.
+    func snapshot(_ wants: SnapshotWants, wall: WallTime) -> SnapshotPage?
+    /// A topic is no longer subscribed upstream; when it was everything, these still are.
+    func released(_ topic: UpstreamTopic, stillWanted: [UpstreamTopic])
     /// What a path contributed; the source's counters are left to the shell.
     func figures(of path: Int) -> PathFigures
     /// All channels together.
@@ -146,6 +155,8 @@ package struct ChannelFigures: Hashable, Sendable {
     package var recovery: RecoveryFigures?
     /// Messages that came early and wait for their turn.
     package var waiting = 0
+    /// `nil`: none are kept.
+    package var lastValues: LastValueFigures?
 }
 
 extension ChannelFigures {
@@ -160,6 +171,7 @@ extension ChannelFigures {
         unresolved &+= other.unresolved
         epochs &+= other.epochs
         waiting += other.waiting
+        if let values = other.lastValues { lastValues = (lastValues ?? LastValueFigures()) + values }
         refused.merge(other.refused) { $0 &+ $1 }
     }
 }

@@ -15,9 +15,13 @@ struct FeedTopics: ~Copyable {
     private let demand: TopicDemand
     private let feed: String
     private var withoutRoom: UInt64 = 0
+    /// Whether last values are kept.
+    let keepsValues: Bool
+    private var values = LastValues()
 
-    init(feed: String, demand: TopicDemand, at now: Instant) {
+    init(feed: String, demand: TopicDemand, keepsValues: Bool, at now: Instant) {
         self.feed = feed
+        self.keepsValues = keepsValues
         self.demand = demand
         book = TopicBook(at: now)
     }
@@ -78,8 +82,72 @@ struct FeedTopics: ~Copyable {
         book.caughtUp(handle, last: last, at: now)
     }
 
-    mutating func epochChanged() { book.epochChanged() }
-    mutating func epochChanged(of handle: Int) { book.epochChanged(of: handle) }
+    mutating func epochChanged() {
+        book.epochChanged()
+        forgetValues()
+    }
+
+    mutating func epochChanged(of handle: Int) {
+        book.epochChanged(of: handle)
+        forgetValue(of: handle)
+    }
+
     mutating func idle(at now: Instant) -> [IdleFrame] { book.tick(at: now) }
     func last(of handle: Int) -> UInt64 { book.last(of: handle) }
+}
+
+// MARK: - Last values
+
+extension FeedTopics {
+    /// `nil`: none are kept.
+    var valueFigures: LastValueFigures? {
+        keepsValues
+            ? LastValueFigures(count: values.count, bytes: values.memory, refused: values.refused) : nil
+    }
+
+    /// A message is published that says all there is to know of its topic.
+    mutating func keep(_ handle: Int, _ header: FrameHeader, body: ArraySlice<UInt8>) {
+        values.keep(handle, header, body: body)
+    }
+
+    /// What was last published may not be the topic's last value any more.
+    mutating func forgetValue(of handle: Int) {
+        if keepsValues { values.forget(handle) }
+    }
+
+    mutating func forgetValues() {
+        if keepsValues { values.forgetAll() }
+    }
+
+    /// Likewise for all but these, by the feed's own spelling.
+    mutating func forgetValues(but keys: Set<[UInt8]>) {
+        guard keepsValues else { return }
+        for handle in 0..<count where !keys.contains(Array(key(handle))) { values.forget(handle) }
+    }
+
+    /// Adds values to a page.
+    ///
+    /// - Parameters:
+    ///   - keys: of these topics; `nil`: of all.
+    ///   - start: where in them.
+    ///   - header: a value's, as it stands now.
+    /// - Returns: where to go on; `nil`: that was all.
+    func add(
+        to page: inout SnapshotPage, keys: [[UInt8]]?, from start: Int, _ publisher: FramePublisher,
+        header: (FrameHeader) -> FrameHeader
+    ) -> Int? {
+        let end = keys?.count ?? count
+        var place = start
+        while place < end {
+            guard !page.isFull else { return place }
+            if let handle = keys.map({ find($0[place][...]) }) ?? place {
+                let frame = values.value(of: handle).map {
+                    publisher.frame(header($0.header), topic: wire[handle], body: $0.body)
+                }
+                page.look(frame, hasHistory: last(of: handle) > 0)
+            }
+            place += 1
+        }
+        return nil
+    }
 }

@@ -44,6 +44,17 @@ final class FramePublisher {
         }
     }
 
+    /// A frame for one client alone.
+    func frame(_ header: FrameHeader, topic: [UInt8], body: [UInt8]) -> [UInt8] {
+        var header = header
+        header.feed = feed
+        header.run = run
+        var frame: [UInt8] = []
+        frame.reserveCapacity(topic.count + 1 + FrameHeader.size + body.count)
+        header.encode(topic: topic, body: body[...], into: &frame)
+        return frame
+    }
+
     /// A message of the venue's directory, for a gateway that starts anew.
     func directory(_ unit: ArraySlice<UInt8>, of instrument: UInt32, channel: UInt16, epoch: UInt64) {
         journal?.directory(unit, of: instrument, channel: channel, epoch: epoch)

@@ -30,6 +30,7 @@ public final class Gateway {
     private let pulls: PullDesk
     private var replicas: [Replica] = []
     private var replicaTimer: Timer?
+    private let snapshots: SnapshotDesk
     private var feeds: [String: Feed] = [:]
     private let incarnation: Incarnation
     /// How many feeds were opened; each is a run of its own.
@@ -52,6 +53,7 @@ public final class Gateway {
         self.loop = loop
         self.logger = logger
         self.incarnation = incarnation ?? Incarnation(startedAt: loop.wall)
+        snapshots = SnapshotDesk(loop)
         do throws(SystemError) {
             worker = try Worker(loop)
             let reader = try Worker(loop)
@@ -97,12 +99,7 @@ public final class Gateway {
             throw .system(error)
         }
         health?.describe = { [unowned self] in fields(of: $0) }
-        health?.repair = { [unowned self] request, caller, responder in
-            repairs.answer(request, feeds[request.feed], caller, responder)
-        }
-        health?.pull = { [unowned self] request, caller, responder in
-            pulls.answer(request, feeds[request.feed], caller, responder)
-        }
+        health?.takesOn = { [unowned self] in takesOn($0, $1, $2) }
         tellPlaintext()
         try openFeeds(patienceForMemory: .seconds(2))
         try followAgents()
@@ -335,7 +332,7 @@ extension Gateway {
         do throws(PathRefusal) {
             switch request {
             case .status, .history: return .done(statusMembers)
-            case .repair, .pull: return .refused("nothing is journalled here")
+            case .repair, .pull, .snapshot: return .refused("it is answered otherwise")
             case .switch(let feed, let path, let hold): return try switchFeed(feed, to: path, hold: hold)
             case .release(let feed): return release(feed)
             case .mute(let subject, let duration): return try mute(subject, for: duration)
@@ -344,6 +341,17 @@ extension Gateway {
         } catch {
             return .refused("\(error)")
         }
+    }
+
+    /// Requests whose answers have frames.
+    private func takesOn(_ request: Request, _ caller: Caller, _ responder: Responder) -> Bool {
+        switch request {
+        case .repair(let request): repairs.answer(request, feeds[request.feed], caller, responder)
+        case .pull(let request): pulls.answer(request, feeds[request.feed], caller, responder)
+        case .snapshot(let request): snapshots.answer(request, feeds[request.feed], caller, responder)
+        case .status, .history, .switch, .release, .mute, .unmute: return false
+        }
+        return true
     }
 
     private func switchFeed(_ name: String, to path: String, hold: Bool) throws(PathRefusal) -> Reply {
@@ -410,6 +418,9 @@ extension Gateway {
             JSON.Member("repairs", count(repairs.repairs)),
             JSON.Member("repaired_frames", count(repairs.frames)),
             JSON.Member("postponed_repairs", count(repairs.postponed)),
+            JSON.Member("snapshots", count(snapshots.snapshots)),
+            JSON.Member("snapshot_frames", count(snapshots.frames)),
+            JSON.Member("postponed_snapshots", count(snapshots.postponed)),
             JSON.Member("refused_requests", count(health?.refusedRequests ?? 0)),
             JSON.Member("connections", .array(connections)),
             JSON.Member("refused", .array(refused)),

@@ -75,6 +75,14 @@ final class HoldfastEngine: FeedEngine {
         engine.remember(memory, channel: channel, at: now, wall: wall)
     }
 
+    func snapshot(_ wants: SnapshotWants, wall: WallTime) -> SnapshotPage? {
+        isDecided || plan.lastValue == .none ? engine.snapshot(wants, wall: wall) : SnapshotPage()
+    }
+
+    func released(_ topic: UpstreamTopic, stillWanted: [UpstreamTopic]) {
+        engine.released(topic, stillWanted: stillWanted)
+    }
+
     func figures(of path: Int) -> PathFigures { engine.figures(of: path) }
     var channel: ChannelFigures { engine.channel }
 }

@@ -56,7 +56,8 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         numbering.period = plan.description.isWeekly ? .week : .day
         numbering.last = plan.description.lastSequence
         labels = SessionLabels(options: numbering)
-        topics = FeedTopics(feed: options.name, demand: demand, at: now)
+        topics = FeedTopics(
+            feed: options.name, demand: demand, keepsValues: plan.lastValue == .ofMarkedMessages, at: now)
         remark()
     }
 
@@ -165,6 +166,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
             switch released {
             case .message(let held): publish(held.payload[...], held.arrival, epoch: held.epoch, at: now)
             case .gap(let gap):
+                topics.forgetValues()
                 control.step(wall: wall, isFailover: isFailover) { $0.told(gap, at: now) }
             case .epoch(let change): enter(change, at: now, wall: wall)
             case .divergence(let found): tell(found)
@@ -283,10 +285,13 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         if flags.contains(.unresolved) { unresolved &+= 1 }
         let previous = topics.published(slot, sequence: arrival.sequence, at: now)
         let isWanted = topics.isWanted(slot)
-        guard isWanted || publisher.isJournalled else { return }
+        let isValue = topics.keepsValues && route.meaning == .lastValue
+        guard isWanted || publisher.isJournalled || isValue else { return }
         var header = header(arrival, epoch, sourceTime)
         header.flags.formUnion(flags)
         header.previous = previous
+        if isValue { topics.keep(slot, header, body: body) }
+        guard isWanted || publisher.isJournalled else { return }
         publisher.publish(header, topic: topics.wireTopic(slot), body: body, isWanted: isWanted)
     }
 
@@ -381,6 +386,16 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         publishIdle(slot, topics.last(of: slot), wall: wall)
     }
 
+    /// Adds last values to a page; `false`: there are more than it holds.
+    func add(_ wants: SnapshotWants, to page: inout SnapshotPage, wall: WallTime) -> Bool {
+        let keys = wants.instruments?.map { Array($0.utf8) }
+        let place = topics.add(to: &page, keys: keys, from: wants.start(in: number), publisher) {
+            control.lastValue($0, wall: wall)
+        }
+        page.next = place.map { SnapshotRequest.Place(channel: number, topic: $0) }
+        return place == nil
+    }
+
     // MARK: - Figures
 
     func add(to figures: inout PathFigures, path: UInt8) {
@@ -404,7 +419,8 @@ final class NumberedChannel<Keys: InstrumentKeys> {
             state: control.state, reason: control.reason, published: control.machine.messages,
             gaps: control.machine.missing, topics: topics.count, unresolved: unresolved,
             epochs: counters.epochs,
-            refused: refused.filter { $0.value > 0 }, recovery: recovery?.figures, waiting: arbiter.waiting)
+            refused: refused.filter { $0.value > 0 }, recovery: recovery?.figures, waiting: arbiter.waiting,
+            lastValues: topics.valueFigures)
     }
 }
 

@@ -26,26 +26,25 @@ final class RepairDesk {
 
     func answer(_ request: RepairRequest, _ feed: Feed?, _ caller: Caller, _ responder: Responder) {
         guard let keeper = feed?.journal else {
-            return refuse(
-                responder,
+            return responder.refuse(
                 feed == nil ? "there is no feed \(request.feed)" : "feed \(request.feed) is not journalled")
         }
         let entitled = Entitlements(caller)
         guard entitled.mayHave(.control(feed: request.feed, channel: request.channel)) else {
-            return refuse(responder, "md/\(request.feed)/ is not for this client: it may have \(entitled)")
+            return responder.refuse("md/\(request.feed)/ is not for this client: it may have \(entitled)")
         }
         if let instrument = request.instrument,
             !entitled.mayHave(.marketData(feed: request.feed, instrument: instrument))
         {
-            return refuse(
-                responder, "\(instrument) of \(request.feed) is not for this client: it may have \(entitled)")
+            return responder.refuse(
+                "\(instrument) of \(request.feed) is not for this client: it may have \(entitled)")
         }
         guard let channel = keeper.channelJournal(request.channel) else {
-            return refuse(responder, "channel \(request.channel) of feed \(request.feed) is not journalled")
+            return responder.refuse("channel \(request.channel) of feed \(request.feed) is not journalled")
         }
         let name = responder.peerName(caller)
         switch pacer.asks(name, at: loop.now) {
-        case .later(let wait): return postpone(responder, wait)
+        case .later(let wait): return responder.postpone(wait)
         case .now: break
         }
         // What was missed may be so new that it still waits for the disk.
@@ -65,7 +64,7 @@ final class RepairDesk {
         }
         if !isTaken {
             pacer.gave(name, bytes: 0, at: loop.now)
-            postpone(responder, .milliseconds(100))
+            responder.postpone(.milliseconds(100))
         }
     }
 
@@ -74,15 +73,14 @@ final class RepairDesk {
     ) {
         pacer.gave(name, bytes: findings.bytes, at: loop.now)
         if let failure = findings.failure {
-            return refuse(responder, "the journal cannot be read: \(failure)")
+            return responder.refuse("the journal cannot be read: \(failure)")
         }
         guard let known = findings.known else {
-            return refuse(
-                responder, "nothing of epoch \(request.epoch) is journalled for feed \(request.feed)")
+            return responder.refuse(
+                "nothing of epoch \(request.epoch) is journalled for feed \(request.feed)")
         }
         guard request.range.last >= known.first else {
-            return refuse(
-                responder,
+            return responder.refuse(
                 "not journalled any more: epoch \(request.epoch) of feed \(request.feed) can be had from sequence \(known.first) on",
                 [JSON.Member("first", .integer(Int64(clamping: known.first)))])
         }
@@ -95,16 +93,5 @@ final class RepairDesk {
         ]
         if let next = findings.next { members.append(JSON.Member("next", .string(next.text))) }
         responder.send([Reply.done(members).json.bytes] + findings.frames)
-    }
-
-    private func postpone(_ responder: Responder, _ wait: Duration) {
-        refuse(
-            responder, "too soon: ask again after \(wait.inSeconds) s",
-            [JSON.Member("retry_after_s", .number(wait.inSeconds))])
-    }
-
-    private func refuse(_ responder: Responder, _ reason: String, _ more: [JSON.Member] = []) {
-        let members = Reply.refused(reason).json.members ?? []
-        responder.send([JSON.object(members + more).bytes])
     }
 }

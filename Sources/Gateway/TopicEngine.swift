@@ -28,7 +28,9 @@ final class TopicEngine: FeedEngine {
         var limits = TopicArbiterOptions(paths: plan.options.paths.count)
         limits.reorderTime = plan.options.reorderTime
         arbiter = TopicArbiter(options: limits)
-        topics = FeedTopics(feed: plan.options.name, demand: demand, at: plan.now)
+        topics = FeedTopics(
+            feed: plan.options.name, demand: demand, keepsValues: plan.lastValue == .ofEachMessage,
+            at: plan.now)
         decodeErrors = plan.options.paths.map { _ in [:] }
         figures = plan.options.paths.map { _ in PathFigures() }
     }
@@ -107,6 +109,7 @@ final class TopicEngine: FeedEngine {
             case .message(let held):
                 publish(item.topic, held.payload[...], held.arrival, epoch: held.epoch, at: now)
             case .gap(let gap):
+                topics.forgetValue(of: item.topic)
                 control.step(wall: wall, isFailover: isFailover, instrument: instrument(item.topic)) {
                     $0.told(gap, at: now)
                 }
@@ -125,6 +128,7 @@ final class TopicEngine: FeedEngine {
     private func enter(_ topic: Int, _ change: EpochChange, at now: Instant, wall: WallTime) {
         topics.epochChanged(of: topic)
         guard control.epoch != change.epoch else { return }
+        topics.forgetValues()
         control.begin(epoch: change.epoch, first: 0, wall: wall)
         log(.epochBegan, "another session: sequences begin anew (\(change.cause.rawValue))")
         control.step(wall: wall) { $0.epochChanged(at: now) }
@@ -138,12 +142,14 @@ final class TopicEngine: FeedEngine {
         control.published(arrival.sequence, at: now, wall: arrival.receivedAt)
         let previous = topics.published(topic, sequence: arrival.sequence, at: now)
         let isWanted = topics.isWanted(topic)
-        guard isWanted || publisher.isJournalled else { return }
+        guard isWanted || publisher.isJournalled || topics.keepsValues else { return }
         let flags = control.dataFlags(sourceTime: arrival.sourceTime, wall: arrival.receivedAt)
         let header = FrameHeader(
             kind: .data, flags: flags, feed: 0, channel: 0, epoch: epoch, sequence: arrival.sequence,
             previous: previous, path: arrival.path,
             state: control.state, sourceTime: arrival.sourceTime, receiveTime: arrival.receivedAt)
+        if topics.keepsValues { topics.keep(topic, header, body: payload) }
+        guard isWanted || publisher.isJournalled else { return }
         publisher.publish(header, topic: topics.wireTopic(topic), body: payload, isWanted: isWanted)
     }
 
@@ -201,6 +207,28 @@ final class TopicEngine: FeedEngine {
         }
     }
 
+    func snapshot(_ wants: SnapshotWants, wall: WallTime) -> SnapshotPage? {
+        guard topics.keepsValues else { return nil }
+        var page = SnapshotPage()
+        let keys = wants.instruments?.map { UpstreamName.topic(of: $0) }
+        let place = topics.add(to: &page, keys: keys, from: wants.start(in: 0), publisher) {
+            control.lastValue($0, wall: wall)
+        }
+        page.next = place.map { SnapshotRequest.Place(channel: 0, topic: $0) }
+        return page
+    }
+
+    /// What comes on it is not heard any more.
+    func released(_ topic: UpstreamTopic, stillWanted: [UpstreamTopic]) {
+        guard !stillWanted.contains(.everything) else { return }
+        switch topic {
+        case .instrument(let name):
+            if let topic = topics.find(UpstreamName.topic(of: name)[...]) { topics.forgetValue(of: topic) }
+        case .everything:
+            topics.forgetValues(but: Set(stillWanted.compactMap(\.name).map { UpstreamName.topic(of: $0) }))
+        }
+    }
+
     /// Topics name themselves.
     func remember(
         _ memory: JournalMemory, channel: UInt16, at now: Instant, wall: WallTime
@@ -224,6 +252,6 @@ final class TopicEngine: FeedEngine {
         return ChannelFigures(
             state: control.state, reason: control.reason, published: control.machine.messages,
             gaps: control.machine.missing, topics: topics.count, unresolved: 0, epochs: counters.epochs,
-            refused: refused.filter { $0.value > 0 }, waiting: arbiter.held)
+            refused: refused.filter { $0.value > 0 }, waiting: arbiter.held, lastValues: topics.valueFigures)
     }
 }

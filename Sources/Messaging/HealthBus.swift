@@ -23,10 +23,8 @@ public final class HealthBus {
     public var describe: (Subject) -> Logger.Metadata = { _ in [:] }
     /// Requests that were refused, those that made no sense among them.
     public private(set) var refusedRequests: UInt64 = 0
-    /// Repairs from a journal, which are answered later; `nil`: here is none.
-    public var repair: ((RepairRequest, Caller, Responder) -> Void)?
-    /// Pulls of replicas, likewise.
-    public var pull: ((PullRequest, Caller, Responder) -> Void)?
+    /// Takes on requests that are answered in another way or later, and says whether it does.
+    public var takesOn: ((Request, Caller, Responder) -> Bool)?
     /// Counters of the process's other sockets, for the status.
     public var otherAccess: () -> AccessCounters = { AccessCounters() }
 
@@ -54,7 +52,8 @@ public final class HealthBus {
         server = try RequestServer(
             context, loop, at: ServerEndpoints(request, authenticator: authenticator), log: limited,
             later: { [unowned self] bytes, caller, responder in
-                isAnsweredLater(bytes, caller, responder)
+                guard let takesOn, let request = try? Request(parsing: bytes) else { return false }
+                return takesOn(request, caller, responder)
             }
         ) { [unowned self] in reply(to: $0, of: $1) }
         do throws(SystemError) {
@@ -156,20 +155,6 @@ public final class HealthBus {
         }
         if case .refused = reply { refusedRequests &+= 1 }
         return reply.json.bytes
-    }
-
-    /// Takes on what needs the disk.
-    private func isAnsweredLater(_ bytes: [UInt8], _ caller: Caller, _ responder: Responder) -> Bool {
-        guard repair != nil || pull != nil, let request = try? Request(parsing: bytes) else { return false }
-        if let repair, case .repair(let request) = request {
-            repair(request, caller, responder)
-            return true
-        }
-        if let pull, case .pull(let request) = request {
-            pull(request, caller, responder)
-            return true
-        }
-        return false
     }
 
     /// The answer to a request; of `status`, behind the document.

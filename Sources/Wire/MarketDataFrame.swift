@@ -51,6 +51,8 @@ public struct FrameFlags: OptionSet, Hashable, Sendable {
     public static let unresolved = FrameFlags(rawValue: 1 << 5)
     /// The message concerns several instruments: other topics have it under the same sequence.
     public static let severalTopics = FrameFlags(rawValue: 1 << 6)
+    /// In the answer to a request: the topic's last value. Flags and state are those of the answer's time.
+    public static let lastValue = FrameFlags(rawValue: 1 << 7)
 }
 
 /// The fixed header of each frame.

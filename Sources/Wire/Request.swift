@@ -18,6 +18,8 @@ public enum Request: Hashable, Sendable {
     case repair(RepairRequest)
     /// What a replica does not have yet, of a feed's journal.
     case pull(PullRequest)
+    /// The last values of a feed's topics.
+    case snapshot(SnapshotRequest)
 
     /// The longest mute: 30 days.
     public static let longestMute: Duration = .seconds(30 * 86400)
@@ -44,6 +46,7 @@ public enum Request: Hashable, Sendable {
             members.append(JSON.Member("last_s", .number(last.inSeconds)))
         case .repair(let repair): members += repair.members
         case .pull(let pull): members += pull.members
+        case .snapshot(let snapshot): members += snapshot.members
         }
         return .object(members)
     }
@@ -51,7 +54,7 @@ public enum Request: Hashable, Sendable {
     /// Whether it changes something, for which a client beyond this host needs to be an operator.
     public var isOperation: Bool {
         switch self {
-        case .status, .history, .repair, .pull: false
+        case .status, .history, .repair, .pull, .snapshot: false
         case .switch, .release, .mute, .unmute: true
         }
     }
@@ -67,6 +70,7 @@ public enum Request: Hashable, Sendable {
         case .history: "history"
         case .repair: "repair"
         case .pull: "pull"
+        case .snapshot: "snapshot"
         }
     }
 
@@ -91,9 +95,11 @@ public enum Request: Hashable, Sendable {
             self = .history(try fields.subject("subject"), last: last)
         case "repair": self = .repair(try RepairRequest(fields, json))
         case "pull": self = .pull(try PullRequest(fields))
+        case "snapshot": self = .snapshot(try SnapshotRequest(fields, json))
         case _:
             throw fields.failure(
-                "request", "one of status, history, repair, pull, switch, release, mute, unmute")
+                "request",
+                "one of status, history, repair, pull, snapshot, switch, release, mute, unmute")
         }
     }
 

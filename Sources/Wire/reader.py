@@ -13,7 +13,7 @@ FIELDS = ("version kind flags feed channel epoch sequence previous path state "
 KINDS = {1: "data", 2: "idle", 3: "heartbeat", 4: "gap", 5: "state", 6: "sync", 7: "batch"}
 STATES = {1: "live", 2: "recovering", 3: "stale", 4: "closed"}
 FLAGS = ("recovering", "stale", "late", "epoch_inferred", "numbered_per_topic", "unresolved",
-         "several_topics")
+         "several_topics", "last_value")
 REASONS = {1: "not_recovered", 2: "failover", 3: "session_change", 4: "upstream"}
 
 
@@ -87,6 +87,26 @@ def repair(ask, feed, epoch, first, last, channel=0, instrument=None):
                "from": first, "to": last}
     if instrument is not None:
         request["instrument"] = instrument
+    while True:
+        reply, *frames = ask(json.dumps(request).encode())
+        reply = json.loads(reply)
+        if "retry_after_s" in reply:
+            time.sleep(reply["retry_after_s"])
+            continue
+        if not reply["ok"]:
+            raise ValueError(reply["error"])
+        yield from frames
+        if "next" not in reply:
+            return
+        request["after"] = reply["next"]
+
+
+def snapshot(ask, feed, instruments=None):
+    """Yields the last value of each topic, or of those of some instruments: frames for `read`, with the flag
+    "last_value". ValueError: refused, and why. `ask` is that of `repair`."""
+    request = {"v": 1, "request": "snapshot", "feed": feed}
+    if instruments is not None:
+        request["instruments"] = list(instruments)
     while True:
         reply, *frames = ask(json.dumps(request).encode())
         reply = json.loads(reply)

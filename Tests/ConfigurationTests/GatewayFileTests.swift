@@ -23,6 +23,18 @@ import Testing
         #expect(try GatewayFile.parse(text, name: "gateway.toml").feeds[0].silence == .seconds(90))
     }
 
+    @Test func `last values are for protocols whose messages say all`() throws {
+        let kept = feed(
+            zeromq + "\nlast_values = false", "name = \"A\"\nendpoint = \"ipc:///run/venue\"")
+        #expect(try GatewayFile.parse(kept, name: "gateway.toml").feeds[0].lastValues == false)
+        let refused = feed(mold + "\nlast_values = true", "name = \"A\"\ngroup = \"239.1.1.1:30001\"")
+        #expect(
+            gatewayProblems(refused) == [
+                "gateway.toml:5: feed[0].last_values: is for zeromq, holdfast and iex-tp; the messages of "
+                    + "moldudp64 are changes"
+            ])
+    }
+
     @Test func `the same group on two interfaces is two lines`() {
         let text = feed(
             mold, "name = \"A\"\ngroup = \"239.1.1.1:30001\"\ninterface = \"a\"",

@@ -150,6 +150,7 @@ import Wire
             path("A", endpoint: "tcp://192.0.2.10:7001", "path/isp-a"),
             path("B", endpoint: "tcp://192.0.2.20:7001", "path/isp-b"),
         ]
+        quotes.lastValues = true
         quotes.paths[0].serverKey = exampleKey
         quotes.paths[1].plaintext = true
         var bzx = FeedOptions(name: "bzx", feedProtocol: .pitch, keys: .pitch, policy: .hotHot)

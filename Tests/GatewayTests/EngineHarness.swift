@@ -168,6 +168,17 @@ final class Bench {
         return recorder.take()
     }
 
+    /// What a snapshot has, as `<topic> <sequence> <state>`; `nil`: no values are kept.
+    func snapshot(_ instruments: [String]? = nil, at time: Int64) -> [String]? {
+        engine.snapshot(SnapshotWants(instruments: instruments), wall: wall(time))?.frames.map { bytes in
+            guard let frame = try? Frame(parsing: bytes), frame.header.flags.contains(.lastValue) else {
+                return "no last value"
+            }
+            return
+                "\(String(decoding: frame.topicBytes, as: UTF8.self)) \(frame.header.sequence) \(frame.header.state)"
+        }
+    }
+
     func paths(_ condition: PathCondition, at time: Int64) -> [String] {
         engine.pathsChanged(condition, at: ms(time), wall: wall(time))
         return recorder.take()

@@ -28,6 +28,17 @@ import Wire
                         after: RepairRequest.Place(segment: 3, offset: 81, record: 0))),
                 #"{"v":1,"request":"repair","feed":"itch","channel":2,"epoch":"18446744073709551615","from":5,"to":9,"instrument":"AAPL","after":"3:81:0"}"#
             ),
+            (
+                .snapshot(
+                    SnapshotRequest(
+                        feed: "quotes", instruments: ["EURUSD", "USD/JPY"],
+                        after: SnapshotRequest.Place(channel: 2, topic: 5000))),
+                #"{"v":1,"request":"snapshot","feed":"quotes","instruments":["EURUSD","USD/JPY"],"after":"2:5000"}"#
+            ),
+            (
+                .snapshot(SnapshotRequest(feed: "quotes")),
+                #"{"v":1,"request":"snapshot","feed":"quotes"}"#
+            ),
         ] as [(Request, String)])
     func `each request is written and read`(request: Request, text: String) throws {
         #expect(request.json.text == text)
@@ -45,7 +56,7 @@ import Wire
         ("nonsense", #"not JSON (offset 0: expected null)"#),
         (
             #"{"v":1,"request":"reboot"}"#,
-            #""request" is "reboot", expected one of status, history, repair, pull, switch, release, mute, unmute"#
+            #""request" is "reboot", expected one of status, history, repair, pull, snapshot, switch, release, mute, unmute"#
         ),
         (#"{"v":1}"#, #""request" is missing"#),
         (

@@ -36,6 +36,8 @@ public struct IEXKeys: InstrumentKeys {
         }
         let symbol = PackedSymbol(packed: bigEndian(at: IEXKeys.symbolOffset, count: 8, of: unit))
         guard !symbol.isBlank else { return }
+        // TOPS: the best quote, whole. (DEEP and DEEP+ have no such message.)
+        if type == UInt8(ascii: "Q") { route.meaning = .lastValue }
         guard let index = directory.index(of: .symbol(symbol)) else { return route.isUnresolved = true }
         route.instrument = index
     }

@@ -1,0 +1,129 @@
+"""Clients that join late: the last value of each topic by request, as the wire document says; what it covers, who may
+have it, and what takes it away."""
+
+import subprocess
+import sys
+
+import curve
+import harness
+import test_entitlements
+import test_examples
+import venue
+from harness import HealthClient, needs_namespaces, reader
+from test_gateway_quotes import SYMBOLS, Case
+
+REQUESTS = f"tcp://{test_entitlements.DESK}:7001"
+
+
+def read(frames):
+    """The topics, sequences and bodies of a snapshot's frames."""
+    return [(topic, header["sequence"], body) for topic, header, body in map(reader.read, frames)]
+
+
+class LateJoin(Case):
+    def setUp(self):
+        self.start()
+        self.bus = self.health()
+        self.early = self.join(*SYMBOLS)
+        self.market.A.wait_held(self, "heartbeat/", *(f"{name}/" for name in SYMBOLS))
+        self.early.wait_live()
+
+    def quote(self, symbol, payload, **options):
+        self.market.quote(symbol, payload, **options)
+        self.early.wait(lambda message: self.data(message) and message["body"] == payload, "the quote")
+
+    def snapshot(self, instruments=None):
+        return read(reader.snapshot(self.bus.ask_raw, "quotes", instruments))
+
+    def test_the_example_of_the_document_yields_values_and_then_what_comes(self):
+        for symbol, payload in (("HF1", b"one"), ("HF2", b"two"), ("HF1", b"three")):
+            self.quote(symbol, payload)
+        code = test_examples.example(test_examples.text_of("Sources/Wire/README.md"), "Joining late")
+        code += f"""
+for topic, header, body in join({self.daemon.endpoint("gateway.md")!r}, {self.daemon.endpoint("gateway.req")!r},
+                                "quotes", {SYMBOLS!r}):
+    if header["kind"] == "data":
+        print(topic, header["sequence"], header["state"], body.decode(), "last_value" in header["flags"], flush=True)
+"""
+        late = harness.spawn(self, [sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, text=True,
+                             cwd=f"{harness.ROOT}/Sources/Wire")
+        self.addCleanup(late.stdout.close)
+        self.assertEqual(sorted(late.stdout.readline() for _ in "12"),
+                         ["md/quotes/HF1/ 2 live three True\n", "md/quotes/HF2/ 1 live two True\n"])
+        self.quote("HF2", b"four")
+        self.assertEqual(late.stdout.readline(), "md/quotes/HF2/ 2 live four False\n")
+
+    def test_under_load_a_joiner_has_each_value_and_misses_nothing_after_it(self):
+        self.market.play()
+        self.early.wait(self.data, "a quote")
+        for _ in range(20):
+            client = self.join(*SYMBOLS)
+            covered = {topic: sequence for topic, sequence, _ in self.snapshot(SYMBOLS)}
+            self.assertTrue(covered)
+            follows = {f"md/quotes/{name}/" for name in SYMBOLS}
+            while follows:
+                message = client.wait(self.data, "data")
+                topic, sequence = message["topic"], message["sequence"]
+                if sequence > covered.get(topic, 0):
+                    if topic in covered:
+                        self.assertEqual(sequence, covered[topic] + 1, topic)
+                    covered[topic] = sequence
+                    follows.discard(topic)
+            client.close()
+
+    def test_only_values_that_are_sure_are_handed_out(self):
+        for symbol in SYMBOLS:
+            self.quote(symbol, b"first")
+        self.assertEqual(self.snapshot(["HF2", "NOSUCH"]), [("md/quotes/HF2/", 1, b"first")])
+        # One quote that no path brings, and then a path that says so.
+        self.market.book.following("HF1/")
+        self.market.A.send(venue.frame("HF1/", venue.IDLE, self.market.book.session, 2))
+        self.early.wait(lambda message: message["kind"] == "gap", "the gap")
+        self.assertEqual(sorted(topic for topic, _, _ in self.snapshot()),
+                         ["md/quotes/HF2/", "md/quotes/HF3/", "md/quotes/HF4/"])
+        self.assertEqual(self.bus.states()["feed/quotes"]["values"].keys() & {"last_values", "last_values_bytes"},
+                         {"last_values", "last_values_bytes"})
+        self.early.unsubscribe("md/quotes/HF2/")
+        self.market.A.wait_released(self, "HF2/")
+        self.assertEqual(sorted(topic for topic, _, _ in self.snapshot()), ["md/quotes/HF3/", "md/quotes/HF4/"])
+
+    def test_a_request_that_makes_no_sense_is_answered_with_what_would(self):
+        for words, error in (({"feed": "other"}, "there is no feed other"),
+                             ({"feed": "quotes", "instruments": []}, "an array of 1 to 5000 names"),
+                             ({"feed": "quotes", "after": "x"}, "what the reply before called next")):
+            reply = self.bus.ask(request="snapshot", **words)
+            self.assertFalse(reply["ok"])
+            self.assertIn(error, reply["error"])
+
+
+class Off(Case):
+    def test_a_feed_of_changes_keeps_none(self):
+        self.start(options="last_values = false\n")
+        reply = self.health().ask(request="snapshot", feed="quotes")
+        self.assertFalse(reply["ok"])
+        self.assertIn("no last values are kept of feed quotes", reply["error"])
+
+
+@needs_namespaces
+class Entitled(test_entitlements.Case):
+    def test_a_client_gets_the_values_of_what_it_may_read(self):
+        self.open_market()
+        some, none, all_ = (curve.Keys() for _ in range(3))
+        beyond = test_entitlements.GATEWAY.replace('"ipc://~/gateway.req"', f'"ipc://~/gateway.req", "{REQUESTS}"')
+        self.start(beyond + self.feed(), some=(some, ["md/quotes/HF1/", "md/quotes/HF2/"]), none=(none, ["md/other/"]),
+                   all=(all_, ["md/"]))
+        client = self.client(all_, *SYMBOLS)
+        client.sync()
+        client.wait_live()
+        for symbol in SYMBOLS:
+            self.market.quote(symbol, b"x")
+            client.wait(lambda message: message["kind"] == "data", "the quote")
+
+        def topics(keys, instruments=None):
+            bus = HealthClient(self, test_entitlements.DATA, REQUESTS, curve=(keys, self.host.public), namespace=self.algo)
+            return sorted(topic for topic, _, _ in read(reader.snapshot(bus.ask_raw, "quotes", instruments)))
+        self.assertEqual(topics(all_), [f"md/quotes/{name}/" for name in SYMBOLS])
+        self.assertEqual(topics(some), ["md/quotes/HF1/", "md/quotes/HF2/"])
+        self.assertEqual(topics(some, ["HF2", "HF3"]), ["md/quotes/HF2/"])
+        with self.assertRaisesRegex(ValueError, "md/quotes/ is not for this client"):
+            topics(none)
