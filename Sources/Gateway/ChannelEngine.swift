@@ -170,6 +170,10 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
         }
     }
 
+    func place(of channel: UInt16) -> ChannelPlace? {
+        channels.first { $0.number == channel }?.control.place
+    }
+
     func snapshot(_ wants: SnapshotWants, wall: WallTime) -> SnapshotPage? {
         guard plan.lastValue == .ofMarkedMessages else { return nil }
         var page = SnapshotPage()

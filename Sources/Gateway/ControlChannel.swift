@@ -62,6 +62,14 @@ final class ControlChannel {
         if !actions.isEmpty { step(wall: wall) { _ in actions } }
     }
 
+    /// `nil`: nothing was heard yet.
+    var place: ChannelPlace? {
+        guard epoch != 0 else { return nil }
+        return ChannelPlace(
+            epoch: epoch, first: first, last: isNumberedPerTopic ? 0 : machine.last, run: publisher.run,
+            published: machine.messages)
+    }
+
     /// The header of a topic's last value that is sent again now: it is as fresh as the channel is.
     func lastValue(_ header: FrameHeader, wall: WallTime) -> FrameHeader {
         var header = header

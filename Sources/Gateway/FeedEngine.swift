@@ -128,6 +128,8 @@ package protocol FeedEngine: AnyObject {
     /// it.
     func remember(
         _ memory: JournalMemory, channel: UInt16, at now: Instant, wall: WallTime)
+    /// Where a channel is; `nil`: it has not begun.
+    func place(of channel: UInt16) -> ChannelPlace?
     /// The last values of topics, as many as one reply holds; `nil`: none are kept.
     func snapshot(_ wants: SnapshotWants, wall: WallTime) -> SnapshotPage?
     /// A topic is no longer subscribed upstream; when it was everything, these still are.
@@ -136,6 +138,17 @@ package protocol FeedEngine: AnyObject {
     func figures(of path: Int) -> PathFigures
     /// All channels together.
     var channel: ChannelFigures { get }
+}
+
+/// Where a channel is, for who wants to know how far behind it a client is.
+package struct ChannelPlace: Hashable, Sendable {
+    package var epoch: UInt64
+    /// Where the knowledge of the epoch begins, and its last sequence; 0 where topics are numbered each by itself.
+    package var first: UInt64
+    package var last: UInt64
+    package var run: UInt32
+    /// Messages since the run began.
+    package var published: UInt64
 }
 
 /// The feed's figures, for the bus; of several channels, the sums, and the state of the worst.

@@ -5,7 +5,7 @@ import Wire
 final class FramePublisher {
     /// The feed's index in the configuration.
     var feed: UInt16
-    private let run: UInt32
+    let run: UInt32
     private unowned let sink: any FrameSink
     private let journal: (any FrameJournal)?
     private var buffer: [UInt8] = []

@@ -31,6 +31,7 @@ public final class Gateway {
     private var replicas: [Replica] = []
     private var replicaTimer: Timer?
     private let snapshots: SnapshotDesk
+    private var clients: ClientDesk?
     private var feeds: [String: Feed] = [:]
     private let incarnation: Incarnation
     /// How many feeds were opened; each is a run of its own.
@@ -89,6 +90,9 @@ public final class Gateway {
         health?.otherAccess = { [unowned self] in downstream.access }
         do throws(SystemError) {
             replicaTimer = try Timer(loop, accuracy: .milliseconds(50)) { [unowned self] in tellReplicas() }
+            clients = try health.map { health throws(SystemError) in
+                try ClientDesk(loop, health, log: limited)
+            }
             links = try LinkWatch(loop) { [unowned self] event in
                 switch event {
                 case .link(let news): for feed in feeds.values { feed.linkChanged(news) }
@@ -128,6 +132,7 @@ public final class Gateway {
 
     /// HOLDFAST_FEED and HOLDFAST_PATH of a subject's entries.
     private func fields(of subject: Subject) -> Logger.Metadata {
+        if subject.kind == .client { return ["client": "\(subject.name)"] }
         for feed in options.feeds {
             if feed.subject == subject { return ["feed": "\(feed.name)"] }
             for (index, path) in feed.paths.enumerated() where feed.subject(ofPath: index) == subject {
@@ -332,7 +337,7 @@ extension Gateway {
         do throws(PathRefusal) {
             switch request {
             case .status, .history: return .done(statusMembers)
-            case .repair, .pull, .snapshot: return .refused("it is answered otherwise")
+            case .repair, .pull, .snapshot, .lease: return .refused("it is answered otherwise")
             case .switch(let feed, let path, let hold): return try switchFeed(feed, to: path, hold: hold)
             case .release(let feed): return release(feed)
             case .mute(let subject, let duration): return try mute(subject, for: duration)
@@ -343,12 +348,13 @@ extension Gateway {
         }
     }
 
-    /// Requests whose answers have frames.
+    /// Requests whose answers depend on who asks, and have frames some of them.
     private func takesOn(_ request: Request, _ caller: Caller, _ responder: Responder) -> Bool {
         switch request {
         case .repair(let request): repairs.answer(request, feeds[request.feed], caller, responder)
         case .pull(let request): pulls.answer(request, feeds[request.feed], caller, responder)
         case .snapshot(let request): snapshots.answer(request, feeds[request.feed], caller, responder)
+        case .lease(let lease): clients?.answer(lease, feeds, caller, responder)
         case .status, .history, .switch, .release, .mute, .unmute: return false
         }
         return true
@@ -421,6 +427,9 @@ extension Gateway {
             JSON.Member("snapshots", count(snapshots.snapshots)),
             JSON.Member("snapshot_frames", count(snapshots.frames)),
             JSON.Member("postponed_snapshots", count(snapshots.postponed)),
+            JSON.Member("leases", .integer(Int64(clients?.count ?? 0))),
+            JSON.Member("postponed_leases", count(clients?.postponed ?? 0)),
+            JSON.Member("refused_leases", count(clients?.refused ?? 0)),
             JSON.Member("refused_requests", count(health?.refusedRequests ?? 0)),
             JSON.Member("connections", .array(connections)),
             JSON.Member("refused", .array(refused)),

@@ -75,6 +75,8 @@ final class HoldfastEngine: FeedEngine {
         engine.remember(memory, channel: channel, at: now, wall: wall)
     }
 
+    func place(of channel: UInt16) -> ChannelPlace? { engine.place(of: channel) }
+
     func snapshot(_ wants: SnapshotWants, wall: WallTime) -> SnapshotPage? {
         isDecided || plan.lastValue == .none ? engine.snapshot(wants, wall: wall) : SnapshotPage()
     }

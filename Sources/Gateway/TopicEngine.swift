@@ -207,6 +207,8 @@ final class TopicEngine: FeedEngine {
         }
     }
 
+    func place(of channel: UInt16) -> ChannelPlace? { channel == 0 ? control.place : nil }
+
     func snapshot(_ wants: SnapshotWants, wall: WallTime) -> SnapshotPage? {
         guard topics.keepsValues else { return nil }
         var page = SnapshotPage()

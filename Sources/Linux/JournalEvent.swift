@@ -89,6 +89,10 @@ public enum JournalEvent: String, Sendable, CaseIterable {
     case subscriptionRefused = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a32"
     /// A request was refused: the client may not, or it made no sense.
     case requestRefused = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a33"
+    /// A client says that it missed messages; with HOLDFAST_CLIENT and HOLDFAST_MISSING.
+    case clientMissed = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a37"
+    /// A client's lease was refused; with HOLDFAST_CLIENT, the name that it gave.
+    case leaseRefused = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a38"
     /// Another key or client list is in force.
     case keysReloaded = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a34"
     /// Market data goes beyond this host in the clear, by configuration; with HOLDFAST_ENDPOINT.
@@ -127,7 +131,8 @@ extension JournalEvent {
             .receiveBufferSmall, .gapTold, .recoveryUnanswered, .loginRejected, .subscriptionsUnconfirmed,
             .upstreamFailed, .agentLost,
             .collectorLost,
-            .clientRefused, .subscriptionRefused, .requestRefused, .plaintextPublished, .plaintextReceived,
+            .clientRefused, .subscriptionRefused, .requestRefused, .clientMissed, .leaseRefused,
+            .plaintextPublished, .plaintextReceived,
             .probeFailed, .watchedWithLess, .malformedInput, .droppedLog, .journalLost:
             .warning
         case .reloadRefused, .upgradeRefused, .copiesDiffer, .feedJournalStopped, .feedJournalDamaged,
@@ -146,7 +151,8 @@ extension JournalEvent {
         case .epochBegan, .copiesDiffer, .pathNotReceiving, .pathReceivingAgain, .subscriptionsUnconfirmed,
             .upstreamFailed, .recoveryUnanswered, .loginRejected, .collectorConnected, .collectorLost,
             .clientRefused, .subscriptionRefused,
-            .requestRefused, .probeFailed, .watchedWithLess, .networkNewsLost, .malformedInput,
+            .requestRefused, .clientMissed, .leaseRefused, .probeFailed, .watchedWithLess, .networkNewsLost,
+            .malformedInput,
             .feedJournalStopped, .feedJournalResumed, .replicaStopped, .replicaResumed:
             true
         case .started, .reloaded, .reloadRefused, .stopping, .configurationRefused, .cannotStart,

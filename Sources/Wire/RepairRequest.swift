@@ -62,13 +62,8 @@ public struct RepairRequest: Hashable, Sendable {
 
     init(_ fields: Fields, _ json: JSON) throws(WireError) {
         feed = try fields.name("feed")
-        let number = fields.has("channel") ? try fields.integer("channel") : 0
-        guard let channel = UInt16(exactly: number) else { throw fields.failure("channel", "0 to 65535") }
-        self.channel = channel
-        guard let epoch = RepairRequest.epoch(json["epoch"]) else {
-            throw fields.failure("epoch", "the header's epoch, as a text of decimal digits")
-        }
-        self.epoch = epoch
+        channel = try fields.channelOrZero("channel")
+        epoch = try fields.epoch("epoch")
         let (first, last) = (try fields.integer("from"), try fields.integer("to"))
         guard first <= last else { throw fields.failure("to", "a sequence that is not below from") }
         range = SequenceRange(UInt64(first), UInt64(last))
@@ -76,11 +71,5 @@ public struct RepairRequest: Hashable, Sendable {
         guard fields.has("after") else { return }
         after = json["after"]?.string.flatMap { Place($0) }
         if after == nil { throw fields.failure("after", "what the reply before called next") }
-    }
-
-    /// Epochs need all 64 bits, which not every JSON library gives to numbers.
-    private static func epoch(_ value: JSON?) -> UInt64? {
-        if let text = value?.string { return UInt64(text) }
-        return value?.integer.flatMap { UInt64(exactly: $0) }
     }
 }

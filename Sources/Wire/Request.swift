@@ -20,6 +20,8 @@ public enum Request: Hashable, Sendable {
     case pull(PullRequest)
     /// The last values of a feed's topics.
     case snapshot(SnapshotRequest)
+    /// A client says how far it is, and when it is to be missed.
+    case lease(ClientLease)
 
     /// The longest mute: 30 days.
     public static let longestMute: Duration = .seconds(30 * 86400)
@@ -47,6 +49,7 @@ public enum Request: Hashable, Sendable {
         case .repair(let repair): members += repair.members
         case .pull(let pull): members += pull.members
         case .snapshot(let snapshot): members += snapshot.members
+        case .lease(let lease): members += lease.members
         }
         return .object(members)
     }
@@ -54,7 +57,7 @@ public enum Request: Hashable, Sendable {
     /// Whether it changes something, for which a client beyond this host needs to be an operator.
     public var isOperation: Bool {
         switch self {
-        case .status, .history, .repair, .pull, .snapshot: false
+        case .status, .history, .repair, .pull, .snapshot, .lease: false
         case .switch, .release, .mute, .unmute: true
         }
     }
@@ -71,6 +74,7 @@ public enum Request: Hashable, Sendable {
         case .repair: "repair"
         case .pull: "pull"
         case .snapshot: "snapshot"
+        case .lease: "lease"
         }
     }
 
@@ -96,10 +100,11 @@ public enum Request: Hashable, Sendable {
         case "repair": self = .repair(try RepairRequest(fields, json))
         case "pull": self = .pull(try PullRequest(fields))
         case "snapshot": self = .snapshot(try SnapshotRequest(fields, json))
+        case "lease": self = .lease(try ClientLease(fields, json))
         case _:
             throw fields.failure(
                 "request",
-                "one of status, history, repair, pull, snapshot, switch, release, mute, unmute")
+                "one of status, history, repair, pull, snapshot, lease, switch, release, mute, unmute")
         }
     }
 

@@ -35,6 +35,9 @@ let exactIntegers: Int64 = 1 << 53
 struct Fields {
     let json: JSON
 
+    /// Of a part of a document, which has no version of its own.
+    init(part json: JSON) { self.json = json }
+
     /// Checks that it is an object of the version that we read.
     init(_ json: JSON) throws(WireError) {
         guard json.members != nil else {
@@ -69,6 +72,22 @@ struct Fields {
             throw failure(key, "a whole number from 0, below 2^53")
         }
         return value
+    }
+
+    /// `0` where it is left out.
+    func channelOrZero(_ key: String) throws(WireError) -> UInt16 {
+        let number = has(key) ? try integer(key) : 0
+        guard let channel = UInt16(exactly: number) else { throw failure(key, "0 to 65535") }
+        return channel
+    }
+
+    /// Epochs need all 64 bits, which not every JSON library gives to numbers.
+    func epoch(_ key: String) throws(WireError) -> UInt64 {
+        let number = json[key]?.integer.flatMap { UInt64(exactly: $0) }
+        guard let epoch = json[key]?.string.flatMap({ UInt64($0) }) ?? number else {
+            throw failure(key, "the header's epoch, as a text of decimal digits")
+        }
+        return epoch
     }
 
     func number(_ key: String, _ range: ClosedRange<Double>) throws(WireError) -> Double {

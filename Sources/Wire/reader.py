@@ -139,12 +139,29 @@ class Position:
     def __init__(self):
         self.spaces = {}  # what has sequences of its own, a channel or a topic -> Space
         self.last = {}    # topic, channel -> (epoch, sequence)
+        self.heard = {}   # feed, channel -> (run, published): of heartbeats where topics are numbered each by itself
+        self.missed = 0   # messages that were published and did not get here, and that nobody told
 
     def take(self, topic, header, told=None):
+        is_new, missing = self.judge(topic, header, told)
+        self.missed += sum(last - first + 1 for _, first, last, why in missing if why == "own")
+        return is_new, missing
+
+    def leased(self):
+        """What a lease says of it: how far it is in each channel."""
+        numbered = [{"feed": feed, "channel": channel, "epoch": str(epoch), "sequence": space.tops[epoch]}
+                    for (feed, channel), space in self.spaces.items() if isinstance(channel, int)
+                    for epoch in list(space.tops)[-1:]]
+        return numbered + [{"feed": feed, "channel": channel, "run": run, "published": published}
+                           for (feed, channel), (run, published) in self.heard.items()]
+
+    def judge(self, topic, header, told):
         kind, epoch, per_topic = header["kind"], header["epoch"], "numbered_per_topic" in header["flags"]
         if kind == "sync" or not epoch:
             return False, []
         feed, name = names(topic)[1:3]
+        if per_topic and kind == "heartbeat" and told:
+            self.heard[feed, header["channel"]] = header["run"], told["published"]
         if per_topic and kind not in ("data", "idle", "gap"):
             return False, []
         if per_topic:

@@ -93,7 +93,9 @@ import Testing
             "pathNotReceiving": ["SUBJECT"], "pathReceivingAgain": ["SUBJECT"],
             "recoveryUnanswered": ["FEED"], "loginRejected": ["SUBJECT"],
             "receiveBufferSmall": ["SUBJECT"], "subscriptionsUnconfirmed": ["SUBJECT"],
-            "clientRefused": ["CLIENT_ADDRESS"], "subscriptionRefused": ["TOPIC"], "probeFailed": ["SUBJECT"],
+            "clientRefused": ["CLIENT_ADDRESS"], "clientMissed": ["CLIENT", "MISSING"],
+            "leaseRefused": ["CLIENT"],
+            "subscriptionRefused": ["TOPIC"], "probeFailed": ["SUBJECT"],
             "watchedWithLess": ["SUBJECT"], "droppedLog": ["HELD_BACK", "KIND"], "journalLost": ["LOST"],
         ]
         let text = try Repository.text(Self.catalog)

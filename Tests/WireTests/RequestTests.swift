@@ -36,6 +36,16 @@ import Wire
                 #"{"v":1,"request":"snapshot","feed":"quotes","instruments":["EURUSD","USD/JPY"],"after":"2:5000"}"#
             ),
             (
+                .lease(
+                    ClientLease(
+                        name: "algo", expiresAfter: .seconds(3),
+                        positions: [
+                            ClientLease.Position(feed: "itch", channel: 2, .sequence(4711, epoch: .max)),
+                            ClientLease.Position(feed: "quotes", .published(99, run: 7)),
+                        ], missed: 5)),
+                #"{"v":1,"request":"lease","name":"algo","expires_after_s":3.0,"missed":5,"positions":[{"feed":"itch","channel":2,"epoch":"18446744073709551615","sequence":4711},{"feed":"quotes","channel":0,"run":7,"published":99}]}"#
+            ),
+            (
                 .snapshot(SnapshotRequest(feed: "quotes")),
                 #"{"v":1,"request":"snapshot","feed":"quotes"}"#
             ),
@@ -56,7 +66,7 @@ import Wire
         ("nonsense", #"not JSON (offset 0: expected null)"#),
         (
             #"{"v":1,"request":"reboot"}"#,
-            #""request" is "reboot", expected one of status, history, repair, pull, snapshot, switch, release, mute, unmute"#
+            #""request" is "reboot", expected one of status, history, repair, pull, snapshot, lease, switch, release, mute, unmute"#
         ),
         (#"{"v":1}"#, #""request" is missing"#),
         (
@@ -66,6 +76,19 @@ import Wire
         (
             #"{"v":1,"request":"switch","feed":"f","path":"B","hold":1}"#,
             #""hold" is 1, expected true or false"#
+        ),
+        (
+            #"{"v":1,"request":"lease","expires_after_s":3}"#,
+            #""name" is missing, expected a text of 1 to 255"#
+        ),
+        (#"{"v":1,"request":"lease","name":"a","expires_after_s":4000}"#, #""expires_after_s" is 4000"#),
+        (
+            #"{"v":1,"request":"lease","name":"a","expires_after_s":3,"positions":[{"feed":"f","sequence":1}]}"#,
+            #""positions[0].epoch" is missing, expected the header's epoch"#
+        ),
+        (
+            #"{"v":1,"request":"lease","name":"a","expires_after_s":3,"positions":[7]}"#,
+            #""positions[0].feed" is missing"#
         ),
         (#"{"v":1,"request":"mute","subject":"eth0","for_s":5}"#, #""subject" is "eth0""#),
         (#"{"v":1,"request":"mute","subject":"nic/eth0","for_s":-5}"#, #""for_s" is -5, expected a number"#),

@@ -72,6 +72,7 @@ struct FuzzTarget: Sendable {
                 [Facts.digits(length.nanoseconds / 1_000_000_000)]
             case .repair(let repair): [repair.range.first]
             case .pull(let pull): [Facts.digits(Int64(pull.place.offset))]
+            case .lease(let lease): [lease.missed]
             case .snapshot(let snapshot): [UInt64(clamping: snapshot.after?.topic ?? 0)]
             case .status, .switch, .release, .unmute: []
             }

@@ -165,7 +165,7 @@ extension Agent {
     private static func answer(_ request: Request) -> Reply {
         switch request {
         case .status, .history: .done([])
-        case .repair, .pull, .snapshot: .refused("an agent has no market data; ask a gateway")
+        case .repair, .pull, .snapshot, .lease: .refused("an agent has no market data; ask a gateway")
         case .switch, .release, .mute, .unmute:
             .refused("an agent watches and decides nothing; ask a gateway")
         }
