@@ -9,7 +9,9 @@ public import Basics
 public struct SubscriptionTable: Sendable {
     public struct Limits: Hashable, Sendable {
         public var prefixesPerClient = 100_000
-        public var prefixes = 250_000
+        public var prefixes = 1_000_000
+        /// Topics of one feed that are subscribed upstream.
+        public var topics = 250_000
         /// Longest prefix, in bytes.
         public var prefixLength = 255
 
@@ -48,7 +50,7 @@ public struct SubscriptionTable: Sendable {
     /// last holder; `nil` for a feed that needs none. `hasBatches`: its channels are numbered.
     public mutating func addFeed(_ name: String, linger: Duration?, hasBatches: Bool = false) {
         if hasBatches { batched.insert(name) } else { batched.remove(name) }
-        feeds.updateValue(linger.map { UpstreamWants(linger: $0, limit: limits.prefixes) }, forKey: name)
+        feeds.updateValue(linger.map { UpstreamWants(linger: $0, limit: limits.topics) }, forKey: name)
         for prefix in holders.values.lazy.flatMap(\.held) {
             guard let (feed, topic) = upstream(request(prefix)), feed == name else { continue }
             feeds[name]??.add(topic)

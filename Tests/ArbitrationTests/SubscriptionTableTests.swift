@@ -190,7 +190,7 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
 
     @Test func `too many lingering topics release the oldest early`() {
         var limits = SubscriptionTable.Limits()
-        limits.prefixes = 1
+        limits.topics = 1
         var table = table(limits)
         _ = table.subscribe(bytes("md/quotes/A/"), by: 7, at: ms(0))
         _ = table.unsubscribe(bytes("md/quotes/A/"), by: 7, at: ms(1))

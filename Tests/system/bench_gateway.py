@@ -265,7 +265,15 @@ def failover(options):
     return bench_failover.failover(options)
 
 
-PARTS = {"arbiter": arbiter, "zeromq": zeromq, "journal": journal, "latency": latency, "mold": mold, "failover": failover}
+def scale(options):
+    """1,000 clients, 500,000 subscriptions, 100,000 topics: how much memory, and whether it stays so."""
+    import bench_scale
+    with Bench() as bench:
+        return [bench_scale.scale(bench, options)]
+
+
+PARTS = {"arbiter": arbiter, "zeromq": zeromq, "journal": journal, "latency": latency, "mold": mold,
+         "failover": failover, "scale": scale}
 
 
 def parse():
@@ -275,11 +283,14 @@ def parse():
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of tables")
     parser.add_argument("--only", choices=list(PARTS), help="one of the parts")
     parser.add_argument("--quick", action="store_true", help="short runs, one of each")
+    parser.add_argument("--minutes", type=float, metavar="N", help="how long scale watches the memory: 30, with "
+                        "--quick 1; scale runs only if it is named")
     parser.add_argument("--count", type=int, help="faults of each kind (default 100; 3 with --quick)")
     parser.add_argument("--fault", help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.count = options.count or (3 if options.quick else 100)
     options.messages, options.seconds, options.repeats = (200_000, 1, 1) if options.quick else (3_000_000, 4, 3)
+    options.minutes = options.minutes or (1 if options.quick else 30)
     return options
 
 
@@ -296,7 +307,7 @@ def main():
         return 0
     document = {"quick": options.quick, "kernel": os.uname().release, "cores": os.cpu_count()}
     for name, part in PARTS.items():
-        if options.only in (None, name):
+        if options.only == name or options.only is None and name != "scale":
             document[name] = part(options)
             if not options.json:
                 for row in document[name]:
