@@ -28,6 +28,8 @@ public struct SubscriptionPacer: Sendable {
     /// How many of the subscriptions of this replay are made, and of how many.
     public var progress: (made: Int, of: Int) { (total - pending.count, total) }
     public var isDone: Bool { pending.isEmpty }
+    /// How long the rest takes at this rate.
+    public var remaining: Duration { .ofSeconds(Double(pending.count) / Double(rate)) }
     /// What is subscribed by now.
     public var made: Set<UpstreamTopic> { topics.subtracting(pending) }
 
@@ -55,6 +57,15 @@ public struct SubscriptionPacer: Sendable {
         pending = []
         queue = []
         total = 0
+        return Array(made)
+    }
+
+    /// Everything is to be subscribed again; returns what was.
+    public mutating func startAnew() -> [UpstreamTopic] {
+        let made = made
+        pending = topics
+        queue = Deque(topics)
+        total = topics.count
         return Array(made)
     }
 

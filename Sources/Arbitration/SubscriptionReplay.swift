@@ -21,21 +21,46 @@ public struct SubscriptionReplay: Sendable {
     private var confirmBy: Instant?
     private var isActive = false
     private var isRecovering = false
+    private var isConnected: Bool
 
-    /// - Parameter rate: subscriptions per second, at least 1.
-    public init(rate: Int, confirmation: Duration = .milliseconds(500)) {
+    /// - Parameters:
+    ///   - rate: subscriptions per second, at least 1.
+    ///   - isConnected: the venue can be reached already.
+    public init(rate: Int, confirmation: Duration = .milliseconds(500), isConnected: Bool = true) {
         pacer = SubscriptionPacer(rate: rate)
         self.confirmation = confirmation
+        self.isConnected = isConnected
     }
 
     /// What is subscribed by now.
     public var made: Set<UpstreamTopic> { pacer.made }
     /// How many of the subscriptions of this replay are made, and of how many.
     public var progress: (made: Int, of: Int) { pacer.progress }
+    /// How long the rest of them takes at the venue's rate.
+    public var remaining: Duration { pacer.remaining }
     /// Whether any topic waits to be confirmed.
     public var awaitsConfirmation: Bool { !unconfirmed.isEmpty }
     /// When `tick` must be called; `nil`: nothing waits.
-    public var deadline: Instant? { [pacer.deadline, confirmBy].compactMap(\.self).min() }
+    public var deadline: Instant? {
+        [isConnected ? pacer.deadline : nil, confirmBy].compactMap(\.self).min()
+    }
+
+    /// The venue can be reached, and knows of no subscription.
+    public mutating func connected(at now: Instant) -> [ReplayAction] {
+        isConnected = true
+        return tick(at: now)
+    }
+
+    /// The connection is gone, and with it what the venue knew. Everything is taken back, so that not all of it is
+    /// asked for at once by the next connection, and subscribed again at the venue's rate.
+    public mutating func disconnected() -> [ReplayAction] {
+        guard isConnected else { return [] }
+        isConnected = false
+        unconfirmed = []
+        confirmBy = nil
+        if isActive { isRecovering = true }
+        return pacer.startAnew().map { .unsubscribe($0) }
+    }
 
     /// The feed uses the path from now on.
     public mutating func activate(_ topics: [UpstreamTopic], at now: Instant) -> [ReplayAction] {
@@ -74,7 +99,7 @@ public struct SubscriptionReplay: Sendable {
     /// Time has passed: the next batch goes.
     public mutating func tick(at now: Instant) -> [ReplayAction] {
         var actions: [ReplayAction] = []
-        for topic in pacer.due(at: now) {
+        for topic in isConnected ? pacer.due(at: now) : [] {
             actions.append(.subscribe(topic))
             guard isRecovering, case .instrument = topic else { continue }
             unconfirmed.insert(topic)

@@ -52,6 +52,11 @@ struct SourceCounters: Hashable, Sendable {
     /// Subscriptions made and to be made in the replay that runs or ran last.
     var subscribed = 0
     var toSubscribe = 0
+    /// How long the rest of them takes at the venue's rate.
+    var subscribeRemaining: Duration = .zero
+    /// Attempts to connect, and the wait before the next one as it stands; 0: the source does not tell.
+    var attempts: UInt64 = 0
+    var retryAfter: Duration = .zero
     /// Subscriptions that the venue did not confirm in time.
     var unconfirmed: UInt64 = 0
 }

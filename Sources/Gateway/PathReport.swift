@@ -58,7 +58,12 @@ package struct PathFigures: Hashable, Sendable {
         if source.toSubscribe > 0 {
             values.append(NamedValue("subscribed", .integer(Int64(source.subscribed))))
             values.append(NamedValue("to_subscribe", .integer(Int64(source.toSubscribe))))
+            values.append(NamedValue("subscribe_remaining_s", .number(source.subscribeRemaining.inSeconds)))
             values.append(NamedValue("unconfirmed", .integer(Int64(clamping: source.unconfirmed))))
+        }
+        if source.attempts > 0 {
+            values.append(NamedValue("attempts", .integer(Int64(clamping: source.attempts))))
+            values.append(NamedValue("retry_after_s", .number(source.retryAfter.inSeconds)))
         }
         if source.streamErrors > 0 {
             values.append(NamedValue("stream_errors", .integer(Int64(clamping: source.streamErrors))))

@@ -111,6 +111,7 @@ final class SoupSource: FeedSource {
             }
         }
         flush()
+        (counters.attempts, counters.retryAfter) = (machine.attempts, machine.retryAfter)
         (counters.streamErrors, counters.unsequenced) = (machine.errors, machine.unsequenced)
         timer?.arm(at: machine.deadline)
     }

@@ -30,7 +30,7 @@ final class ZeroMQSource: FeedSource {
         endpoint = address.endpoint
         self.log = log
         self.owner = owner
-        replay = SubscriptionReplay(rate: rate)
+        replay = SubscriptionReplay(rate: rate, isConnected: false)
         do throws(SystemError) {
             timer = try Timer(loop, accuracy: .milliseconds(1)) { [unowned self] in
                 perform(replay.tick(at: self.loop.now))
@@ -60,8 +60,10 @@ final class ZeroMQSource: FeedSource {
             if toldTrouble != nil { log(.pathReceivingAgain, "connected to \(endpoint)") }
             toldTrouble = nil
             owner.connected(path)
+            perform(replay.connected(at: loop.now))
         case .disconnected:
             toldTrouble = nil
+            perform(replay.disconnected())
             owner.disconnected(path, because: "disconnected from \(endpoint)")
         case .failed: tellTrouble()
         }
@@ -89,6 +91,7 @@ final class ZeroMQSource: FeedSource {
 
     private func perform(_ actions: [ReplayAction]) {
         (counters.subscribed, counters.toSubscribe) = replay.progress
+        counters.subscribeRemaining = replay.remaining
         timer?.arm(at: replay.deadline)
         for action in actions {
             switch action {

@@ -51,6 +51,34 @@ private func ms(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: millise
         #expect(replay.unsubscribe(a) == [.unsubscribe(a), .resubscribed])
     }
 
+    @Test
+    func `nothing is asked for before there is a connection, and a new one is asked at the venue's rate`() {
+        var replay = SubscriptionReplay(rate: 10, isConnected: false)
+        #expect(replay.activate([a], at: ms(0)) == [])
+        #expect(replay.deadline == nil)
+        #expect(replay.connected(at: ms(50)) == [.subscribe(a)])
+        #expect(replay.confirmed(a) == [.resubscribed])
+        #expect(replay.subscribe(b, at: ms(1000)) == [.subscribe(b)])
+        #expect(Set(replay.disconnected()) == [.unsubscribe(a), .unsubscribe(b)])
+        #expect(replay.disconnected() == [])
+        #expect(replay.progress == (0, 2))
+        #expect(replay.remaining == .milliseconds(200))
+        let first = replay.connected(at: ms(2000))
+        #expect(first.count == 1)
+        #expect(replay.remaining == .milliseconds(100))
+        #expect(replay.deadline == ms(2100))
+        #expect(Set(first + replay.tick(at: ms(2100))) == [.subscribe(a), .subscribe(b)])
+        #expect(replay.confirmed(a) == [])
+        #expect(replay.confirmed(b) == [.resubscribed])
+        #expect(replay.remaining == .zero)
+    }
+
+    @Test func `a path that is not used has nothing to take back`() {
+        var replay = SubscriptionReplay(rate: 10)
+        #expect(replay.disconnected() == [])
+        #expect(replay.connected(at: ms(1)) == [])
+    }
+
     @Test func `a replay above the venue's rate goes in batches and is complete after the last`() {
         var replay = SubscriptionReplay(rate: 10)
         #expect(replay.activate([a, b], at: ms(0)) == [.subscribe(a)])

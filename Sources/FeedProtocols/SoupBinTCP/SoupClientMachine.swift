@@ -32,7 +32,10 @@ public struct SoupClientMachine: Sendable {
     private var lastSent = Instant.zero
     private var lastHeard = Instant.zero
     private var retry: Duration
-    private var attempts: UInt64 = 0
+    /// Connections that were asked for.
+    public private(set) var attempts: UInt64 = 0
+    /// The wait before the next attempt, while there is no connection and none is being made.
+    public private(set) var retryAfter: Duration = .zero
 
     public init(options: SoupClientOptions) {
         self.options = options
@@ -190,13 +193,15 @@ public struct SoupClientMachine: Sendable {
 
     private mutating func connect() -> [SoupClientAction] {
         state = .connecting
+        retryAfter = .zero
         attempts += 1
         return [.connect]
     }
 
     private mutating func end(_ why: SoupEnd, at now: Instant) -> [SoupClientAction] {
         if case .up(let since) = state, now - since >= options.longestRetry { retry = options.firstRetry }
-        state = .waiting(until: now + wait(after: why))
+        retryAfter = wait(after: why)
+        state = .waiting(until: now + retryAfter)
         lastEnd = why
         return [.close(why)]
     }
