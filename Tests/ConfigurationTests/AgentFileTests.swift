@@ -22,7 +22,7 @@ import Testing
             [[path.isp]]
             name = "isp-a"
             targets = ["192.0.2.1"]
-            loss = { warning = 1, warning_clear = 0.5 }
+            loss = { warning = 1, warning_clear = 0.5, dwell = "2s", hold = "0s" }
             [[process.watch]]
             name = "java"
             match_command = ["java", "-jar", "x.jar", "-jar"]
@@ -35,6 +35,7 @@ import Testing
         #expect(options.nic.include == ["eth*", "bond0"])
         #expect(!options.nic.discover && options.nic.flapCount == 5)
         #expect(options.path.isps[0].loss.warning == 1 && options.path.isps[0].loss.warningClear == 0.5)
+        #expect(options.path.isps[0].loss.dwell == .seconds(2) && options.path.isps[0].loss.hold == .zero)
         #expect(options.process.watched[0].match == .command(["java", "-jar", "x.jar", "-jar"]))
     }
 
@@ -228,6 +229,10 @@ import Testing
         (
             "[[path.isp]]\nname = \"a\"\ninterface = \"e\"\nloss = { warning_clear = 0.1 }",
             "must not be above warning (0.02)"
+        ),
+        (
+            "[[path.isp]]\nname = \"a\"\ninterface = \"e\"\nloss = { hold = \"2d\" }",
+            "path.isp[0].loss.hold"
         ),
         (
             "[[path.isp]]\nname = \"a\"\ninterface = \"e\"\nloss = { warning = 2 }",

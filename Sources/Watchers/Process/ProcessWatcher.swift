@@ -40,6 +40,8 @@ public final class ProcessWatcher: Watcher {
     private var isMeasuring = false
     /// For the liveness checks alone, since it may be held up; made when there is one.
     private var probeWorker: Worker?
+    /// Whoever reads a process's command line waits for those that change its memory.
+    private lazy var scanner: Worker = (try? Worker(context.loop)) ?? context.worker
     /// Whether systemd may be asked how a service ended.
     private var asksSystemd: Bool
     private var isFollowing = false
@@ -100,7 +102,7 @@ extension ProcessWatcher {
         let order = ProcScanOrder(
             roots: context.roots, watched: sets.values.map(\.machine.options), skipIfLastPID: skippable,
             bootedAt: bootedAt)
-        isScanning = context.worker.perform(
+        isScanning = scanner.perform(
             { ProcScanner.scan(order) }, then: { [weak self] in self?.scanned($0) })
         if !isScanning { timer?.arm(at: context.loop.now + .milliseconds(100)) }
     }
@@ -154,7 +156,7 @@ extension ProcessWatcher {
             }
         }
         guard !isMeasuring, !gauges.isEmpty else { return }
-        isMeasuring = context.worker.perform({ [gauges] in ProcessWatcher.read(gauges) }) {
+        isMeasuring = scanner.perform({ [gauges] in ProcessWatcher.read(gauges) }) {
             [weak self] readings in
             self?.isMeasuring = false
             self?.measured(readings)
