@@ -174,7 +174,9 @@ public struct ClientBook: Sendable {
 
     private func due(_ client: Client) -> Instant {
         if client.hasExpired { return client.expiresAt + limits.forgetAfter }
-        return [client.lateUntil, client.lossUntil].compactMap { $0 }.reduce(client.expiresAt) { min($0, $1) }
+        // Without an array: each lease looks at all clients.
+        let late = client.lateUntil.map { min($0, client.expiresAt) } ?? client.expiresAt
+        return client.lossUntil.map { min($0, late) } ?? late
     }
 
     // MARK: - Steps

@@ -436,7 +436,7 @@ def main():
     code = verdict(result)
     for row in result["faults"]:
         for feed in row["feeds"].values():
-            del feed["received"]
+            del feed["received"], feed["repaired"]  # nothing is journalled here
     if options.json:
         with open(options.json, "w") as file:
             json.dump(result, file, indent=2)
