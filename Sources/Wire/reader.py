@@ -87,18 +87,7 @@ def repair(ask, feed, epoch, first, last, channel=0, instrument=None):
                "from": first, "to": last}
     if instrument is not None:
         request["instrument"] = instrument
-    while True:
-        reply, *frames = ask(json.dumps(request).encode())
-        reply = json.loads(reply)
-        if "retry_after_s" in reply:
-            time.sleep(reply["retry_after_s"])
-            continue
-        if not reply["ok"]:
-            raise ValueError(reply["error"])
-        yield from frames
-        if "next" not in reply:
-            return
-        request["after"] = reply["next"]
+    yield from pages(ask, request)
 
 
 def snapshot(ask, feed, instruments=None):
@@ -107,6 +96,11 @@ def snapshot(ask, feed, instruments=None):
     request = {"v": 1, "request": "snapshot", "feed": feed}
     if instruments is not None:
         request["instruments"] = list(instruments)
+    yield from pages(ask, request)
+
+
+def pages(ask, request):
+    """Yields the frames of all replies to a request that is answered in parts, as soon as each may be asked for."""
     while True:
         reply, *frames = ask(json.dumps(request).encode())
         reply = json.loads(reply)
