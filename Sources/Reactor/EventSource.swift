@@ -85,20 +85,46 @@ public final class IOSource: EventSource {
 }
 
 /// Calls back once in this or the next iteration of the loop, after others that are ready.
+///
+/// sd-event never forgets in which iteration a deferred source became ready first, and takes the oldest of what is
+/// ready: one that is armed again and again would leave no other its turn. So each arming makes a source anew, which
+/// stands behind what is ready already.
 public final class DeferredSource: EventSource {
+    private let loop: EventLoop
+    private var isArmed = false
+
     public init(_ loop: EventLoop, _ work: @escaping () -> Void) throws(SystemError) {
+        self.loop = loop
         super.init(work)
-        let result = unsafe sd_event_add_defer(
-            loop.event, &source,
-            { _, userdata in
-                unsafe eventSource(userdata).handler()
-                return 0
-            }, pointer)
-        try checked("sd_event_add_defer", result)
+        try make()
         setEnabled(false)
     }
 
-    public func arm() { unsafe sd_event_source_set_enabled(source, Int32(SD_EVENT_ONESHOT)) }
+    public func arm() {
+        guard !isArmed else { return }
+        isArmed = true
+        do throws(SystemError) {
+            try make()
+        } catch {
+            // Without memory for another: the one that there is.
+            unsafe sd_event_source_set_enabled(source, Int32(SD_EVENT_ONESHOT))
+        }
+    }
+
+    private func make() throws(SystemError) {
+        var made: OpaquePointer?
+        let result = unsafe sd_event_add_defer(
+            loop.event, &made,
+            { _, userdata in
+                let deferred = unsafe Unmanaged<DeferredSource>.fromOpaque(userdata!).takeUnretainedValue()
+                deferred.isArmed = false
+                deferred.handler()
+                return 0
+            }, pointer)
+        try checked("sd_event_add_defer", result)
+        if let before = unsafe source { unsafe sd_event_source_disable_unref(before) }
+        unsafe source = made
+    }
 }
 
 /// Calls back when the process receives a signal, in place of the signal's own effect.

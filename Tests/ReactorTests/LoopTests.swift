@@ -20,6 +20,30 @@ import Testing
         #expect(runs == 2)
     }
 
+    @Test func `what has work without end leaves all others their turns`() throws {
+        let loop = try EventLoop()
+        var turns: [String] = []
+        var busy: DeferredSource?
+        busy = try DeferredSource(loop) {
+            turns.append("busy")
+            busy?.arm()
+        }
+        busy?.arm()
+        try loop.step(atMost: .zero)
+        let deferred = try DeferredSource(loop) { turns.append("deferred") }
+        let timer = try Timer(loop, accuracy: .microseconds(1)) { turns.append("timer") }
+        let pipe = Foundation.Pipe()
+        let arrivals = try IOSource(
+            loop, descriptor: pipe.fileHandleForReading.fileDescriptor, edgeTriggered: true
+        ) { turns.append("descriptor") }
+        deferred.arm()
+        timer.arm(at: loop.now)
+        pipe.fileHandleForWriting.write(Data([1]))
+        for _ in 0..<6 { try loop.step(atMost: .zero) }
+        #expect(Set(turns) == ["busy", "deferred", "timer", "descriptor"], "\(turns)")
+        withExtendedLifetime(arrivals) {}
+    }
+
     @Test func `a signal becomes a call on the loop`() throws {
         let loop = try EventLoop()
         let source = try SignalSource(loop, signal: SIGUSR1) { loop.exit(3) }
