@@ -71,9 +71,9 @@ final class Feed {
                 log: log, now: surroundings.loop.now, recovery: recovery))
         memories.onMemory = { [unowned self] in core.remember($1, channel: $0, at: now, wall: wall) }
         do throws(SystemError) {
-            // Behind the sources: what has arrived is read before anybody calls a path silent.
-            timer = try Timer(surroundings.loop, accuracy: .microseconds(500)) { [unowned self] in
-                core.tick(at: now, wall: wall)
+            // What has arrived is read before anybody calls a path silent.
+            timer = try Timer(surroundings.loop, accuracy: .microseconds(500), isLast: true) {
+                [unowned self] in core.tick(at: now, wall: wall)
             }
             reporting = try Timer(surroundings.loop, accuracy: .milliseconds(10)) { [unowned self] in
                 measure()
@@ -81,8 +81,6 @@ final class Feed {
         } catch {
             throw .system(error)
         }
-        timer?.setPriority(10)
-        reporting?.setPriority(10)
         core.owner = self
         recovery?.onReply = { [unowned self] in
             core.recovered($0, from: $1, receivedAt: $2, at: now, wall: wall)

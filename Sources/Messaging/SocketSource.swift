@@ -6,8 +6,10 @@ public import Linux
 
 /// Receives what comes to a socket on the loop.
 public final class SocketSource {
-    /// Messages or frames taken before others get their turn.
+    /// Frames taken before others get their turn.
     public static let batch = 256
+    /// Messages, each of which is more work than a frame of a feed.
+    static let messages = 64
 
     private enum Receiver {
         case message((Socket.Message) -> Void)
@@ -73,7 +75,7 @@ public final class SocketSource {
     }
 
     private func drain(_ onMessage: (Socket.Message) -> Void) {
-        for _ in 0..<SocketSource.batch {
+        for _ in 0..<SocketSource.messages {
             do throws(MessagingError) {
                 guard let message = try socket.receive() else { return }
                 onMessage(message)

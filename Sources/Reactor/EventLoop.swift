@@ -9,7 +9,7 @@ import Glibc
 @safe
 public final class EventLoop {
     let event: OpaquePointer
-    private var queues: [Int64: TimerQueue] = [:]
+    private var queue: TimerQueue?
 
     /// - Throws: `SystemError` when the kernel gives no epoll descriptor.
     public init() throws(SystemError) {
@@ -19,16 +19,15 @@ public final class EventLoop {
     }
 
     deinit {
-        queues = [:]
+        queue = nil
         unsafe sd_event_unref(event)
     }
 
-    /// The timers of a priority.
-    func timers(priority: Int64) throws(SystemError) -> TimerQueue {
-        if let queue = queues[priority] { return queue }
-        let queue = try unsafe TimerQueue(event, priority: priority)
-        queues[priority] = queue
-        return queue
+    func timers() throws(SystemError) -> TimerQueue {
+        if let queue { return queue }
+        let made = try unsafe TimerQueue(event)
+        queue = made
+        return made
     }
 
     /// The monotonic clock at the start of this iteration.

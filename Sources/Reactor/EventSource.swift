@@ -111,6 +111,12 @@ public final class DeferredSource: EventSource {
         }
     }
 
+    public func disarm() {
+        guard isArmed else { return }
+        isArmed = false
+        setEnabled(false)
+    }
+
     private func make() throws(SystemError) {
         var made: OpaquePointer?
         let result = unsafe sd_event_add_defer(

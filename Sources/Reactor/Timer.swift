@@ -1,5 +1,5 @@
-// Timers of the loop. Those of one priority share one source of sd-event, which wakes as late as the most impatient
-// of them allows, or when the loop is awake anyway: what is due together is one wake-up and one iteration.
+// Timers of the loop. They share one source of sd-event, which wakes as late as the most impatient of them allows, or
+// when the loop is awake anyway: what is due together is one wake-up and one iteration.
 public import Basics
 public import Linux
 import CSystemd
@@ -7,42 +7,41 @@ import Glibc
 
 /// Calls back once at an instant of the monotonic clock; armed again by each `arm`.
 public final class Timer {
-    private let loop: EventLoop
     private let entry: TimerQueue.Entry
-    private var queue: TimerQueue
+    private let queue: TimerQueue
+    private let turn: DeferredSource?
 
-    /// - Parameter accuracy: how late it may be, so that wake-ups can be shared.
-    public init(_ loop: EventLoop, accuracy: Duration = .milliseconds(1), _ onTime: @escaping () -> Void)
-        throws(SystemError)
-    {
-        self.loop = loop
-        entry = TimerQueue.Entry(accuracy: UInt64(clamping: max(1, accuracy.microseconds)), onTime)
-        queue = try loop.timers(priority: 0)
+    /// - Parameters:
+    ///   - accuracy: how late it may be, so that wake-ups can be shared.
+    ///   - isLast: when it is due, what is ready by then has its turn first.
+    public init(
+        _ loop: EventLoop, accuracy: Duration = .milliseconds(1), isLast: Bool = false,
+        _ onTime: @escaping () -> Void
+    ) throws(SystemError) {
+        let turn = isLast ? try DeferredSource(loop, onTime) : nil
+        self.turn = turn
+        entry = TimerQueue.Entry(
+            accuracy: UInt64(clamping: max(1, accuracy.microseconds)), turn.map { $0.arm } ?? onTime)
+        queue = try loop.timers()
         queue.add(entry)
     }
 
     deinit { queue.remove(entry) }
 
-    /// Orders this timer among all that is ready in one iteration: lower numbers go first, 0 is usual.
-    public func setPriority(_ priority: Int64) {
-        guard let other = try? loop.timers(priority: priority) else { return }
-        let at = entry.at
-        queue.remove(entry)
-        queue = other
-        queue.add(entry)
-        queue.arm(entry, at: at)
-    }
-
     /// Calls back at `instant`, or at once if it is past; replaces an earlier time. `nil` disarms.
     public func arm(at instant: Instant?) {
         guard let instant else { return disarm() }
+        turn?.disarm()
         queue.arm(entry, at: UInt64(clamping: (instant.nanoseconds &+ 999) / 1000))
     }
 
-    public func disarm() { queue.arm(entry, at: nil) }
+    public func disarm() {
+        turn?.disarm()
+        queue.arm(entry, at: nil)
+    }
 }
 
-/// The timers of one priority, on one source of sd-event.
+/// All timers, on one source of sd-event.
 @safe
 final class TimerQueue {
     /// What the queue knows of a timer. Times are in microseconds of the monotonic clock.
@@ -72,7 +71,7 @@ final class TimerQueue {
     private var wakesAt = UInt64.max
     private var isDispatching = false
 
-    init(_ event: OpaquePointer, priority: Int64) throws(SystemError) {
+    init(_ event: OpaquePointer) throws(SystemError) {
         unsafe self.event = event
         let pointer = unsafe Unmanaged.passUnretained(self).toOpaque()
         let result = unsafe sd_event_add_time(
@@ -83,7 +82,6 @@ final class TimerQueue {
             }, pointer)
         try checked("sd_event_add_time", result)
         unsafe sd_event_source_set_enabled(source, Int32(SD_EVENT_OFF))
-        unsafe sd_event_source_set_priority(source, priority)
         unsafe sd_event_source_set_prepare(source) { _, userdata in
             unsafe Unmanaged<TimerQueue>.fromOpaque(userdata!).takeUnretainedValue().prepare()
             return 0

@@ -83,15 +83,44 @@ import Testing
         #expect(fired == ["first", "later"])
     }
 
-    @Test func `a timer of a later priority goes after what else is ready`() throws {
+    @Test func `a timer that is last goes after what is ready when it is due`() throws {
         let loop = try EventLoop()
         var fired: [String] = []
-        let timer = try Timer(loop, accuracy: .microseconds(1)) { fired.append("timer") }
-        timer.setPriority(10)
+        let timer = try Timer(loop, accuracy: .microseconds(1), isLast: true) { fired.append("timer") }
         let work = try DeferredSource(loop) { fired.append("work") }
         timer.arm(at: loop.now)
         work.arm()
         while fired.count < 2 { try loop.step(atMost: .milliseconds(50)) }
         #expect(fired == ["work", "timer"])
+    }
+
+    @Test func `a timer that is last has its turn while others work without end`() throws {
+        let loop = try EventLoop()
+        var fired: [String] = []
+        let timer = try Timer(loop, accuracy: .microseconds(1), isLast: true) { fired.append("timer") }
+        var busy: DeferredSource?
+        busy = try DeferredSource(loop) {
+            fired.append("busy")
+            busy?.arm()
+        }
+        busy?.arm()
+        timer.arm(at: loop.now)
+        for _ in 0..<6 { try loop.step(atMost: .zero) }
+        #expect(fired.contains("timer"), "\(fired)")
+    }
+
+    @Test func `a timer that is last and due can still be disarmed`() throws {
+        let loop = try EventLoop()
+        var fired: [String] = []
+        let last = try Timer(loop, accuracy: .microseconds(1), isLast: true) { fired.append("last") }
+        let first = try Timer(loop, accuracy: .microseconds(1)) {
+            fired.append("first")
+            last.disarm()
+        }
+        last.arm(at: loop.now)
+        first.arm(at: loop.now + .microseconds(1))
+        while fired.isEmpty { try loop.step(atMost: .milliseconds(50)) }
+        try loop.step(atMost: .zero)
+        #expect(fired == ["first"])
     }
 }
