@@ -29,11 +29,7 @@ public struct ArbiterOptions: Hashable, Sendable {
     public var lateTime: Duration = .seconds(2)
     /// How long that run must be.
     public var restartCount = 16
-    /// At most one divergence per path is reported in this time.
-    public var divergenceEvery: Duration = .seconds(10)
-    /// So many within `repeatedWithin` are reported again, as repeated.
-    public var repeatedCount = 3
-    public var repeatedWithin: Duration = .seconds(1)
+    public var divergence = DivergenceOptions()
 
     public init(paths: Int) { self.paths = paths }
 

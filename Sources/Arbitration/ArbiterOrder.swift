@@ -28,33 +28,6 @@ struct RestartRun {
     var since = Instant.zero
 }
 
-/// What paths that are only compared said ahead of the others, for as long as nobody else has said it.
-struct Claims {
-    private struct Claim {
-        var sequence: UInt64 = 0
-        var fingerprint: UInt32 = 0
-        var path: UInt8 = 0
-    }
-
-    /// How far ahead it is remembered.
-    private static let most: UInt64 = 1024
-    private var claims: [Claim] = []
-
-    mutating func note(_ sequence: UInt64, _ fingerprint: UInt32, by path: UInt8) {
-        if claims.isEmpty { claims = Array(repeating: Claim(), count: Int(Claims.most)) }
-        claims[Int(sequence % Claims.most)] = Claim(sequence: sequence, fingerprint: fingerprint, path: path)
-    }
-
-    /// Who said something else of a message that came now; `nil`: nobody.
-    mutating func contradicts(_ sequence: UInt64, _ fingerprint: UInt32) -> UInt8? {
-        guard !claims.isEmpty else { return nil }
-        let claim = claims[Int(sequence % Claims.most)]
-        guard claim.sequence == sequence else { return nil }
-        claims[Int(sequence % Claims.most)] = Claim()
-        return claim.fingerprint == fingerprint ? nil : claim.path
-    }
-}
-
 extension Arbiter {
     /// The slow path of `offer`.
     @inline(never)
@@ -247,7 +220,7 @@ extension Arbiter {
 
     private mutating func differs(_ path: UInt8, from other: UInt8, _ sequence: UInt64, at now: Instant) {
         counters.divergent += 1
-        let news = paths.diverged(path, at: now, options)
+        let news = paths.diverged(path, at: now, options.divergence)
         guard news.isReported else { return }
         divergences.append(
             Divergence(path: path, deliveredBy: other, sequence: sequence, isRepeated: news.isRepeated))

@@ -10,10 +10,7 @@ struct PathLedger {
         /// Missed in the current block of settled messages and in the one before.
         var missed = 0
         var missedBefore = 0
-        var divergenceReported: Instant?
-        /// Of late: how many, and since when.
-        var recentlyDivergent = 0
-        var divergentSince = Instant.zero
+        var divergent = DivergentPath()
     }
 
     /// Messages per block; the loss ratio covers one to two blocks.
@@ -66,22 +63,12 @@ struct PathLedger {
     /// A held message that came first was delivered.
     mutating func first(by path: UInt8) { paths[Int(path)].counters.first &+= 1 }
 
-    /// A copy differs. Whether that is to be reported: the first of the path for a while, and when there were several
-    /// of late.
+    /// A copy differs. Whether that is to be reported.
     mutating func diverged(
-        _ path: UInt8, at now: Instant, _ options: ArbiterOptions
+        _ path: UInt8, at now: Instant, _ options: DivergenceOptions
     ) -> (isReported: Bool, isRepeated: Bool) {
         paths[Int(path)].counters.divergent &+= 1
-        if now - paths[Int(path)].divergentSince >= options.repeatedWithin {
-            (paths[Int(path)].divergentSince, paths[Int(path)].recentlyDivergent) = (now, 0)
-        }
-        paths[Int(path)].recentlyDivergent &+= 1
-        if paths[Int(path)].recentlyDivergent == options.repeatedCount { return (true, true) }
-        if let reported = paths[Int(path)].divergenceReported, now - reported < options.divergenceEvery {
-            return (false, false)
-        }
-        paths[Int(path)].divergenceReported = now
-        return (true, false)
+        return paths[Int(path)].divergent.differs(at: now, options)
     }
 
     /// Whether each active path has gone beyond `sequence`.

@@ -138,6 +138,6 @@ public enum Released: Hashable, Sendable {
     case message(HeldMessage)
     case gap(Gap)
     case epoch(EpochChange)
-    /// For the log and the path's health; at most one per path and `divergenceEvery`, and those that are repeated.
+    /// For the log and the path's health; at most one per path and `DivergenceOptions.every`, and those that are repeated.
     case divergence(Divergence)
 }

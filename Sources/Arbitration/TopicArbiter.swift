@@ -1,6 +1,7 @@
 // The arbiter of a feed whose topics are numbered each by itself, over paths that keep their order (TCP).
 // What an active path has gone past is lost: it is told at once and exactly. Only where several paths are
-// active does a topic wait a little for the other path. Topics are handles of a `TopicIndex`.
+// active does a topic wait a little for the other path. A copy that comes late is compared with what was delivered.
+// Topics are handles of a `TopicIndex`.
 //
 // It is used like `Arbiter`: offer, publish if told so, drain `nextReleased`. Within one session of the
 // upstream a topic's numbers never begin again; numbers that were passed are duplicates.
@@ -25,6 +26,7 @@ public struct TopicArbiterOptions: Hashable, Sendable {
     public var activeQuiet: Duration = .milliseconds(100)
     /// How long a session must be silent before a path that spoke of it is followed back to one that was left.
     public var epochQuiet: Duration = .milliseconds(500)
+    public var divergence = DivergenceOptions()
 
     public init(paths: Int) { self.paths = paths }
 }
@@ -62,6 +64,12 @@ public struct TopicArbiter: ~Copyable, Sendable {
     var lastWord = Instant.zero
     /// When an active path last spoke of it.
     var lastActiveWord = Instant.zero
+    /// Paths whose messages are only compared, a bit each.
+    var distrusted: UInt8 = 0
+    /// What these said before anybody else did.
+    var claims = Claims()
+    /// Of each path: how many of its copies differed, and which were reported.
+    var paths: [(count: UInt64, reports: DivergentPath)]
     /// The sessions that are known, the current one among them, in the order in which they were first entered.
     var entered: [UInt64] = []
 
@@ -69,6 +77,7 @@ public struct TopicArbiter: ~Copyable, Sendable {
     public init(options: TopicArbiterOptions) {
         precondition((1...8).contains(options.paths), "a topic arbiter has 1 to 8 paths")
         self.options = options
+        paths = Array(repeating: (0, DivergentPath()), count: options.paths)
     }
 
     /// A path is subscribed, or not any more. At first none is.
@@ -96,14 +105,15 @@ public struct TopicArbiter: ~Copyable, Sendable {
             return .refused
         }
         guard admit(topic) else { return .refused }
+        if distrusted & arrival.pathBit != 0 { return compare(topic, arrival, payload, at: now) }
         guard follows(arrival, at: now) else {
             counters.oldEpoch += 1
             return .oldEpoch
         }
-        guard topics[topic].goesStraightThrough(arrival) else {
+        guard distrusted == 0, topics[topic].goesStraightThrough(arrival) else {
             return weigh(topic, arrival, payload, at: now)
         }
-        topics[topic].last = arrival.sequence
+        topics[topic].deliver(arrival, fingerprint(payload))
         counters.delivered &+= 1
         return .deliver
     }

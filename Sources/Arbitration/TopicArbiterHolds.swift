@@ -13,10 +13,29 @@ struct TopicRecord {
     var isKnown = false
     var hasFormer = false
     var isHolding = false
+    /// The path that brought the message `last`; `nobody`: it was not delivered, or is of another session.
+    var deliveredBy = TopicRecord.nobody
+    /// Of that message.
+    var fingerprint: UInt32 = 0
+
+    static let nobody: UInt8 = .max
 
     @inline(__always)
     func goesStraightThrough(_ arrival: Arrival) -> Bool {
         isKnown && !isHolding && session == arrival.session && arrival.sequence == last &+ 1
+    }
+
+    @inline(__always)
+    mutating func deliver(_ arrival: Arrival, _ fingerprint: UInt32) {
+        last = arrival.sequence
+        deliveredBy = arrival.path
+        self.fingerprint = fingerprint
+    }
+
+    /// What is missing up to there is told, or was named only.
+    mutating func pass(to last: UInt64) {
+        self.last = last
+        deliveredBy = Self.nobody
     }
 
     mutating func begin(session: UInt64, after last: UInt64) {
@@ -30,6 +49,7 @@ struct TopicRecord {
         (session, last) = (next, resumes ? formerLast : start)
         (formerSession, formerLast) = former
         hasFormer = true
+        deliveredBy = Self.nobody
         return resumes
     }
 }
@@ -41,13 +61,13 @@ struct TopicHold {
     /// In ascending order.
     var messages: [HeldMessage] = []
 
-    /// Puts a message in its place; false: it is there already.
-    mutating func insert(_ message: HeldMessage) -> Bool {
-        let sequence = message.arrival.sequence
-        let place = messages.firstIndex { $0.arrival.sequence >= sequence } ?? messages.count
-        guard place == messages.count || messages[place].arrival.sequence != sequence else { return false }
-        messages.insert(message, at: place)
-        return true
+    /// The one with a number; `nil`: it does not wait.
+    func message(_ sequence: UInt64) -> HeldMessage? { messages.first { $0.arrival.sequence == sequence } }
+
+    /// Puts a message in its place.
+    mutating func insert(_ message: HeldMessage) {
+        let place = messages.firstIndex { $0.arrival.sequence > message.arrival.sequence }
+        messages.insert(message, at: place ?? messages.count)
     }
 }
 
@@ -99,6 +119,7 @@ extension TopicArbiter {
 
     private mutating func move(to next: UInt64) {
         session = next
+        claims = Claims()
         guard !entered.contains(next) else { return }
         if entered.count == Self.sessionCapacity { entered.removeFirst() }
         entered.append(next)
@@ -122,12 +143,12 @@ extension TopicArbiter {
             topics[topic].begin(session: arrival.session, after: arrival.sequence - 1)
         }
         let hasEntered = enter(arrival.session, topic, first: arrival.sequence - 1)
-        guard arrival.sequence > topics[topic].last else {
-            counters.duplicates += 1
-            return .duplicate
+        guard arrival.sequence > topics[topic].last, !isHeld(topic, arrival.sequence) else {
+            return duplicate(topic, arrival, payload, at: now)
         }
+        heedClaims(topic, arrival, payload, at: now)
         if arrival.sequence == topics[topic].last + 1, !hasEntered {
-            topics[topic].last = arrival.sequence
+            topics[topic].deliver(arrival, fingerprint(payload))
             counters.delivered += 1
             settle(topic, cause: nil)
             return .deliver
@@ -140,10 +161,7 @@ extension TopicArbiter {
     ) -> Offer {
         hold(topic, through: arrival.sequence, at: now)
         let message = HeldMessage(arrival: arrival, epoch: arrival.session, payload: Array(payload))
-        guard holds[topic]?.insert(message) == true else {
-            counters.duplicates += 1
-            return .duplicate
-        }
+        holds[topic]?.insert(message)
         heldCount += 1
         counters.held += 1
         if !mayWait {
@@ -205,14 +223,14 @@ extension TopicArbiter {
     }
 
     private mutating func release(_ topic: Int, _ message: HeldMessage) {
-        topics[topic].last = message.arrival.sequence
+        topics[topic].deliver(message.arrival, fingerprint(message.payload[...]))
         counters.delivered += 1
         released.append(TopicRelease(topic: topic, .message(message)))
     }
 
     private mutating func tell(_ topic: Int, through last: UInt64, _ cause: GapCause) {
         let range = SequenceRange(topics[topic].last + 1, last)
-        topics[topic].last = last
+        topics[topic].pass(to: last)
         counters.gapsTold &+= range.count
         counters.gapRanges += 1
         let gap = Gap(epoch: topics[topic].session, range: range, cause: cause)

@@ -15,6 +15,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     private let publisher: FramePublisher
     private let log: EventLog
     private let divergences: DivergenceInbox
+    private let pathNames: [String]
     private var arbiter: Arbiter
     /// Sessions and numbers, where the protocol names none.
     private var labels: SessionLabels
@@ -44,6 +45,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         log = plan.log
         divergences = plan.divergences
         let options = plan.options
+        pathNames = options.paths.map(\.name)
         control = ControlChannel(
             plan, channel: number, numberedPerTopic: false, publisher: publisher, at: now)
         let batch = BatchTopic(feed: options.name, channel: number, publisher: publisher)
@@ -234,7 +236,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     }
 
     private func name(of path: UInt8) -> String {
-        recovery?.path == path ? "what was recovered" : "path \(path)"
+        recovery?.path == path ? "what was recovered" : "path \(pathNames[Int(path)])"
     }
 
     /// Which channel an entry is about, where it is not the only one.

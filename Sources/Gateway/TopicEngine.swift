@@ -12,6 +12,8 @@ final class TopicEngine: FeedEngine {
     private let control: ControlChannel
     private let publisher: FramePublisher
     private let log: EventLog
+    private let divergences: DivergenceInbox
+    private let pathNames: [String]
     private var arbiter: TopicArbiter
     private let demand = TopicDemand()
     private var topics: FeedTopics
@@ -25,6 +27,8 @@ final class TopicEngine: FeedEngine {
         publisher = FramePublisher(plan)
         control = ControlChannel(plan, channel: 0, numberedPerTopic: true, publisher: publisher)
         log = plan.log
+        divergences = plan.divergences
+        pathNames = plan.options.paths.map(\.name)
         var limits = TopicArbiterOptions(paths: plan.options.paths.count)
         limits.reorderTime = plan.options.reorderTime
         arbiter = TopicArbiter(options: limits)
@@ -114,13 +118,18 @@ final class TopicEngine: FeedEngine {
                     $0.told(gap, at: now)
                 }
             case .epoch(let change): enter(item.topic, change, at: now, wall: wall)
-            case .divergence(let found):
-                figures[Int(found.path)].divergent &+= 1
-                log(
-                    .copiesDiffer,
-                    "message \(found.sequence) of \(instrument(item.topic) ?? "") differs between two paths")
+            case .divergence(let found): tell(found, of: item.topic)
             }
         }
+    }
+
+    private func tell(_ divergence: Divergence, of topic: Int) {
+        if divergence.isRepeated { return divergences.add(divergence) }
+        let (path, other) = (pathNames[Int(divergence.path)], pathNames[Int(divergence.deliveredBy)])
+        log(
+            .copiesDiffer,
+            "message \(divergence.sequence) of \(instrument(topic) ?? "") differs between path \(path) and path \(other), whose copy was delivered"
+        )
     }
 
     private func instrument(_ topic: Int) -> String? { UpstreamName.name(of: topics.key(topic)) }
@@ -185,6 +194,9 @@ final class TopicEngine: FeedEngine {
         for (path, isActive) in condition.active.enumerated() {
             arbiter.set(UInt8(truncatingIfNeeded: path), isActive: isActive)
         }
+        for (path, isDistrusted) in condition.distrusted.enumerated() {
+            arbiter.set(UInt8(truncatingIfNeeded: path), isTrusted: !isDistrusted)
+        }
         release(at: now, wall: wall)
         control.follow(condition, wasFailover: isFailover, at: now, wall: wall)
         isFailover = condition.failover != nil
@@ -241,6 +253,7 @@ final class TopicEngine: FeedEngine {
     func figures(of path: Int) -> PathFigures {
         var figures = figures[path]
         figures.decodeErrors = decodeErrors[path]
+        figures.divergent = arbiter.divergent(of: UInt8(truncatingIfNeeded: path))
         return figures
     }
 
@@ -249,7 +262,7 @@ final class TopicEngine: FeedEngine {
         let refused = [
             "implausible": counters.implausible, "old_epoch": counters.oldEpoch,
             "overflow": counters.overflow,
-            "late": counters.late, "topics": topics.refused,
+            "late": counters.late, "distrusted": counters.distrusted, "topics": topics.refused,
         ]
         return ChannelFigures(
             state: control.state, reason: control.reason, published: control.machine.messages,

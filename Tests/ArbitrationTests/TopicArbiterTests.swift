@@ -4,7 +4,7 @@ import Basics
 import Testing
 
 /// A dialogue with a topic arbiter, in milliseconds.
-private struct TopicDialogue: ~Copyable {
+struct TopicDialogue: ~Copyable {
     var arbiter: TopicArbiter
     var now = milliseconds(1000)
 
@@ -20,10 +20,11 @@ private struct TopicDialogue: ~Copyable {
     }
 
     mutating func offer(
-        _ sequence: UInt64, topic: Int = 0, path: UInt8 = 0, session: UInt64 = 7
+        _ sequence: UInt64, topic: Int = 0, path: UInt8 = 0, session: UInt64 = 7,
+        payload: [UInt8] = [1, 2, 3]
     ) -> [Published] {
         let verdict = arbiter.offer(
-            topic: topic, arrival(sequence, path, session), payload: [1, 2, 3][...], at: now)
+            topic: topic, arrival(sequence, path, session), payload: payload[...], at: now)
         let drained = drain()
         return (verdict == .deliver ? [.message(sequence)] : [.refused(verdict)]) + drained
     }

@@ -107,12 +107,13 @@ struct QuotesVenue {
     var session: UInt64 = 7
 
     func frame(
-        _ kind: SequencedFrame.Kind, _ topic: String, _ sequence: UInt64, at milliseconds: Int64 = 0
+        _ kind: SequencedFrame.Kind, _ topic: String, _ sequence: UInt64, at milliseconds: Int64 = 0,
+        payload: String = "x"
     ) -> [UInt8] {
         var writer = ByteWriter()
         SequencedFrameEncoder(session: session).write(
             kind, topic: Array("\(topic)/".utf8), sequence: sequence, sourceTime: wall(milliseconds),
-            payload: Array((kind == .data ? "x" : "").utf8), into: &writer)
+            payload: Array((kind == .data ? payload : "").utf8), into: &writer)
         return writer.bytes
     }
 

@@ -199,6 +199,77 @@ class Failover(Case):
         self.assertEqual(feed["values"]["switches"], 1)
 
 
+class Divergence(unittest.TestCase):
+    """Hot-hot lines of which one says something else."""
+
+    def start(self, *names):
+        self.book = venue.Book()
+        self.lines = {name: venue.Upstream(self, self.book) for name in names}
+        text = BUS + '[[feed]]\nname = "quotes"\nprotocol = "zeromq"\npolicy = "hot-hot"\nhold_down = "1h"\n'
+        for name, line in self.lines.items():
+            text += f'[[feed.path]]\nname = "{name}"\nplaintext = true\nendpoint = "{line.endpoint}"\n'
+        self.daemon = Daemon(self, "holdfast-gateway", text).start()
+        self.bus = harness.health(self, self.daemon, "state/", "sample/", name="gateway")
+        self.client = MarketClient(self, self.daemon.endpoint("gateway.md"), "quotes", *SYMBOLS)
+        for line in self.lines.values():
+            line.wait_held(self, BEAT, *(f"{symbol}/" for symbol in SYMBOLS))
+        self.client.wait_live()
+
+    def next(self):
+        for symbol in SYMBOLS:
+            self.book.following(symbol + "/")
+
+    def send(self, names, body):
+        """What lines make of the last message of each symbol."""
+        for name in names:
+            for symbol in SYMBOLS:
+                sequence = self.book.last[symbol + "/"]
+                self.lines[name].send(venue.frame(symbol + "/", venue.DATA, self.book.session, sequence, body))
+
+    def receive(self):
+        """The bodies of the next message of each symbol."""
+        wait = lambda: self.client.wait(lambda message: message["kind"] == "data", "a quote")  # noqa: E731
+        return [wait()["body"] for _ in SYMBOLS]
+
+    def wait_counted(self, line, name, count):
+        self.bus.wait(lambda message: message["topic"] == f"sample/desk/feed-path/quotes.{line}/"
+                      and message["values"][name] >= count, f"{count} {name} of {line}")
+
+    def test_of_two_lines_the_preferred_one_is_followed_and_the_other_only_compared(self):
+        self.start("A", "B")
+        self.next()
+        self.send("A", b"right")
+        self.assertEqual(self.receive(), [b"right"] * 4)
+        self.send("B", b"wrong")
+        state = self.bus.settle("feed-path/quotes.B", "critical")
+        self.assertIn("differ from those of A", state["reason"])
+        self.assertIn("differs between path B and path A", self.daemon.log())
+        for round in range(1, 6):
+            self.next()
+            self.send("B", b"wrong")
+            self.wait_counted("B", "messages", (round + 1) * 4)  # the wrong one came first
+            self.send("A", b"right")
+            self.assertEqual(self.receive(), [b"right"] * 4)
+        self.wait_counted("B", "divergent", 24)
+        self.assertEqual(self.bus.states()["feed/quotes"]["status"], "warning")
+
+    def test_of_three_lines_the_preferred_one_is_left_where_it_differs_from_two(self):
+        self.start("A", "B", "C")
+        self.next()
+        self.send("A", b"wrong")
+        self.receive()
+        self.send("BC", b"right")
+        state = self.bus.settle("feed-path/quotes.A", "critical")
+        self.assertIn("differ from those of", state["reason"])
+        self.next()
+        self.send("A", b"wrong")
+        self.wait_counted("A", "messages", 8)
+        self.send("BC", b"right")
+        self.assertEqual(self.receive(), [b"right"] * 4)
+        for name in "BC":
+            self.assertEqual(self.bus.states()[f"feed-path/quotes.{name}"]["status"], "ok")
+
+
 class Operators(Case):
     def setUp(self):
         self.start()
