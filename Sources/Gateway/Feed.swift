@@ -18,15 +18,10 @@ struct FeedSurroundings {
     let batch: DatagramBatch
     let worker: Worker
     let downstream: Downstream
-    let journal: JournalOptions
-    /// The thread that writes journals.
-    let journalWorker: Worker
     let health: HealthBus
     let logger: Logger
     let limited: LimitedLog
     let controlEvery: Duration
-    /// How long a feed that takes up its journal waits for the disk before it listens.
-    let patienceForMemory: Duration
     /// The number of this run of the feed.
     let run: UInt32
     /// Ours, for paths with a server key.
@@ -38,7 +33,8 @@ final class Feed {
     static let reportEvery: Duration = .seconds(1)
 
     let core: FeedCore
-    private(set) var journal: JournalKeeper?
+    /// `nil`: nothing is journalled.
+    let journal: JournalKeeper?
     private let surroundings: FeedSurroundings
     private var sources: [any FeedSource] = []
     private var alarms: [LossAlarm]
@@ -50,26 +46,20 @@ final class Feed {
     private var loggedUnanswered: UInt64 = 0
     private let recovery: RecoverySource?
 
-    init(_ options: FeedOptions, index: UInt16, _ surroundings: FeedSurroundings) throws(BusError) {
+    /// - Parameter journal: what an earlier run left in it is known, or has taken too long.
+    init(
+        _ options: FeedOptions, index: UInt16, journal: JournalKeeper?, _ surroundings: FeedSurroundings
+    ) throws(BusError) {
         self.surroundings = surroundings
+        self.journal = journal
         alarms = options.paths.map { _ in LossAlarm() }
         recovery = try Feed.recovery(options, surroundings)
-        let log = Feed.log(options.subject, surroundings)
-        let memories = Memories()
-        if options.journal {
-            journal = JournalKeeper(
-                options,
-                JournalSurroundings(
-                    options: surroundings.journal, loop: surroundings.loop,
-                    worker: surroundings.journalWorker, log: log, run: surroundings.run)
-            ) { memories.take($0, $1) }
-        }
+        let log = Feed.log(options.subject, surroundings.logger, surroundings.limited)
         core = FeedCore(
             EnginePlan(
                 options: options, index: index, run: surroundings.run,
                 controlEvery: surroundings.controlEvery, sink: surroundings.downstream, journal: journal,
                 log: log, now: surroundings.loop.now, recovery: recovery))
-        memories.onMemory = { [unowned self] in core.remember($1, channel: $0, at: now, wall: wall) }
         do throws(SystemError) {
             // What has arrived is read before anybody calls a path silent.
             timer = try Timer(surroundings.loop, accuracy: .microseconds(500), isLast: true) {
@@ -85,7 +75,7 @@ final class Feed {
         recovery?.onReply = { [unowned self] in
             core.recovered($0, from: $1, receivedAt: $2, at: now, wall: wall)
         }
-        journal?.waitForMemory(until: Clock.monotonic + surroundings.patienceForMemory)
+        journal?.onMemory = { [unowned self] in core.remember($1, channel: $0, at: now, wall: wall) }
         for path in options.paths.indices { sources.append(try openSource(path)) }
         surroundings.downstream.addFeed(
             options.name, linger: options.upstreamLinger, hasBatches: engine.hasBatches)
@@ -117,7 +107,8 @@ final class Feed {
 
     private func openSource(_ path: Int) throws(BusError) -> any FeedSource {
         let wanted = options.paths[path]
-        let log = Feed.log(options.subject(ofPath: path), surroundings, path: wanted.name)
+        let log = Feed.log(
+            options.subject(ofPath: path), surroundings.logger, surroundings.limited, path: wanted.name)
         switch options.feedProtocol {
         case .moldUDP64, .soupBinTCP, .pitch, .iexTP, .mdp3:
             do throws(SystemError) {
@@ -185,13 +176,13 @@ final class Feed {
     }
 
     /// Entries about the feed, or about one of its paths.
-    private static func log(
-        _ subject: Subject, _ surroundings: FeedSurroundings, path: String? = nil
+    static func log(
+        _ subject: Subject, _ logger: Logger, _ limited: LimitedLog, path: String? = nil
     ) -> EventLog {
-        var logger = surroundings.logger
+        var logger = logger
         logger[metadataKey: "subject"] = "\(subject)"
         if let path { logger[metadataKey: "path"] = "\(path)" }
-        return { [limited = surroundings.limited] in limited.event($0, key: "\(subject)", $1, by: logger) }
+        return { [logger] in limited.event($0, key: "\(subject)", $1, by: logger) }
     }
 
     // MARK: - What others say
@@ -295,12 +286,6 @@ extension Feed: FeedCoreOwner {
         case .state, .redundancy: break
         }
     }
-}
-
-/// Hands on what a journal remembers to a feed that is only being made when the journal is opened.
-private final class Memories {
-    var onMemory: (UInt16, JournalMemory) -> Void = { _, _ in }
-    func take(_ channel: UInt16, _ memory: JournalMemory) { onMemory(channel, memory) }
 }
 
 // MARK: - What the sources say

@@ -2,6 +2,7 @@
 import Arbitration
 import Basics
 package import Configuration
+import FeedProtocols
 package import Linux
 import Wire
 
@@ -21,6 +22,14 @@ extension PathMachineOptions {
 extension FeedOptions {
     var subject: Subject { Subject(.feed, name) }
     func subject(ofPath path: Int) -> Subject { Subject(.feedPath, "\(name).\(paths[path].name)") }
+
+    /// Whether its channels are numbered, as far as its protocol says so.
+    var hasBatches: Bool {
+        switch FeedProtocolDescription(named: feedProtocol.rawValue).numbering {
+        case .messagesOfChannel, .packetsOfChannel: true
+        case .messagesOfTopic: false
+        }
+    }
 
     /// How long an upstream subscription outlives its last holder; `nil` where none is needed.
     package var upstreamLinger: Duration? {

@@ -33,6 +33,8 @@ public final class Gateway {
     private let snapshots: SnapshotDesk
     private var clients: ClientDesk?
     private var feeds: [String: Feed] = [:]
+    /// Feeds that are opened as soon as what their journals remember is read.
+    private var opening: [String: OpeningFeed] = [:]
     private let incarnation: Incarnation
     /// How many feeds were opened; each is a run of its own.
     private var opened: Int64 = 0
@@ -105,7 +107,7 @@ public final class Gateway {
         health?.describe = { [unowned self] in fields(of: $0) }
         health?.takesOn = { [unowned self] in takesOn($0, $1, $2) }
         tellPlaintext()
-        try openFeeds(patienceForMemory: .seconds(2))
+        try openFeeds(waitsForMemory: true)
         try followAgents()
         try openReplicas()
         tellReplicas()
@@ -147,6 +149,7 @@ public final class Gateway {
         health?.stops(because: reason)
         let end = Clock.monotonic + Feed.patience
         for feed in feeds.values { feed.closeJournal(until: end) }
+        for feed in opening.values { feed.journal.close(until: end) }
     }
 
     /// One line for `systemctl status`.
@@ -164,26 +167,77 @@ public final class Gateway {
 
     // MARK: - Feeds
 
-    /// - Parameter patienceForMemory: while other feeds run, none waits for the disk.
-    private func openFeeds(patienceForMemory: Duration = .zero) throws(BusError) {
-        guard let health else { return }
+    /// How long a feed that takes up its journal waits for the disk before it listens.
+    private static let patienceForMemory: Duration = .seconds(2)
+
+    /// - Parameter waitsForMemory: while other feeds run, nobody waits for the disk; a feed that needs it is opened
+    ///   later.
+    private func openFeeds(waitsForMemory: Bool = false) throws(BusError) {
         for (index, feed) in options.feeds.enumerated() {
-            let number = UInt16(clamping: index)
             if let kept = feeds[feed.name] {
-                kept.engine.index = number
+                kept.engine.index = UInt16(clamping: index)
                 continue
             }
-            var logger = logger
-            logger[metadataKey: "feed"] = "\(feed.name)"
-            let surroundings = FeedSurroundings(
-                context: context, loop: loop, batch: batch, worker: worker, downstream: downstream,
-                journal: options.journal, journalWorker: journalWorker,
-                health: health, logger: logger, limited: limited,
-                controlEvery: options.controlEvery, patienceForMemory: patienceForMemory, run: nextRun(),
-                keys: credentials?.keys)
-            let opened = try Feed(feed, index: number, surroundings)
-            feeds[feed.name] = opened
-            replayHealth(to: opened)
+            guard opening[feed.name] == nil else { continue }
+            let journal = feed.journal ? journal(of: feed) : nil
+            if waitsForMemory { journal?.waitForMemory(until: Clock.monotonic + Gateway.patienceForMemory) }
+            if let journal, journal.isOpening, !waitsForMemory {
+                try openLater(feed, journal)
+            } else {
+                try open(feed, index: index, journal)
+            }
+        }
+    }
+
+    private func journal(of feed: FeedOptions) -> JournalKeeper {
+        let log = Feed.log(feed.subject, logger(of: feed), limited)
+        return JournalKeeper(
+            feed,
+            JournalSurroundings(
+                options: options.journal, loop: loop, worker: journalWorker, log: log, run: nextRun()))
+    }
+
+    private func logger(of feed: FeedOptions) -> Logger {
+        var logger = logger
+        logger[metadataKey: "feed"] = "\(feed.name)"
+        return logger
+    }
+
+    private func open(_ feed: FeedOptions, index: Int, _ journal: JournalKeeper?) throws(BusError) {
+        guard let health else { return }
+        let surroundings = FeedSurroundings(
+            context: context, loop: loop, batch: batch, worker: worker, downstream: downstream,
+            health: health, logger: logger(of: feed), limited: limited,
+            controlEvery: options.controlEvery, run: journal?.run ?? nextRun(), keys: credentials?.keys)
+        let opened = try Feed(feed, index: UInt16(clamping: index), journal: journal, surroundings)
+        feeds[feed.name] = opened
+        replayHealth(to: opened)
+    }
+
+    /// Clients may subscribe meanwhile.
+    private func openLater(_ feed: FeedOptions, _ journal: JournalKeeper) throws(BusError) {
+        do throws(SystemError) {
+            opening[feed.name] = try OpeningFeed(
+                feed, journal, loop, patience: Gateway.patienceForMemory
+            ) { [unowned self] in openNow(feed.name) }
+        } catch {
+            throw .system(error)
+        }
+        downstream.addFeed(feed.name, linger: feed.upstreamLinger, hasBatches: feed.hasBatches)
+    }
+
+    private func openNow(_ name: String) {
+        guard let ready = opening.removeValue(forKey: name),
+            let index = options.feeds.firstIndex(where: { $0.name == name })
+        else { return }
+        ready.journal.onOpened = nil
+        do throws(BusError) {
+            try open(ready.options, index: index, ready.journal)
+        } catch {
+            downstream.removeFeed(name)
+            logger.event(
+                .upstreamFailed, "feed \(name) cannot be opened, until the next reload: \(error)",
+                ["feed": "\(name)"])
         }
     }
 
@@ -269,6 +323,12 @@ public final class Gateway {
         for (name, feed) in feeds where !kept.contains(name) {
             feed.close()
             feeds[name] = nil
+        }
+        for (name, feed) in opening where !kept.contains(name) {
+            opening[name] = nil
+            feed.journal.onOpened = nil
+            feed.journal.close(until: Clock.monotonic + Feed.patience)
+            downstream.removeFeed(name)
         }
         agents.removeAll { !new.agents.contains($0.endpoint) }
         for replica in replicas where !new.replicas.contains(replica.options) { replica.close() }

@@ -25,7 +25,8 @@ final class JournalKeeper: FrameJournal {
     private let feed: String
     private let wantsMemory: Bool
     private let surroundings: JournalSurroundings
-    private let onMemory: (UInt16, JournalMemory) -> Void
+    /// What earlier runs knew, of channels that nobody was told about yet.
+    private var memories: [(channel: UInt16, memory: JournalMemory)] = []
     private var channels: [UInt16: ChannelJournal] = [:]
     /// The channel of the last frame.
     private var latest: (number: UInt16, journal: ChannelJournal)?
@@ -33,14 +34,14 @@ final class JournalKeeper: FrameJournal {
     private var withoutChannel: UInt64 = 0
     private var isClosed = false
 
-    /// - Parameter onMemory: called with what an earlier run knew of a channel.
-    init(
-        _ feed: FeedOptions, _ surroundings: JournalSurroundings,
-        onMemory: @escaping (UInt16, JournalMemory) -> Void
-    ) {
+    /// Called with what an earlier run knew of a channel; at once with what is known by then.
+    var onMemory: ((UInt16, JournalMemory) -> Void)? { didSet { tellMemories() } }
+    /// Called when nothing that an earlier run left is being read any more.
+    var onOpened: (() -> Void)?
+
+    init(_ feed: FeedOptions, _ surroundings: JournalSurroundings) {
         self.feed = feed.name
         self.surroundings = surroundings
-        self.onMemory = onMemory
         wantsMemory = feed.start == .journal
         guard wantsMemory else { return }
         let path = "\(surroundings.options.directory)/\(SegmentName.folder(feed: feed.name))"
@@ -48,14 +49,25 @@ final class JournalKeeper: FrameJournal {
         for number in numbers.sorted() { _ = channel(number) }
     }
 
-    /// Waits until the journals of an earlier run are open, until then at most: a feed that goes on where that run
-    /// stopped must know where, before its first message comes.
+    /// The number of the feed's run that is journalled.
+    var run: UInt32 { surroundings.run }
+
+    /// What an earlier run left is being read: a feed that goes on where that run stopped must know where, before its
+    /// first message comes.
+    var isOpening: Bool {
+        channels.values.contains { $0.tail == nil && $0.machine.condition == .opening }
+    }
+
+    /// Waits until that is done, until then at most.
     func waitForMemory(until end: Instant) {
-        while channels.values.contains(where: { $0.tail == nil && $0.machine.condition == .opening }),
-            Clock.monotonic < end
-        {
-            surroundings.worker.wait(until: end)
-        }
+        while isOpening, Clock.monotonic < end { surroundings.worker.wait(until: end) }
+    }
+
+    private func tellMemories() {
+        guard let onMemory else { return }
+        let known = memories
+        memories = []
+        for (channel, memory) in known { onMemory(channel, memory) }
     }
 
     func append(_ frame: [UInt8], topicLength: Int, _ header: FrameHeader) {
@@ -110,17 +122,23 @@ final class JournalKeeper: FrameJournal {
             for damage in opening.damages.prefix(3) {
                 surroundings.log(.feedJournalDamaged, "\(place) is damaged and goes on behind it: \(damage)")
             }
-            if opening.memory.epoch != 0, wantsMemory { onMemory(number, opening.memory) }
+            if opening.memory.epoch != 0, wantsMemory {
+                memories.append((number, opening.memory))
+                tellMemories()
+            }
         case .condition(.stopped(let why)):
             surroundings.log(.feedJournalStopped, "\(place) is not written: \(why); market data goes on")
         case .condition(.writing):
-            guard let figures = channels[number]?.machine.figures, figures.stops > 0 else { return }
-            surroundings.log(
-                .feedJournalResumed, "\(place) is written again; \(figures.lost) frames so far are not in it")
+            if let figures = channels[number]?.machine.figures, figures.stops > 0 {
+                surroundings.log(
+                    .feedJournalResumed,
+                    "\(place) is written again; \(figures.lost) frames so far are not in it")
+            }
         case .condition(.opening): break
         case .notRemoved(let why):
             surroundings.log(.feedJournalStopped, "\(place): an old segment cannot be removed: \(why)")
         }
+        if !isOpening { onOpened?() }
     }
 
     /// Why a channel is not journalled; `nil`: all are.

@@ -3,6 +3,7 @@ against somebody else's library."""
 
 import os
 import random
+import signal
 import struct
 import subprocess
 import unittest
@@ -35,12 +36,17 @@ login_file = "~/itch.login"
 class Case(unittest.TestCase):
     def gateway(self, paths, options="", namespace=None, password="secret", mode=0o600, ready=True):
         self.daemon = Daemon(self, "holdfast-gateway", BUS + FEED % options + paths, namespace)
+        self.login_file(password, mode)
+        self.daemon.start(ready=ready)
+        if ready:
+            self.join()
+
+    def login_file(self, password="secret", mode=0o600):
         file = os.path.join(self.daemon.folder, "itch.login")
         with open(os.open(file, os.O_CREAT | os.O_WRONLY, mode), "w") as login:
             login.write(f'user = "me"\npassword = "{password}"\n')
-        self.daemon.start(ready=ready)
-        if not ready:
-            return
+
+    def join(self):
         self.client = MarketClient(self, self.daemon.endpoint("gateway.md"), "itch", everything=True)
         self.client.sync()
         self.order = Order(per_topic=False)
@@ -189,6 +195,54 @@ class Alone(OwnVenues):
         done = subprocess.run([harness.binary("holdfast"), "check-config", self.daemon.file], capture_output=True, text=True)
         self.assertEqual(done.returncode, 78)
         self.assertIn("login_file", done.stderr)
+
+
+class Reloaded(OwnVenues):
+    """A feed that takes up its journal is taken away and added again while another one goes on."""
+
+    def setUp(self):
+        self.serve(2)
+        self.journalled = FEED % 'journal = true\nstart = "journal"\n' + PATH % ("A", self.venues[0].endpoint, "")
+        self.calm = '[journal]\ndirectory = "~/journal"\n' + FEED.replace('"itch"', '"calm"') % "" + PATH % (
+            "A", self.venues[1].endpoint, "")
+        self.daemon = Daemon(self, "holdfast-gateway", BUS + self.calm + self.journalled)
+        self.login_file()
+        self.daemon.start()
+        self.join()
+        self.wait_published(3)
+        self.say(self.orders(self.next, 100))
+        self.until(self.next - 1)
+        self.flawless()
+
+    def reload(self, text):
+        self.daemon.configure(BUS + text)
+        self.daemon.signal(signal.SIGHUP)
+        lines = self.daemon.wait_told("READY=1")
+        self.assertFalse([line for line in lines if "refused" in line], lines)
+
+    def test_it_goes_on_where_it_stopped(self):
+        self.reload(self.calm)
+        stopped = self.next
+        self.say(self.orders(self.next, 50))
+        self.reload(self.calm + self.journalled)
+        self.until(self.next - 1)
+        self.assertEqual([sequence for *_, sequence in self.venues[0].logins], [1, stopped])
+        self.flawless()
+
+    def test_a_disk_that_hangs_holds_nobody_up(self):
+        self.reload(self.calm)
+        # A pipe in place of the last segment: who opens it waits until somebody writes.
+        pipe = f"{self.daemon.folder}/journal/itch/0/{1000:012}.journal"
+        os.mkfifo(pipe)
+        self.reload(self.calm + self.journalled)
+        client = MarketClient(self, self.daemon.endpoint("gateway.md"), "calm", everything=True)
+        client.sync()
+        client.wait_live()
+        self.say(self.orders(self.next, 1))
+        client.wait(lambda message: message["kind"] == "data" and message["sequence"] == self.next - 1, "the other feed")
+        self.venues[0].wait_login(self, lambda login: len(self.venues[0].logins) == 2, "without what the disk has")
+        with open(pipe, "wb"):
+            pass
 
 
 class Mixed(OwnVenues):
