@@ -68,8 +68,7 @@ public struct TopicArbiter: ~Copyable, Sendable {
     var distrusted: UInt8 = 0
     /// What these said before anybody else did.
     var claims = Claims()
-    /// Of each path: how many of its copies differed, and which were reported.
-    var paths: [(count: UInt64, reports: DivergentPath)]
+    var paths: [TopicPath]
     /// The sessions that are known, the current one among them, in the order in which they were first entered.
     var entered: [UInt64] = []
 
@@ -77,7 +76,7 @@ public struct TopicArbiter: ~Copyable, Sendable {
     public init(options: TopicArbiterOptions) {
         precondition((1...8).contains(options.paths), "a topic arbiter has 1 to 8 paths")
         self.options = options
-        paths = Array(repeating: (0, DivergentPath()), count: options.paths)
+        paths = Array(repeating: TopicPath(), count: options.paths)
     }
 
     /// A path is subscribed, or not any more. At first none is.
@@ -86,6 +85,9 @@ public struct TopicArbiter: ~Copyable, Sendable {
         active = isActive ? active | bit : active & ~bit
         strayed &= active
     }
+
+    /// What a path has contributed, in all topics together; losses are not counted by path.
+    public func counters(of path: UInt8) -> PathCounters { paths[Int(path)].counters }
 
     /// The last number of a topic that was delivered or told; 0: none.
     public func last(of topic: Int) -> UInt64 { topics.indices.contains(topic) ? topics[topic].last : 0 }
@@ -100,6 +102,7 @@ public struct TopicArbiter: ~Copyable, Sendable {
     public mutating func offer(
         topic: Int, _ arrival: Arrival, payload: ArraySlice<UInt8>, at now: Instant
     ) -> Offer {
+        paths[Int(arrival.path)].counters.received &+= 1
         guard arrival.sequence != 0, arrival.sequence != .max else {
             counters.implausible += 1
             return .refused
@@ -114,7 +117,7 @@ public struct TopicArbiter: ~Copyable, Sendable {
             return weigh(topic, arrival, payload, at: now)
         }
         topics[topic].deliver(arrival, fingerprint(payload))
-        counters.delivered &+= 1
+        delivered(by: arrival.path)
         return .deliver
     }
 
@@ -148,6 +151,12 @@ public struct TopicArbiter: ~Copyable, Sendable {
             waiting.removeFirst()
             if holds[first.topic]?.since == first.since { settle(first.topic, cause: .timeout) }
         }
+    }
+
+    @inline(__always)
+    mutating func delivered(by path: UInt8) {
+        counters.delivered &+= 1
+        paths[Int(path)].counters.first &+= 1
     }
 
     /// How many messages wait for another path.

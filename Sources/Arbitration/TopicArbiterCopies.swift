@@ -2,6 +2,12 @@
 // the topic's last message and those that wait.
 import Basics
 
+/// What a path has contributed, and which of its copies that differ were reported.
+struct TopicPath {
+    var counters = PathCounters()
+    var divergent = DivergentPath()
+}
+
 extension TopicArbiter {
     /// What a path brings is delivered, or only compared with what others brought.
     public mutating func set(_ path: UInt8, isTrusted: Bool) {
@@ -9,9 +15,6 @@ extension TopicArbiter {
         distrusted = isTrusted ? distrusted & ~bit : distrusted | bit
         if distrusted == 0 { claims = Claims() }
     }
-
-    /// Copies of a path that differ from those that were delivered.
-    public func divergent(of path: UInt8) -> UInt64 { paths[Int(path)].count }
 
     /// A path that is not trusted delivers nothing and begins nothing; what it says of a message that is remembered
     /// shows whether it still differs.
@@ -45,6 +48,7 @@ extension TopicArbiter {
         _ topic: Int, _ arrival: Arrival, _ payload: ArraySlice<UInt8>, at now: Instant
     ) -> Offer {
         counters.duplicates += 1
+        paths[Int(arrival.path)].counters.duplicates &+= 1
         if let known = remembered(topic, arrival.sequence), known.path != arrival.path,
             known.fingerprint != fingerprint(payload)
         {
@@ -70,8 +74,8 @@ extension TopicArbiter {
         _ topic: Int, _ path: UInt8, from other: UInt8, _ sequence: UInt64, at now: Instant
     ) {
         counters.divergent += 1
-        paths[Int(path)].count &+= 1
-        let news = paths[Int(path)].reports.differs(at: now, options.divergence)
+        paths[Int(path)].counters.divergent &+= 1
+        let news = paths[Int(path)].divergent.differs(at: now, options.divergence)
         guard news.isReported else { return }
         let divergence = Divergence(
             path: path, deliveredBy: other, sequence: sequence, isRepeated: news.isRepeated)

@@ -149,7 +149,7 @@ extension TopicArbiter {
         heedClaims(topic, arrival, payload, at: now)
         if arrival.sequence == topics[topic].last + 1, !hasEntered {
             topics[topic].deliver(arrival, fingerprint(payload))
-            counters.delivered += 1
+            delivered(by: arrival.path)
             settle(topic, cause: nil)
             return .deliver
         }
@@ -224,7 +224,7 @@ extension TopicArbiter {
 
     private mutating func release(_ topic: Int, _ message: HeldMessage) {
         topics[topic].deliver(message.arrival, fingerprint(message.payload[...]))
-        counters.delivered += 1
+        delivered(by: message.arrival.path)
         released.append(TopicRelease(topic: topic, .message(message)))
     }
 

@@ -18,7 +18,6 @@ final class TopicEngine: FeedEngine {
     private let demand = TopicDemand()
     private var topics: FeedTopics
     private var decodeErrors: [[String: UInt64]]
-    private var figures: [PathFigures]
     private var isFailover = false
     private var reader: TopicFrameReader
 
@@ -36,7 +35,6 @@ final class TopicEngine: FeedEngine {
             feed: plan.options.name, demand: demand, keepsValues: plan.lastValue == .ofEachMessage,
             at: plan.now)
         decodeErrors = plan.options.paths.map { _ in [:] }
-        figures = plan.options.paths.map { _ in PathFigures() }
     }
 
     var index: UInt16 {
@@ -83,15 +81,11 @@ final class TopicEngine: FeedEngine {
 
     private func data(_ frame: borrowing SequencedFrame, _ arrival: Arrival, at now: Instant) -> Bool {
         guard let topic = handle(frame.topic, arrival.path, at: now) else { return false }
-        let path = Int(arrival.path)
-        figures[path].messages &+= 1
         switch arbiter.offer(topic: topic, arrival, payload: frame.payload, at: now) {
         case .deliver:
-            figures[path].first &+= 1
             // Before what it lets go: the messages that waited for it.
             publish(topic, frame.payload, arrival, epoch: arrival.session, at: now)
-        case .duplicate: figures[path].duplicates &+= 1
-        case .held, .late, .oldEpoch, .refused: break
+        case .duplicate, .held, .late, .oldEpoch, .refused: break
         }
         if arbiter.mayRelease { release(at: now, wall: arrival.receivedAt) }
         return true
@@ -251,9 +245,13 @@ final class TopicEngine: FeedEngine {
     // MARK: - Figures
 
     func figures(of path: Int) -> PathFigures {
-        var figures = figures[path]
+        let counters = arbiter.counters(of: UInt8(truncatingIfNeeded: path))
+        var figures = PathFigures()
+        figures.messages = counters.received
+        figures.first = counters.first
+        figures.duplicates = counters.duplicates
+        figures.divergent = counters.divergent
         figures.decodeErrors = decodeErrors[path]
-        figures.divergent = arbiter.divergent(of: UInt8(truncatingIfNeeded: path))
         return figures
     }
 

@@ -14,7 +14,9 @@ import Testing
         #expect(dialogue.offer(1, path: 1) == [.refused(.duplicate)])
         #expect(
             dialogue.offer(9, topic: 5, path: 1, payload: [9]) == [.refused(.duplicate), .divergent(path: 1)])
-        #expect(dialogue.arbiter.divergent(of: 1) == 1 && dialogue.arbiter.divergent(of: 0) == 0)
+        #expect(
+            dialogue.arbiter.counters(of: 1).divergent == 1 && dialogue.arbiter.counters(of: 0).divergent == 0
+        )
         #expect(dialogue.arbiter.counters.divergent == 1 && dialogue.arbiter.counters.duplicates == 2)
     }
 
@@ -88,7 +90,7 @@ import Testing
             if topic == 4 { _ = dialogue.tick(after: 1000) }
         }
         #expect(reported == [false, true, true])
-        #expect(dialogue.arbiter.divergent(of: 1) == 10)
+        #expect(dialogue.arbiter.counters(of: 1).divergent == 10)
     }
 
     @Test func `a path that is not trusted delivers nothing and begins nothing, and is compared`() {
@@ -122,7 +124,7 @@ import Testing
                 [.message(2), .divergent(path: 1)], [.message(2)], [.message(2), .divergent(path: 1)],
                 [.message(2)],
             ])
-        #expect(dialogue.arbiter.divergent(of: 1) == 4)
+        #expect(dialogue.arbiter.counters(of: 1).divergent == 4)
     }
 
     @Test func `what waits is compared with what a path that is not trusted says of it`() {
