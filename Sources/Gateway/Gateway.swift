@@ -278,7 +278,7 @@ public final class Gateway {
 
     /// How far the replicas of what is journalled here are behind.
     private func tellReplicas() {
-        let (reports, gone) = pulls.reports(feeds)
+        let (reports, gone) = pulls.reports(feeds, opening: opening.keys)
         for report in reports {
             health?.report(report)
             health?.sample(Sample(report.subject, report.values))

@@ -118,14 +118,17 @@ final class PullDesk {
     // MARK: - What the health bus is told
 
     /// The state of each replica, and the subjects of those that are none any more.
-    func reports(_ feeds: [String: Feed]) -> (reports: [Report], gone: [Subject]) {
+    /// - Parameter opening: feeds that are journalled and will be there soon.
+    func reports(
+        _ feeds: [String: Feed], opening: some Collection<String>
+    ) -> (reports: [Report], gone: [Subject]) {
         let (now, wall) = (loop.now, loop.wall)
-        let journalled = Set(feeds.filter { $0.value.journal != nil }.keys)
+        let journalled = Set(feeds.filter { $0.value.journal != nil }.keys).union(opening)
         let gone = book.forget(at: now, except: journalled).map(\.subject)
         let reports = book.names.compactMap { name -> Report? in
-            let keeper = feeds[name.feed]?.journal
+            guard let keeper = feeds[name.feed]?.journal else { return nil }
             let distance = book.distance(of: name, at: now, wall: wall) {
-                keeper?.channelJournal($0)?.machine.figures.written ?? 0
+                keeper.channelJournal($0)?.machine.figures.written ?? 0
             }
             guard let distance else { return nil }
             let (status, reason) = distance.verdict(limits, quiet: "does not ask")
