@@ -60,17 +60,3 @@ final class SnapshotDesk {
         responder.send([Reply.done(members).json.bytes] + page.frames)
     }
 }
-
-extension Responder {
-    /// Not now, but soon.
-    func postpone(_ wait: Duration) {
-        refuse(
-            "too soon: ask again after \(wait.inSeconds) s",
-            [JSON.Member("retry_after_s", .number(wait.inSeconds))])
-    }
-
-    func refuse(_ reason: String, _ more: [JSON.Member] = []) {
-        let members = Reply.refused(reason).json.members ?? []
-        send([JSON.object(members + more).bytes])
-    }
-}
