@@ -511,6 +511,27 @@ def subject_of(message):
     return f"{message['kind']}/{message['name']}"
 
 
+class Watching:
+    """`holdfast watch` into a pipe: a line for each change of a health bus."""
+
+    def __init__(self, case, publish, request):
+        self.case = case
+        self.child = spawn(case, [binary("holdfast"), "watch", "--endpoint", f"{publish},{request}"],
+                           stdout=subprocess.PIPE, text=True)
+        case.addCleanup(self.child.stdout.close)
+
+    def read(self, *words):
+        """The next line that has all of these in it."""
+        for line in self.child.stdout:
+            if all(word in line for word in words):
+                return line
+        self.case.fail(f"watch ended before {words}")
+
+    def end(self):
+        self.child.send_signal(signal.SIGTERM)
+        return self.child.wait(PATIENCE_S)
+
+
 class MarketClient(Client):
     """A subscriber of market data: messages are the header's fields with `topic`, `body`, `told`, `at`."""
 

@@ -144,31 +144,22 @@ class Watch(unittest.TestCase):
         self.folder = harness.folder_of(self)
         self.child = harness.spawn(self, ["sleep", "86400"])
         self.daemon = agent(self, QUIET + watch("algo", write_pid(self.folder, "algo", self.child.pid)))
-        self.pair = ",".join(self.daemon.endpoint(f"agent.{end}") for end in ("pub", "req"))
+        self.pair = [self.daemon.endpoint(f"agent.{end}") for end in ("pub", "req")]
 
     def test_into_a_pipe_each_change_is_a_line(self):
-        watching = harness.spawn(self, [harness.binary(TOOL), "watch", "--endpoint", self.pair],
-                                 stdout=subprocess.PIPE, text=True)
-        self.addCleanup(watching.stdout.close)
-        self.read(watching, "process/algo", "ok")
+        watching = harness.Watching(self, *self.pair)
+        watching.read("process/algo", "ok")
         os.kill(self.child.pid, signal.SIGKILL)
-        line = self.read(watching, "process/algo", "critical")
+        line = watching.read("process/algo", "critical")
         self.assertIn("desk", line)
         self.assertRegex(line, r"^\d{4}-\d\d-\d\d|^\d\d:\d\d:\d\d")
         self.assertNotIn("\x1b", line)
-        watching.send_signal(signal.SIGTERM)
-        self.assertEqual(watching.wait(harness.PATIENCE_S), 0)
-
-    def read(self, watching, *words):
-        for line in watching.stdout:
-            if all(word in line for word in words):
-                return line
-        self.fail(f"watch ended before {words}")
+        self.assertEqual(watching.end(), 0)
 
     def test_on_a_terminal_it_draws_and_ends_with_q(self):
         master, slave = pty.openpty()
         self.addCleanup(os.close, master)
-        watching = harness.spawn(self, [harness.binary(TOOL), "watch", "--endpoint", self.pair], stdin=slave,
+        watching = harness.spawn(self, [harness.binary(TOOL), "watch", "--endpoint", ",".join(self.pair)], stdin=slave,
                                  stdout=slave, stderr=slave, env=dict(os.environ, TERM="xterm"))
         os.close(slave)
         drawn = b""

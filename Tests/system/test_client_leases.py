@@ -102,6 +102,26 @@ class Channels(Leasing, unittest.TestCase):
         self.assertEqual(self.bus.ask(request="lease", name="algo", expires_after_s=0)["ok"], True)
         self.bus.wait(lambda message: message.get("gone"), "the end of the client")
 
+    def test_watch_shows_a_client_as_it_comes_falls_silent_and_goes(self):
+        self.follow()
+        watching = harness.Watching(self, self.daemon.endpoint("gateway.pub"), self.daemon.endpoint("gateway.req"))
+        watching.read("feed/itch")
+        self.lease()
+        self.assertRegex(watching.read("client/algo"), r"^\S+Z desk client/algo ok: up to date$")
+        self.position.missed = 5
+        self.lease_until(lambda reply: reply["missed"] == 5, "the loss")
+        self.assertIn("ok → warning: it missed messages lately", watching.read("client/algo"))
+        self.assertIn("warning → critical: no lease for 3.0 s", watching.read("client/algo", "critical"))
+        self.lease()
+        watching.read("client/algo", "critical → ")
+        joined = harness.Watching(self, self.daemon.endpoint("gateway.pub"), self.daemon.endpoint("gateway.req"))
+        joined.read("client/algo")  # one that joins later, too
+        while not (reply := self.bus.ask(request="lease", name="algo", expires_after_s=0))["ok"]:
+            self.bus.dealer.poll(reply["retry_after_s"] * 1000)
+        for one in (watching, joined):
+            one.read("client/algo", "no longer watched")
+            self.assertEqual(one.end(), 0)
+
     def test_losses_that_a_client_tells_are_told(self):
         self.follow()
         self.lease()
