@@ -186,7 +186,7 @@ private final class ReplicaFeed {
             case .refused(let reason, _, _): refusal = reason
             case .bytes: break
             }
-            return
+            return tell()
         }
         if let action = channels[number]?.machine.answered(reply.body, bytes, at: now) {
             perform(action, number)

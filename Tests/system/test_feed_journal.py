@@ -456,22 +456,37 @@ class Repairing(Journalled):
         self.assertTrue(self.daemon.is_running())
 
 
-@harness.needs_namespaces
-class Entitled(test_entitlements.Case):
+class JournalledBeyond(test_entitlements.Case):
+    """Feeds that are journalled, and a gateway that is asked for them from another host."""
+
     REQUESTS = f"tcp://{test_entitlements.DESK}:7001"
 
-    def setUp(self):
-        super().setUp()
+    def open(self, *names, **clients):
+        """A feed of each name, of the same market; the first is `quotes`."""
         self.open_market()
-        self.some, self.nothing = curve.Keys(), curve.Keys()
         text = test_entitlements.GATEWAY.replace('req"]', f'req", "{self.REQUESTS}"]')
+        text += JOURNAL % ("none", 1 << 20, 1 << 30)
         feed = self.feed().replace("[[feed.path]]", "journal = true\n[[feed.path]]", 1)
-        self.start(text + JOURNAL % ("none", 1 << 20, 1 << 30) + feed,
-                   some=(self.some, ["md/quotes/HF1/", "md/quotes/HF2/"]), nothing=self.nothing)
+        self.start(text + "".join(feed.replace('"quotes"', f'"{name}"', 1) for name in ("quotes", *names)), **clients)
 
     def asker(self, keys):
         return HealthClient(self, test_entitlements.DATA, self.REQUESTS, curve=(keys, self.host.public),
                             namespace=self.algo)
+
+    def wait_written(self, feed, count):
+        bus = self.health("state/desk/feed/")
+        subject = f"feed/{feed}"
+        if bus.states()[subject]["values"].get("journal_written", 0) < count:
+            bus.wait(lambda message: harness.subject_of(message) == subject
+                     and message["values"].get("journal_written", 0) >= count, f"{count} frames of {feed} written")
+
+
+@harness.needs_namespaces
+class Entitled(JournalledBeyond):
+    def setUp(self):
+        super().setUp()
+        self.some, self.nothing = curve.Keys(), curve.Keys()
+        self.open(some=(self.some, ["md/quotes/HF1/", "md/quotes/HF2/"]), nothing=self.nothing)
 
     def test_a_client_gets_back_what_it_may_have_and_nothing_else(self):
         local = MarketClient(self, self.gateway.endpoint("gateway.md"), "quotes", everything=True)
@@ -482,9 +497,7 @@ class Entitled(test_entitlements.Case):
             self.quote_all()
         last = local.wait(lambda message: message["kind"] == "data" and message["names"][2] == "HF4"
                           and message["sequence"] >= 5, "the last quote")
-        bus = self.health("state/desk/feed/")
-        if bus.states()["feed/quotes"]["values"].get("journal_written", 0) < 20:
-            bus.wait(lambda message: message["values"].get("journal_written", 0) >= 20, "20 frames written")
+        self.wait_written("quotes", 20)
         some = self.asker(self.some)
         topics = {reader.read(frame)[0] for frame in
                   reader.repair(some.ask_raw, "quotes", last["epoch"], 1, 5, instrument="HF1")}

@@ -12,7 +12,7 @@ import curve
 import harness
 import test_entitlements
 from harness import Daemon, HealthClient, MarketClient, binary, spawn, subject_of
-from test_feed_journal import JOURNAL, Journalled, holdfast, read, segments, write
+from test_feed_journal import JOURNAL, Journalled, JournalledBeyond, data, holdfast, read, segments, write
 
 REPLICA = """host = "%s"
 [bus]
@@ -162,33 +162,67 @@ class FullDisk(Replicated):
 
 
 @harness.needs_namespaces
-class Entitled(test_entitlements.Case):
-    REQUESTS = f"tcp://{test_entitlements.DESK}:7001"
-
-    def setUp(self):
-        super().setUp()
-        self.open_market()
-        self.whole, self.some = curve.Keys(), curve.Keys()
-        text = test_entitlements.GATEWAY.replace('req"]', f'req", "{self.REQUESTS}"]')
-        feed = self.feed().replace("[[feed.path]]", "journal = true\n[[feed.path]]", 1)
-        self.start(text + JOURNAL % ("none", 1 << 20, 1 << 30) + feed,
-                   whole=(self.whole, ["md/quotes/"]), some=(self.some, ["md/quotes/HF1/"]))
-
+class Entitled(JournalledBeyond):
     def pull(self, keys, **more):
-        client = HealthClient(self, test_entitlements.DATA, self.REQUESTS, curve=(keys, self.host.public),
-                              namespace=self.algo)
-        return client.ask_raw(json.dumps({"v": 1, "request": "pull", "feed": "quotes", "replica": "me"} | more).encode())
+        request = {"v": 1, "request": "pull", "feed": "quotes", "replica": "me"} | more
+        return self.asker(keys).ask_raw(json.dumps(request).encode())
+
+    def play(self):
+        """Some of each feed, which somebody takes."""
+        for feed in ("quotes", "secret"):
+            local = MarketClient(self, self.gateway.endpoint("gateway.md"), feed, everything=True)
+            local.sync()
+            local.wait_live()
+        self.market.A.wait_held(self, test_entitlements.BEAT, test_entitlements.BEAT, "", "")
+        for _ in range(20):
+            self.quote_all()
+        for feed in ("quotes", "secret"):
+            self.wait_written(feed, 80)
+
+    def test_a_gateway_gets_the_feeds_that_its_key_may_read_and_is_told_of_the_others(self):
+        second = curve.Keys()
+        self.open("secret", second=(second, ["md/quotes/", "md/secret/HF1/"]))
+        self.play()
+        text = REPLICA.replace("[downstream]", '[curve]\nkey = "~/host.key"\nclients = "~/clients.toml"\n[downstream]')
+        text %= ("elsewhere", "none", 1 << 20, 1 << 30, self.REQUESTS, 'quotes", "secret',
+                 f'server_key = "{self.host.public}"')
+        replica = Daemon(self, "holdfast-gateway", text, self.algo)
+        second.write(os.path.join(replica.folder, "host.key"))
+        curve.write_clients(os.path.join(replica.folder, "clients.toml"))
+        replica.start()
+        bus = harness.health(self, replica, "state/elsewhere/replica/", "sample/elsewhere/replica/", name="gateway")
+        state = bus.wait_state("replica/secret", "critical")
+        self.assertIn("for clients that may have md/secret/", state["reason"])
+        replica.wait_log("the replica of feed secret does not go on: the journal of secret is for clients that")
+        bus.settle("replica/quotes", "ok")
+        self.wait_same(replica, bus, "quotes")
+        self.assertFalse(os.path.exists(f"{replica.folder}/journal/secret"))
+        # On the desk it is called what its key is called, whatever it calls itself, and for what it may have only.
+        self.health("state/desk/replica/").wait_state("replica/quotes.second", "ok")
+        self.assertEqual([subject for subject in self.health().states() if subject.startswith("replica/")],
+                         ["replica/quotes.second"])
+        # What it may have from now on, it gets without being started anew.
+        self.write_clients(second=(second, ["md/quotes/", "md/secret/"]))
+        self.reload()
+        bus.settle("replica/secret", "ok")
+        replica.wait_log("the replica of feed secret goes on")
+        self.wait_same(replica, bus, "secret")
+
+    def wait_same(self, replica, bus, feed):
+        """Waits until the messages that were played are there, byte for byte."""
+        ours, theirs = (f"{daemon.folder}/journal/{feed}/0" for daemon in (self.gateway, replica))
+        bus.wait(lambda message: data(theirs)[-80:] == data(ours), f"the messages of {feed}")
 
     def test_who_may_have_the_whole_feed_may_pull_and_nobody_else(self):
+        self.whole, self.some = curve.Keys(), curve.Keys()
+        self.open(whole=(self.whole, ["md/quotes/"]), some=(self.some, ["md/quotes/HF1/"]))
         refused = json.loads(self.pull(self.some)[0])
         self.assertFalse(refused["ok"])
         self.assertIn("for clients that may have md/quotes/", refused["error"])
         local = MarketClient(self, self.gateway.endpoint("gateway.md"), "quotes", everything=True)
         local.sync()
         local.wait_live()
-        bus = self.health("state/desk/feed/")
-        if bus.states()["feed/quotes"]["values"].get("journal_written", 0) == 0:
-            bus.wait(lambda message: message["values"].get("journal_written", 0) > 0, "a frame written")
+        self.wait_written("quotes", 1)
         reply = self.pull(self.whole)
         self.assertEqual(json.loads(reply[0])["channels"], [0])
         head, content = self.pull(self.whole, channel=0, segment=0, offset=0)
