@@ -1,39 +1,48 @@
 // What one connection asked for and what it holds: not the same where a request was narrowed.
 
-/// One connection's subscriptions.
-struct SubscriptionHolder: Hashable, Sendable {
-    /// What was asked for, and what was granted instead; empty: just that.
-    private var asked: [String: [String]] = [:]
+/// One connection's subscriptions. Prefixes are numbers of a `PrefixBook`.
+struct SubscriptionHolder: Sendable {
+    typealias Prefix = PrefixBook.Handle
+
+    /// What was asked for and is granted just so.
+    private var asAsked: Set<Prefix> = []
+    /// What was asked for, and what was granted instead.
+    private var instead: [Prefix: [Prefix]] = [:]
     /// How many narrowed requests grant a prefix.
-    private var narrowed: [String: Int] = [:]
+    private var narrowed: [Prefix: Int] = [:]
     /// How many prefixes are held.
     private(set) var count = 0
 
     /// What became another way with a request.
-    struct Change: Hashable, Sendable {
-        var gained: [String] = []
-        var lost: [String] = []
+    struct Change {
+        var gained: [Prefix] = []
+        var lost: [Prefix] = []
     }
 
-    func holds(_ prefix: String) -> Bool { asked[prefix]?.isEmpty ?? false || narrowed[prefix] != nil }
+    func holds(_ prefix: Prefix) -> Bool { asAsked.contains(prefix) || narrowed[prefix] != nil }
 
-    func hasAsked(for prefix: String) -> Bool { asked[prefix] != nil }
+    func hasAsked(for prefix: Prefix) -> Bool { asAsked.contains(prefix) || instead[prefix] != nil }
 
-    /// Every prefix that is held, once, in alphabetical order.
-    var held: [String] {
-        let asAsked = asked.lazy.filter(\.value.isEmpty).map(\.key)
-        return (asAsked + narrowed.keys.filter { !(asked[$0]?.isEmpty ?? false) }).sorted()
+    /// Every prefix that is held, once.
+    var held: [Prefix] { Array(asAsked) + narrowed.keys.filter { !asAsked.contains($0) } }
+
+    /// What was asked for, and what was granted instead; empty: just that.
+    var requests: [(request: Prefix, grant: [Prefix])] {
+        asAsked.map { ($0, []) } + instead.map { ($0.key, $0.value) }
     }
 
-    var isEmpty: Bool { asked.isEmpty }
+    var isEmpty: Bool { asAsked.isEmpty && instead.isEmpty }
 
-    /// Enters what a request is granted (`nil`: nothing any more; empty: what it asks for), instead of what it was
-    /// granted before.
-    mutating func set(_ request: String, to grant: [String]?) -> Change {
-        let (old, new) = (grants(of: request, asked[request]), grants(of: request, grant))
-        let before = Set((old + new).filter(holds))
-        for prefix in asked[request] ?? [] { release(prefix) }
-        asked[request] = grant
+    /// What a request is granted; `nil`: it was not made; empty: what it asks for.
+    func grant(of request: Prefix) -> [Prefix]? { asAsked.contains(request) ? [] : instead[request] }
+
+    /// Enters what a request is granted, instead of what it was granted before.
+    mutating func set(_ request: Prefix, to grant: [Prefix]?) -> Change {
+        let (old, new) = (prefixes(of: request, self.grant(of: request)), prefixes(of: request, grant))
+        let before = (old + new).filter(holds)
+        for prefix in instead[request] ?? [] { release(prefix) }
+        instead[request] = grant.flatMap { $0.isEmpty ? nil : $0 }
+        if grant?.isEmpty ?? false { asAsked.insert(request) } else { asAsked.remove(request) }
         for prefix in grant ?? [] { narrowed[prefix, default: 0] += 1 }
         let change = Change(
             gained: new.filter { !before.contains($0) },
@@ -43,15 +52,15 @@ struct SubscriptionHolder: Hashable, Sendable {
     }
 
     /// How many prefixes a grant would add.
-    func gain(of request: String, _ grant: [String]) -> Int {
-        grants(of: request, grant).count { !holds($0) }
+    func gain(of request: Prefix, _ grant: [Prefix]) -> Int {
+        prefixes(of: request, grant).count { !holds($0) }
     }
 
-    private func grants(of request: String, _ grant: [String]?) -> [String] {
+    private func prefixes(of request: Prefix, _ grant: [Prefix]?) -> [Prefix] {
         grant.map { $0.isEmpty ? [request] : $0 } ?? []
     }
 
-    private mutating func release(_ prefix: String) {
+    private mutating func release(_ prefix: Prefix) {
         let left = (narrowed[prefix] ?? 1) - 1
         narrowed[prefix] = left == 0 ? nil : left
     }

@@ -86,6 +86,7 @@ public struct SubscriptionPacer: Sendable {
             if pending.remove(topic) != nil { batch.append(topic) }
         }
         usedUntil = now + .ofSeconds(Double(batch.count) / Double(rate))
+        if pending.isEmpty { (pending, queue) = ([], []) }
         return batch
     }
 }

@@ -116,6 +116,7 @@ public struct SubscriptionReplay: Sendable {
     private mutating func finish() -> [ReplayAction] {
         guard isRecovering, pacer.isDone, unconfirmed.isEmpty else { return [] }
         isRecovering = false
+        unconfirmed = []
         confirmBy = nil
         return [.resubscribed]
     }

@@ -37,6 +37,7 @@ public struct SubscriptionTable: Sendable {
     /// How many prefixes are held, over all connections.
     public private(set) var count = 0
 
+    private var prefixes = PrefixBook()
     private var holders: [Int32: SubscriptionHolder] = [:]
     private var feeds: [String: UpstreamWants?] = [:]
     /// Feeds whose channels are numbered.
@@ -51,7 +52,7 @@ public struct SubscriptionTable: Sendable {
     public mutating func addFeed(_ name: String, linger: Duration?, hasBatches: Bool = false) {
         if hasBatches { batched.insert(name) } else { batched.remove(name) }
         feeds.updateValue(linger.map { UpstreamWants(linger: $0, limit: limits.topics) }, forKey: name)
-        for prefix in holders.values.lazy.flatMap(\.held) {
+        for prefix in held {
             guard let (feed, topic) = upstream(request(prefix)), feed == name else { continue }
             feeds[name]??.add(topic)
         }
@@ -75,7 +76,7 @@ public struct SubscriptionTable: Sendable {
     /// What clients hold of a feed: for a feed that is built anew.
     public func requests(of feed: String) -> Set<TopicRequest> {
         var requests: Set<TopicRequest> = []
-        for prefix in holders.values.lazy.flatMap(\.held) {
+        for prefix in held {
             switch request(prefix) {
             case .data(feed, let instruments)?: requests.insert(.data(feed: feed, instruments))
             case .batch(feed, let channel)?: requests.insert(.batch(feed: feed, channel: channel))
@@ -118,7 +119,7 @@ public struct SubscriptionTable: Sendable {
             return []
         }
         let prefix = String(decoding: bytes, as: UTF8.self)
-        guard holders[connection]?.hasAsked(for: prefix) ?? false else {
+        guard let asked = prefixes.find(prefix), holders[connection]?.hasAsked(for: asked) ?? false else {
             counters.notHeld &+= 1
             return []
         }
@@ -128,7 +129,9 @@ public struct SubscriptionTable: Sendable {
     /// A connection closed: everything that it held is dropped.
     public mutating func closed(_ connection: Int32, at now: Instant) -> [SubscriptionAction] {
         guard let holder = holders.removeValue(forKey: connection) else { return [] }
-        return holder.held.flatMap { dropped($0, at: now) }
+        let held = holder.held.map { prefixes[$0] }.sorted()
+        for (request, grant) in holder.requests { drop([request] + grant) }
+        return held.flatMap { dropped($0, at: now) }
     }
 
     // MARK: - Time
@@ -174,23 +177,28 @@ public struct SubscriptionTable: Sendable {
         guard !change.gained.isEmpty else { return actions }
         counters.granted &+= 1
         if !grant.isEmpty { counters.narrowed &+= 1 }
-        return actions + change.gained.flatMap { added($0) }
+        return actions + change.gained.flatMap { added($0 == prefix ? request : self.request($0)) }
     }
 
     /// Enters a request with what it is granted; empty: just that.
     private mutating func enter(
         _ prefix: String, _ grant: [String], for connection: Int32
-    ) throws(SubscriptionRefusal) -> SubscriptionHolder.Change {
-        var holder = holders[connection] ?? SubscriptionHolder()
-        let gain = holder.gain(of: prefix, grant)
+    ) throws(SubscriptionRefusal) -> (gained: [String], lost: [String]) {
+        let (request, granted) = (prefixes.take(prefix), grant.map { prefixes.take($0) })
+        let holder = holders[connection] ?? SubscriptionHolder()
+        let gain = holder.gain(of: request, granted)
         guard gain == 0 || holder.count + gain <= limits.prefixesPerClient else {
+            drop([request] + granted)
             throw .tooManyForClient(limit: limits.prefixesPerClient)
         }
-        guard gain == 0 || count + gain <= limits.prefixes else { throw .tooMany(limit: limits.prefixes) }
-        holders[connection] = nil
-        let change = holder.set(prefix, to: grant)
-        holders[connection] = holder
+        guard gain == 0 || count + gain <= limits.prefixes else {
+            drop([request] + granted)
+            throw .tooMany(limit: limits.prefixes)
+        }
+        let before = holder.grant(of: request)
+        let change = change(request, of: connection, to: granted)
         count += change.gained.count
+        if let before { drop([request] + before) }
         return change
     }
 
@@ -198,13 +206,32 @@ public struct SubscriptionTable: Sendable {
     private mutating func release(
         _ prefix: String, by connection: Int32, at now: Instant
     ) -> [SubscriptionAction] {
-        guard let lost = holders[connection]?.set(prefix, to: nil).lost else { return [] }
+        guard let request = prefixes.find(prefix), let before = holders[connection]?.grant(of: request)
+        else { return [] }
+        let lost = change(request, of: connection, to: nil).lost
         if holders[connection]?.isEmpty ?? false { holders[connection] = nil }
+        drop([request] + before)
         return lost.flatMap { [.revoke(prefix: $0)] + dropped($0, at: now) }
     }
 
-    private mutating func added(_ prefix: String) -> [SubscriptionAction] {
-        guard let (feed, topic) = upstream(request(prefix)) else { return [] }
+    private mutating func change(
+        _ request: PrefixBook.Handle, of connection: Int32, to grant: [PrefixBook.Handle]?
+    ) -> (gained: [String], lost: [String]) {
+        let change = holders[connection, default: SubscriptionHolder()].set(request, to: grant)
+        return (change.gained.map { prefixes[$0] }, change.lost.map { prefixes[$0] })
+    }
+
+    private mutating func drop(_ handles: [PrefixBook.Handle]) {
+        for handle in handles { prefixes.drop(handle) }
+    }
+
+    /// Everything that is held, once for each who holds it.
+    private var held: some Sequence<String> {
+        holders.values.lazy.flatMap(\.held).map { prefixes[$0] }
+    }
+
+    private mutating func added(_ request: TopicRequest?) -> [SubscriptionAction] {
+        guard let (feed, topic) = upstream(request) else { return [] }
         return (feeds[feed]??.add(topic) ?? false) ? [.subscribeUpstream(feed: feed, topic)] : []
     }
 

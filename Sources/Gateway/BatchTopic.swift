@@ -56,7 +56,7 @@ final class BatchTopic {
     func flush() {
         guard let header else { return }
         self.header = nil
-        publisher.publish(header, topic: topic, body: body.bytes[...])
+        publisher.publish(header, topic: topic[...], body: body.bytes[...])
         body.removeAll()
     }
 }

@@ -158,6 +158,6 @@ final class ControlChannel {
             epoch: epoch,
             sequence: isNumberedPerTopic ? 0 : machine.last, path: path, state: machine.state,
             receiveTime: wall)
-        publisher.publish(header, topic: topic, body: body.bytes[...], beginsEpoch: beginsEpoch)
+        publisher.publish(header, topic: topic[...], body: body.bytes[...], beginsEpoch: beginsEpoch)
     }
 }

@@ -8,7 +8,7 @@ struct FeedTopics: ~Copyable {
     private(set) var book: TopicBook
     /// By the feed's own spelling; empty: the messages for no instrument.
     private var index = TopicIndex(capacity: TopicDemand.limit)
-    private var wire: [[UInt8]] = []
+    private var wire = PackedBytes()
     private var flags: [FrameFlags] = []
     /// Somebody asked for the topic; frames that nobody asked for are booked but not written.
     private var wanted: [Bool] = []
@@ -32,7 +32,7 @@ struct FeedTopics: ~Copyable {
     var deadline: Instant? { book.deadline }
 
     /// The bytes of a topic on the wire.
-    func wireTopic(_ handle: Int) -> [UInt8] { wire[handle] }
+    func wireTopic(_ handle: Int) -> ArraySlice<UInt8> { wire[handle] }
     /// What every frame of the topic is flagged with.
     func flags(_ handle: Int) -> FrameFlags { flags[handle] }
     /// The feed's own spelling.

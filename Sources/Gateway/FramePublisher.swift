@@ -27,7 +27,7 @@ final class FramePublisher {
     ///   - isWanted: whether somebody takes it.
     ///   - beginsEpoch: a heartbeat that is journalled, too.
     func publish(
-        _ header: FrameHeader, topic: [UInt8], body: ArraySlice<UInt8> = [], isWanted: Bool = true,
+        _ header: FrameHeader, topic: ArraySlice<UInt8>, body: ArraySlice<UInt8> = [], isWanted: Bool = true,
         beginsEpoch: Bool = false
     ) {
         var header = header
@@ -45,7 +45,7 @@ final class FramePublisher {
     }
 
     /// A frame for one client alone.
-    func frame(_ header: FrameHeader, topic: [UInt8], body: [UInt8]) -> [UInt8] {
+    func frame(_ header: FrameHeader, topic: ArraySlice<UInt8>, body: [UInt8]) -> [UInt8] {
         var header = header
         header.feed = feed
         header.run = run

@@ -385,7 +385,7 @@ extension Gateway: DownstreamOwner {
         let header = FrameHeader(
             kind: .sync, feed: 0, channel: 0, epoch: 0, sequence: 0, state: .live, receiveTime: loop.wall)
         var frame: [UInt8] = []
-        header.encode(topic: Topic.sync(nonce: nonce).bytes, body: [], into: &frame)
+        header.encode(topic: Topic.sync(nonce: nonce).bytes[...], body: [], into: &frame)
         return frame
     }
 }

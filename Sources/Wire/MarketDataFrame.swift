@@ -126,7 +126,7 @@ extension FrameHeader {
 
     /// Appends the whole frame: `topic`, NUL, this header, `body`.
     @inlinable
-    public func encode(topic: [UInt8], body: ArraySlice<UInt8>, into output: inout [UInt8]) {
+    public func encode(topic: ArraySlice<UInt8>, body: ArraySlice<UInt8>, into output: inout [UInt8]) {
         output.append(contentsOf: topic)
         output.append(0)
         encode(into: &output)

@@ -83,7 +83,7 @@ final class ReplayServer {
         let header = FrameHeader(
             kind: .sync, feed: 0, channel: 0, epoch: 0, sequence: 0, state: .live, receiveTime: loop.wall)
         var echo: [UInt8] = []
-        header.encode(topic: topic.bytes, body: [], into: &echo)
+        header.encode(topic: topic.bytes[...], body: [], into: &echo)
         _ = try? socket.send(echo)
     }
 

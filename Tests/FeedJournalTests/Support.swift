@@ -14,7 +14,7 @@ func frame(
     FrameHeader(
         kind: kind, flags: flags, feed: 0, channel: 0, epoch: epoch, sequence: sequence, state: .live, run: 9,
         receiveTime: WallTime(nanoseconds: 1_767_355_200_000_000_000 + time)
-    ).encode(topic: Array(topic.utf8), body: body[...], into: &bytes)
+    ).encode(topic: Array(topic.utf8)[...], body: body[...], into: &bytes)
     return bytes
 }
 

@@ -57,7 +57,7 @@ import Wire
             run: 9,
             sourceTime: WallTime(nanoseconds: 5), receiveTime: WallTime(nanoseconds: 6))
         var frame: [UInt8] = []
-        header.encode(topic: Array("md/itch/AAPL/".utf8), body: [1, 2, 3], into: &frame)
+        header.encode(topic: Array("md/itch/AAPL/".utf8)[...], body: [1, 2, 3], into: &frame)
         var random = SeededNumbers(7)
         var keys = HoldfastKeys()
         var route = MessageRoute()

@@ -22,7 +22,7 @@ private struct Upstream {
             path: UInt8(run), state: state, run: run, sourceTime: kind == .data ? wall(1) : nil,
             receiveTime: wall(Int64(run)))
         var frame: [UInt8] = []
-        header.encode(topic: Array(topic.utf8), body: body[...], into: &frame)
+        header.encode(topic: Array(topic.utf8)[...], body: body[...], into: &frame)
         return frame
     }
 

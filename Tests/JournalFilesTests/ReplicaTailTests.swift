@@ -57,7 +57,7 @@ private final class Pair {
                 kind: .data, feed: 0, channel: 0, epoch: 7, sequence: sequence, state: .live,
                 receiveTime: Pair.wall + .milliseconds(Int64(sequence))
             ).encode(
-                topic: Array("md/itch/AAPL/".utf8), body: [UInt8](repeating: 1, count: body)[...],
+                topic: Array("md/itch/AAPL/".utf8)[...], body: [UInt8](repeating: 1, count: body)[...],
                 into: &frame)
             batch.append(.frame, frame, topicLength: 13)
         }

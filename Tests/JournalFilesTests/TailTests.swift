@@ -31,7 +31,7 @@ private func frame(_ sequence: UInt64, epoch: UInt64 = 7) -> [UInt8] {
     FrameHeader(
         kind: .data, feed: 0, channel: 0, epoch: epoch, sequence: sequence, state: .live,
         receiveTime: WallTime(nanoseconds: 1_767_355_200_000_000_000 + Int64(sequence) * 1_000_000)
-    ).encode(topic: Array("md/itch/AAPL/".utf8), body: [1, 2, 3], into: &bytes)
+    ).encode(topic: Array("md/itch/AAPL/".utf8)[...], body: [1, 2, 3], into: &bytes)
     return bytes
 }
 

@@ -13,7 +13,7 @@ import Wire
 
     static func frame(_ header: FrameHeader = header, body: [UInt8] = []) -> [UInt8] {
         var bytes: [UInt8] = []
-        header.encode(topic: topic.bytes, body: body[...], into: &bytes)
+        header.encode(topic: topic.bytes[...], body: body[...], into: &bytes)
         return bytes
     }
 

@@ -54,7 +54,7 @@ enum PythonReader {
 struct ReaderTests {
     static func frame(_ topic: Topic, _ header: FrameHeader, _ body: [UInt8] = []) -> [UInt8] {
         var bytes: [UInt8] = []
-        header.encode(topic: topic.bytes, body: body[...], into: &bytes)
+        header.encode(topic: topic.bytes[...], body: body[...], into: &bytes)
         return bytes
     }
 

@@ -145,7 +145,7 @@ enum Seeds {
                 run: 3,
                 receiveTime: time)
             var bytes: [UInt8] = []
-            header.encode(topic: Array(topic.utf8), body: body[...], into: &bytes)
+            header.encode(topic: Array(topic.utf8)[...], body: body[...], into: &bytes)
             return bytes
         }
         let bodies: [ControlBody] = [
