@@ -7,7 +7,7 @@ struct UpstreamWants: Sendable {
     let linger: Duration
     /// How many topics may be wanted at once, held and lingering.
     let limit: Int
-    private var holders: [UpstreamTopic: Int] = [:]
+    private var holders: [UpstreamTopic: UInt32] = [:]
     private var lingering: [UpstreamTopic: Instant] = [:]
     /// In the order of their release; entries that were taken up again are skipped when they come due.
     private var queue: Deque<(topic: UpstreamTopic, until: Instant)> = []

@@ -25,7 +25,7 @@ import Testing
         var book = PrefixBook()
         var uses: [String: Int] = [:]
         for _ in 0..<5000 {
-            let name = "\(Int.random(in: 0..<300, using: &random))"
+            let name = "md/quotes/\(Int.random(in: 0..<300, using: &random))/"
             if Bool.random(using: &random) {
                 let number = book.take(name)
                 #expect(book[number] == name)
@@ -37,7 +37,7 @@ import Testing
                 #expect(uses[name] == nil)
             }
         }
-        for name in (0..<300).map({ "\($0)" }) {
+        for name in (0..<300).map({ "md/quotes/\($0)/" }) {
             let found = book.find(name)
             #expect((found != nil) == (uses[name] != nil))
             if let found { #expect(book[found] == name) }
