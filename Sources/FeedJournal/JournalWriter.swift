@@ -31,7 +31,7 @@ public struct JournalWriterOptions: Hashable, Sendable {
     public init() {}
 }
 
-/// Something for the thread that writes.
+/// Something for the thread that writes, which has the records for that long: they come back with how it ended.
 public enum JournalJob: Hashable, Sendable {
     /// Look at what is there, cut what is torn, and begin a segment.
     case open
@@ -40,6 +40,21 @@ public enum JournalJob: Hashable, Sendable {
     case turn(RecordBatch, sync: Bool)
     /// What was written is to reach the disk.
     case sync
+}
+
+extension JournalJob {
+    /// What is written by it; it has none any more.
+    public mutating func takeRecords() -> RecordBatch {
+        switch self {
+        case .open, .sync: return RecordBatch()
+        case .write(let records, let sync):
+            self = .write(RecordBatch(), sync: sync)
+            return records
+        case .turn(let records, let sync):
+            self = .turn(RecordBatch(), sync: sync)
+            return records
+        }
+    }
 }
 
 /// How a job ended.
@@ -72,7 +87,7 @@ public struct JournalFigures: Hashable, Sendable {
 }
 
 /// The machine of one channel's journal.
-public struct JournalWriter {
+public struct JournalWriter: ~Copyable {
     public enum Condition: Hashable, Sendable {
         case opening
         case writing
@@ -84,7 +99,8 @@ public struct JournalWriter {
         /// Nothing is under way; `isOpen`: there is a segment.
         case idle(isOpen: Bool)
         case opening
-        case writing(RecordBatch, sync: Bool, turns: Bool)
+        /// So many bytes.
+        case writing(Int, sync: Bool, turns: Bool)
         case syncing
         /// Tried again then.
         case failed(isOpen: Bool, until: Instant)
@@ -94,6 +110,8 @@ public struct JournalWriter {
     public private(set) var figures = JournalFigures()
     private var state = State.idle(isOpen: false)
     private var batch = RecordBatch()
+    /// Storage that was written, for the batch after this one.
+    private var spare = RecordBatch()
     private var batchFrames: UInt64 = 0
     private var batchLast: (epoch: UInt64, sequence: UInt64) = (0, 0)
     private var jobFrames: UInt64 = 0
@@ -105,10 +123,14 @@ public struct JournalWriter {
     private var holes: HoleBook
     private var trouble: String?
     private var isStopped = false
+    private let overflow: String
+    /// Storage that grew beyond so many batches, while the disk kept it waiting, is not kept.
+    private static let mostSpare = 16
 
     /// - Parameter control: the channel's control topic, which names holes.
     public init(options: JournalWriterOptions, control: [UInt8], at now: Instant) {
         self.options = options
+        overflow = "the disk is too slow: more than \(options.mostWaiting >> 20) MiB wait to be written"
         holes = HoleBook(control: control)
         segmentSince = now
     }
@@ -121,10 +143,6 @@ public struct JournalWriter {
         }
     }
 
-    private var overflow: String {
-        "the disk is too slow: more than \(options.mostWaiting >> 20) MiB wait to be written"
-    }
-
     /// Frames that were taken: as soon as `figures.written` is as much, all that came until now is written.
     public var taken: UInt64 { figures.written &+ jobFrames &+ batchFrames }
 
@@ -132,23 +150,31 @@ public struct JournalWriter {
     public var waiting: Int { batch.size + underWay }
 
     private var underWay: Int {
-        if case .writing(let batch, _, _) = state { batch.size } else { 0 }
+        if case .writing(let bytes, _, _) = state { bytes } else { 0 }
     }
 
     // MARK: - Events
 
     /// A frame was published, or would have been if somebody had wanted it.
+    ///
+    /// - Returns: whether `deadline` or `condition` is another one now; it is not for most.
     public mutating func frame(
         _ frame: [UInt8], topicLength: Int, epoch: UInt64, sequence: UInt64, isData: Bool, at now: Instant
-    ) {
+    ) -> Bool {
+        let wasStopped = isStopped
         guard hasRoom(for: frame.count + RecordHead.size, at: now) else {
             figures.lost &+= 1
-            return holes.note(frame, topicLength: topicLength)
+            holes.note(frame, topicLength: topicLength)
+            return !wasStopped
         }
+        let before = batch.size
         batch.append(.frame, frame, topicLength: topicLength)
         batchFrames &+= 1
         if isData { batchLast = (epoch, sequence) }
-        if batchSince == nil { batchSince = now }
+        let isFull = before < options.batchBytes && batch.size >= options.batchBytes
+        guard batchSince == nil else { return isFull || wasStopped }
+        batchSince = now
+        return true
     }
 
     /// The venue told of instruments.
@@ -219,23 +245,40 @@ public struct JournalWriter {
     private mutating func write(_ directory: [[UInt8]], at now: Instant) -> JournalJob {
         let sync = options.sync == .eachBatch || isSyncDue(at: now)
         let turns = turns(at: now)
-        var job = RecordBatch()
-        if turns {
-            for contents in directory { job.append(.directory, contents, topicLength: 0) }
-            job.append(batch)
-        } else {
-            job = batch
-        }
-        batch = RecordBatch(capacity: options.batchBytes + options.batchBytes / 8)
+        let job = takeBatch(behind: turns ? directory : [])
         batchSince = nil
         (jobFrames, jobLast) = (jobFrames &+ batchFrames, batchFrames > 0 ? batchLast : jobLast)
         batchFrames = 0
-        state = .writing(job, sync: sync, turns: turns)
+        state = .writing(job.size, sync: sync, turns: turns)
         return turns ? .turn(job, sync: sync) : .write(job, sync: sync)
     }
 
-    /// The job has ended.
-    public mutating func finished(_ outcome: JournalOutcome, at now: Instant) {
+    /// What waits; from now on it waits in the storage that came back last.
+    private mutating func takeBatch(behind directory: [[UInt8]]) -> RecordBatch {
+        var job = RecordBatch()
+        swap(&job, &spare)
+        if job.capacity == 0 { job = RecordBatch(capacity: options.batchBytes + options.batchBytes / 8) }
+        if directory.isEmpty {
+            swap(&job, &batch)
+        } else {
+            for contents in directory { job.append(.directory, contents, topicLength: 0) }
+            job.append(batch)
+            batch.removeAll()
+        }
+        return job
+    }
+
+    private mutating func keepStorage(_ records: consuming RecordBatch) {
+        guard records.capacity <= options.batchBytes * JournalWriter.mostSpare else { return }
+        records.removeAll()
+        spare = records
+    }
+
+    /// The job has ended; `records`: those that it had, for which nobody else has a use.
+    public mutating func finished(
+        _ outcome: JournalOutcome, returning records: consuming RecordBatch = RecordBatch(),
+        at now: Instant
+    ) {
         switch (state, outcome) {
         case (.opening, .done(let size)):
             segmentSize = size
@@ -247,17 +290,17 @@ public struct JournalWriter {
             figures.written &+= jobFrames
             if jobFrames > 0, jobLast.sequence > 0 { figures.writtenThrough = jobLast }
             jobFrames = 0
+            keepStorage(records)
             if sync { synced() } else if unsyncedSince == nil { unsyncedSince = now }
             recovered(now)
         case (.syncing, .done):
             synced()
             recovered(now)
         case (.opening, .failed(let why)): failed(why, isOpen: false, now)
-        case (.writing(let job, _, _), .failed(let why)):
-            // It goes first when it is tried again.
-            var all = job
-            all.append(batch)
-            batch = all
+        case (.writing, .failed(let why)):
+            // They go first when it is tried again.
+            records.append(batch)
+            batch = records
             batchFrames &+= jobFrames
             jobFrames = 0
             batchSince = now

@@ -35,17 +35,6 @@ public struct RecordHead: Hashable, Sendable {
         self.checksum = checksum
     }
 
-    /// Appends the head with its own checksum.
-    public func encode(into output: inout [UInt8], _ crc: Checksum) {
-        let start = output.count
-        let first =
-            UInt64(UInt32(length)) | UInt64(kind.rawValue) << 32 | UInt64(UInt16(topicLength)) << 48
-        unsafe withUnsafeBytes(of: first.littleEndian) { unsafe output.append(contentsOf: $0) }
-        unsafe withUnsafeBytes(of: checksum.littleEndian) { unsafe output.append(contentsOf: $0) }
-        let own = crc(0, output[start...])
-        unsafe withUnsafeBytes(of: own.littleEndian) { unsafe output.append(contentsOf: $0) }
-    }
-
     /// Reads a head; `nil`: these are not 16 bytes of a head that nothing happened to.
     public init?(_ bytes: ArraySlice<UInt8>, _ crc: Checksum) {
         guard bytes.count >= RecordHead.size else { return nil }
@@ -88,11 +77,15 @@ public struct Record: Hashable, Sendable {
     /// The topic, `/` included; empty where there is none.
     public var topic: ArraySlice<UInt8> { contents.prefix(head.topicLength) }
 
+    public var stamp: RecordStamp { Record.stamp(head.kind, contents, topicLength: head.topicLength) }
+
     /// Read from where the fields of a frame's header are: each record passes here.
-    public var stamp: RecordStamp {
-        switch head.kind {
+    static func stamp(
+        _ kind: RecordKind, _ contents: ArraySlice<UInt8>, topicLength: Int
+    ) -> RecordStamp {
+        switch kind {
         case .frame:
-            let start = contents.startIndex + head.topicLength + 1
+            let start = contents.startIndex + topicLength + 1
             guard contents.endIndex - start >= FrameHeader.size else { return Record.noStamp }
             return RecordStamp(
                 frame: FrameKind(rawValue: contents[start + 1]),
@@ -100,7 +93,7 @@ public struct Record: Hashable, Sendable {
                 sequence: contents.word(at: start + 16, as: UInt64.self),
                 receiveTime: WallTime(nanoseconds: contents.word(at: start + 48, as: Int64.self)))
         case .hole:
-            let hole = Hole(contents, topicLength: head.topicLength)
+            let hole = Hole(contents, topicLength: topicLength)
             return RecordStamp(
                 frame: nil, epoch: hole?.epoch ?? 0, sequence: hole?.range?.first ?? 0,
                 receiveTime: hole?.from ?? WallTime(nanoseconds: 0))
@@ -116,10 +109,10 @@ public struct Record: Hashable, Sendable {
 }
 
 /// Records that wait to be written. Their checksums are made when they are written, on another thread than the one that
-/// has market data to pass on.
+/// has market data to pass on, and in place: the storage goes there, becomes what is in the file, and comes back.
 public struct RecordBatch: Hashable, Sendable {
-    /// Heads without checksums, each with its contents.
-    private(set) var bytes: [UInt8] = []
+    /// Heads, each with its contents; without checksums until they are sealed.
+    public private(set) var bytes: [UInt8] = []
     public private(set) var count = 0
 
     /// - Parameter capacity: bytes that it takes without growing.
@@ -128,6 +121,15 @@ public struct RecordBatch: Hashable, Sendable {
     /// How long it is in the file.
     public var size: Int { bytes.count }
     public var isEmpty: Bool { count == 0 }
+
+    /// There are none any more; the storage stays.
+    mutating func removeAll() {
+        bytes.removeAll(keepingCapacity: true)
+        count = 0
+    }
+
+    /// Bytes that it takes without growing.
+    var capacity: Int { bytes.capacity }
 
     /// `topicLength`: of the topic at the beginning of the contents.
     ///
@@ -149,33 +151,48 @@ public struct RecordBatch: Hashable, Sendable {
         count += other.count
     }
 
-    /// The batch as it stands in the file, and each record.
+    /// Makes the checksums, so that the bytes are those of the file, and tells of each record.
     ///
     /// - Parameters:
-    ///   - number: of the first record.
     ///   - offset: where the first record goes.
-    public func sealed(
-        from number: UInt64, at offset: Int, _ crc: Checksum, each: (RecordStamp, Int) -> Void
-    ) -> [UInt8] {
-        var output: [UInt8] = []
-        output.reserveCapacity(bytes.count)
-        var rest = bytes[...]
-        var number = number
-        while rest.count >= RecordHead.size {
-            let start = rest.startIndex
-            let length = Int(rest.word(at: start, as: UInt32.self))
-            let contents = rest[(start + RecordHead.size)..<(start + RecordHead.size + length)]
-            guard let kind = RecordKind(rawValue: rest[start + 4]) else { break }
-            let head = RecordHead(
-                kind: kind, length: length, topicLength: Int(rest.word(at: start + 6, as: UInt16.self)),
-                checksum: crc(0, contents))
-            let record = Record(head: head, number: number, offset: offset + output.count, contents: contents)
-            each(record.stamp, record.offset)
-            head.encode(into: &output, crc)
-            output.append(contentsOf: contents)
-            rest = rest[contents.endIndex...]
-            number &+= 1
+    ///   - each: where a record stands in the feed's numbering, and where in the segment.
+    public mutating func seal(at offset: Int, _ crc: Checksum, each: (RecordStamp, Int) -> Void) {
+        var start = 0
+        // No slice of the bytes outlives its call, or they would be copied for each record.
+        while let record = record(at: start, crc) {
+            each(record.stamp, offset + start)
+            put(record.checksum, at: start + 8)
+            put(headChecksum(at: start, crc), at: start + 12)
+            start = record.end
         }
-        return output
+    }
+
+    private func record(at start: Int, _ crc: Checksum) -> (stamp: RecordStamp, checksum: UInt32, end: Int)? {
+        guard bytes.count - start >= RecordHead.size, let kind = RecordKind(rawValue: bytes[start + 4]) else {
+            return nil
+        }
+        let all = bytes[...]
+        let length = Int(all.word(at: start, as: UInt32.self))
+        let topicLength = Int(all.word(at: start + 6, as: UInt16.self))
+        let end = start + RecordHead.size + length
+        let contents = all[(start + RecordHead.size)..<end]
+        return (Record.stamp(kind, contents, topicLength: topicLength), crc(0, contents), end)
+    }
+
+    private func headChecksum(at start: Int, _ crc: Checksum) -> UInt32 {
+        crc(0, bytes[start..<(start + 12)])
+    }
+
+    private mutating func put(_ checksum: UInt32, at place: Int) {
+        unsafe bytes.withUnsafeMutableBytes { bytes in
+            unsafe bytes.storeBytes(of: checksum.littleEndian, toByteOffset: place, as: UInt32.self)
+        }
+    }
+
+    /// The batch as it stands in the file, and each record; `offset`: where the first record goes.
+    public func sealed(at offset: Int, _ crc: Checksum, each: (RecordStamp, Int) -> Void) -> [UInt8] {
+        var batch = self
+        batch.seal(at: offset, crc, each: each)
+        return batch.bytes
     }
 }

@@ -18,6 +18,12 @@ enum JournalNews {
 }
 
 final class ChannelJournal {
+    /// Where jobs come back to, also when the journal is gone. A weak reference to it would make each frame's use of it
+    /// dearer.
+    private final class Returns {
+        unowned var journal: ChannelJournal?
+    }
+
     private(set) var machine: JournalWriter
     /// As the last job left it.
     private(set) var tail: JournalTail?
@@ -30,6 +36,7 @@ final class ChannelJournal {
     private var timer: Timer?
     private var armedAt: Instant?
     private var isBusy = false
+    private let returns = Returns()
     private var told = JournalWriter.Condition.opening
     /// What is done when so many frames are written.
     private var waiters: [(frames: UInt64, work: () -> Void)] = []
@@ -51,8 +58,11 @@ final class ChannelJournal {
             armedAt = nil
             advance()
         }
+        returns.journal = self
         advance()
     }
+
+    deinit { returns.journal = nil }
 
     var folder: ChannelFolder { plan.folder }
 
@@ -60,10 +70,10 @@ final class ChannelJournal {
 
     func append(_ frame: [UInt8], topicLength: Int, _ header: FrameHeader) {
         let now = loop.now
-        machine.frame(
+        let hasNews = machine.frame(
             frame, topicLength: topicLength, epoch: header.epoch, sequence: header.sequence,
             isData: header.kind == .data, at: now)
-        look(at: now)
+        if hasNews { look(at: now) }
     }
 
     /// A message of the venue's directory.
@@ -118,19 +128,20 @@ final class ChannelJournal {
         }
         isBusy = true
         let (tail, plan, wall) = (tail, plan, loop.wall)
-        let isTaken = worker.perform({ JournalTail.perform(job, tail, plan, at: wall) }) { [weak self] in
-            self?.finished($0)
+        let left = worker.lend(consume job, to: { JournalTail.perform(&$0, tail, plan, at: wall) }) {
+            [returns] in returns.journal?.finished($0, &$1)
         }
-        if !isTaken {
-            finished(JournalResult(outcome: .failed("the thread that writes has too much to do"), tail: tail))
+        if var left {
+            let failure = JournalOutcome.failed("the thread that writes has too much to do")
+            finished(JournalResult(outcome: failure, tail: tail), &left)
         }
     }
 
-    private func finished(_ result: JournalResult) {
+    private func finished(_ result: JournalResult, _ job: inout JournalJob) {
         isBusy = false
         tail = result.tail
         expired += result.expired
-        machine.finished(result.outcome, at: loop.now)
+        machine.finished(result.outcome, returning: job.takeRecords(), at: loop.now)
         if let opening = result.opening { onNews(.opened(opening)) }
         if let why = result.notRemoved { onNews(.notRemoved(why)) }
         tell()

@@ -151,7 +151,7 @@ final class JournalKeeper: FrameJournal {
 
     /// All channels together; the sequence is that of the channel that was written last where there is one only.
     var values: [NamedValue] {
-        let figures = channels.values.map(\.machine.figures)
+        let figures = channels.values.map { $0.machine.figures }
         let sum = { (of: KeyPath<JournalFigures, UInt64>) in
             Int64(clamping: figures.reduce(0) { $0 &+ $1[keyPath: of] })
         }

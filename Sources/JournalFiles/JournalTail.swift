@@ -76,6 +76,9 @@ final class FolderLock: Sendable {
 
 /// The segment that is written to, and those before it.
 public struct JournalTail: Sendable {
+    /// So many bytes before the end stay in memory once the disk has them, for those who read on there; more would only
+    /// drive out what others have in it.
+    static let mostInMemory = 16 << 20
     /// How many segments back the directory is looked for.
     static let mostLookedBack = 16
 
@@ -91,25 +94,31 @@ public struct JournalTail: Sendable {
     /// Those that are closed, oldest first.
     public private(set) var closed: [Retention.Candidate]
 
-    /// Performs a job; it may take as long as the disk does.
+    /// Performs a job; it may take as long as the disk does. Its records are sealed where they are.
     public static func perform(
-        _ job: JournalJob, _ tail: JournalTail?, _ plan: JournalPlan, at wall: WallTime
+        _ job: inout JournalJob, _ tail: JournalTail?, _ plan: JournalPlan, at wall: WallTime
     ) -> JournalResult {
         do throws(SystemError) {
-            switch (job, tail) {
-            case (.open, _): return try open(plan, at: wall)
-            case (_, nil): return JournalResult(outcome: .failed("the journal is not open"), tail: nil)
-            case (.sync, let tail?):
-                try tail.file.sync()
-                return JournalResult(outcome: .done(size: tail.size), tail: tail)
-            case (.write(let batch, let sync), var tail?):
-                try tail.write(batch, sync)
-                return JournalResult(outcome: .done(size: tail.size), tail: tail)
-            case (.turn(let batch, let sync), var tail?):
-                try tail.turn(at: wall)
-                try tail.begin(with: batch, sync)
-                var result = JournalResult(outcome: .done(size: tail.size), tail: tail)
-                tail.expire(at: wall, &result)
+            switch job {
+            case .open: return try open(plan, at: wall)
+            case .sync:
+                try tail?.sync()
+                return result(tail)
+            case .write(var records, let sync):
+                // Nobody else has them, or they would be copied.
+                job = .sync
+                defer { job = .write(records, sync: sync) }
+                var tail = tail
+                try tail?.write(&records, sync)
+                return result(tail)
+            case .turn(var records, let sync):
+                job = .sync
+                defer { job = .turn(records, sync: sync) }
+                var tail = tail
+                try tail?.turn(at: wall)
+                try tail?.begin(with: &records, sync)
+                var result = result(tail)
+                tail?.expire(at: wall, &result)
                 result.tail = tail
                 return result
             }
@@ -118,26 +127,36 @@ public struct JournalTail: Sendable {
         }
     }
 
-    private mutating func write(_ batch: RecordBatch, _ sync: Bool) throws(SystemError) {
+    private static func result(_ tail: JournalTail?) -> JournalResult {
+        let outcome = tail.map { JournalOutcome.done(size: $0.size) }
+        return JournalResult(outcome: outcome ?? .failed("the journal is not open"), tail: tail)
+    }
+
+    private mutating func write(_ batch: inout RecordBatch, _ sync: Bool) throws(SystemError) {
         var grown = index
         var number = records
-        let bytes = batch.sealed(from: records, at: size, fastestCRC) { stamp, offset in
+        batch.seal(at: size, fastestCRC) { stamp, offset in
             grown.add(stamp, at: offset, record: number)
             number &+= 1
         }
-        try file.append(bytes, at: size)
-        hash.append(bytes)
-        size += bytes.count
+        try file.append(batch.bytes, at: size)
+        hash.append(batch.bytes)
+        size += batch.size
         records = number
         index = grown
-        if sync { try file.sync() }
+        if sync { try self.sync() }
+    }
+
+    private func sync() throws(SystemError) {
+        try file.sync()
+        if size > JournalTail.mostInMemory { file.letGo(before: size - JournalTail.mostInMemory) }
     }
 
     /// Writes what a new segment begins with. Where that fails there is no new segment: it is begun again when this is
     /// tried again.
-    private mutating func begin(with batch: RecordBatch, _ sync: Bool) throws(SystemError) {
+    private mutating func begin(with batch: inout RecordBatch, _ sync: Bool) throws(SystemError) {
         do throws(SystemError) {
-            try write(batch, sync)
+            try write(&batch, sync)
         } catch {
             try? Files.remove(plan.folder.segment(number))
             throw error
@@ -181,6 +200,7 @@ public struct JournalTail: Sendable {
             plan, lock, number: number + 1, previous: hash.digest,
             closed: closed + [Retention.Candidate(number: number, size: size, newest: wall)], at: wall)
         keepIndex()
+        if plan.isDurable { file.letGo(before: size) }
         self = next
     }
 

@@ -42,6 +42,12 @@ public final class AppendedFile: Sendable {
         }
     }
 
+    /// Lets the kernel use the memory of what is before an offset for something else; what the disk does not have yet
+    /// stays.
+    public func letGo(before offset: Int) {
+        _ = posix_fadvise(descriptor.raw, 0, off_t(offset), POSIX_FADV_DONTNEED)
+    }
+
     /// Waits until the disk has the contents.
     public func sync() throws(SystemError) {
         let raw = descriptor.raw

@@ -47,6 +47,12 @@ public final class Worker {
         }
     }
 
+    /// What a job has while it is performed, and nobody else.
+    private final class Loan<Load: Sendable>: Sendable {
+        let load: Mutex<Load?>
+        init(_ load: Load) { self.load = Mutex(load) }
+    }
+
     private let exchange: Exchange
     private let done: Int32
     private var source: IOSource?
@@ -103,6 +109,26 @@ public final class Worker {
         exchange.state.withLock { $0.waiting.append((id, work)) }
         exchange.signal(exchange.wake)
         return true
+    }
+
+    /// Performs `work` on the thread, which has `load` meanwhile, and then `then` on the loop, to which it comes back:
+    /// what it holds is not copied on the way, as long as nobody keeps any of it.
+    ///
+    /// - Returns: `load`, if the queue is full: nothing will happen; counted in `refused`.
+    public func lend<Load: Sendable, Result: Sendable>(
+        _ load: consuming Load, to work: @escaping @Sendable (inout Load) -> Result,
+        then: @escaping (Result, inout Load) -> Void
+    ) -> Load? {
+        let loan = Loan(load)
+        let isTaken = perform(
+            { loan.load.withLock { work(&$0!) } },
+            then: { result in
+                guard var load = loan.load.withLock({ $0.take() }) else {
+                    preconditionFailure("a job came back twice")
+                }
+                then(result, &load)
+            })
+        return isTaken ? nil : loan.load.withLock { $0.take() }
     }
 
     /// Waits for a result, until then at most, and hands it on: for the end of a program, whose loop turns no more.

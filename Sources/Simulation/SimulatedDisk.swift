@@ -49,7 +49,7 @@ final class SimulatedDisk {
     }
 
     private func sealed(_ batch: RecordBatch) -> [UInt8] {
-        batch.sealed(from: records, at: segments.last?.count ?? 0, CRC32C.byTable) { _, _ in
+        batch.sealed(at: segments.last?.count ?? 0, CRC32C.byTable) { _, _ in
             self.records &+= 1
         }
     }

@@ -111,10 +111,10 @@ private final class JournalOfChannel {
 
     func append(_ frame: [UInt8], topicLength: Int, _ header: FrameHeader) {
         appended.append(frame)
-        machine.frame(
+        let hasNews = machine.frame(
             frame, topicLength: topicLength, epoch: header.epoch, sequence: header.sequence,
             isData: header.kind == .data, at: world.now)
-        look()
+        if hasNews { look() }
     }
 
     func directory(_ unit: ArraySlice<UInt8>, of instrument: UInt32, epoch: UInt64) {
@@ -159,13 +159,15 @@ private final class JournalOfChannel {
     }
 
     private func finish() {
-        guard let done = job, !hasEnded else { return }
+        guard var done = job, !hasEnded else { return }
         job = nil
         if feed.disk.isFull > 0, done != .sync {
-            machine.finished(.failed("the disk is full"), at: world.now)
+            machine.finished(.failed("the disk is full"), returning: done.takeRecords(), at: world.now)
         } else {
-            machine.finished(.done(size: disk.perform(done, run: run, at: wall)), at: world.now)
-            if done == .open { opened() }
+            let size = disk.perform(done, run: run, at: wall)
+            let isOpening = done == .open
+            machine.finished(.done(size: size), returning: done.takeRecords(), at: world.now)
+            if isOpening { opened() }
         }
         advance()
     }

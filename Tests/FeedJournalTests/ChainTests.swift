@@ -69,7 +69,7 @@ import Wire
                 "segment 2: its header says that it is segment 1"
             ])
         let header = header()
-        let wrong = header + batch([frame(5), frame(4)]).sealed(from: 0, at: header.count, crc) { _, _ in }
+        let wrong = header + batch([frame(5), frame(4)]).sealed(at: header.count, crc) { _, _ in }
         #expect(
             verify([(1, wrong)]).faults.map(\.description) == [
                 "segment 1: record 1: sequence 4 comes after 5"
@@ -77,7 +77,7 @@ import Wire
         let topics = [
             frame(5, flags: .numberedPerTopic), frame(1, topic: "md/itch/B/", flags: .numberedPerTopic),
         ]
-        let own = header + batch(topics).sealed(from: 0, at: header.count, crc) { _, _ in }
+        let own = header + batch(topics).sealed(at: header.count, crc) { _, _ in }
         #expect(verify([(1, own)]).faults == [])
     }
 

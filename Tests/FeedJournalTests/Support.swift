@@ -26,6 +26,19 @@ func batch(_ frames: [[UInt8]]) -> RecordBatch {
     return batch
 }
 
+extension RecordHead {
+    /// Appends the head with its own checksum.
+    func encode(into output: inout [UInt8], _ crc: Checksum) {
+        var writer = ByteWriter()
+        writer.littleEndian(UInt32(length))
+        writer.littleEndian(UInt16(kind.rawValue))
+        writer.littleEndian(UInt16(topicLength))
+        writer.littleEndian(checksum)
+        writer.littleEndian(crc(0, writer.bytes[...]))
+        output += writer.bytes
+    }
+}
+
 func header(_ number: UInt64 = 1, previous: Digest = .none) -> [UInt8] {
     SegmentHeader(
         feed: "itch", channel: 0, number: number, run: 9, created: WallTime(nanoseconds: 1),
@@ -37,7 +50,7 @@ func header(_ number: UInt64 = 1, previous: Digest = .none) -> [UInt8] {
 func segment(_ number: UInt64 = 1, _ sequences: ClosedRange<UInt64>, previous: Digest = .none) -> [UInt8] {
     let header = header(number, previous: previous)
     let frames = sequences.map { frame($0, at: Int64($0)) }
-    return header + batch(frames).sealed(from: 0, at: header.count, crc) { _, _ in }
+    return header + batch(frames).sealed(at: header.count, crc) { _, _ in }
 }
 
 func digest(_ bytes: [UInt8]) -> Digest {

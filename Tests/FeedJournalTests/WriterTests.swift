@@ -8,8 +8,10 @@ import Wire
 private func ms(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: milliseconds * 1_000_000) }
 
 /// A writer and its disk.
-private struct Dialogue {
+private struct Dialogue: ~Copyable {
     var writer: JournalWriter
+    /// Of the job that is under way.
+    private var records = RecordBatch()
 
     init(_ change: (inout JournalWriterOptions) -> Void = { _ in }) {
         var options = JournalWriterOptions()
@@ -28,14 +30,16 @@ private struct Dialogue {
         _ sequence: UInt64, at time: Int64, topic: String = "md/itch/AAPL/", flags: FrameFlags = []
     ) {
         let bytes = FeedJournalTests.frame(sequence, topic: topic, flags: flags, at: time)
-        writer.frame(
+        _ = writer.frame(
             bytes, topicLength: topic.utf8.count, epoch: 7, sequence: sequence, isData: true, at: ms(time))
     }
 
     /// What is to be done now: "write 5 6", "write 7 sync", "sync", "turn 8", "-".
     mutating func job(at time: Int64, isLast: Bool = false) -> String {
         let directory = writer.turns(at: ms(time)) ? VenueDirectory(epoch: 7, units: [1: [65]]).records : []
-        switch writer.nextJob(directory: directory, isLast: isLast, at: ms(time)) {
+        let job = writer.nextJob(directory: directory, isLast: isLast, at: ms(time))
+        if var job { records = job.takeRecords() }
+        switch job {
         case nil: return "-"
         case .open: return "open"
         case .sync: return "sync"
@@ -52,7 +56,7 @@ private struct Dialogue {
     }
 
     private func words(_ batch: RecordBatch) -> String {
-        let bytes = header() + batch.sealed(from: 0, at: 81, crc) { _, _ in }
+        let bytes = header() + batch.sealed(at: 81, crc) { _, _ in }
         return scan(bytes).compactMap { finding -> String? in
             guard case .record(let record) = finding else { return nil }
             switch record.head.kind {
@@ -67,9 +71,11 @@ private struct Dialogue {
     }
 
     mutating func done(_ size: Int = 1000, at time: Int64) {
-        writer.finished(.done(size: size), at: ms(time))
+        writer.finished(.done(size: size), returning: records, at: ms(time))
     }
-    mutating func failed(at time: Int64) { writer.finished(.failed("no space"), at: ms(time)) }
+    mutating func failed(at time: Int64) {
+        writer.finished(.failed("no space"), returning: records, at: ms(time))
+    }
 }
 
 @Suite struct WriterTests {

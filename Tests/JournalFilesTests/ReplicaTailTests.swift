@@ -46,7 +46,8 @@ private final class Pair {
     }
 
     func perform(_ job: JournalJob) {
-        tail = JournalTail.perform(job, tail, plan, at: Pair.wall).tail
+        var job = job
+        tail = JournalTail.perform(&job, tail, plan, at: Pair.wall).tail
     }
 
     func write(_ sequences: ClosedRange<UInt64>, body: Int = 3, turns: Bool = false) {
@@ -171,7 +172,7 @@ extension DiskTests {
             let size = try Files.size(of: path)
             other.append(
                 .directory, [UInt8](repeating: 0, count: size - bytes.count - 16 - 24), topicLength: 0)
-            bytes += other.sealed(from: 0, at: bytes.count, fastestCRC) { _, _ in }
+            bytes += other.sealed(at: bytes.count, fastestCRC) { _, _ in }
             #expect(bytes.count == size)
             try Files.write(bytes, to: path, Files.Attributes(mode: 0o640), replacing: true, durably: false)
             pair.now = pair.now + .seconds(1)

@@ -64,9 +64,9 @@ extension DiskTests {
             -> JournalResult
         {
             var result = JournalResult(outcome: .failed("nothing"), tail: tail)
-            for job in jobs {
+            for var job in jobs {
                 let opening = result.opening
-                result = JournalTail.perform(job, result.tail, plan, at: wall)
+                result = JournalTail.perform(&job, result.tail, plan, at: wall)
                 result.opening = result.opening ?? opening
             }
             return result

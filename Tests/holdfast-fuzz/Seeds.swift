@@ -60,7 +60,7 @@ enum Seeds {
         var batch = RecordBatch()
         for frame in frames() { batch.append(.frame, frame, topicLength: frame.firstIndex(of: 0) ?? 0) }
         let start = header.encoded(noChecksum)
-        return [start + batch.sealed(from: 0, at: start.count, noChecksum) { _, _ in }]
+        return [start + batch.sealed(at: start.count, noChecksum) { _, _ in }]
     }
 
     @Sendable static func moldRequest() -> [[UInt8]] {
