@@ -114,6 +114,25 @@ class Subscriptions(Case):
         self.assertLessEqual({"md/quotes/HF2", "md/other/HF3/", "HF4/"}, refused)
 
 
+class Crowd(Case):
+    def test_while_very_many_subscriptions_come_in_others_have_their_turns(self):
+        self.start()
+        client, health = self.join("HF1"), self.health()
+        before = health.status()["subscriptions"]
+        sockets = [harness.subscriber(client.context, self.daemon.endpoint("gateway.md"), "control/quotes/")
+                   for _ in range(40)]
+        for number, socket in enumerate(sockets):
+            self.addCleanup(socket.close)
+            for symbol in range(5000):
+                socket.subscribe(f"md/quotes/{number}-{symbol}/")
+        total = before + len(sockets) * 5001
+        counts = []
+        while not counts or counts[-1] < total:
+            counts.append(health.status()["subscriptions"])
+        midst = [count for count in counts if before < count < total]
+        self.assertGreater(len(midst), 1, "it was silent until it had them all")
+
+
 class Failover(Case):
     def playing(self, *symbols, **options):
         self.start(**options)
