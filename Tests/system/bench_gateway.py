@@ -268,8 +268,11 @@ def failover(options):
 def scale(options):
     """1,000 clients, 500,000 subscriptions, 100,000 topics: how much memory, and whether it stays so."""
     import bench_scale
+    bench_scale.allow_descriptors()
     with Bench() as bench:
-        return [bench_scale.scale(bench, options)]
+        alone = bench_scale.libzmq_alone(bench)
+    with Bench() as bench:
+        return [bench_scale.scale(bench, options), alone]
 
 
 PARTS = {"arbiter": arbiter, "zeromq": zeromq, "journal": journal, "latency": latency, "mold": mold,

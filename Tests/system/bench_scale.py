@@ -1,11 +1,12 @@
 """The gateway at its full size: the memory that 500,000 subscriptions of 1,000 clients to 100,000 topics take, with the
 last value of each topic and a full reorder window, and whether it stays flat at load."""
 
+import os
 import resource
 import select
 import socket
-import struct
 import subprocess
+import sys
 import threading
 import time
 
@@ -126,10 +127,32 @@ def until(condition, what, seconds=120):
     raise SystemExit(f"holdfast-bench: {what} did not happen in {seconds} s")
 
 
-def scale(bench, options):
-    """One run; `bench` is the arrangement that it starts in."""
+def allow_descriptors():
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 1 << 16), hard))
+
+
+def topics_of(number):
+    return [f"md/quotes/Q{(number * PREFIXES + index) % TOPICS + 1}/" for index in range(PREFIXES)]
+
+
+def libzmq_alone(bench):
+    """What libzmq takes of it, whatever is made of it."""
+    endpoint = bench.path("bare")
+    program = os.path.join(os.path.dirname(__file__), "bare_xpub.py")
+    words = [sys.executable, program, endpoint, str(CLIENTS * PREFIXES), str(TOPICS)]
+    environment = {**os.environ, "MALLOC_ARENA_MAX": "1"}
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, text=True) as child:
+        child.stdout.readline()
+        crowd = Crowd(bench.stage, endpoint, CLIENTS, topics_of)
+        taken = float(child.stdout.readline())
+        crowd.close()
+    return {"figure": f"{CLIENTS * PREFIXES} subscriptions of {CLIENTS} clients, each granted, {TOPICS} messages",
+            "program": "libzmq alone", "more_than_at_start_mib": taken}
+
+
+def scale(bench, options):
+    """One run; `bench` is the arrangement that it starts in."""
     minutes = options.minutes
     ports = venue.free_port(), venue.free_port()
     sender = bench.spawn("send-quotes", "--endpoint", bench.path("a"), "--endpoint", bench.path("b"), "--rate", RATE,
@@ -138,10 +161,7 @@ def scale(bench, options):
     bus = harness.health(bench.stage, daemon, name="gateway")
     pid = daemon.child.pid
     idle = memory_mib(pid)[0]
-
-    def topics(number):
-        return [f"md/quotes/Q{(number * PREFIXES + index) % TOPICS + 1}/" for index in range(PREFIXES)]
-    crowd = Crowd(bench.stage, daemon.endpoint("gateway.md"), CLIENTS, topics)
+    crowd = Crowd(bench.stage, daemon.endpoint("gateway.md"), CLIENTS, topics_of)
     until(lambda: bus.status()["subscriptions"] == CLIENTS * PREFIXES, "all subscriptions")
     subscribed = memory_mib(pid)[0]
     Holes(bench.stage, ports)
