@@ -29,6 +29,9 @@ struct PrefixBook: Sendable {
         return Handle(number)
     }
 
+    /// One use more of a name that is known.
+    mutating func use(_ handle: Handle) { names.entries[Int(handle)].uses += 1 }
+
     /// One use less.
     mutating func drop(_ handle: Handle) {
         let number = Int(handle)

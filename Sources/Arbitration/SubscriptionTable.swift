@@ -14,6 +14,9 @@ public struct SubscriptionTable: Sendable {
         public var topics = 250_000
         /// Longest prefix, in bytes.
         public var prefixLength = 255
+        /// How many topics of a feed are released upstream by one `tick`, and how many prefixes of clients that are
+        /// gone are given up by one call: market data has its turn in between.
+        public var atATime = 256
 
         public init() {}
     }
@@ -39,6 +42,8 @@ public struct SubscriptionTable: Sendable {
 
     private var prefixes = PrefixBook()
     private var holders: [Int32: SubscriptionHolder] = [:]
+    /// What clients that are gone held, and is still to be given up.
+    private var leftBehind: [PrefixBook.Handle] = []
     private var feeds: [String: UpstreamWants?] = [:]
     /// Feeds whose channels are numbered.
     private var batched: Set<String> = []
@@ -129,20 +134,36 @@ public struct SubscriptionTable: Sendable {
     /// A connection closed: everything that it held is dropped.
     public mutating func closed(_ connection: Int32, at now: Instant) -> [SubscriptionAction] {
         guard let holder = holders.removeValue(forKey: connection) else { return [] }
-        let held = holder.held.map { prefixes[$0] }.sorted()
+        let held = holder.held
+        for handle in held { prefixes.use(handle) }
         for (request, grant) in holder.requests { drop([request] + grant) }
-        return held.flatMap { dropped($0, at: now) }
+        leftBehind += held
+        return giveUp(at: now)
+    }
+
+    /// The next ones of what clients left behind.
+    private mutating func giveUp(at now: Instant) -> [SubscriptionAction] {
+        let next = leftBehind.suffix(limits.atATime)
+        leftBehind.removeLast(next.count)
+        let names = next.map { prefixes[$0] }.sorted()
+        drop(Array(next))
+        return names.flatMap { dropped($0, at: now) }
     }
 
     // MARK: - Time
 
-    /// When the next upstream subscription is released.
-    public var deadline: Instant? { feeds.values.lazy.compactMap { $0?.deadline }.min() }
+    /// When `tick` is due: something is left to be given up, or an upstream subscription to be released.
+    public var deadline: Instant? {
+        leftBehind.isEmpty ? feeds.values.lazy.compactMap { $0?.deadline }.min() : .zero
+    }
 
     public mutating func tick(at now: Instant) -> [SubscriptionAction] {
-        feeds.keys.sorted().flatMap { feed in
-            (feeds[feed]??.expire(at: now) ?? []).map { .unsubscribeUpstream(feed: feed, $0) }
-        }
+        giveUp(at: now)
+            + feeds.keys.sorted().flatMap { feed in
+                (feeds[feed]??.expire(at: now, atMost: limits.atATime) ?? []).map {
+                    .unsubscribeUpstream(feed: feed, $0)
+                }
+            }
     }
 
     // MARK: - Holding
@@ -226,8 +247,8 @@ public struct SubscriptionTable: Sendable {
     }
 
     /// Everything that is held, once for each who holds it.
-    private var held: some Sequence<String> {
-        holders.values.lazy.flatMap(\.held).map { prefixes[$0] }
+    private var held: [String] {
+        holders.values.flatMap { $0.held.map { prefixes[$0] } } + leftBehind.map { prefixes[$0] }
     }
 
     private mutating func added(_ request: TopicRequest?) -> [SubscriptionAction] {

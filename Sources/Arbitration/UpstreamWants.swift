@@ -52,10 +52,10 @@ struct UpstreamWants: Sendable {
         return oldest(before: nil)
     }
 
-    /// The topics whose linger is over.
-    mutating func expire(at now: Instant) -> [UpstreamTopic] {
+    /// The topics whose linger is over, so many at a time; as long as there are more, the deadline is past.
+    mutating func expire(at now: Instant, atMost limit: Int) -> [UpstreamTopic] {
         var expired: [UpstreamTopic] = []
-        while let topic = oldest(before: now) { expired.append(topic) }
+        while expired.count < limit, let topic = oldest(before: now) { expired.append(topic) }
         return expired
     }
 

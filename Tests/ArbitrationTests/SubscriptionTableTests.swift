@@ -56,6 +56,28 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
         #expect(table.wanted(of: "quotes") == [.instrument("AAPL")])
     }
 
+    @Test func `what a client with very many topics leaves behind is given up and released in portions`() {
+        var limits = SubscriptionTable.Limits()
+        limits.atATime = 256
+        var table = table(limits)
+        for number in 0..<600 { _ = table.subscribe(bytes("md/quotes/Q\(number)/"), by: 7, at: ms(0)) }
+        #expect(table.closed(7, at: ms(10)) == [])
+        #expect(table.count == 344)
+        #expect(table.connections == 0)
+        #expect(table.deadline == .zero)
+        // Somebody takes two of them up meanwhile, whether they are given up already or not.
+        _ = table.subscribe(bytes("md/quotes/Q0/"), by: 8, at: ms(10))
+        _ = table.subscribe(bytes("md/quotes/Q599/"), by: 8, at: ms(10))
+        #expect(table.tick(at: ms(11)) == [])
+        #expect(table.tick(at: ms(12)) == [])
+        #expect(table.count == 2)
+        var released: [Int] = []
+        while let due = table.deadline { released.append(table.tick(at: due + .seconds(1)).count) }
+        #expect(released.allSatisfy { $0 <= 256 })
+        #expect(released.reduce(0, +) == 598)
+        #expect(Set(table.wanted(of: "quotes")) == [.instrument("Q0"), .instrument("Q599")])
+    }
+
     @Test func `a feed whose channels are numbered has batches, of all of it or of one channel`() {
         var table = table()
         #expect(
