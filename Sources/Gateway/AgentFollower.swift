@@ -84,16 +84,15 @@ final class AgentFollower {
         requester?.reconnect(.client(keys, of: serverKey))
     }
 
-    /// Each trouble once; it is tried again and again.
+    /// Each trouble once; it is tried again and again, and over when we are in.
     private func tellTrouble() {
-        defer { toldTrouble = trouble }
         guard trouble != toldTrouble else { return }
         guard let trouble else {
-            if subscriber?.isConnected ?? false {
-                logger.event(.agentBack, "agent \(endpoint.publish) lets us in")
-            }
-            return
+            guard subscriber?.isConnected ?? false else { return }
+            toldTrouble = nil
+            return logger.event(.agentBack, "agent \(endpoint.publish) lets us in")
         }
+        toldTrouble = trouble
         logger.event(.agentLost, "agent \(trouble): its word counts as unknown")
     }
 
