@@ -12,12 +12,9 @@ final class HoldfastSource: FeedSource {
     private let path: Int
     private let endpoint: String
     private let loop: EventLoop
-    private let log: EventLog
-    private let topics: [[UInt8]]
     private let marker: [UInt8]
     private unowned let owner: any FeedSourceOwner
     private var link: VenueLink?
-    private var toldTrouble: String?
 
     /// - Parameter feed: its name at the other gateway.
     init(
@@ -28,49 +25,28 @@ final class HoldfastSource: FeedSource {
         self.loop = loop
         self.path = path
         endpoint = address.endpoint
-        self.log = log
         self.owner = owner
         let name = PercentEncoding.encode(feed)
-        topics = ["control/\(name)/", "md/\(name)/"].map { Array($0.utf8) }
         marker = Topic.sync(nonce: "feed-\(loop.wall.nanoseconds)-\(path)").bytes
+        let topics = ["control/\(name)/", "md/\(name)/"].map { Array($0.utf8) } + [marker]
         link = try VenueLink(
-            context, loop, address, keys: keys,
+            context, loop, address, keys: keys, log: log,
             VenueLink.Handlers(
-                connection: { [unowned self] in connection($0) }, frames: { [unowned self] in received(&$0) },
-                subscriptions: { [unowned self] in topics + [marker] }))
+                connected: { [unowned self] in connected() },
+                disconnected: { [unowned self] in
+                    owner.disconnected(path, because: "disconnected from \(endpoint)")
+                },
+                frames: { [unowned self] in received(&$0) }, subscriptions: { topics }))
     }
 
-    private var isConnected: Bool { link?.isConnected ?? false }
+    var note: String? { link?.note }
 
-    var note: String? { isConnected ? nil : link?.trouble ?? "not connected to \(endpoint)" }
-
-    // MARK: - Connection
-
-    private func connection(_ news: Connection.News) {
-        switch news {
-        case .connected:
-            counters.connects &+= 1
-            if toldTrouble != nil { log(.pathReceivingAgain, "connected to \(endpoint)") }
-            toldTrouble = nil
-            owner.connected(path)
-        case .disconnected:
-            toldTrouble = nil
-            owner.disconnected(path, because: "disconnected from \(endpoint)")
-        case .failed: tellTrouble()
-        }
+    private func connected() {
+        counters.connects &+= 1
+        owner.connected(path)
     }
 
-    /// Each trouble once; it is tried again and again.
-    private func tellTrouble() {
-        guard let trouble = link?.trouble, trouble != toldTrouble else { return }
-        toldTrouble = trouble
-        log(.pathNotReceiving, "\(trouble); trying again, not receiving")
-    }
-
-    func rekey(_ keys: KeyPair) {
-        toldTrouble = nil
-        link?.rekey(keys)
-    }
+    func rekey(_ keys: KeyPair) { link?.rekey(keys) }
 
     // MARK: - Subscriptions: the whole feed, for good
 

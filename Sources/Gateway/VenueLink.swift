@@ -1,6 +1,7 @@
 // The connection to a venue's server, which loses nothing when our keys become others: the connection with the old
 // keys delivers until the one with the new keys has been up for a while. What that one brought last is then delivered
-// again, so that nothing is lost which the old one had still under way; the arbiter drops what it has.
+// again, so that nothing is lost which the old one had still under way; the arbiter drops what it has. It writes what
+// keeps it from its server into the journal.
 import Basics
 import Linux
 import Messaging
@@ -19,7 +20,8 @@ final class VenueLink {
 
     /// What the link's owner is told, and asked.
     struct Handlers {
-        var connection: (Connection.News) -> Void
+        var connected: () -> Void
+        var disconnected: () -> Void
         /// Takes all of them.
         var frames: (inout ArrivedFrames) -> Void
         /// All that is to be subscribed on a connection that is made now.
@@ -41,7 +43,9 @@ final class VenueLink {
     let address: Address
     private let context: MessagingContext
     private let loop: EventLoop
+    private let log: EventLog
     private let handlers: Handlers
+    private var toldTrouble: String?
     private var current = Strand()
     /// With the new keys, until it takes over.
     private var successor: Strand?
@@ -52,11 +56,12 @@ final class VenueLink {
 
     init(
         _ context: MessagingContext, _ loop: EventLoop, _ address: Address, keys: KeyPair?,
-        _ handlers: Handlers
+        log: @escaping EventLog, _ handlers: Handlers
     ) throws(BusError) {
         self.context = context
         self.loop = loop
         self.address = address
+        self.log = log
         self.handlers = handlers
         do throws(SystemError) {
             handover = try Timer(loop, accuracy: .milliseconds(50)) { [unowned self] in handOver() }
@@ -66,9 +71,12 @@ final class VenueLink {
         current = try open(.connecting(to: address.endpoint, address.serverKey, with: keys))
     }
 
-    var isConnected: Bool { current.subscriber?.isConnected ?? false }
+    private var isConnected: Bool { current.subscriber?.isConnected ?? false }
     /// Why a connection is refused, for a person.
-    var trouble: String? { successor?.subscriber?.trouble ?? current.subscriber?.trouble }
+    private var trouble: String? { successor?.subscriber?.trouble ?? current.subscriber?.trouble }
+
+    /// Why nothing comes, for a person; `nil`: it is connected.
+    var note: String? { isConnected ? nil : trouble ?? "not connected to \(address.endpoint)" }
 
     /// Subscribes to a prefix, or ends that.
     func change(_ prefix: [UInt8], isWanted: Bool) throws(MessagingError) {
@@ -106,6 +114,7 @@ final class VenueLink {
     // MARK: - Other keys
 
     func rekey(_ keys: KeyPair) {
+        toldTrouble = nil
         guard let serverKey = address.serverKey else { return }
         let security = EndpointSecurity.client(keys, of: serverKey)
         if let successor {
@@ -121,7 +130,7 @@ final class VenueLink {
     private func heard(_ news: Connection.News, on strand: Strand) {
         if strand === current {
             if news == .disconnected, successor?.subscriber?.isConnected ?? false { return promote() }
-            handlers.connection(news)
+            tell(news)
         } else if strand === successor {
             switch news {
             case .connected:
@@ -129,12 +138,33 @@ final class VenueLink {
                     handover?.arm(at: loop.now + VenueLink.overlap)
                 } else {
                     promote()
-                    handlers.connection(.connected)
+                    tell(.connected)
                 }
             case .disconnected: handover?.disarm()
-            case .failed: handlers.connection(news)
+            case .failed: tell(news)
             }
         }
+    }
+
+    private func tell(_ news: Connection.News) {
+        switch news {
+        case .connected:
+            if toldTrouble != nil { log(.pathReceivingAgain, "connected to \(address.endpoint)") }
+            toldTrouble = nil
+            handlers.connected()
+        case .disconnected:
+            toldTrouble = nil
+            handlers.disconnected()
+        case .failed: tellTrouble()
+        }
+    }
+
+    /// Each trouble once; it is tried again and again.
+    private func tellTrouble() {
+        guard let trouble, trouble != toldTrouble else { return }
+        toldTrouble = trouble
+        let meanwhile = isConnected ? "going on with the key before" : "not receiving"
+        log(.pathNotReceiving, "\(trouble); trying again, \(meanwhile)")
     }
 
     private func promote() {

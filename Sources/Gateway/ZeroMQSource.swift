@@ -18,7 +18,6 @@ final class ZeroMQSource: FeedSource {
     private var link: VenueLink?
     private var timer: Timer?
     private var replay: SubscriptionReplay
-    private var toldTrouble: String?
 
     init(
         _ context: MessagingContext, _ loop: EventLoop, path: Int, at address: VenueLink.Address,
@@ -39,48 +38,32 @@ final class ZeroMQSource: FeedSource {
             throw .system(error)
         }
         link = try VenueLink(
-            context, loop, address, keys: keys,
+            context, loop, address, keys: keys, log: log,
             VenueLink.Handlers(
-                connection: { [unowned self] in connection($0) }, frames: { [unowned self] in received(&$0) },
+                connected: { [unowned self] in connected() },
+                disconnected: { [unowned self] in disconnected() },
+                frames: { [unowned self] in received(&$0) },
                 subscriptions: { [unowned self] in
                     [SequencedFrame.heartbeatTopic] + replay.made.map(ZeroMQSource.prefix)
                 }))
     }
 
-    private var isConnected: Bool { link?.isConnected ?? false }
-
-    var note: String? { isConnected ? nil : link?.trouble ?? "not connected to \(endpoint)" }
+    var note: String? { link?.note }
 
     // MARK: - Connection
 
-    private func connection(_ news: Connection.News) {
-        switch news {
-        case .connected:
-            counters.connects &+= 1
-            if toldTrouble != nil { log(.pathReceivingAgain, "connected to \(endpoint)") }
-            toldTrouble = nil
-            owner.connected(path)
-            perform(replay.connected(at: loop.now))
-        case .disconnected:
-            toldTrouble = nil
-            perform(replay.disconnected())
-            owner.disconnected(path, because: "disconnected from \(endpoint)")
-        case .failed: tellTrouble()
-        }
+    private func connected() {
+        counters.connects &+= 1
+        owner.connected(path)
+        perform(replay.connected(at: loop.now))
     }
 
-    /// Each trouble once; it is tried again and again.
-    private func tellTrouble() {
-        guard let trouble = link?.trouble, trouble != toldTrouble else { return }
-        toldTrouble = trouble
-        let meanwhile = isConnected ? "going on with the key before" : "not receiving"
-        log(.pathNotReceiving, "\(trouble); trying again, \(meanwhile)")
+    private func disconnected() {
+        perform(replay.disconnected())
+        owner.disconnected(path, because: "disconnected from \(endpoint)")
     }
 
-    func rekey(_ keys: KeyPair) {
-        toldTrouble = nil
-        link?.rekey(keys)
-    }
+    func rekey(_ keys: KeyPair) { link?.rekey(keys) }
 
     // MARK: - Subscriptions
 
