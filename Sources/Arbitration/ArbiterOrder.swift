@@ -220,7 +220,8 @@ extension Arbiter {
 
     private mutating func differs(_ path: UInt8, from other: UInt8, _ sequence: UInt64, at now: Instant) {
         counters.divergent += 1
-        let news = paths.diverged(path, at: now, options.divergence)
+        let isTrusted = distrusted & 1 << path == 0
+        let news = paths.diverged(path, at: now, isTrusted: isTrusted, options.divergence)
         guard news.isReported else { return }
         divergences.append(
             Divergence(path: path, deliveredBy: other, sequence: sequence, isRepeated: news.isRepeated))

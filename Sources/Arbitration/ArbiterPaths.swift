@@ -65,10 +65,10 @@ struct PathLedger {
 
     /// A copy differs. Whether that is to be reported.
     mutating func diverged(
-        _ path: UInt8, at now: Instant, _ options: DivergenceOptions
+        _ path: UInt8, at now: Instant, isTrusted: Bool, _ options: DivergenceOptions
     ) -> (isReported: Bool, isRepeated: Bool) {
         paths[Int(path)].counters.divergent &+= 1
-        return paths[Int(path)].divergent.differs(at: now, options)
+        return paths[Int(path)].divergent.differs(at: now, isTrusted: isTrusted, options)
     }
 
     /// Whether each active path has gone beyond `sequence`.

@@ -8,6 +8,8 @@ public struct DivergenceOptions: Hashable, Sendable {
     /// So many within `repeatedWithin` are reported again, as repeated.
     public var repeatedCount = 3
     public var repeatedWithin: Duration = .seconds(1)
+    /// Those of a path that is only compared are all repeated, and reported so often at most: it still differs.
+    public var againEvery: Duration = .milliseconds(50)
 
     public init() {}
 }
@@ -15,14 +17,20 @@ public struct DivergenceOptions: Hashable, Sendable {
 /// The copies of one path that differ from those that were delivered.
 struct DivergentPath {
     private var reportedAt: Instant?
+    private var repeatedAt: Instant?
     /// Of late: how many, and since when.
     private var recent = 0
     private var since = Instant.zero
 
     /// One more. Whether it is to be reported: the first for a while, and when there were several of late.
     mutating func differs(
-        at now: Instant, _ options: DivergenceOptions
+        at now: Instant, isTrusted: Bool, _ options: DivergenceOptions
     ) -> (isReported: Bool, isRepeated: Bool) {
+        guard isTrusted else {
+            if let repeatedAt, now - repeatedAt < options.againEvery { return (false, false) }
+            repeatedAt = now
+            return (true, true)
+        }
         if now - since >= options.repeatedWithin { (since, recent) = (now, 0) }
         recent &+= 1
         if recent == options.repeatedCount { return (true, true) }

@@ -75,7 +75,8 @@ extension TopicArbiter {
     ) {
         counters.divergent += 1
         paths[Int(path)].counters.divergent &+= 1
-        let news = paths[Int(path)].divergent.differs(at: now, options.divergence)
+        let isTrusted = distrusted & 1 << path == 0
+        let news = paths[Int(path)].divergent.differs(at: now, isTrusted: isTrusted, options.divergence)
         guard news.isReported else { return }
         let divergence = Divergence(
             path: path, deliveredBy: other, sequence: sequence, isRepeated: news.isRepeated)

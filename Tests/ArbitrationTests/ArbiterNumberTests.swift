@@ -48,6 +48,23 @@ import Testing
         #expect(reported == [false, true, true])
     }
 
+    @Test func `a path that is not trusted is reported for as long as it differs, however seldom`() {
+        var dialogue = Dialogue()
+        _ = dialogue.offer(1...6)
+        dialogue.arbiter.set(1, isTrusted: false)
+        var reported: [Bool] = []
+        for sequence in UInt64(1)...6 {
+            dialogue.pass(25)
+            let arrival = Arrival(
+                path: 1, session: 7, sequence: sequence, receivedAt: WallTime(nanoseconds: 9))
+            _ = dialogue.arbiter.offer(arrival, payload: [9], at: dialogue.now)
+            while case .divergence(let found)? = dialogue.arbiter.nextReleased() {
+                reported.append(found.isRepeated)
+            }
+        }
+        #expect(reported == [true, true, true])
+    }
+
     @Test func `zero and the last number are refused`() {
         var dialogue = Dialogue()
         #expect(dialogue.offer(0) == [.refused(.refused)])

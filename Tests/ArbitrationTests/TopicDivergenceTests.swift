@@ -121,10 +121,26 @@ import Testing
         let said = (0..<4).map { dialogue.offer(2, topic: $0) }
         #expect(
             said == [
-                [.message(2), .divergent(path: 1)], [.message(2)], [.message(2), .divergent(path: 1)],
-                [.message(2)],
+                [.message(2), .divergent(path: 1)], [.message(2)], [.message(2)], [.message(2)],
             ])
         #expect(dialogue.arbiter.counters(of: 1).divergent == 4)
+    }
+
+    @Test func `a path that is not trusted is reported for as long as it differs, however seldom`() {
+        var dialogue = both()
+        _ = dialogue.offer(1)
+        dialogue.arbiter.set(1, isTrusted: false)
+        var reported: [Bool] = []
+        for _ in 0..<6 {
+            _ = dialogue.tick(after: 25)
+            let copy = Arrival(path: 1, session: 7, sequence: 1, receivedAt: WallTime(nanoseconds: 0))
+            _ = dialogue.arbiter.offer(topic: 0, copy, payload: [9], at: dialogue.now)
+            while case .divergence(let found)? = dialogue.arbiter.nextReleased()?.released {
+                reported.append(found.isRepeated)
+            }
+        }
+        #expect(reported == [true, true, true])
+        #expect(dialogue.arbiter.counters(of: 1).divergent == 6)
     }
 
     @Test func `what waits is compared with what a path that is not trusted says of it`() {
