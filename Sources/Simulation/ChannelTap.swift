@@ -197,7 +197,9 @@ final class ChannelTap {
         counts.missing += range.count
         if !isPerTopic { batched(range.first, range.last, frame) }
         advance(frame, first: range.first, last: range.last)
-        guard reason != .sessionChange, let generation = generations[frame.header.epoch] else { return }
+        guard reason != .sessionChange, !feed.mayDistrust(at: world.now),
+            let generation = generations[frame.header.epoch]
+        else { return }
         let instrument = frame.instrument.flatMap { venue.instruments.firstIndex(of: $0) }
         for sequence in range.first...min(range.last, range.first + 10_000) {
             guard let at = arrivals[generation]?[number(sequence, of: instrument ?? 0)], at > epochBeganAt,
@@ -253,6 +255,8 @@ final class ChannelTap {
         func find(_ generation: Int) -> TrueMessage? {
             guard let message = venue.generations[generation].message(frame.header.sequence, of: instrument),
                 message.payload.elementsEqual(frame.body)
+                    || message.lie.elementsEqual(frame.body)
+                        && feed.mayPublishLies(at: world.now, since: runBeganAt)
             else { return nil }
             return message
         }

@@ -9,7 +9,7 @@ enum Fault: String, CaseIterable {
     case disconnection, flapping, linkDown
     case venueFreeze, sessionRoll, sequenceReset, deafServers
     case agentTrue, agentFalse, mute, hold, switchPath
-    case slowClient, clientGone, changeOfMind, gatewayKilled
+    case slowClient, clientGone, changeOfMind, gatewayKilled, lying
     case diskFull, diskSlow, upstreamKilled
 }
 
@@ -41,6 +41,7 @@ extension Simulation {
         case .slowClient, .clientGone, .changeOfMind: return client(fault, feed)
         case .gatewayKilled: return killGateway()
         case .upstreamKilled: return killUpstream(path)
+        case .lying: return lie(feed, path)
         case .diskFull, .diskSlow: return spoilDisk(feed, isFull: fault == .diskFull)
         }
     }
@@ -165,6 +166,19 @@ extension Simulation {
     }
 
     // MARK: - Venues
+
+    /// One path says something else than the venue sent, under the same numbers.
+    private func lie(_ feed: FeedOfWorld, _ path: SimulatedPath) -> Bool {
+        guard feed.venue.isNumberedPerTopic, !feed.mayDistrust(at: now) else { return false }
+        let length = random.duration(.milliseconds(50) ... .seconds(4))
+        // Only who is let alone finds the liar out in time.
+        if random.chance(0.5) { feed.leftAloneUntil = now + length }
+        (feed.liar, path.isLying) = ((path, now), true)
+        trouble(path, length, "says something else") { [self] in
+            (feed.liar, feed.liedAt, path.isLying) = (nil, now, false)
+        }
+        return true
+    }
 
     private func freeze(_ feed: FeedOfWorld) -> Bool {
         guard !feed.venue.isFrozen else { return false }

@@ -24,6 +24,15 @@ final class FeedOfWorld {
     /// No fault until then: a number that begins again is recognised by what follows.
     var leftAloneUntil: Instant
 
+    /// The path whose messages are others than the venue sent, and since when.
+    var liar: (path: SimulatedPath, since: Instant)?
+    /// When there was one last.
+    var liedAt: Instant?
+    /// When the venue last said something, and when that was after a while of silence: who says nothing cannot be
+    /// compared.
+    private var spokeAt = Instant.zero
+    private var resumedAt = Instant.zero
+
     init(
         _ options: FeedOptions, _ venue: Venue, isHeldWhole: Bool, heartbeatEvery: Duration, at now: Instant
     ) {
@@ -35,7 +44,34 @@ final class FeedOfWorld {
         leftAloneUntil = now
     }
 
+    /// For so long nobody need be found out.
+    private static let patienceWithLiars: Duration = .seconds(1)
+    /// So long it counts who differed from whom, and what is under way comes.
+    private static let remembered: Duration = .seconds(8)
+    /// What a liar said may still be under way.
+    private static let longestWay: Duration = .seconds(3)
+
+    /// Whether a path that is distrusted has to be expected: what it brings does not count.
+    func mayDistrust(at now: Instant) -> Bool {
+        liar != nil || liedAt.map { now - $0 < options.holdDown + Self.remembered } ?? false
+    }
+
+    /// Whether what a liar said may be published: nobody else is there to be followed, or it cannot be told who lies,
+    /// or it was not found out yet by the gateway that runs since `start`.
+    func mayPublishLies(at now: Instant, since start: Instant) -> Bool {
+        guard let liar else { return liedAt.map { now - $0 < Self.longestWay } ?? false }
+        let others = paths.filter { $0 !== liar.path }
+        let isOutvoted = others.count > 1 || others.contains { $0.index < liar.path.index }
+        let areHeard = others.allSatisfy { $0.soundSince.map { now - $0 > Self.patienceWithLiars } ?? false }
+        return options.policy == .hotWarm || !isOutvoted || !areHeard || liar.path.troubles > 1
+            || now - max(liar.since, liar.path.betterSince, resumedAt, start) < Self.patienceWithLiars
+    }
+
     func send(_ word: VenueWord, at now: Instant) {
+        if case .messages = word {
+            if now - spokeAt > .milliseconds(300) { resumedAt = now }
+            spokeAt = now
+        }
         let generation = venue.generations.count - 1
         for path in paths { path.send(word, generation, at: now) }
     }

@@ -36,6 +36,8 @@ final class SimulatedPath {
     /// How many faults concern it now, and since when none does.
     private(set) var troubles = 0
     private(set) var soundSince: Instant?
+    /// When one of them ended last.
+    private(set) var betterSince = Instant.zero
     /// How many of these faults cut it off.
     var cuts = 0
     /// Until then a stream stands still, and a switch holds datagrams back.
@@ -43,6 +45,8 @@ final class SimulatedPath {
     /// What the server of a stream knows of the gateway's subscriptions.
     var hasEverything = false
     var instruments: Set<Int> = []
+    /// It says something else than the venue sent.
+    var isLying = false
     /// The gateway's end: `nil` while there is none.
     var arrival: ((ArraySlice<UInt8>, Evidence?) -> Void)?
     /// Told when a stream's connection ends, or a link goes down, and when another try would succeed.
@@ -91,6 +95,7 @@ final class SimulatedPath {
 
     func troubleEnds(at now: Instant) {
         troubles -= 1
+        betterSince = now
         if troubles == 0 { soundSince = now }
     }
 
@@ -102,7 +107,7 @@ final class SimulatedPath {
         if isStream, arrival == nil || isCut { return }
         let said = venue.generations[generation]
         for part in parts(of: word) {
-            for packet in codec.packets(part.word, said, at: now) {
+            for packet in codec.packets(isLying ? part.word.lied : part.word, said, at: now) {
                 deliver(packet, Evidence(generation: generation, messages: part.messages), at: now)
             }
         }

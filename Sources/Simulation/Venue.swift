@@ -15,6 +15,19 @@ enum VenueWord {
     case idle(Int)
 }
 
+extension VenueWord {
+    /// What a liar makes of it.
+    var lied: VenueWord {
+        guard case .messages(let messages) = self else { return self }
+        return .messages(
+            messages.map { message in
+                var lie = message
+                lie.payload = message.lie
+                return lie
+            })
+    }
+}
+
 /// The kinds of venue there are.
 enum VenueKind: CaseIterable {
     case itch, iex, pitch, mdp3, sequenced

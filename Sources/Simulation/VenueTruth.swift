@@ -10,6 +10,9 @@ struct TrueMessage {
     var predecessor: UInt64
     var sentAt: Instant
     var payload: [UInt8]
+
+    /// What a liar says in its place.
+    var lie: [UInt8] { payload.dropLast() + payload.suffix(1).map { ~$0 } }
 }
 
 /// One numbering of one venue: a session, or what begins when its numbers begin again.
