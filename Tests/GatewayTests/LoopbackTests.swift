@@ -177,10 +177,12 @@ private final class Venue {
         // A worker opens the sockets: both must be heard before anything is lost on purpose.
         for (line, name) in ["A", "B"].enumerated() {
             let path = Subject(.feedPath, "itch.\(name)")
-            var tries = 0
-            while try stage.status(of: path)?.status != .ok, tries < 1000 {
+            var isHeard = false
+            try stage.until("line \(name)") {
+                isHeard
+            } between: {
                 try send(1, on: line)
-                tries += 1
+                isHeard = try stage.status(of: path)?.status == .ok
             }
         }
         try stage.until("the first message") { stage.data.count == 1 }
