@@ -28,12 +28,13 @@ final class VenueLink {
         var subscriptions: () -> [[UInt8]]
     }
 
-    /// Frames that may wait unread before libzmq drops some.
-    static let receiveHighWaterMark: Int32 = 200_000
+    /// Frames that may wait unread; beyond it the server is not read any more, and drops some. Each may hold the 10 KB
+    /// that libzmq read with it.
+    static let receiveHighWaterMark: Int32 = 65_536
     /// How long the new connection is up before it takes over: its subscriptions are in place by then.
     static let overlap: Duration = .seconds(1)
     /// What came by it in this time before is delivered then: the most that one connection is behind the other.
-    static let memory: Duration = .milliseconds(250)
+    static let memory = overlap
     /// Frames that are kept for that; beyond it the oldest are let go of.
     static let mostKept = 50_000
 
