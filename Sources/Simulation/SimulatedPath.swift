@@ -168,14 +168,17 @@ final class SimulatedPath {
     /// that is not theirs.
     private func broken(_ packet: [UInt8]) -> [UInt8] {
         switch random.below(3) {
-        case 0:
-            let count = random.below(packet.count)
-            // A packet of MDP 3.0 that ends behind its header is one without messages.
-            return Array(packet.prefix(venue.kind == .mdp3 && count == MDP3Header.length ? count + 1 : count))
-        case 1: return (0..<random.below(64)).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+        case 0: return Array(packet.prefix(brokenLength(below: packet.count)))
+        case 1: return (0..<brokenLength(below: 64)).map { _ in UInt8(truncatingIfNeeded: random.next()) }
         // Cut within its header where there is nothing else.
         default: return Array(packet.prefix(packet.count > 12 ? 12 : packet.count / 2)) + [0xFF, 0xFF]
         }
+    }
+
+    /// A packet of MDP 3.0 that is just as long as its header is sound: one without messages.
+    private func brokenLength(below limit: Int) -> Int {
+        let length = random.below(limit)
+        return venue.kind == .mdp3 && length == MDP3Header.length ? length + 1 : length
     }
 
     private func arrive(_ packet: [UInt8], _ evidence: Evidence?, at: Instant) {
