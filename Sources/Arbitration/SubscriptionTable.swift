@@ -206,21 +206,31 @@ public struct SubscriptionTable: Sendable {
         _ prefix: String, _ grant: [String], for connection: Int32
     ) throws(SubscriptionRefusal) -> (gained: [String], lost: [String]) {
         let (request, granted) = (prefixes.take(prefix), grant.map { prefixes.take($0) })
-        let holder = holders[connection] ?? SubscriptionHolder()
-        let gain = holder.gain(of: request, granted)
-        guard gain == 0 || holder.count + gain <= limits.prefixesPerClient else {
+        let before: [PrefixBook.Handle]?
+        do throws(SubscriptionRefusal) {
+            before = try admit(request, granted, of: connection)
+        } catch {
             drop([request] + granted)
-            throw .tooManyForClient(limit: limits.prefixesPerClient)
+            throw error
         }
-        guard gain == 0 || count + gain <= limits.prefixes else {
-            drop([request] + granted)
-            throw .tooMany(limit: limits.prefixes)
-        }
-        let before = holder.grant(of: request)
         let change = change(request, of: connection, to: granted)
         count += change.gained.count
         if let before { drop([request] + before) }
         return change
+    }
+
+    /// What a request was granted before, if there is room for what it is to be granted. Its copy of the holder is gone
+    /// before the holder changes, or all that it holds would be copied with each request.
+    private func admit(
+        _ request: PrefixBook.Handle, _ grant: [PrefixBook.Handle], of connection: Int32
+    ) throws(SubscriptionRefusal) -> [PrefixBook.Handle]? {
+        let holder = holders[connection] ?? SubscriptionHolder()
+        let gain = holder.gain(of: request, grant)
+        guard gain == 0 || holder.count + gain <= limits.prefixesPerClient else {
+            throw .tooManyForClient(limit: limits.prefixesPerClient)
+        }
+        guard gain == 0 || count + gain <= limits.prefixes else { throw .tooMany(limit: limits.prefixes) }
+        return holder.grant(of: request)
     }
 
     /// Takes a request back, and with it what no other request of the connection grants.

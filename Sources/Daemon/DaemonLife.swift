@@ -50,9 +50,7 @@ public final class DaemonLife<Body: DaemonBody> {
             complain("\(reason)\nTry '\(Body.profile.name) --help'.")
             return ExitCode.usage
         case .check(let file): return check(file)
-        case .run(let file):
-            Heap.share()
-            return run(file)
+        case .run(let file): return run(file)
         }
     }
 

@@ -63,7 +63,7 @@ struct FeedTopics: ~Copyable {
         _ key: ArraySlice<UInt8>, flags: FrameFlags = [], at now: Instant, instrument: () -> String?
     ) -> Int? {
         if let known = index.find(key) { return known }
-        guard demand.takeRoom(), let handle = index.intern(key) else {
+        guard key.count <= TopicIndex.longest, demand.takeRoom(), let handle = index.intern(key) else {
             withoutRoom &+= 1
             return nil
         }

@@ -24,6 +24,14 @@ import Wire
         #expect(bench.recorder.frames.last?.header.flags.contains(.numberedPerTopic) == true)
     }
 
+    @Test func `topics that are too long are counted and take nobody's room`() {
+        var topics = FeedTopics(feed: "quotes", demand: TopicDemand(), keepsValues: false, at: .zero)
+        let long = [UInt8](repeating: 65, count: TopicIndex.longest + 1)
+        for _ in 0..<TopicDemand.limit { _ = topics.intern(long[...], at: .zero) { nil } }
+        #expect(topics.refused == TopicDemand.limit)
+        #expect(topics.intern(Array("AAPL/".utf8)[...], at: .zero) { "AAPL" } == 0)
+    }
+
     @Test func `a failover tells recovering, the exact gap, and live`() {
         let bench = Bench(.zeromq, .hotWarm)
         _ = bench.receive(venue.frame(.data, "AAPL", 5), on: 0, at: 1)
