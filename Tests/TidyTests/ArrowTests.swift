@@ -4,16 +4,18 @@ import Testing
 @Suite struct ArrowTests {
     private static let pure = [
         "Basics", "Wire", "Detection", "Arbitration", "FeedProtocols", "FeedJournal", "Terminal",
+        "ZMTP",
     ]
-    /// Values from elsewhere: a queue, and a digest.
-    private static let alsoPure: Set = ["DequeModule", "CCrypto"]
+    /// Values from elsewhere: a queue, a digest, and boxes.
+    private static let alsoPure: Set = ["DequeModule", "CCrypto", "CSodium"]
     /// What every target finds without declaring it.
     private static let system: Set = ["Swift", "Glibc", "Synchronization"]
 
     @Test func `the manifest was understood`() throws {
         let modules = try Manifest().dependencies
         let folders = Repository.names(in: "Sources").filter {
-            !["CAllocations", "CCrypto", "CLinux", "CPcap", "CSystemd", "CTOML", "CZeroMQ"].contains($0)
+            !["CAllocations", "CCrypto", "CLinux", "CPcap", "CSodium", "CSystemd", "CTOML", "CZeroMQ"]
+                .contains($0)
         }
         #expect(modules.keys.sorted() == folders)
         #expect(modules["Wire"] == ["Basics"])
@@ -63,7 +65,7 @@ import Testing
 
     @Test func `only the doors know the C libraries`() throws {
         let doors = [
-            "CCrypto": ["FeedJournal"], "CPcap": ["Linux"],
+            "CCrypto": ["FeedJournal"], "CPcap": ["Linux"], "CSodium": ["ZMTP"],
             "CSystemd": ["Linux", "Reactor"], "CZeroMQ": ["Messaging", "holdfast-bench"],
         ]
         for file in try Repository.swiftFiles(below: "Sources") {

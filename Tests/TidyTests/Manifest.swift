@@ -23,12 +23,13 @@ struct Manifest {
     /// The layers of the design, lowest first; an arrow goes from a layer to a lower one.
     static let layers: [[String]] = [
         [
-            "Basics", "CAllocations", "CCrypto", "CLinux", "CPcap", "CSystemd", "CTOML", "CZeroMQ", "Logging",
+            "Basics", "CAllocations", "CCrypto", "CLinux", "CPcap", "CSodium", "CSystemd", "CTOML", "CZeroMQ",
+            "Logging",
             "DequeModule",
             "ArgumentParser",
         ],
         ["Linux", "Wire"],
-        ["Reactor"],
+        ["Reactor", "ZMTP"],
         [
             "Detection", "Arbitration", "FeedProtocols", "FeedJournal", "Messaging", "Configuration",
             "Terminal",

@@ -15,7 +15,7 @@ import packages
 from harness import run
 
 # Debian's own shared libraries, and what makes the user.
-ALLOWED = {"libc6", "libgcc-s1", "libpcap0.8", "libssl3", "libstdc++6", "libsystemd0", "libzmq5",
+ALLOWED = {"libc6", "libgcc-s1", "libpcap0.8", "libsodium23", "libssl3", "libstdc++6", "libsystemd0", "libzmq5",
            "systemd | systemd-standalone-sysusers | systemd-sysusers"}
 AGENT_BYTES = 36_000_000
 
