@@ -37,33 +37,8 @@ import Wire
         }
     }
 
-    /// A child that waits for its end, under a command line of its own. It inherits blocked signals, so only
-    /// SIGKILL is sure to end it.
-    private func child(_ mark: String) throws -> pid_t {
-        var pid = pid_t()
-        let words = ["/bin/sh", "-c", "read line", mark]
-        let pointers = unsafe words.map { unsafe strdup($0) } + [nil]
-        defer { for index in pointers.indices { unsafe free(pointers[index]) } }
-        // An end of a pipe that nobody writes to keeps it waiting.
-        var ends: [Int32] = [0, 0]
-        guard unsafe pipe(&ends) == 0 else { throw SystemError("pipe", number: errno) }
-        var actions = unsafe posix_spawn_file_actions_t()
-        unsafe posix_spawn_file_actions_init(&actions)
-        unsafe posix_spawn_file_actions_adddup2(&actions, ends[0], 0)
-        defer { unsafe posix_spawn_file_actions_destroy(&actions) }
-        let failure = unsafe posix_spawn(&pid, "/bin/sh", &actions, nil, pointers, environ)
-        guard failure == 0 else { throw SystemError("posix_spawn", number: failure) }
-        close(ends[0])
-        return pid
-    }
-
     private func watch(_ mark: String) -> ProcessWatchOptions {
         ProcessWatchOptions(name: "child", match: .command([mark]))
-    }
-
-    private func reap(_ pid: pid_t) {
-        var status: Int32 = 0
-        _ = unsafe waitpid(pid, &status, 0)
     }
 
     @Test func `a kill is told with its signal, before the parent has waited`() throws {
@@ -119,6 +94,115 @@ import Wire
     }
 }
 
+/// A child that waits for its end, under a command line of its own. It inherits blocked signals, so only
+/// SIGKILL is sure to end it.
+private func child(_ mark: String) throws -> pid_t {
+    var pid = pid_t()
+    let words = ["/bin/sh", "-c", "read line", mark]
+    let pointers = unsafe words.map { unsafe strdup($0) } + [nil]
+    defer { for index in pointers.indices { unsafe free(pointers[index]) } }
+    // An end of a pipe that nobody writes to keeps it waiting.
+    var ends: [Int32] = [0, 0]
+    guard unsafe pipe(&ends) == 0 else { throw SystemError("pipe", number: errno) }
+    var actions = unsafe posix_spawn_file_actions_t()
+    unsafe posix_spawn_file_actions_init(&actions)
+    unsafe posix_spawn_file_actions_adddup2(&actions, ends[0], 0)
+    defer { unsafe posix_spawn_file_actions_destroy(&actions) }
+    let failure = unsafe posix_spawn(&pid, "/bin/sh", &actions, nil, pointers, environ)
+    guard failure == 0 else { throw SystemError("posix_spawn", number: failure) }
+    close(ends[0])
+    return pid
+}
+
+private func reap(_ pid: pid_t) {
+    var status: Int32 = 0
+    _ = unsafe waitpid(pid, &status, 0)
+}
+
+private func put(_ text: String, in path: String) throws {
+    let descriptor = Descriptor(owning: unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o600))
+    let bytes = Array(text.utf8)
+    let count = unsafe bytes.withUnsafeBytes { unsafe write(descriptor.raw, $0.baseAddress, $0.count) }
+    guard count == bytes.count else { throw SystemError("write \(path)", number: errno) }
+}
+
+/// How a process ended, while its parent waits for it between one look and the next: a pipe in place of its stat file,
+/// in a /proc of its own, stops the looks there.
+@Suite(.serialized) struct HeldProcessTests {
+    private let loop: EventLoop
+    private let worker: Worker
+    private let context: WatcherContext
+    private let pid: pid_t
+    private let folder: String
+
+    init() throws {
+        loop = try EventLoop()
+        worker = try Worker(loop)
+        pid = try child("holdfast-test-f")
+        var roots = FileRoots()
+        roots.proc = "/tmp/holdfast-proc-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
+        folder = "\(roots.proc)/\(pid)"
+        for path in [roots.proc, folder] { try Files.makeFolder(path, mode: 0o700) }
+        context = try WatcherContext(
+            loop: loop, worker: worker, logger: Logger(label: "test"), roots: roots, report: { _ in },
+            sample: { _ in }, forget: { _ in })
+    }
+
+    /// What the holder of the killed process says of its end.
+    ///
+    /// - Parameter whileRead: done once the stat file is being read, which then holds what this returns.
+    private func end(_ whileRead: @escaping @Sendable (pid_t) -> String) throws -> ProcessEnd {
+        let stat = "\(folder)/stat"
+        try put(HeldProcessTests.stat(pid, "S"), in: stat)
+        var hasEnded = false
+        let identity = ProcessIdentity(pid: pid, startTicks: 250)
+        let held = try HeldProcess(context, identity) { _ in hasEnded = true }
+        #expect(unlink(stat) == 0 && mkfifo(stat, 0o600) == 0)
+        kill(pid, SIGKILL)
+        for _ in 0..<2000 where !hasEnded { try loop.step(atMost: .milliseconds(5)) }
+        var isWritten = false
+        worker.perform({ [pid] in
+            // Waits for who reads.
+            let pipe = Descriptor(owning: unsafe open(stat, O_WRONLY))
+            let bytes = Array(whileRead(pid).utf8)
+            return unsafe bytes.withUnsafeBytes { unsafe write(pipe.raw, $0.baseAddress, $0.count) }
+        }) { _ in isWritten = true }
+        let end = held.end
+        // For the worker, if nobody else has read.
+        let reader = Descriptor(owning: unsafe open(stat, O_RDONLY | O_NONBLOCK))
+        for _ in 0..<2000 where !isWritten { try loop.step(atMost: .milliseconds(5)) }
+        #expect(hasEnded && isWritten && reader.raw >= 0)
+        return end
+    }
+
+    private static func stat(_ pid: pid_t, _ state: String) -> String {
+        let zeros = String(repeating: "0 ", count: 28)
+        return "\(pid) (a) \(state) 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 250 4096 3 \(zeros)\n"
+    }
+
+    @Test(.enabled(if: kernelTellsExits)) func `what /proc shows no more, the descriptor tells by then`()
+        throws
+    {
+        let end = try end {
+            reap($0)
+            return ""
+        }
+        #expect(end == .killed(signal: SIGKILL))
+    }
+
+    @Test func `a status that is hidden is no exit with status 0`() throws {
+        // As a link that may not be followed: the error is another one than ENOENT.
+        let link = "\(folder)/exe"
+        try put("", in: link)
+        let end = try end {
+            reap($0)
+            unlink(link)
+            return HeldProcessTests.stat($0, "Z")
+        }
+        #expect(end == .unknown)
+    }
+}
+
 /// Whether PIDFD_INFO_EXIT exists: Linux 6.15.
 private let kernelTellsExits: Bool = {
     let release = (try? Files.text("/proc/sys/kernel/osrelease")) ?? ""
@@ -131,30 +215,21 @@ struct ProcScannerTests {
     private func tree() throws -> FileRoots {
         let folder = "/tmp/holdfast-proc-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
         guard unsafe mkdir(folder, 0o700) == 0 else { throw SystemError("mkdir \(folder)", number: errno) }
-        try write("\(folder)/stat", "cpu 1 2 3\nbtime 1000\n")
-        try write("\(folder)/loadavg", "0.1 0.2 0.3 1/100 4242\n")
+        try put("cpu 1 2 3\nbtime 1000\n", in: "\(folder)/stat")
+        try put("0.1 0.2 0.3 1/100 4242\n", in: "\(folder)/loadavg")
         for (pid, name, state) in [(10, "feed", "S"), (11, "feed", "Z"), (12, "other", "S")] {
             guard unsafe mkdir("\(folder)/\(pid)", 0o700) == 0 else {
                 throw SystemError("mkdir", number: errno)
             }
-            try write("\(folder)/\(pid)/comm", name + "\n")
-            try write("\(folder)/\(pid)/cmdline", "/usr/bin/\(name)\0--line\0A\0")
+            try put(name + "\n", in: "\(folder)/\(pid)/comm")
+            try put("/usr/bin/\(name)\0--line\0A\0", in: "\(folder)/\(pid)/cmdline")
             let stat = "\(pid) (\(name)) \(state) 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 250 4096 3 0\n"
-            try write("\(folder)/\(pid)/stat", stat)
+            try put(stat, in: "\(folder)/\(pid)/stat")
         }
-        try write("\(folder)/feed.pid", "12\n")
+        try put("12\n", in: "\(folder)/feed.pid")
         var roots = FileRoots()
         roots.proc = folder
         return roots
-    }
-
-    private func write(_ path: String, _ text: String) throws {
-        let descriptor = Descriptor(owning: unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC, 0o600))
-        let bytes = Array(text.utf8)
-        let count = unsafe bytes.withUnsafeBytes {
-            unsafe Glibc.write(descriptor.raw, $0.baseAddress, $0.count)
-        }
-        guard count == bytes.count else { throw SystemError("write \(path)", number: errno) }
     }
 
     private func scan(_ roots: FileRoots, _ match: ProcessWatchOptions.Match) -> ProcessScanResult? {

@@ -59,25 +59,32 @@ final class HeldProcess {
         return (killCount.now(&buffer) ?? kills) > kills ? .outOfMemory : end
     }
 
+    /// Its parent may wait for it between both looks: /proc shows nothing more then, and the descriptor tells.
     private var told: ProcessEnd {
-        if !without.exitByPIDFD, let exit = pidfd.exit { return ProcessEnd(exit) }
-        if !without.exitByStat, let exit = exitByStat { return ProcessEnd(exit) }
-        return .unknown
+        (exitByPIDFD ?? exitByStat ?? exitByPIDFD).map { ProcessEnd($0) } ?? .unknown
     }
 
-    /// The wait status that /proc shows while the parent has not waited yet, to who may trace the process;
-    /// others are shown 0, so ask first: following the link fails then with another error than ENOENT.
+    private var exitByPIDFD: ProcessExit? { without.exitByPIDFD ? nil : pidfd.exit }
+
+    /// The wait status that /proc shows while the parent has not waited yet, to who may trace the process; others are
+    /// shown 0.
     private var exitByStat: ProcessExit? {
-        guard let stat = ProcScanner.stat(roots, identity.pid), stat.startTicks == identity.startTicks,
-            stat.hasEnded, let status = stat.waitStatus
+        guard !without.exitByStat, isShown, let stat = ProcScanner.stat(roots, identity.pid),
+            stat.startTicks == identity.startTicks, stat.hasEnded, let status = stat.waitStatus
         else { return nil }
-        do throws(SystemError) {
-            _ = try Files.target(ofLink: "\(roots.proc)/\(identity.pid)/exe")
-        } catch {
-            guard error.number == ENOENT else { return nil }
-        }
         let signal = status & 0x7f
         return signal == 0 ? .status(status >> 8 & 0xff) : .signal(signal)
+    }
+
+    /// Whether we may trace the process that has ended: following its link fails with ENOENT then, else with another
+    /// error. Asked before the status is read: of a process that is gone, everybody is told ENOENT.
+    private var isShown: Bool {
+        do throws(SystemError) {
+            _ = try Files.target(ofLink: "\(roots.proc)/\(identity.pid)/exe")
+            return true
+        } catch {
+            return error.number == ENOENT
+        }
     }
 }
 
