@@ -564,13 +564,14 @@ class MarketClient(Client):
 class RawPeer:
     """A client of an ipc endpoint that speaks ZMTP 3.0 by hand, and so can say what no library would."""
 
+    GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
+
     def __init__(self, case, endpoint, kind=b"SUB"):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         case.addCleanup(self.socket.close)
         self.socket.settimeout(PATIENCE_S)
         self.socket.connect(endpoint.removeprefix("ipc://"))
-        greeting = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
-        self.socket.sendall(greeting)
+        self.socket.sendall(self.GREETING)
         self.receive(64)
         ready = b"\x05READY" + b"\x0bSocket-Type" + struct.pack(">I", len(kind)) + kind
         self.socket.sendall(bytes([4, len(ready)]) + ready)
