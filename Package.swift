@@ -136,7 +136,7 @@ let package = Package(
         tests("JournalFiles", ["Basics", "Wire", "Linux", "FeedJournal"]),
         tests("Linux", ["Basics", logging]),
         tests("Reactor", ["Basics", "Linux"]),
-        tests("Messaging", ["Basics", "Wire", "Linux", "CLinux", "Reactor", logging]),
+        tests("Messaging", ["Basics", "Wire", "ZMTP", "Linux", "CLinux", "Reactor", logging]),
         tests("Configuration", ["Basics", "Wire"]),
         tests("Terminal", ["Basics", "Wire"]),
         tests(
@@ -163,7 +163,8 @@ if Context.environment["HOLDFAST_FUZZ"] != nil {
         .executableTarget(
             name: "holdfast-fuzz",
             dependencies: [
-                "Basics", "Wire", "FeedProtocols", "FeedJournal", "Configuration", "Watchers", "CFuzzer",
+                "Basics", "Wire", "ZMTP", "FeedProtocols", "FeedJournal", "Configuration", "Watchers",
+                "CFuzzer",
             ],
             path: "Tests/holdfast-fuzz", swiftSettings: careful),
     ]

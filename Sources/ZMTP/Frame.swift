@@ -10,7 +10,7 @@ public enum ZMTPError: Error, Hashable, Sendable, CustomStringConvertible {
     case version(UInt8)
     /// Its mechanism is not the one that this endpoint has.
     case mechanism(String, expected: String)
-    /// Both sides are servers, or both clients.
+    /// Both sides are servers.
     case role
     /// Bits that no frame has.
     case flags(UInt8)
@@ -24,6 +24,13 @@ public enum ZMTPError: Error, Hashable, Sendable, CustomStringConvertible {
     case socketType(String)
     /// It refuses us, with its reason.
     case refused(String)
+    /// A command's box does not open with our keys, or holds what it must not. A HELLO's: the client has another
+    /// server key than ours.
+    case box(String)
+    /// A number that is not above the one before: somebody says again what was said.
+    case replayed(String)
+    /// A public key with which nothing is secret.
+    case weakKey
 
     public var description: String {
         switch self {
@@ -37,6 +44,9 @@ public enum ZMTPError: Error, Hashable, Sendable, CustomStringConvertible {
         case .malformed(let name): "its \(name) is not whole"
         case .socketType(let type): "its socket is a \(type), which does not go with ours"
         case .refused(let reason): "it refuses: \(reason)"
+        case .box(let name): "its \(name) is not sealed with the keys that we know"
+        case .replayed(let name): "its \(name) has a number that was there before"
+        case .weakKey: "its key keeps nothing secret"
         }
     }
 }
@@ -139,8 +149,8 @@ public enum ZMTPGreeting {
         guard name.elementsEqual(mechanism.utf8) else {
             throw .mechanism(String(decoding: name, as: UTF8.self), expected: mechanism)
         }
-        // NULL has no sides.
-        if mechanism != "NULL", (greeting[32] == 1) == isServer { throw .role }
+        // NULL has no sides, and libzmq's servers do not say that they are one.
+        if mechanism != "NULL", isServer, greeting[32] == 1 { throw .role }
         return greeting[11]
     }
 }

@@ -52,6 +52,11 @@ import Testing
         #expect(throws: ZMTPError.role) {
             try ZMTPGreeting.check(server[...], mechanism: "CURVE", isServer: true)
         }
+        // As libzmq's servers do.
+        for isServer in [false, true] {
+            let greeting = ZMTPGreeting.encode(mechanism: "CURVE", isServer: isServer)
+            #expect(try ZMTPGreeting.check(greeting[...], mechanism: "CURVE", isServer: false) == 1)
+        }
     }
 
     @Test func `metadata is read by names without case, and has to be whole`() throws {
