@@ -7,6 +7,7 @@ import Wire
 
 @testable import Configuration
 @testable import Watchers
+@testable import ZMTP
 
 /// One decoder.
 struct FuzzTarget: Sendable {
@@ -91,6 +92,12 @@ struct FuzzTarget: Sendable {
                 []
             }
         },
+        FuzzTarget("zmtp-greeting", Seeds.greetings) { bytes in
+            let minor = try ZMTPGreeting.check(bytes[...], mechanism: "CURVE", isServer: true)
+            return minor.map { [UInt64($0)] } ?? []
+        },
+        FuzzTarget("zmtp-frames", Seeds.zmtpFrames, Facts.zmtpFrames),
+        FuzzTarget("curve", Seeds.curve, Facts.curve),
         FuzzTarget("key-file", Seeds.keyFile) { bytes in
             try KeyFile.parse(Facts.text(bytes), name: "fuzz", isPair: { _ in true }).publicKey.bytes.map {
                 UInt64($0)
@@ -273,6 +280,27 @@ enum Facts {
             }
         }
         return facts
+    }
+
+    /// A stream of frames, each read as a message, as a command and as metadata.
+    static func zmtpFrames(_ bytes: [UInt8]) throws -> [UInt64] {
+        var facts: [UInt64] = []
+        var start = 0
+        while let frame = try ZMTPFrame.next(in: bytes, from: start, to: bytes.count, limit: 1024) {
+            start = frame.body.upperBound
+            guard let (_, rest) = try? ZMTPCommand.split(bytes[frame.body]) else { continue }
+            _ = ZMTPCommand.reason(rest)
+            let value = try? ZMTPCommand.property("Identity", in: rest)
+            if let number = value.flatMap(Facts.number) { facts.append(number) }
+        }
+        return facts
+    }
+
+    /// The first byte says whose ear the others come to, and whether in a box: without the keys nobody gets further.
+    static func curve(_ bytes: [UInt8]) throws -> [UInt64] {
+        guard let ear = bytes.first.flatMap(CurveDialogue.Ear.init(rawValue:)) else { return [] }
+        let metadata = try CurveDialogue.sound?.heard(bytes.dropFirst(), by: ear) ?? []
+        return try ZMTPCommand.property("Identity", in: metadata).flatMap(number).map { [$0] } ?? []
     }
 
     static func integers(_ json: JSON) -> [UInt64] {

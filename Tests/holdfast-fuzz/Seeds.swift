@@ -6,6 +6,7 @@ import Wire
 
 @testable import Configuration
 @testable import Watchers
+@testable import ZMTP
 
 enum Seeds {
     private static let time = WallTime(nanoseconds: 1_767_355_200_000_000_000)
@@ -312,6 +313,27 @@ enum Seeds {
             "# who\n[[client]]\nname = \"desk\"\nkey = \"\(written)\"\ntopics = [\"md/itch/\"]\noperate = true\n"
         )
     }
+
+    // MARK: - ZMTP
+
+    @Sendable static func greetings() -> [[UInt8]] {
+        [
+            ZMTPGreeting.encode(mechanism: "CURVE", isServer: false),
+            ZMTPGreeting.encode(mechanism: "NULL", isServer: false),
+        ]
+    }
+
+    static let metadata = ZMTPCommand.encode([("Socket-Type", "SUB"), ("Identity", "12")])
+
+    @Sendable static func zmtpFrames() -> [[UInt8]] {
+        let ready = ZMTPFrame.encode(ZMTPCommand.encode("READY", metadata), .command)
+        let subscription = ZMTPFrame.encode(ZMTPCommand.encode("SUBSCRIBE", "md/".utf8), .command)
+        let error = ZMTPFrame.encode(ZMTPCommand.encode("ERROR", [3] + "400".utf8), .command)
+        let long = ZMTPFrame.encode(Array(repeating: 7, count: 300), .more)
+        return [ready + subscription, error, long + ZMTPFrame.encode([])]
+    }
+
+    @Sendable static func curve() -> [[UInt8]] { CurveDialogue.sound?.seeds ?? [] }
 
     @Sendable static func agentFile() -> [[UInt8]] {
         text(
