@@ -1,5 +1,6 @@
 // What one path of a feed is subscribed to upstream. On failover the whole table is replayed on the next path:
-// at the venue's rate, and complete when the venue has confirmed each topic, or has had the time to.
+// at the venue's rate, and complete when the venue has confirmed each topic, or has had the time to. The paths of a feed
+// share a book of names, which is lent to each call that names a topic.
 public import Basics
 
 /// What the path's source has to do or tell.
@@ -16,8 +17,9 @@ public enum ReplayAction: Hashable, Sendable {
 public struct SubscriptionReplay: Sendable {
     /// How long the venue may take to confirm a subscription before it is believed.
     public let confirmation: Duration
+    /// Each topic that it has, has a use of its name.
     private var pacer: SubscriptionPacer
-    private var unconfirmed: Set<UpstreamTopic> = []
+    private var unconfirmed = NumberSet()
     private var confirmBy: Instant?
     private var isActive = false
     private var isRecovering = false
@@ -33,7 +35,7 @@ public struct SubscriptionReplay: Sendable {
     }
 
     /// What is subscribed by now.
-    public var made: Set<UpstreamTopic> { pacer.made }
+    public func made(_ names: UpstreamNames) -> [UpstreamTopic] { pacer.made.map { names[$0] } }
     /// How many of the subscriptions of this replay are made, and of how many.
     public var progress: (made: Int, of: Int) { pacer.progress }
     /// How long the rest of them takes at the venue's rate.
@@ -46,78 +48,98 @@ public struct SubscriptionReplay: Sendable {
     }
 
     /// The venue can be reached, and knows of no subscription.
-    public mutating func connected(at now: Instant) -> [ReplayAction] {
+    public mutating func connected(_ names: UpstreamNames, at now: Instant) -> [ReplayAction] {
         isConnected = true
-        return tick(at: now)
+        return tick(names, at: now)
     }
 
     /// The connection is gone, and with it what the venue knew. Everything is taken back, so that not all of it is
     /// asked for at once by the next connection, and subscribed again at the venue's rate.
-    public mutating func disconnected() -> [ReplayAction] {
+    public mutating func disconnected(_ names: UpstreamNames) -> [ReplayAction] {
         guard isConnected else { return [] }
         isConnected = false
-        unconfirmed = []
-        confirmBy = nil
+        forgetUnconfirmed()
         if isActive { isRecovering = true }
-        return pacer.startAnew().map { .unsubscribe($0) }
+        defer { pacer.startAnew() }
+        return pacer.made.map { .unsubscribe(names[$0]) }
     }
 
     /// The feed uses the path from now on.
-    public mutating func activate(_ topics: [UpstreamTopic], at now: Instant) -> [ReplayAction] {
+    public mutating func activate(
+        _ topics: [UpstreamTopic], _ names: inout UpstreamNames, at now: Instant
+    ) -> [ReplayAction] {
         isActive = true
         isRecovering = true
-        for topic in topics { pacer.add(topic) }
-        return tick(at: now)
+        for topic in topics { add(topic, &names) }
+        return tick(names, at: now)
     }
 
     /// The feed has left the path.
-    public mutating func deactivate() -> [ReplayAction] {
+    public mutating func deactivate(_ names: inout UpstreamNames) -> [ReplayAction] {
         isActive = false
         isRecovering = false
-        unconfirmed = []
-        confirmBy = nil
-        return pacer.removeAll().map { .unsubscribe($0) }
+        forgetUnconfirmed()
+        let actions = pacer.made.map { ReplayAction.unsubscribe(names[$0]) }
+        for topic in pacer.removeAll() { names.drop(topic) }
+        return actions
     }
 
     /// A client wants a topic; a path that is not used learns of it when it is.
-    public mutating func subscribe(_ topic: UpstreamTopic, at now: Instant) -> [ReplayAction] {
+    public mutating func subscribe(
+        _ topic: UpstreamTopic, _ names: inout UpstreamNames, at now: Instant
+    ) -> [ReplayAction] {
         guard isActive else { return [] }
-        pacer.add(topic)
-        return tick(at: now)
+        add(topic, &names)
+        return tick(names, at: now)
     }
 
-    public mutating func unsubscribe(_ topic: UpstreamTopic) -> [ReplayAction] {
-        let actions: [ReplayAction] = pacer.remove(topic) ? [.unsubscribe(topic)] : []
-        return actions + confirmed(topic)
+    public mutating func unsubscribe(
+        _ topic: UpstreamTopic, _ names: inout UpstreamNames
+    ) -> [ReplayAction] {
+        guard let number = names.find(topic), pacer.has(number) else { return [] }
+        let actions: [ReplayAction] = pacer.remove(number) ? [.unsubscribe(topic)] : []
+        unconfirmed.remove(number)
+        names.drop(number)
+        return actions + (isConnected ? finish() : [])
     }
 
     /// The venue said something of a topic.
-    public mutating func confirmed(_ topic: UpstreamTopic) -> [ReplayAction] {
-        unconfirmed.remove(topic) == nil ? [] : finish()
+    public mutating func confirmed(_ topic: UpstreamTopic, _ names: UpstreamNames) -> [ReplayAction] {
+        guard let number = names.find(topic), unconfirmed.remove(number) else { return [] }
+        return finish()
     }
 
     /// Time has passed: the next batch goes.
-    public mutating func tick(at now: Instant) -> [ReplayAction] {
+    public mutating func tick(_ names: UpstreamNames, at now: Instant) -> [ReplayAction] {
         var actions: [ReplayAction] = []
-        for topic in isConnected ? pacer.due(at: now) : [] {
+        for number in isConnected ? pacer.due(at: now) : [] {
+            let topic = names[number]
             actions.append(.subscribe(topic))
             guard isRecovering, case .instrument = topic else { continue }
-            unconfirmed.insert(topic)
+            unconfirmed.insert(number)
             confirmBy = now + confirmation
         }
         if let limit = confirmBy, limit <= now, pacer.isDone {
             if !unconfirmed.isEmpty { actions.append(.unconfirmed(unconfirmed.count)) }
-            unconfirmed = []
-            confirmBy = nil
+            forgetUnconfirmed()
         }
         return actions + finish()
+    }
+
+    private mutating func add(_ topic: UpstreamTopic, _ names: inout UpstreamNames) {
+        let number = names.take(topic)
+        if !pacer.add(number) { names.drop(number) }
     }
 
     private mutating func finish() -> [ReplayAction] {
         guard isRecovering, pacer.isDone, unconfirmed.isEmpty else { return [] }
         isRecovering = false
-        unconfirmed = []
-        confirmBy = nil
+        forgetUnconfirmed()
         return [.resubscribed]
+    }
+
+    private mutating func forgetUnconfirmed() {
+        unconfirmed.removeAll()
+        confirmBy = nil
     }
 }

@@ -1,26 +1,6 @@
 // Topics as small numbers: each topic that is met gets the next handle, so that everything that is known of
 // topics lies in arrays.
 
-/// Short strings of bytes, one after the other in one buffer, numbered 0, 1, 2 …
-public struct PackedBytes: ~Copyable, Sendable {
-    private var bytes: [UInt8] = []
-    private var ends: [UInt32] = []
-
-    public init() {}
-
-    public var count: Int { ends.count }
-
-    public subscript(number: Int) -> ArraySlice<UInt8> {
-        bytes[(number == 0 ? 0 : Int(ends[number - 1]))..<Int(ends[number])]
-    }
-
-    /// - Precondition: all of them together have less than 4 GiB.
-    public mutating func append(_ string: some Collection<UInt8>) {
-        bytes.append(contentsOf: string)
-        ends.append(UInt32(bytes.count))
-    }
-}
-
 /// A bounded dictionary from topics to handles, 0, 1, 2 …; handles are never given up.
 public struct TopicIndex: ~Copyable, Sendable {
     /// Longest topic, in bytes.
@@ -40,11 +20,11 @@ public struct TopicIndex: ~Copyable, Sendable {
     public subscript(handle: Int) -> ArraySlice<UInt8> { topics[handle] }
 
     /// The handle of a topic that is known; `nil`: it is not.
-    public func find(_ topic: ArraySlice<UInt8>) -> Int? { find(topic, TopicIndex.hash(topic)) }
+    public func find(_ topic: ArraySlice<UInt8>) -> Int? { find(topic, PackedBytes.hash(topic)) }
 
     /// The handle of a topic, a new one if need be; `nil`: there are too many, or it is too long, counted.
     public mutating func intern(_ topic: ArraySlice<UInt8>) -> Int? {
-        let hash = TopicIndex.hash(topic)
+        let hash = PackedBytes.hash(topic)
         if let handle = find(topic, hash) { return handle }
         guard topics.count < capacity, topic.count <= TopicIndex.longest else {
             refused += 1
@@ -52,18 +32,11 @@ public struct TopicIndex: ~Copyable, Sendable {
         }
         let handle = topics.count
         topics.append(topic)
-        buckets.insert(handle, hash) { TopicIndex.hash(topics[$0]) }
+        buckets.insert(handle, hash) { PackedBytes.hash(topics[$0]) }
         return handle
     }
 
     private func find(_ topic: ArraySlice<UInt8>, _ hash: Int) -> Int? {
         buckets.find(hash) { topics[$0].elementsEqual(topic) }
-    }
-
-    /// In one go, and not byte by byte.
-    private static func hash(_ topic: ArraySlice<UInt8>) -> Int {
-        var hasher = Hasher()
-        unsafe topic.withUnsafeBytes { unsafe hasher.combine(bytes: $0) }
-        return hasher.finalize()
     }
 }

@@ -4,51 +4,50 @@ import Basics
 import DequeModule
 
 struct UpstreamWants: Sendable {
+    typealias Number = UpstreamNames.Number
+
     let linger: Duration
     /// How many topics may be wanted at once, held and lingering.
     let limit: Int
-    private var holders: [UpstreamTopic: UInt32] = [:]
-    private var lingering: [UpstreamTopic: Instant] = [:]
+    /// With a use for each holder, and one for the linger.
+    private var names = UpstreamNames()
+    private var lingering: [Number: Instant] = [:]
     /// In the order of their release; entries that were taken up again are skipped when they come due.
-    private var queue: Deque<(topic: UpstreamTopic, until: Instant)> = []
+    private var queue: Deque<(topic: Number, until: Instant)> = []
 
     init(linger: Duration, limit: Int) {
         self.linger = linger
         self.limit = limit
     }
 
-    var wanted: [UpstreamTopic] {
-        (Array(holders.keys) + lingering.keys).sorted { left, right in
-            switch (left, right) {
-            case (.everything, .instrument): true
-            case (.everything, .everything), (.instrument, .everything): false
-            case (.instrument(let first), .instrument(let second)): first < second
-            }
-        }
-    }
+    /// In a stable order: everything first.
+    var wanted: [UpstreamTopic] { names.topics }
 
-    func wants(_ topic: UpstreamTopic) -> Bool { holders[topic] != nil || lingering[topic] != nil }
+    func wants(_ topic: UpstreamTopic) -> Bool { names.find(topic) != nil }
 
     var deadline: Instant? { queue.first?.until }
 
     /// Adds a holder; `true` if the topic must be subscribed upstream.
     @discardableResult
     mutating func add(_ topic: UpstreamTopic) -> Bool {
-        holders[topic, default: 0] += 1
-        return holders[topic] == 1 && lingering.removeValue(forKey: topic) == nil
+        let number = names.take(topic)
+        guard lingering.removeValue(forKey: number) == nil else {
+            names.drop(number)
+            return false
+        }
+        return names.uses(of: number) == 1
     }
 
     /// Takes a holder away. The return value is the topic that must go at once because too many are wanted.
     mutating func remove(_ topic: UpstreamTopic, at now: Instant) -> UpstreamTopic? {
-        guard let held = holders[topic] else { return nil }
-        guard held == 1 else {
-            holders[topic] = held - 1
+        guard let number = names.find(topic), lingering[number] == nil else { return nil }
+        guard names.uses(of: number) == 1 else {
+            names.drop(number)
             return nil
         }
-        holders[topic] = nil
-        lingering[topic] = now + linger
-        queue.append((topic, now + linger))
-        guard holders.count + lingering.count > limit || queue.count > 2 * limit else { return nil }
+        lingering[number] = now + linger
+        queue.append((number, now + linger))
+        guard names.count > limit || queue.count > 2 * limit else { return nil }
         return oldest(before: nil)
     }
 
@@ -64,8 +63,11 @@ struct UpstreamWants: Sendable {
             if let now, first.until > now { return nil }
             queue.removeFirst()
             guard lingering[first.topic] == first.until else { continue }
+            let topic = names[first.topic]
             lingering[first.topic] = nil
-            return first.topic
+            names.drop(first.topic)
+            if lingering.isEmpty { (lingering, queue) = ([:], []) }
+            return topic
         }
         return nil
     }

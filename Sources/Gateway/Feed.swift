@@ -45,6 +45,7 @@ final class Feed {
     /// The requests that nobody answered of which the journal knows.
     private var loggedUnanswered: UInt64 = 0
     private let recovery: RecoverySource?
+    private let book = UpstreamBook()
 
     /// - Parameter journal: what an earlier run left in it is known, or has taken too long.
     init(
@@ -123,7 +124,7 @@ final class Feed {
         case .zeromq:
             return try ZeroMQSource(
                 surroundings.context, surroundings.loop, path: path, at: address(of: wanted),
-                keys: surroundings.keys, rate: options.subscribeRate, log: log, owner: self)
+                keys: surroundings.keys, rate: options.subscribeRate, book: book, log: log, owner: self)
         }
     }
 

@@ -18,21 +18,25 @@ final class ZeroMQSource: FeedSource {
     private var link: VenueLink?
     private var timer: Timer?
     private var replay: SubscriptionReplay
+    private let book: UpstreamBook
 
+    /// - Parameters:
+    ///   - rate: subscriptions per second.
+    ///   - book: the feed's.
     init(
         _ context: MessagingContext, _ loop: EventLoop, path: Int, at address: VenueLink.Address,
-        keys: KeyPair?,
-        rate: Int, log: @escaping EventLog, owner: any FeedSourceOwner
+        keys: KeyPair?, rate: Int, book: UpstreamBook, log: @escaping EventLog, owner: any FeedSourceOwner
     ) throws(BusError) {
         self.loop = loop
         self.path = path
         endpoint = address.endpoint
         self.log = log
         self.owner = owner
+        self.book = book
         replay = SubscriptionReplay(rate: rate, isConnected: false)
         do throws(SystemError) {
             timer = try Timer(loop, accuracy: .milliseconds(1)) { [unowned self] in
-                perform(replay.tick(at: self.loop.now))
+                perform(replay.tick(book.names, at: self.loop.now))
             }
         } catch {
             throw .system(error)
@@ -44,7 +48,7 @@ final class ZeroMQSource: FeedSource {
                 disconnected: { [unowned self] in disconnected() },
                 frames: { [unowned self] in received(&$0) },
                 subscriptions: { [unowned self] in
-                    [SequencedFrame.heartbeatTopic] + replay.made.map(ZeroMQSource.prefix)
+                    [SequencedFrame.heartbeatTopic] + replay.made(book.names).map(ZeroMQSource.prefix)
                 }))
     }
 
@@ -55,11 +59,11 @@ final class ZeroMQSource: FeedSource {
     private func connected() {
         counters.connects &+= 1
         owner.connected(path)
-        perform(replay.connected(at: loop.now))
+        perform(replay.connected(book.names, at: loop.now))
     }
 
     private func disconnected() {
-        perform(replay.disconnected())
+        perform(replay.disconnected(book.names))
         owner.disconnected(path, because: "disconnected from \(endpoint)")
     }
 
@@ -67,10 +71,17 @@ final class ZeroMQSource: FeedSource {
 
     // MARK: - Subscriptions
 
-    func activate(_ topics: [UpstreamTopic]) { perform(replay.activate(topics, at: loop.now)) }
-    func deactivate() { perform(replay.deactivate()) }
-    func subscribe(_ topic: UpstreamTopic) { perform(replay.subscribe(topic, at: loop.now)) }
-    func unsubscribe(_ topic: UpstreamTopic) { perform(replay.unsubscribe(topic)) }
+    func activate(_ topics: [UpstreamTopic]) {
+        perform(replay.activate(topics, &book.names, at: loop.now))
+    }
+
+    func deactivate() { perform(replay.deactivate(&book.names)) }
+
+    func subscribe(_ topic: UpstreamTopic) {
+        perform(replay.subscribe(topic, &book.names, at: loop.now))
+    }
+
+    func unsubscribe(_ topic: UpstreamTopic) { perform(replay.unsubscribe(topic, &book.names)) }
 
     private func perform(_ actions: [ReplayAction]) {
         (counters.subscribed, counters.toSubscribe) = replay.progress
@@ -133,6 +144,6 @@ final class ZeroMQSource: FeedSource {
         guard let end = frame.firstIndex(of: 0), let name = UpstreamName.name(of: frame[..<end]) else {
             return
         }
-        perform(replay.confirmed(.instrument(name)))
+        perform(replay.confirmed(.instrument(name), book.names))
     }
 }

@@ -133,6 +133,7 @@ final class SimulatedFeed: FeedCoreOwner, FrameSink {
     private var core: FeedCore?
     private var journal: SimulatedJournal?
     private var sources: [SimulatedSource] = []
+    private let book = UpstreamBook()
     private var wake = 0
     private let run: UInt32
     private lazy var servers = RequestServers(world, index) { [weak self] in self?.recovered($0, from: $1) }
@@ -172,7 +173,7 @@ final class SimulatedFeed: FeedCoreOwner, FrameSink {
         self.core = core
         core.owner = self
         sources = world.feeds[index].paths.map {
-            SimulatedSource(world, $0, self, rate: options.subscribeRate)
+            SimulatedSource(world, $0, self, rate: options.subscribeRate, book: book)
         }
         // What an earlier run journalled is known before the first message comes.
         journal?.open()

@@ -9,15 +9,19 @@ final class SimulatedSource {
     private unowned let world: Simulation
     private unowned let feed: SimulatedFeed
     private var replay: SubscriptionReplay
+    private let book: UpstreamBook
     private var isOpen = true
     private var isConnected = false
     private var wake = 0
     private var attempt = 0
 
-    init(_ world: Simulation, _ path: SimulatedPath, _ feed: SimulatedFeed, rate: Int) {
+    init(
+        _ world: Simulation, _ path: SimulatedPath, _ feed: SimulatedFeed, rate: Int, book: UpstreamBook
+    ) {
         self.world = world
         self.path = path
         self.feed = feed
+        self.book = book
         replay = SubscriptionReplay(rate: rate)
     }
 
@@ -55,7 +59,7 @@ final class SimulatedSource {
         feed.connected(path.index)
         path.upstream?.subscribed()
         // What is wanted is asked for by each connection anew.
-        for topic in replay.made.sorted(by: { "\($0)" < "\($1)" }) { ask(topic, isWanted: true) }
+        for topic in replay.made(book.names).sorted(by: { "\($0)" < "\($1)" }) { ask(topic, isWanted: true) }
     }
 
     /// The connection ended, and both sides know it.
@@ -74,21 +78,24 @@ final class SimulatedSource {
         guard replay.awaitsConfirmation, let end = bytes.firstIndex(of: 0),
             let name = UpstreamName.name(of: bytes[..<end])
         else { return }
-        perform(replay.confirmed(.instrument(name)))
+        perform(replay.confirmed(.instrument(name), book.names))
     }
 
     // MARK: - Subscriptions
 
     func activate(_ topics: [UpstreamTopic]) {
         path.takesRequests
-            ? perform(replay.activate(topics, at: world.now)) : feed.resubscribed(path.index)
+            ? perform(replay.activate(topics, &book.names, at: world.now)) : feed.resubscribed(path.index)
     }
 
-    func deactivate() { if path.takesRequests { perform(replay.deactivate()) } }
+    func deactivate() { if path.takesRequests { perform(replay.deactivate(&book.names)) } }
     func subscribe(_ topic: UpstreamTopic) {
-        if path.takesRequests { perform(replay.subscribe(topic, at: world.now)) }
+        if path.takesRequests { perform(replay.subscribe(topic, &book.names, at: world.now)) }
     }
-    func unsubscribe(_ topic: UpstreamTopic) { if path.takesRequests { perform(replay.unsubscribe(topic)) } }
+
+    func unsubscribe(_ topic: UpstreamTopic) {
+        if path.takesRequests { perform(replay.unsubscribe(topic, &book.names)) }
+    }
 
     private func perform(_ actions: [ReplayAction]) {
         wakeUp()
@@ -107,7 +114,7 @@ final class SimulatedSource {
         guard let due = replay.deadline else { return }
         world.note(at: max(due, world.now)) { [weak self, wake] in
             guard let self, wake == self.wake, isOpen else { return }
-            perform(replay.tick(at: world.now))
+            perform(replay.tick(book.names, at: world.now))
         }
     }
 

@@ -44,18 +44,4 @@ import Testing
         }
         #expect(Set(uses.keys.compactMap(book.find)).count == uses.count)
     }
-
-    @Test func `topics are found among very many, and one that is too long is refused`() {
-        var index = TopicIndex(capacity: 20_000)
-        for number in 0..<20_000 { #expect(index.intern(Array("Q\(number)/".utf8)[...]) == number) }
-        for number in 0..<20_000 { #expect(index.find(Array("Q\(number)/".utf8)[...]) == number) }
-        #expect(index.find(Array("Q20000/".utf8)[...]) == nil)
-        #expect(index[19_999].elementsEqual("Q19999/".utf8))
-        var roomy = TopicIndex(capacity: 2)
-        #expect(roomy.intern(Array(repeating: 65, count: 256)[...]) == nil)
-        #expect(roomy.intern(Array(repeating: 65, count: 255)[...]) == 0)
-        #expect(roomy.intern([][...]) == 1)
-        #expect(roomy.find([][...]) == 1)
-        #expect(roomy.refused == 1)
-    }
 }

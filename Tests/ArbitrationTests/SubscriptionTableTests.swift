@@ -1,4 +1,4 @@
-// The subscription table and its pacer as dialogues.
+// The subscription table as a dialogue.
 import Arbitration
 import Basics
 import Testing
@@ -233,42 +233,5 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
         #expect(table.wanted(of: "quotes") == [.instrument("AAPL")])
         _ = table.unsubscribe(bytes("md/quotes/AAPL/"), by: 7, at: ms(10))
         #expect(table.deadline == ms(1010))
-    }
-}
-
-@Suite struct SubscriptionPacerTests {
-    @Test func `a replay goes out in batches under the venue's rate and tells its progress`() {
-        var pacer = SubscriptionPacer(rate: 20)
-        for number in 0..<5 { pacer.add(.instrument("S\(number)")) }
-        #expect(pacer.due(at: ms(1000)) == [.instrument("S0"), .instrument("S1")])
-        #expect(pacer.progress == (2, 5))
-        #expect(pacer.deadline == ms(1100))
-        #expect(pacer.due(at: ms(1050)) == [])
-        #expect(pacer.due(at: ms(1100)) == [.instrument("S2"), .instrument("S3")])
-        #expect(!pacer.isDone)
-        #expect(pacer.due(at: ms(1200)) == [.instrument("S4")])
-        #expect(pacer.isDone)
-        #expect(pacer.deadline == nil)
-    }
-
-    @Test func `a topic that was released while it waited is not subscribed`() {
-        var pacer = SubscriptionPacer(rate: 10)
-        pacer.add(.instrument("A"))
-        pacer.add(.instrument("B"))
-        #expect(pacer.due(at: ms(0)) == [.instrument("A")])
-        #expect(pacer.remove(.instrument("B")) == false)
-        #expect(pacer.remove(.instrument("A")) == true)
-        #expect(pacer.isDone)
-        #expect(pacer.due(at: ms(5000)) == [])
-    }
-
-    @Test func `giving a path up returns what was subscribed`() {
-        var pacer = SubscriptionPacer(rate: 10)
-        pacer.add(.everything)
-        pacer.add(.everything)
-        pacer.add(.instrument("B"))
-        #expect(pacer.due(at: ms(0)) == [.everything])
-        #expect(pacer.removeAll() == [.everything])
-        #expect(pacer.isDone)
     }
 }

@@ -231,17 +231,6 @@ struct TopicDialogue: ~Copyable {
         #expect(dialogue.arbiter.counters.implausible == 2)
     }
 
-    @Test func `handles are dense and bounded`() {
-        var index = TopicIndex(capacity: 2)
-        #expect(index.intern(Array("a/".utf8)[...]) == 0)
-        #expect(index.intern(Array("xb/".utf8)[1...]) == 1)
-        #expect(index.intern(Array("b/".utf8)[...]) == 1)
-        #expect(index.intern(Array("c/".utf8)[...]) == nil)
-        #expect(index.find(Array("c/".utf8)[...]) == nil)
-        #expect(index.refused == 1)
-        #expect(index[1].elementsEqual("b/".utf8))
-    }
-
     @Test(arguments: 0..<20) func `each topic's numbers come once, in order, or as a gap`(seed: UInt64) {
         var random = SeededGenerator(state: seed)
         var dialogue = TopicDialogue(active: seed % 2 == 0 ? [0] : [0, 1])

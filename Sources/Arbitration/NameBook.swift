@@ -1,0 +1,69 @@
+// Names as small numbers, for who keeps much of many names: each is kept once, with a count of its uses.
+
+/// A set of names with a count of the uses of each; who bounds the uses, bounds it. A number is given anew when its name
+/// has no use any more.
+struct NameBook: Sendable {
+    /// A name's number, from 0 on.
+    typealias Number = UInt32
+
+    private var strings = PackedBytes()
+    /// By number.
+    private var uses: [UInt32] = []
+    private var unused: [Number] = []
+    private var buckets = HandleBuckets()
+
+    /// How many names have a use.
+    var count: Int { uses.count - unused.count }
+
+    subscript(number: Number) -> String { String(decoding: strings[Int(number)], as: UTF8.self) }
+
+    /// All that have a use.
+    var names: [String] { uses.indices.filter { uses[$0] > 0 }.map { self[Number($0)] } }
+
+    func find(_ name: String) -> Number? { find(name.utf8, PackedBytes.hash(name.utf8)) }
+
+    func uses(of number: Number) -> UInt32 { uses[Int(number)] }
+
+    /// A name's number, for one more use.
+    ///
+    /// - Precondition: the name has less than 64 KiB.
+    mutating func take(_ name: String) -> Number {
+        let hash = PackedBytes.hash(name.utf8)
+        if let known = find(name.utf8, hash) {
+            use(known)
+            return known
+        }
+        let number = add(name.utf8)
+        buckets.insert(Int(number), hash) { PackedBytes.hash(strings[$0]) }
+        return number
+    }
+
+    /// One use more of a name that is known.
+    mutating func use(_ number: Number) { uses[Int(number)] += 1 }
+
+    /// One use less.
+    mutating func drop(_ number: Number) {
+        let place = Int(number)
+        uses[place] -= 1
+        guard uses[place] == 0 else { return }
+        buckets.remove(place, PackedBytes.hash(strings[place])) { PackedBytes.hash(strings[$0]) }
+        strings.remove(place)
+        unused.append(number)
+    }
+
+    /// In the place of one that is gone, or behind the last.
+    private mutating func add(_ name: String.UTF8View) -> Number {
+        if let number = unused.popLast() {
+            strings.put(name, at: Int(number))
+            uses[Int(number)] = 1
+            return number
+        }
+        strings.append(name)
+        uses.append(1)
+        return Number(uses.count - 1)
+    }
+
+    private func find(_ name: String.UTF8View, _ hash: Int) -> Number? {
+        buckets.find(hash) { strings[$0].elementsEqual(name) }.map { Number($0) }
+    }
+}

@@ -1,0 +1,84 @@
+// Where short names lie: one after the other in one buffer, six bytes each besides their own. Who keeps names as
+// numbers, keeps them here.
+
+/// Strings of bytes, numbered 0, 1, 2 …
+public struct PackedBytes: Sendable {
+    /// Bytes of strings that are gone which may stay before the others move together.
+    private static let slack = 4096
+    /// Of a string: how many bytes it has, little-endian.
+    private static let prefix = 2
+    private static let gone = UInt32.max
+
+    /// Each string behind its length.
+    private var bytes: [UInt8] = []
+    private var starts: [UInt32] = []
+    private var leftovers = 0
+
+    public init() {}
+
+    /// Those that are gone included, in whose places nothing was put.
+    public var count: Int { starts.count }
+    /// Bytes of all of them, and of those that are gone and not let go of yet.
+    var size: Int { bytes.count }
+
+    /// Empty where one is gone.
+    public subscript(number: Int) -> ArraySlice<UInt8> {
+        guard starts[number] != PackedBytes.gone else { return [] }
+        let start = Int(starts[number]) + PackedBytes.prefix
+        return bytes[start..<(start + length(number))]
+    }
+
+    /// - Precondition: the string has less than 64 KiB, and all of them together less than 4 GiB.
+    public mutating func append(_ string: some Collection<UInt8>) {
+        starts.append(UInt32(bytes.count))
+        add(string)
+    }
+
+    /// Puts a string in the place of one that is gone.
+    ///
+    /// - Precondition: as for `append`.
+    mutating func put(_ string: some Collection<UInt8>, at number: Int) {
+        starts[number] = UInt32(bytes.count)
+        add(string)
+    }
+
+    mutating func remove(_ number: Int) {
+        guard starts[number] != PackedBytes.gone else { return }
+        leftovers += PackedBytes.prefix + length(number)
+        starts[number] = PackedBytes.gone
+        if leftovers > PackedBytes.slack, 2 * leftovers > bytes.count { moveTogether() }
+    }
+
+    /// The hash of a string, in one go and not byte by byte.
+    static func hash(_ string: some Collection<UInt8>) -> Int {
+        var hasher = Hasher()
+        let isDone: Void? = string.withContiguousStorageIfAvailable { bytes in
+            unsafe hasher.combine(bytes: UnsafeRawBufferPointer(bytes))
+        }
+        if isDone == nil { return hash(Array(string)) }
+        return hasher.finalize()
+    }
+
+    private func length(_ number: Int) -> Int {
+        let start = Int(starts[number])
+        return Int(bytes[start]) | Int(bytes[start + 1]) << 8
+    }
+
+    private mutating func add(_ string: some Collection<UInt8>) {
+        let length = UInt16(string.count)
+        bytes.append(UInt8(truncatingIfNeeded: length))
+        bytes.append(UInt8(truncatingIfNeeded: length >> 8))
+        bytes.append(contentsOf: string)
+    }
+
+    private mutating func moveTogether() {
+        var moved: [UInt8] = []
+        moved.reserveCapacity(bytes.count - leftovers)
+        for number in starts.indices where starts[number] != PackedBytes.gone {
+            let (start, size) = (Int(starts[number]), PackedBytes.prefix + length(number))
+            starts[number] = UInt32(moved.count)
+            moved.append(contentsOf: bytes[start..<(start + size)])
+        }
+        (bytes, leftovers) = (moved, 0)
+    }
+}
