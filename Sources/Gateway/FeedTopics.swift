@@ -17,9 +17,11 @@ struct FeedTopics: ~Copyable {
     private var withoutRoom: UInt64 = 0
     /// Whether last values are kept.
     let keepsValues: Bool
-    private var values = LastValues()
+    private var values: LastValues
 
-    init(feed: String, demand: TopicDemand, keepsValues: Bool, at now: Instant) {
+    /// - Parameter channel: 0 where topics are numbered each by itself.
+    init(feed: String, channel: UInt16 = 0, demand: TopicDemand, keepsValues: Bool, at now: Instant) {
+        values = LastValues(channel: channel)
         self.feed = feed
         self.keepsValues = keepsValues
         self.demand = demand

@@ -59,7 +59,8 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         numbering.last = plan.description.lastSequence
         labels = SessionLabels(options: numbering)
         topics = FeedTopics(
-            feed: options.name, demand: demand, keepsValues: plan.lastValue == .ofMarkedMessages, at: now)
+            feed: options.name, channel: number, demand: demand,
+            keepsValues: plan.lastValue == .ofMarkedMessages, at: now)
         remark()
     }
 

@@ -24,6 +24,37 @@ import Wire
         #expect(values.count == 2)
     }
 
+    @Test(arguments: [nil, 3] as [UInt8?])
+    func `a value has the header that it was published with`(path: UInt8?) {
+        let header = FrameHeader(
+            kind: .data, flags: [.numberedPerTopic, .late], feed: 0, channel: 9, epoch: .max,
+            sequence: 1 << 40,
+            previous: 12, path: path, state: .recovering,
+            sourceTime: path.map { WallTime(nanoseconds: Int64($0)) }, receiveTime: WallTime(nanoseconds: 17))
+        var values = LastValues(channel: 9)
+        values.keep(1, header, body: [UInt8](repeating: 1, count: 100)[...])
+        values.keep(0, header, body: [2])
+        #expect(values.value(of: 1)?.header == header)
+        #expect(values.value(of: 1)?.body == [UInt8](repeating: 1, count: 100))
+    }
+
+    @Test func `values that change and stay as long take nothing more`() {
+        var values = LastValues()
+        for topic in 0..<100 {
+            values.keep(topic, header(1), body: [UInt8](repeating: 1, count: 60 + topic)[...])
+        }
+        let (bytes, memory) = (values.bytes, values.memory)
+        for sequence in 2..<20 {
+            for topic in 0..<100 {
+                let body = [UInt8](repeating: UInt8(sequence), count: 60 + topic)
+                values.keep(topic, header(UInt64(sequence)), body: body[...])
+            }
+        }
+        #expect(values.bytes == bytes)
+        #expect(values.memory == memory)
+        #expect(values.value(of: 70)?.body == [UInt8](repeating: 19, count: 130))
+    }
+
     @Test func `what may be outdated is not handed out`() {
         var values = LastValues()
         values.keep(0, header(1), body: [1])
