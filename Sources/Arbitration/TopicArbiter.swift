@@ -52,6 +52,8 @@ public struct TopicArbiter: ~Copyable, Sendable {
     public private(set) var active: UInt8 = 0
 
     var topics: [TopicRecord] = []
+    /// By topic; as long as no session has changed, there are none.
+    var formers: [FormerStand] = []
     var holds: [Int: TopicHold] = [:]
     /// Topics in the order in which they began to wait; one that has ceased to wait is passed over.
     var waiting: Deque<(topic: Int, since: Instant)> = []

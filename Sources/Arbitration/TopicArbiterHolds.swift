@@ -7,10 +7,8 @@ struct TopicRecord {
     var session: UInt64 = 0
     /// The last number that was delivered or told.
     var last: UInt64 = 0
-    /// Where it stood in the session before this one, in case that is resumed.
-    var formerSession: UInt64 = 0
-    var formerLast: UInt64 = 0
     var isKnown = false
+    /// It was in another session before this one.
     var hasFormer = false
     var isHolding = false
     /// The path that brought the message `last`; `nobody`: it was not delivered, or is of another session.
@@ -42,16 +40,16 @@ struct TopicRecord {
         (self.session, self.last, isKnown) = (session, last, true)
     }
 
-    /// Enters another session and returns whether it is the one before.
-    mutating func enter(_ next: UInt64, after start: UInt64) -> Bool {
-        let resumes = hasFormer && formerSession == next
-        let former = (session, last)
-        (session, last) = (next, resumes ? formerLast : start)
-        (formerSession, formerLast) = former
-        hasFormer = true
+    mutating func enter(_ session: UInt64, after last: UInt64) {
+        (self.session, self.last, hasFormer) = (session, last, true)
         deliveredBy = Self.nobody
-        return resumes
     }
+}
+
+/// Where a topic stood in the session before its own, in case that is resumed.
+struct FormerStand {
+    var session: UInt64 = 0
+    var last: UInt64 = 0
 }
 
 /// The messages of one topic that wait, and up to where its numbers are known to exist.
@@ -182,10 +180,22 @@ extension TopicArbiter {
         settle(topic, cause: .epochLeft)
         let from = topics[topic].session
         let start = options.sessionStart.map { max($0, 1) - 1 } ?? first
-        let resumes = topics[topic].enter(session, after: min(start, first))
+        let resumes = move(topic, to: session, after: min(start, first))
         let change = EpochChange(from: from, epoch: session, cause: resumes ? .resumed : .session)
         released.append(TopicRelease(topic: topic, .epoch(change)))
         return true
+    }
+
+    /// Returns whether the session is the one before, which goes on where it stood.
+    private mutating func move(_ topic: Int, to session: UInt64, after start: UInt64) -> Bool {
+        if topic >= formers.count {
+            formers.append(contentsOf: repeatElement(FormerStand(), count: topics.count - formers.count))
+        }
+        let (record, former) = (topics[topic], formers[topic])
+        let resumes = record.hasFormer && former.session == session
+        formers[topic] = FormerStand(session: record.session, last: record.last)
+        topics[topic].enter(session, after: resumes ? former.last : start)
+        return resumes
     }
 
     /// The topic's numbers are known up to `sequence`; it begins to wait if it does not wait already.
