@@ -49,9 +49,10 @@ struct BlockChains: ~Copyable, Sendable {
         unsafe body.withUnsafeBytes { body in
             var start = 0
             while start < body.count {
-                let end = min(start + BlockChains.blockSize, body.count)
+                let last = self.last(from: block, for: body.count - start)
+                let end = min(start + Int(last - block + 1) * BlockChains.blockSize, body.count)
                 unsafe write(UnsafeRawBufferPointer(rebasing: body[start..<end]), to: Int(block))
-                (start, block) = (end, next[Int(block)])
+                (start, block) = (end, next[Int(last)])
             }
         }
     }
@@ -91,6 +92,17 @@ struct BlockChains: ~Copyable, Sendable {
         }
     }
 
+    /// How far a chain goes on in neighbouring blocks of a chunk, if so many bytes need it.
+    @inline(__always)
+    private func last(from block: UInt32, for length: Int) -> UInt32 {
+        var (last, room) = (block, BlockChains.blockSize)
+        while room < length, next[Int(last)] == last + 1, Int(last + 1) % BlockChains.blocksPerChunk != 0 {
+            last += 1
+            room += BlockChains.blockSize
+        }
+        return last
+    }
+
     /// Adds blocks to the front of a chain, or takes them from there.
     @inline(__always)
     private mutating func resize(_ chain: inout Chain, to length: Int) {
@@ -101,16 +113,22 @@ struct BlockChains: ~Copyable, Sendable {
 
     private mutating func resize(_ first: inout UInt32, from has: Int, to wants: Int) {
         precondition(used + wants - has <= limit, "whoever wants more asks whether there is room")
+        while next.count - used < wants - has { reserve() }
         used += wants - has
-        for _ in 0..<max(0, wants - has) {
-            if free == BlockChains.none { reserve() }
-            let block = Int(free)
-            (free, next[block], first) = (next[block], first, free)
+        if wants > has {
+            (free, first) = move(wants - has, of: free, before: first)
+        } else {
+            (first, free) = move(has - wants, of: first, before: free)
         }
-        for _ in 0..<max(0, has - wants) {
-            let block = Int(first)
-            (first, next[block], free) = (next[block], free, first)
-        }
+    }
+
+    /// Moves the first blocks of a chain, in their order, to the front of another; returns what both begin with then.
+    private mutating func move(_ count: Int, of source: UInt32, before target: UInt32) -> (UInt32, UInt32) {
+        var last = Int(source)
+        for _ in 1..<count { last = Int(next[last]) }
+        let rest = next[last]
+        next[last] = target
+        return (rest, source)
     }
 
     /// Another chunk, all of whose blocks are free.
@@ -118,7 +136,7 @@ struct BlockChains: ~Copyable, Sendable {
         let from = UInt32(next.count)
         chunks.append([UInt8](repeating: 0, count: BlockChains.blocksPerChunk * BlockChains.blockSize))
         next += (from + 1)..<(from + UInt32(BlockChains.blocksPerChunk))
-        next.append(BlockChains.none)
+        next.append(free)
         free = from
     }
 }

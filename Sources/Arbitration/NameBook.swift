@@ -4,30 +4,32 @@
 /// has no use any more.
 struct NameBook: Sendable {
     /// A name's number, from 0 on.
-    typealias Number = UInt32
+    typealias Handle = UInt32
 
     private var strings = PackedBytes()
     /// By number.
     private var uses: [UInt32] = []
-    private var unused: [Number] = []
+    private var unused: [Handle] = []
     private var buckets = HandleBuckets()
 
     /// How many names have a use.
     var count: Int { uses.count - unused.count }
 
-    subscript(number: Number) -> String { String(decoding: strings[Int(number)], as: UTF8.self) }
+    subscript(number: Handle) -> String { String(decoding: strings[Int(number)], as: UTF8.self) }
 
     /// All that have a use.
-    var names: [String] { uses.indices.filter { uses[$0] > 0 }.map { self[Number($0)] } }
+    var names: [String] { uses.indices.filter { uses[$0] > 0 }.map { self[Handle($0)] } }
 
-    func find(_ name: String) -> Number? { find(name.utf8, PackedBytes.hash(name.utf8)) }
+    func find(_ name: String) -> Handle? { find(name.utf8, PackedBytes.hash(name.utf8)) }
 
-    func uses(of number: Number) -> UInt32 { uses[Int(number)] }
+    func find(_ name: ArraySlice<UInt8>) -> Handle? { find(name, PackedBytes.hash(name)) }
+
+    func uses(of number: Handle) -> UInt32 { uses[Int(number)] }
 
     /// A name's number, for one more use.
     ///
     /// - Precondition: the name has less than 64 KiB.
-    mutating func take(_ name: String) -> Number {
+    mutating func take(_ name: String) -> Handle {
         let hash = PackedBytes.hash(name.utf8)
         if let known = find(name.utf8, hash) {
             use(known)
@@ -39,10 +41,10 @@ struct NameBook: Sendable {
     }
 
     /// One use more of a name that is known.
-    mutating func use(_ number: Number) { uses[Int(number)] += 1 }
+    mutating func use(_ number: Handle) { uses[Int(number)] += 1 }
 
     /// One use less.
-    mutating func drop(_ number: Number) {
+    mutating func drop(_ number: Handle) {
         let place = Int(number)
         uses[place] -= 1
         guard uses[place] == 0 else { return }
@@ -52,7 +54,7 @@ struct NameBook: Sendable {
     }
 
     /// In the place of one that is gone, or behind the last.
-    private mutating func add(_ name: String.UTF8View) -> Number {
+    private mutating func add(_ name: String.UTF8View) -> Handle {
         if let number = unused.popLast() {
             strings.put(name, at: Int(number))
             uses[Int(number)] = 1
@@ -60,10 +62,10 @@ struct NameBook: Sendable {
         }
         strings.append(name)
         uses.append(1)
-        return Number(uses.count - 1)
+        return Handle(uses.count - 1)
     }
 
-    private func find(_ name: String.UTF8View, _ hash: Int) -> Number? {
-        buckets.find(hash) { strings[$0].elementsEqual(name) }.map { Number($0) }
+    private func find(_ name: some Collection<UInt8>, _ hash: Int) -> Handle? {
+        buckets.find(hash) { strings.isEqual($0, to: name) }.map { Handle($0) }
     }
 }

@@ -22,10 +22,23 @@ public struct PackedBytes: Sendable {
     var size: Int { bytes.count }
 
     /// Empty where one is gone.
+    @inline(__always)
     public subscript(number: Int) -> ArraySlice<UInt8> {
         guard starts[number] != PackedBytes.gone else { return [] }
         let start = Int(starts[number]) + PackedBytes.prefix
         return bytes[start..<(start + length(number))]
+    }
+
+    /// Whether it is this string, which takes no slice of what lies here.
+    @inline(__always)
+    func isEqual(_ number: Int, to string: some Collection<UInt8>) -> Bool {
+        guard starts[number] != PackedBytes.gone, length(number) == string.count else { return false }
+        var place = Int(starts[number]) + PackedBytes.prefix
+        for byte in string {
+            if bytes[place] != byte { return false }
+            place += 1
+        }
+        return true
     }
 
     /// - Precondition: the string has less than 64 KiB, and all of them together less than 4 GiB.
@@ -59,6 +72,7 @@ public struct PackedBytes: Sendable {
         return hasher.finalize()
     }
 
+    @inline(__always)
     private func length(_ number: Int) -> Int {
         let start = Int(starts[number])
         return Int(bytes[start]) | Int(bytes[start + 1]) << 8

@@ -19,7 +19,9 @@ public struct SubscriptionReplay: Sendable {
     public let confirmation: Duration
     /// Each topic that it has, has a use of its name.
     private var pacer: SubscriptionPacer
-    private var unconfirmed = NumberSet()
+    private var unconfirmed = NumberSet() { didSet { awaitsConfirmation = !unconfirmed.isEmpty } }
+    /// Whether any topic waits to be confirmed: asked with each frame.
+    public private(set) var awaitsConfirmation = false
     private var confirmBy: Instant?
     private var isActive = false
     private var isRecovering = false
@@ -40,8 +42,6 @@ public struct SubscriptionReplay: Sendable {
     public var progress: (made: Int, of: Int) { pacer.progress }
     /// How long the rest of them takes at the venue's rate.
     public var remaining: Duration { pacer.remaining }
-    /// Whether any topic waits to be confirmed.
-    public var awaitsConfirmation: Bool { !unconfirmed.isEmpty }
     /// When `tick` must be called; `nil`: nothing waits.
     public var deadline: Instant? {
         [isConnected ? pacer.deadline : nil, confirmBy].compactMap(\.self).min()

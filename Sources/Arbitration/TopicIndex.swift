@@ -37,6 +37,6 @@ public struct TopicIndex: ~Copyable, Sendable {
     }
 
     private func find(_ topic: ArraySlice<UInt8>, _ hash: Int) -> Int? {
-        buckets.find(hash) { topics[$0].elementsEqual(topic) }
+        buckets.find(hash) { topics.isEqual($0, to: topic) }
     }
 }

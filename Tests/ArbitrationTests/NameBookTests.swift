@@ -88,6 +88,10 @@ import Testing
         }
         #expect(book.count == uses.count)
         #expect(Set(book.names) == Set(uses.keys))
+        for name in (0..<300).map({ "instrument \($0)" }) {
+            #expect((book.find(name) != nil) == (uses[name] != nil))
+            #expect(book.find(Array(name.utf8)[...]) == book.find(name))
+        }
         for (name, count) in uses { #expect(book.find(name).map(book.uses) == count) }
     }
 
