@@ -11,8 +11,8 @@ import unittest
 import curve
 import harness
 import test_entitlements
-from harness import Daemon, HealthClient, MarketClient, binary, spawn, subject_of
-from test_feed_journal import JOURNAL, Journalled, JournalledBeyond, data, holdfast, read, segments, write
+from harness import Daemon, HealthClient, MarketClient, binary, reader, spawn, subject_of
+from test_feed_journal import JOURNAL, Journalled, JournalledBeyond, data, holdfast, read, records, segments, write
 
 REPLICA = """host = "%s"
 [bus]
@@ -75,6 +75,19 @@ class Replicated(Journalled):
         for daemon, host, subject in ((self.replica, "second", "replica/itch"), (self.daemon, "desk", "replica/itch.second")):
             self.state(daemon, host, subject, "ok")
 
+    def wait_same(self, condition=lambda: True):
+        """Waits until both have the same, byte for byte: looks at each heartbeat. A record of a state is no message, and
+        may be on its way when nothing is behind."""
+        bus = self.health()
+        bus.subscribe("heartbeat/desk/")
+        bus.wait(lambda message: condition() and equal(self.folder, self.copy), "that both are the same")
+
+    def is_stale(self):
+        """Whether the last that is journalled says that no more comes, which is told of a line that went silent."""
+        kind, contents = list(records(segments(self.folder)[-1]))[-1]
+        header = reader.read(contents)[1] if kind == 1 else {}
+        return (header.get("kind"), header.get("state")) == ("state", "stale")
+
     def digest(self, folder):
         code, out, errors = holdfast("verify", "--json", folder)
         self.assertEqual(code, 0, out + errors)
@@ -98,6 +111,7 @@ class Following(Replicated):
         player.wait()
         self.settle()
         self.assertGreater(len(segments(self.folder)), 3)
+        self.wait_same(self.is_stale)
         self.daemon.stop()
         self.replica.stop()
         self.assertEqual(self.digest(self.folder), self.digest(self.copy))
@@ -140,7 +154,7 @@ class Following(Replicated):
         content[len(content) // 2] ^= 1
         write(path, content)
         self.settle(90)
-        self.assertTrue(equal(self.folder, self.copy))
+        self.wait_same()
 
 
 class FullDisk(Replicated):
@@ -158,7 +172,7 @@ class FullDisk(Replicated):
         self.assertIn("write", state["reason"])
         resource.prlimit(self.replica.child.pid, resource.RLIMIT_FSIZE, limits)
         self.settle(6)
-        self.assertTrue(equal(self.folder, self.copy))
+        self.wait_same()
 
 
 @harness.needs_namespaces
