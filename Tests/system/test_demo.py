@@ -7,7 +7,6 @@ import pwd
 import signal
 import subprocess
 import tempfile
-import time
 import unittest
 
 import harness
@@ -56,13 +55,11 @@ class Case(unittest.TestCase):
         return new_namespaces, new_folders, [pid for folder in new_folders for pid in processes_with(folder)]
 
     def assert_clean(self, folder=None):
-        """At once after its end, or, when it was killed, as soon as its guardian is done."""
-        until = time.monotonic() + harness.PATIENCE_S
-        while any(self.left()) and time.monotonic() < until:
-            time.sleep(0.05)  # nobody tells when a process of another session is gone
+        """At once after its end, or, when it was killed, as soon as its guardian is done, which removes the folder last."""
+        harness.watched.wait(tempfile.gettempdir(), lambda: not any(self.left()), harness.PATIENCE_S)
         self.assertEqual(self.left(), (set(), set(), []))
-        if folder:
-            self.assertEqual(processes_with(folder), [])
+        for pid in processes_with(folder) if folder else []:
+            self.assertTrue(harness.watched.wait_end(pid, harness.PATIENCE_S), f"{pid} is left")
 
     def demo(self, *words, **options):
         child = harness.spawn(self, command(*words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
