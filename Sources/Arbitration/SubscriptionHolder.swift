@@ -4,6 +4,7 @@
 struct SubscriptionHolder: Sendable {
     typealias Prefix = PrefixBook.Handle
 
+    let number: HolderIndex.Holder
     /// What was asked for and is granted just so.
     private var asAsked: Set<Prefix> = []
     /// What was asked for, and what was granted instead.
@@ -12,6 +13,8 @@ struct SubscriptionHolder: Sendable {
     private var narrowed: [Prefix: Int] = [:]
     /// How many prefixes are held.
     private(set) var count = 0
+
+    init(number: HolderIndex.Holder) { self.number = number }
 
     /// What became another way with a request.
     struct Change {
@@ -26,10 +29,8 @@ struct SubscriptionHolder: Sendable {
     /// Every prefix that is held, once.
     var held: [Prefix] { Array(asAsked) + narrowed.keys.filter { !asAsked.contains($0) } }
 
-    /// What was asked for, and what was granted instead; empty: just that.
-    var requests: [(request: Prefix, grant: [Prefix])] {
-        asAsked.map { ($0, []) } + instead.map { ($0.key, $0.value) }
-    }
+    /// What was asked for, and what was granted instead.
+    var requestsGrantedInPart: [Prefix: [Prefix]] { instead }
 
     var isEmpty: Bool { asAsked.isEmpty && instead.isEmpty }
 

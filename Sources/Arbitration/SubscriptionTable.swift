@@ -1,8 +1,5 @@
-// Who holds which topic downstream, and what that means upstream. Serves an XPUB socket in manual mode, where
-// libzmq reports every request with the connection that it came by; who may not have all that it asks for is
-// granted the part that it may. When a client goes, libzmq sends an anonymous UNSUB for every prefix that it ever
-// asked for, refused ones included: those are ignored, and the shell tells of the closed connection instead.
-// Rules: design, section 8.
+// Who holds which topic downstream, whom a message goes to, and what that means upstream. Who may not have all that it
+// asks for is granted the part that it may. Rules: design, section 8.
 public import Basics
 
 /// The subscriptions of all clients.
@@ -29,8 +26,6 @@ public struct SubscriptionTable: Sendable {
         public var refused: [String: UInt64] = [:]
         /// UNSUBs of what the connection did not hold.
         public var notHeld: UInt64 = 0
-        /// UNSUBs that libzmq sends for a connection which is gone.
-        public var anonymous: UInt64 = 0
         /// Upstream subscriptions that were released before their linger to make room.
         public var releasedEarly: UInt64 = 0
     }
@@ -42,8 +37,9 @@ public struct SubscriptionTable: Sendable {
 
     private var prefixes = PrefixBook()
     private var holders: [Int32: SubscriptionHolder] = [:]
+    private var index = HolderIndex()
     /// What clients that are gone held, and is still to be given up.
-    private var leftBehind: [PrefixBook.Handle] = []
+    private var leftBehind: [(holder: HolderIndex.Holder, prefixes: [PrefixBook.Handle])] = []
     private var feeds: [String: UpstreamWants?] = [:]
     /// Feeds whose channels are numbered.
     private var batched: Set<String> = []
@@ -115,14 +111,10 @@ public struct SubscriptionTable: Sendable {
         }
     }
 
-    /// A client gave a prefix up. `connection` is `nil` for the UNSUBs of a client that is gone.
+    /// A client gave a prefix up.
     public mutating func unsubscribe(
-        _ bytes: ArraySlice<UInt8>, by connection: Int32?, at now: Instant
+        _ bytes: ArraySlice<UInt8>, by connection: Int32, at now: Instant
     ) -> [SubscriptionAction] {
-        guard let connection else {
-            counters.anonymous &+= 1
-            return []
-        }
         let prefix = String(decoding: bytes, as: UTF8.self)
         guard let asked = prefixes.find(prefix), holders[connection]?.hasAsked(for: asked) ?? false else {
             counters.notHeld &+= 1
@@ -131,23 +123,49 @@ public struct SubscriptionTable: Sendable {
         return release(prefix, by: connection, at: now)
     }
 
-    /// A connection closed: everything that it held is dropped.
+    /// A connection closed: it gets nothing from now on, and what it held is given up a little at a time.
     public mutating func closed(_ connection: Int32, at now: Instant) -> [SubscriptionAction] {
         guard let holder = holders.removeValue(forKey: connection) else { return [] }
+        index.leave(holder.number)
         let held = holder.held
-        for handle in held { prefixes.use(handle) }
-        for (request, grant) in holder.requests { drop([request] + grant) }
-        leftBehind += held
+        // One use stays for each: of what is granted as asked, its request's.
+        for handle in held where holder.grant(of: handle) != [] { prefixes.use(handle) }
+        for (request, grant) in holder.requestsGrantedInPart { drop([request] + grant) }
+        leftBehind.append((holder.number, held))
         return giveUp(at: now)
     }
 
-    /// The next ones of what clients left behind.
+    /// The next ones of what a client left behind.
     private mutating func giveUp(at now: Instant) -> [SubscriptionAction] {
-        let next = leftBehind.suffix(limits.atATime)
-        leftBehind.removeLast(next.count)
+        guard let last = leftBehind.indices.last else { return [] }
+        let next = leftBehind[last].prefixes.suffix(limits.atATime)
+        leftBehind[last].prefixes.removeLast(next.count)
+        let holder = leftBehind[last].holder
         let names = next.map { prefixes[$0] }.sorted()
-        drop(Array(next))
+        for handle in next {
+            index.remove(handle, holder)
+            prefixes.drop(handle)
+        }
+        if leftBehind[last].prefixes.isEmpty {
+            leftBehind.removeLast()
+            index.forget(holder)
+        }
         return names.flatMap { dropped($0, at: now) }
+    }
+
+    // MARK: - Messages
+
+    /// Adds the connections that a message goes to, each once.
+    ///
+    /// - Parameter topic: ends in `/`.
+    public mutating func findReceivers(of topic: ArraySlice<UInt8>, into receivers: inout [Int32]) {
+        index.begin()
+        var isFeed = false
+        for place in topic.indices where topic[place] == UInt8(ascii: "/") {
+            // Nobody is granted the topics of all feeds.
+            if isFeed, let prefix = prefixes.find(topic[...place]) { index.find(prefix, into: &receivers) }
+            isFeed = true
+        }
     }
 
     // MARK: - Time
@@ -224,13 +242,13 @@ public struct SubscriptionTable: Sendable {
     private func admit(
         _ request: PrefixBook.Handle, _ grant: [PrefixBook.Handle], of connection: Int32
     ) throws(SubscriptionRefusal) -> [PrefixBook.Handle]? {
-        let holder = holders[connection] ?? SubscriptionHolder()
-        let gain = holder.gain(of: request, grant)
-        guard gain == 0 || holder.count + gain <= limits.prefixesPerClient else {
+        let holder = holders[connection]
+        let gain = holder?.gain(of: request, grant) ?? max(1, grant.count)
+        guard gain == 0 || (holder?.count ?? 0) + gain <= limits.prefixesPerClient else {
             throw .tooManyForClient(limit: limits.prefixesPerClient)
         }
         guard gain == 0 || count + gain <= limits.prefixes else { throw .tooMany(limit: limits.prefixes) }
-        return holder.grant(of: request)
+        return holder?.grant(of: request)
     }
 
     /// Takes a request back, and with it what no other request of the connection grants.
@@ -240,7 +258,10 @@ public struct SubscriptionTable: Sendable {
         guard let request = prefixes.find(prefix), let before = holders[connection]?.grant(of: request)
         else { return [] }
         let lost = change(request, of: connection, to: nil).lost
-        if holders[connection]?.isEmpty ?? false { holders[connection] = nil }
+        if let holder = holders[connection], holder.isEmpty {
+            holders[connection] = nil
+            index.forget(holder.number)
+        }
         drop([request] + before)
         return lost.flatMap { [.revoke(prefix: $0)] + dropped($0, at: now) }
     }
@@ -248,7 +269,14 @@ public struct SubscriptionTable: Sendable {
     private mutating func change(
         _ request: PrefixBook.Handle, of connection: Int32, to grant: [PrefixBook.Handle]?
     ) -> (gained: [String], lost: [String]) {
-        let change = holders[connection, default: SubscriptionHolder()].set(request, to: grant)
+        if holders[connection] == nil {
+            holders[connection] = SubscriptionHolder(number: index.makeHolder(of: connection))
+        }
+        guard let number = holders[connection]?.number,
+            let change = holders[connection]?.set(request, to: grant)
+        else { return ([], []) }
+        for prefix in change.gained { index.add(prefix, number) }
+        for prefix in change.lost { index.remove(prefix, number) }
         return (change.gained.map { prefixes[$0] }, change.lost.map { prefixes[$0] })
     }
 
@@ -258,7 +286,8 @@ public struct SubscriptionTable: Sendable {
 
     /// Everything that is held, once for each who holds it.
     private var held: [String] {
-        holders.values.flatMap { $0.held.map { prefixes[$0] } } + leftBehind.map { prefixes[$0] }
+        holders.values.flatMap { $0.held.map { prefixes[$0] } }
+            + leftBehind.flatMap { $0.prefixes.map { prefixes[$0] } }
     }
 
     private mutating func added(_ request: TopicRequest?) -> [SubscriptionAction] {

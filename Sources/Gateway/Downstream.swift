@@ -1,6 +1,5 @@
-// The XPUB socket that clients subscribe to: each subscription is judged by the table and granted or refused
-// while libzmq still knows whose it is. A client that does not keep up loses messages, which its `previous`
-// numbers show.
+// What clients subscribe to: each subscription is judged by the table, which also says whom a message goes to. A client
+// that does not keep up loses messages, which its `previous` numbers show and the status counts.
 import Arbitration
 import Basics
 import Linux
@@ -19,11 +18,6 @@ protocol DownstreamOwner: AnyObject {
 
 /// Publishes market data and the control topics.
 final class Downstream: FrameSink {
-    /// Frames that may wait for one client before it loses some.
-    static let sendHighWaterMark: Int32 = 50_000
-    /// Not the one that carries what comes in: libzmq reads somewhat more at a time than it writes, and what goes out
-    /// would wait.
-    static let thread = 1
     /// Refused subscriptions that are remembered for the `status` request.
     static let rememberedRefusals = 64
 
@@ -36,34 +30,28 @@ final class Downstream: FrameSink {
 
     private(set) var table = SubscriptionTable()
     private(set) var refusals = Ring<Refused>(capacity: Downstream.rememberedRefusals)
-    /// Frames that libzmq did not take.
-    private(set) var failedSends: UInt64 = 0
     /// Messages from clients that are no subscriptions.
     private(set) var malformed: UInt64 = 0
 
     weak var owner: (any DownstreamOwner)?
     private let loop: EventLoop
-    private var server: ServerSocket?
+    private var server: PublisherSocket?
+    /// Whom the message goes to that is being published.
+    private var receivers: [Int32] = []
     private var lingering: Timer?
     private let log: LimitedLog
     /// What each client of the list may have, worked out once.
     private var entitlements: [PublicKey: (topics: [String], Entitlements)] = [:]
 
     init(
-        _ context: MessagingContext, _ loop: EventLoop, at endpoints: ServerEndpoints, log: LimitedLog
+        _ loop: EventLoop, at endpoints: ServerEndpoints, log: LimitedLog
     ) throws(BusError) {
         self.loop = loop
         self.log = log
-        server = try ServerSocket(
-            context, loop, .xpub, for: .marketData, at: endpoints, log: log,
-            configure: { socket throws(MessagingError) in
-                try socket.set(.xpubManual)
-                try socket.set(.maximumMessageSize(4096))
-                try socket.set(.sendHighWaterMark(Downstream.sendHighWaterMark))
-                try socket.set(.thread(Downstream.thread))
-            },
+        server = try PublisherSocket(
+            loop, for: .marketData, at: endpoints, log: log,
             onDeparture: { [unowned self] in perform(table.closed($0, at: loop.now)) },
-            onMessage: { [unowned self] in heard($0, $1) })
+            onRequest: { [unowned self] in heard($0, of: $1, $2) })
         // It comes back by itself, and is judged anew: what a connection holds can be taken from it only while
         // it is heard.
         server?.isCurtailed = { old, new in
@@ -82,18 +70,30 @@ final class Downstream: FrameSink {
     var clients: Int { access.clients }
     var access: AccessCounters { server?.counters ?? AccessCounters() }
 
-    /// Who is connected, and how many topics each holds.
-    func connections(atMost limit: Int) -> [(peer: Peer, subscriptions: Int)] {
-        (server?.peers(atMost: limit) ?? []).map { ($0, table.count(of: $0.connection)) }
+    /// Messages that clients did not get since they did not keep up.
+    var dropped: UInt64 { server?.dropped ?? 0 }
+
+    /// Somebody who is connected.
+    struct Connected {
+        var peer: Peer
+        var subscriptions: Int
+        /// Messages that it did not get since it did not keep up.
+        var dropped: UInt64
     }
 
-    /// Sends one frame to everybody who holds its topic.
-    func publish(_ frame: [UInt8]) {
-        do throws(MessagingError) {
-            try server?.socket.send(frame)
-        } catch {
-            failedSends &+= 1
+    func connections(atMost limit: Int) -> [Connected] {
+        (server?.peers(atMost: limit) ?? []).map { peer in
+            Connected(
+                peer: peer, subscriptions: table.count(of: peer.connection),
+                dropped: server?.dropped(of: peer.connection) ?? 0)
         }
+    }
+
+    /// Sends one frame to everybody who holds its topic, which ends before its first NUL.
+    func publish(_ frame: [UInt8]) {
+        receivers.removeAll(keepingCapacity: true)
+        table.findReceivers(of: frame.prefix { $0 != 0 }, into: &receivers)
+        for receiver in receivers { server?.send(frame, to: receiver) }
     }
 
     // MARK: - Feeds
@@ -107,21 +107,13 @@ final class Downstream: FrameSink {
 
     // MARK: - Clients
 
-    /// libzmq tells of a closed descriptor before the kernel can give its number to another client, and the server
-    /// socket reads that before a subscription is booked on it.
-    private func heard(_ message: Socket.Message, _ caller: Caller) {
-        guard message.frames.count == 1, let frame = message.frames.first, let first = frame.first, first <= 1
-        else {
-            malformed &+= 1
-            return
-        }
-        let connection = message.connection
-        let prefix = frame.dropFirst()
-        if first == 0 {
-            perform(table.unsubscribe(prefix, by: connection < 0 ? nil : connection, at: loop.now))
-        } else if server?.isConnected(connection) == true {
+    private func heard(_ request: PublisherSocket.Request, of connection: Int32, _ caller: Caller) {
+        switch request {
+        case .subscribe(let prefix):
             let entitled = entitlements(of: caller)
-            perform(table.subscribe(prefix, by: connection, entitled: entitled, at: loop.now))
+            perform(table.subscribe(prefix[...], by: connection, entitled: entitled, at: loop.now))
+        case .cancel(let prefix): perform(table.unsubscribe(prefix[...], by: connection, at: loop.now))
+        case .strange: malformed &+= 1
         }
     }
 
@@ -139,33 +131,18 @@ final class Downstream: FrameSink {
     private func perform(_ actions: [SubscriptionAction]) {
         for action in actions {
             switch action {
-            case .grant(let prefix, let request):
-                apply(prefix) { () throws(MessagingError) in try server?.socket.subscribe(prefix.utf8) }
-                owner?.granted(request, prefix: prefix)
-            case .revoke(let prefix):
-                apply(prefix) { () throws(MessagingError) in try server?.socket.unsubscribe(prefix.utf8) }
+            case .grant(let prefix, let request): owner?.granted(request, prefix: prefix)
             case .refuse(let connection, let prefix, let refusal):
                 tell(connection, prefix, "\(refusal)", "refused the subscription \"\(prefix)\"")
             case .narrow(let connection, let prefix, let entitled):
                 tell(
                     connection, prefix, "narrowed to \(entitled)",
                     "narrowed the subscription \"\(prefix)\"")
+            case .revoke: break
             case .subscribeUpstream, .unsubscribeUpstream: owner?.upstream(action)
             }
         }
         lingering?.arm(at: table.deadline)
-    }
-
-    private func apply(_ prefix: String, _ change: () throws(MessagingError) -> Void) {
-        do throws(MessagingError) {
-            try change()
-        } catch {
-            failedSends &+= 1
-            log.event(
-                .subscriptionRefused, key: "",
-                "the subscription \"\(prefix)\" could not be applied: \(error)",
-                ["topic": "\(prefix)"])
-        }
     }
 
     /// What a client does not get, or not wholly, is told in the status and in the log; never to the client.

@@ -13,7 +13,6 @@ import Wire
 
 /// What a feed uses of the gateway.
 struct FeedSurroundings {
-    let context: MessagingContext
     let loop: EventLoop
     let batch: DatagramBatch
     let worker: Worker
@@ -119,11 +118,11 @@ final class Feed {
             }
         case .holdfast:
             return try HoldfastSource(
-                surroundings.context, surroundings.loop, path: path, feed: options.upstream ?? options.name,
+                surroundings.loop, surroundings.worker, path: path, feed: options.upstream ?? options.name,
                 at: address(of: wanted), keys: surroundings.keys, log: log, owner: self)
         case .zeromq:
             return try ZeroMQSource(
-                surroundings.context, surroundings.loop, path: path, at: address(of: wanted),
+                surroundings.loop, surroundings.worker, path: path, at: address(of: wanted),
                 keys: surroundings.keys, rate: options.subscribeRate, book: book, log: log, owner: self)
         }
     }

@@ -76,7 +76,7 @@ public final class Gateway {
             try Authenticator(context, loop, credentials, log: limited)
         }
         downstream = try Downstream(
-            context, loop,
+            loop,
             at: ServerEndpoints(
                 options.publish, plaintext: options.plaintext, authenticator: authenticator),
             log: limited)
@@ -206,7 +206,7 @@ public final class Gateway {
     private func open(_ feed: FeedOptions, index: Int, _ journal: JournalKeeper?) throws(BusError) {
         guard let health else { return }
         let surroundings = FeedSurroundings(
-            context: context, loop: loop, batch: batch, worker: worker, downstream: downstream,
+            loop: loop, batch: batch, worker: worker, downstream: downstream,
             health: health, logger: logger(of: feed), limited: limited,
             controlEvery: options.controlEvery, run: journal?.run ?? nextRun(), keys: credentials?.keys)
         let opened = try Feed(feed, index: UInt16(clamping: index), journal: journal, surroundings)
@@ -471,7 +471,8 @@ extension Gateway {
         let connections = downstream.connections(atMost: Gateway.mostConnectionsShown).map { connection in
             JSON.object(
                 members(of: connection.peer) + [
-                    JSON.Member("subscriptions", .integer(Int64(connection.subscriptions)))
+                    JSON.Member("subscriptions", .integer(Int64(connection.subscriptions))),
+                    JSON.Member("dropped_messages", count(connection.dropped)),
                 ])
         }
         return [
@@ -479,8 +480,9 @@ extension Gateway {
             JSON.Member("subscriptions", .integer(Int64(downstream.table.count))),
             JSON.Member("subscriptions_granted", count(counters.granted)),
             JSON.Member("subscriptions_refused", count(counters.refused.values.reduce(0, &+))),
-            JSON.Member("unsubscriptions_ignored", count(counters.notHeld &+ counters.anonymous)),
+            JSON.Member("unsubscriptions_ignored", count(counters.notHeld)),
             JSON.Member("malformed_client_messages", count(downstream.malformed)),
+            JSON.Member("dropped_messages", count(downstream.dropped)),
             JSON.Member("repairs", count(repairs.repairs)),
             JSON.Member("repaired_frames", count(repairs.frames)),
             JSON.Member("postponed_repairs", count(repairs.postponed)),

@@ -18,7 +18,7 @@ final class HoldfastSource: FeedSource {
 
     /// - Parameter feed: its name at the other gateway.
     init(
-        _ context: MessagingContext, _ loop: EventLoop, path: Int, feed: String,
+        _ loop: EventLoop, _ worker: Worker, path: Int, feed: String,
         at address: VenueLink.Address,
         keys: KeyPair?, log: @escaping EventLog, owner: any FeedSourceOwner
     ) throws(BusError) {
@@ -30,7 +30,7 @@ final class HoldfastSource: FeedSource {
         marker = Topic.sync(nonce: "feed-\(loop.wall.nanoseconds)-\(path)").bytes
         let topics = ["control/\(name)/", "md/\(name)/"].map { Array($0.utf8) } + [marker]
         link = try VenueLink(
-            context, loop, address, keys: keys, log: log,
+            loop, worker, address, keys: keys, log: log,
             VenueLink.Handlers(
                 connected: { [unowned self] in connected() },
                 disconnected: { [unowned self] in

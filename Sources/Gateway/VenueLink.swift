@@ -28,22 +28,18 @@ final class VenueLink {
         var subscriptions: () -> [[UInt8]]
     }
 
-    /// Frames that may wait unread; beyond it the server is not read any more, and drops some. Each may hold the 10 KB
-    /// that libzmq read with it.
-    static let receiveHighWaterMark: Int32 = 65_536
-    /// How long the new connection is up before it takes over: its subscriptions are in place by then.
+    /// How long the new connection is up before it takes over: its subscriptions are in place by then, and what came by
+    /// it in this time is delivered then, since one connection may be behind the other.
     static let overlap: Duration = .seconds(1)
-    /// What came by it in this time before is delivered then: the most that one connection is behind the other.
-    static let memory = overlap
     /// Frames that are kept for that; beyond it the oldest are let go of.
     static let mostKept = 50_000
 
     /// One connection, with one pair of keys.
-    private final class Strand { var subscriber: Subscriber? }
+    private final class Strand { var subscriber: SubscriberSocket? }
 
     let address: Address
-    private let context: MessagingContext
     private let loop: EventLoop
+    private let worker: Worker
     private let log: EventLog
     private let handlers: Handlers
     private var toldTrouble: String?
@@ -56,11 +52,11 @@ final class VenueLink {
     private var kept = Ring<(at: Instant, frame: [UInt8])>(capacity: VenueLink.mostKept)
 
     init(
-        _ context: MessagingContext, _ loop: EventLoop, _ address: Address, keys: KeyPair?,
+        _ loop: EventLoop, _ worker: Worker, _ address: Address, keys: KeyPair?,
         log: @escaping EventLog, _ handlers: Handlers
     ) throws(BusError) {
-        self.context = context
         self.loop = loop
+        self.worker = worker
         self.address = address
         self.log = log
         self.handlers = handlers
@@ -80,28 +76,20 @@ final class VenueLink {
     var note: String? { isConnected ? nil : trouble ?? "not connected to \(address.endpoint)" }
 
     /// Subscribes to a prefix, or ends that.
-    func change(_ prefix: [UInt8], isWanted: Bool) throws(MessagingError) {
-        for strand in [current, successor] {
-            guard let socket = strand?.subscriber?.socket else { continue }
-            isWanted ? try socket.subscribe(prefix) : try socket.unsubscribe(prefix)
+    func change(_ prefix: [UInt8], isWanted: Bool) {
+        for subscriber in [current.subscriber, successor?.subscriber] {
+            isWanted ? subscriber?.subscribe(prefix) : subscriber?.cancel(prefix)
         }
     }
 
     private func open(_ security: EndpointSecurity) throws(BusError) -> Strand {
-        var options = Subscriber.Options()
-        options.interface = address.interface
-        options.receiveHighWaterMark = VenueLink.receiveHighWaterMark
         let strand = Strand()
-        let subscriber = try Subscriber(
-            context, loop, endpoint: address.endpoint, security: security, options: options,
-            onConnection: { [unowned self, unowned strand] in heard($0, on: strand) },
-            receiver: .frames { [unowned self, unowned strand] in received(&$0, on: strand) })
-        do throws(MessagingError) {
-            for prefix in handlers.subscriptions() { try subscriber.socket.subscribe(prefix) }
-        } catch {
-            throw .messaging(error)
-        }
-        strand.subscriber = subscriber
+        strand.subscriber = try SubscriberSocket(
+            loop, worker, endpoint: address.endpoint, security: security, interface: address.interface,
+            SubscriberSocket.Handlers(
+                news: { [unowned self, unowned strand] in heard($0, on: strand) },
+                frames: { [unowned self, unowned strand] in received(&$0, on: strand) },
+                subscriptions: { [unowned self] in handlers.subscriptions() }))
         return strand
     }
 
@@ -172,7 +160,7 @@ final class VenueLink {
         guard let next = successor else { return }
         (retired, current, successor) = (current, next, nil)
         handover?.arm(at: loop.now)
-        let latest = kept.elements.filter { loop.now - $0.at <= VenueLink.memory }
+        let latest = kept.elements.filter { loop.now - $0.at <= VenueLink.overlap }
         kept = Ring(capacity: VenueLink.mostKept)
         var frames = ArrivedFrames(kept: latest.map(\.frame))
         handlers.frames(&frames)

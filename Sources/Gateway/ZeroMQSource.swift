@@ -24,7 +24,7 @@ final class ZeroMQSource: FeedSource {
     ///   - rate: subscriptions per second.
     ///   - book: the feed's.
     init(
-        _ context: MessagingContext, _ loop: EventLoop, path: Int, at address: VenueLink.Address,
+        _ loop: EventLoop, _ worker: Worker, path: Int, at address: VenueLink.Address,
         keys: KeyPair?, rate: Int, book: UpstreamBook, log: @escaping EventLog, owner: any FeedSourceOwner
     ) throws(BusError) {
         self.loop = loop
@@ -42,7 +42,7 @@ final class ZeroMQSource: FeedSource {
             throw .system(error)
         }
         link = try VenueLink(
-            context, loop, address, keys: keys, log: log,
+            loop, worker, address, keys: keys, log: log,
             VenueLink.Handlers(
                 connected: { [unowned self] in connected() },
                 disconnected: { [unowned self] in disconnected() },
@@ -102,10 +102,7 @@ final class ZeroMQSource: FeedSource {
     }
 
     private func change(_ topic: UpstreamTopic, isWanted: Bool) {
-        let prefix = ZeroMQSource.prefix(of: topic)
-        attempt { () throws(MessagingError) in
-            try link?.change(prefix, isWanted: isWanted)
-        }
+        link?.change(ZeroMQSource.prefix(of: topic), isWanted: isWanted)
     }
 
     /// The feed's own spelling of an instrument.
@@ -113,15 +110,6 @@ final class ZeroMQSource: FeedSource {
         switch topic {
         case .everything: []
         case .instrument(let name): UpstreamName.topic(of: name)
-        }
-    }
-
-    private func attempt(_ call: () throws(MessagingError) -> Void) {
-        do throws(MessagingError) {
-            try call()
-        } catch {
-            counters.failures &+= 1
-            log(.upstreamFailed, "\(endpoint): \(error), ignoring")
         }
     }
 

@@ -74,18 +74,44 @@ public struct StreamSocket: ~Copyable {
     }
 
     /// What has come; `nil`: nothing now; empty: the peer has closed.
-    public func receive(into buffer: inout [UInt8]) throws(SystemError) -> Int? {
+    ///
+    /// - Parameter start: where in the buffer it begins; there is room behind.
+    public func receive(into buffer: inout [UInt8], from start: Int = 0) throws(SystemError) -> Int? {
         let raw = descriptor.raw
-        return try checkNow("read") { unsafe read(raw, &buffer, buffer.count) }
+        return try checkNow("read") {
+            unsafe buffer.withUnsafeMutableBytes { bytes in
+                unsafe read(raw, bytes.baseAddress.map { unsafe $0 + start }, bytes.count - start)
+            }
+        }
     }
 
     /// Writes what fits now; returns how much that was.
     public func send(_ bytes: some Collection<UInt8>) throws(SystemError) -> Int {
         let raw = descriptor.raw
-        let bytes = Array(bytes)
-        return try checkNow("write") {
-            unsafe Glibc.send(raw, bytes, bytes.count, Int32(MSG_NOSIGNAL))
-        } ?? 0
+        // What lies in one piece is not copied.
+        let sent = bytes.withContiguousStorageIfAvailable { bytes in
+            Result { () throws(SystemError) in
+                try checkNow("write") {
+                    unsafe Glibc.send(raw, bytes.baseAddress, bytes.count, Int32(MSG_NOSIGNAL))
+                } ?? 0
+            }
+        }
+        guard let sent else { return try send(Array(bytes)) }
+        return try sent.get()
+    }
+
+    /// How soon the end of a host that went without a word is noticed: `idle` seconds of silence before the first
+    /// probe, `interval` between two, `count` that stay unanswered; sent bytes unacknowledged for `patience`.
+    public func watch(
+        idle: Int32, interval: Int32, count: Int32, patience: Duration
+    ) throws(SystemError) {
+        let (raw, level) = (descriptor.raw, Int32(IPPROTO_TCP))
+        try setOption(raw, SOL_SOCKET, SO_KEEPALIVE, Int32(1), "SO_KEEPALIVE")
+        try setOption(raw, level, TCP_KEEPIDLE, idle, "TCP_KEEPIDLE")
+        try setOption(raw, level, TCP_KEEPINTVL, interval, "TCP_KEEPINTVL")
+        try setOption(raw, level, TCP_KEEPCNT, count, "TCP_KEEPCNT")
+        let milliseconds = Int32(clamping: patience.nanoseconds / 1_000_000)
+        try setOption(raw, level, TCP_USER_TIMEOUT, milliseconds, "TCP_USER_TIMEOUT")
     }
 }
 
@@ -96,7 +122,7 @@ public struct ResolvedAddress: Hashable, Sendable {
     /// For errors: `192.0.2.1:3493`.
     public let text: String
 
-    /// A Unix socket's; `nil`: the path is too long.
+    /// A Unix socket's, by its path or, after an `@`, by its abstract name; `nil`: it is too long.
     public init?(unix path: String) {
         var address = sockaddr_un()
         let room = MemoryLayout.size(ofValue: address.sun_path)
@@ -104,7 +130,14 @@ public struct ResolvedAddress: Hashable, Sendable {
         address.sun_family = sa_family_t(AF_UNIX)
         unsafe withUnsafeMutableBytes(of: &address.sun_path) { unsafe $0.copyBytes(from: path.utf8) }
         family = AF_UNIX
-        bytes = unsafe withUnsafeBytes(of: address) { unsafe Array($0) }
+        var raw = unsafe withUnsafeBytes(of: address) { unsafe Array($0) }
+        if path.hasPrefix("@") {
+            // An abstract name begins with a NUL and has just these bytes: unix(7).
+            let start = raw.count - room
+            raw[start] = 0
+            raw.removeLast(room - path.utf8.count)
+        }
+        bytes = raw
         text = path
     }
 

@@ -20,7 +20,7 @@ public final class Authenticator {
     /// Verdicts that libzmq did not take, and receives that failed: the handshake fails.
     public private(set) var failed: UInt64 = 0
 
-    private struct Door { weak var server: ServerSocket? }
+    private struct Door { weak var server: (any Guarded)? }
 
     /// Answers for a context from now on.
     public init(
@@ -72,7 +72,7 @@ public final class Authenticator {
     }
 
     /// Tells a socket who comes in by it.
-    func guards(_ server: ServerSocket, of service: Service) {
+    func guards(_ server: any Guarded, of service: Service) {
         precondition(doors[service]?.server == nil, "two sockets for \(service.rawValue)")
         doors[service] = Door(server: server)
     }

@@ -35,3 +35,9 @@ extension KeyPair {
         return derived.prefix(40).elementsEqual(publicKey.description.utf8.map { CChar(bitPattern: $0) })
     }
 }
+
+/// Bytes from the kernel that nobody can foresee.
+func randomBytes(_ count: Int) -> [UInt8] {
+    var random = SystemRandomNumberGenerator()
+    return (0..<count).map { _ in UInt8.random(in: 0...255, using: &random) }
+}

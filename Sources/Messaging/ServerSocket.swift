@@ -65,15 +65,12 @@ public struct Peer: Hashable, Sendable {
 public final class ServerSocket {
     public let socket: Socket
     private let loop: EventLoop
-    private let service: Service
-    private let authenticator: Authenticator?
     private let log: LimitedLog
+    private let door: Doorkeeper
     private let onMessage: (Socket.Message, Caller) -> Void
-    private let onDeparture: (Int32) -> Void
     private var source: SocketSource?
     private var monitor: SocketMonitor?
     private var rebinding: Timer?
-    private var book: ConnectionBook
     /// How each endpoint is entered, by the address that libzmq gives to it.
     private var entrances: [String: Entrance] = [:]
     /// Endpoints that are to be bound again, and since when.
@@ -81,8 +78,6 @@ public final class ServerSocket {
     private var unboundSince: Instant?
     private var events: [SocketMonitor.Event] = []
     private var isSettling = false
-    /// Whether a client that stays on the list may do less than before, and has to come in anew.
-    public var isCurtailed: (AllowedClient, AllowedClient) -> Bool = { _, _ in false }
     /// Messages that could not be received.
     public private(set) var failed: UInt64 = 0
 
@@ -100,12 +95,9 @@ public final class ServerSocket {
         onMessage: @escaping (Socket.Message, Caller) -> Void
     ) throws(BusError) {
         self.loop = loop
-        self.service = service
         self.log = log
         self.onMessage = onMessage
-        self.onDeparture = onDeparture
-        authenticator = endpoints.authenticator
-        book = ConnectionBook(limits: endpoints.limits)
+        door = Doorkeeper(loop, of: service, at: endpoints, log: log, onDeparture: onDeparture)
         do throws(MessagingError) {
             socket = try Socket(context, type)
             try ServerSocket.setLimits(of: socket, endpoints.limits)
@@ -123,7 +115,8 @@ public final class ServerSocket {
         } catch {
             throw .system(error)
         }
-        authenticator?.guards(self, of: service)
+        door.hangUp = { _ = PeerAddress.hangUp(on: $0, of: $1) }
+        door.authenticator?.guards(self, of: service)
     }
 
     private static func setLimits(of socket: Socket, _ limits: ConnectionBook.Limits) throws(MessagingError) {
@@ -140,29 +133,8 @@ public final class ServerSocket {
     /// All endpoints, as they were bound.
     var endpoints: [String] { entrances.keys.sorted() }
     /// How many connections there are, those in their handshake among them.
-    var connections: Int { book.count }
-
-    public var counters: AccessCounters {
-        var counters = AccessCounters()
-        counters.clients = book.clients
-        counters.refused = book.refused
-        counters.removed = book.removed
-        return counters
-    }
-
-    /// Who is at the other end of a connection.
-    public func peer(_ descriptor: Int32) -> Peer {
-        let (address, keys) = book.peer(descriptor)
-        let allowed = authenticator?.credentials.allowed
-        let name = keys.sorted().compactMap { PublicKey($0) }.compactMap { allowed?[$0]?.name }.first
-        return Peer(connection: descriptor, client: name, address: address.map { "\($0.address)" })
-    }
-
-    /// The clients from which something was heard, in the order in which they came.
-    public func peers(atMost limit: Int) -> [Peer] { book.heard.prefix(limit).map(peer) }
-
-    /// Whether a connection is still there.
-    public func isConnected(_ descriptor: Int32) -> Bool { book.contains(descriptor) }
+    var connections: Int { door.book.count }
+    public var counters: AccessCounters { door.counters }
 }
 
 // MARK: - Binding
@@ -176,10 +148,9 @@ extension ServerSocket {
     }
 
     private func bind(_ endpoint: String, _ entrance: Entrance) throws(BusError) {
-        let identity = authenticator?.identity(for: service)
-        if entrance == .guarded, identity == nil { throw .noKeys(endpoint: endpoint) }
+        let identity = entrance == .guarded ? try door.identity(of: endpoint) : nil
         do throws(MessagingError) {
-            if entrance == .guarded, let identity {
+            if let identity {
                 try socket.bind(endpoint, as: identity)
             } else {
                 try socket.bind(endpoint)
@@ -188,7 +159,6 @@ extension ServerSocket {
             throw .messaging(error)
         }
         entrances[socket.lastEndpoint] = entrance
-        if entrance == .guarded { book.isGuarded = true }
     }
 
     /// The entrance of a connection, by its own end of it: `tcp://10.0.0.1:5555`, also of an endpoint that is
@@ -217,7 +187,7 @@ extension ServerSocket {
     /// The kernel gives an address free a little after libzmq has closed it.
     private func rebind() {
         monitor?.drain()
-        perform(book.closed(.guarded))
+        door.closedGuarded()
         var refused: BusError?
         unbound = unbound.filter { endpoint in
             do throws(BusError) {
@@ -254,7 +224,7 @@ extension ServerSocket {
             events = []
             let vanished = ServerSocket.vanished(in: batch)
             for (index, event) in batch.enumerated() {
-                perform(take(event, isGone: vanished.contains(index)))
+                take(event, isGone: vanished.contains(index))
             }
         } while !events.isEmpty
     }
@@ -273,82 +243,41 @@ extension ServerSocket {
         return vanished
     }
 
-    private func take(_ event: SocketMonitor.Event, isGone: Bool) -> [ConnectionBook.Action] {
+    private func take(_ event: SocketMonitor.Event, isGone: Bool) {
         switch event {
         case .accepted(let descriptor, let address):
-            return book.accepted(
-                descriptor, by: entrance(at: address), from: isGone ? nil : PeerAddress.of(descriptor),
-                at: loop.now)
-        case .disconnected(let descriptor): return book.disconnected(descriptor, at: loop.now)
-        case .handshakeFailed(let failure): book.failed(failure)
-        case .handshakeSucceeded: book.succeeded()
+            let peer = isGone ? nil : PeerAddress.of(descriptor)
+            door.accepted(descriptor, by: entrance(at: address), from: peer)
+        case .disconnected(let descriptor): door.disconnected(descriptor)
+        case .handshakeFailed(let failure): door.failed(failure)
+        case .handshakeSucceeded: door.succeeded()
         case .connected, .connectRetried: break
         }
-        return []
     }
 
     private func heard(_ message: Socket.Message) {
         monitor?.drain()
-        let allowed = authenticator?.credentials.allowed ?? AllowList()
-        let (caller, actions) = book.heard(message.connection, userID: message.userID, allowed: allowed)
-        perform(actions)
+        let caller = door.heard(message.connection, userID: message.userID)
         if caller != .stranger { onMessage(message, caller) }
-    }
-
-    private func perform(_ actions: [ConnectionBook.Action]) {
-        for action in actions {
-            switch action {
-            case .hangUp(let descriptor, let peer): _ = PeerAddress.hangUp(on: descriptor, of: peer)
-            case .departed(let descriptor): onDeparture(descriptor)
-            case .refused(let peer, let reason): tellRefused(peer, reason)
-            case .removed(let client, let peer):
-                tell(.clientRemoved, client, peer, "is no longer on the list: hung up on")
-            case .curtailed(let client, let peer):
-                tell(.clientRemoved, client, peer, "may read less than before: hung up on, to come in anew")
-            }
-        }
     }
 }
 
 // MARK: - What the authenticator tells
 
-extension ServerSocket {
+extension ServerSocket: Guarded {
     func admitted(from address: IPv4Address?) {
         monitor?.drain()
-        book.admitted(from: address)
+        door.admitted(from: address)
     }
 
     func refused(_ key: PublicKey, from address: IPv4Address?) {
         monitor?.drain()
-        perform(book.refused(key, from: address))
+        door.refused(key, from: address)
     }
 
     func renewed(from old: Credentials) {
-        guard let authenticator else { return }
         monitor?.drain()
-        let new = authenticator.credentials
-        perform(book.renewed(from: old.allowed, to: new.allowed, isCurtailed: isCurtailed))
-        if new.keys != old.keys { changeKey() }
-    }
-}
-
-// MARK: - The log
-
-extension ServerSocket {
-    private func tellRefused(_ peer: IPv4Endpoint?, _ reason: ConnectionRefusal) {
-        let address = peer.map { "\($0.address)" } ?? "an address that was gone"
-        log.event(
-            .clientRefused, key: address, "refused \(address) at \(service.rawValue): \(reason)",
-            ["client_address": "\(address)", "service": "\(service.rawValue)"])
-    }
-
-    private func tell(
-        _ event: JournalEvent, _ client: AllowedClient, _ peer: IPv4Endpoint?, _ what: String
-    ) {
-        let address = peer.map { "\($0.address)" } ?? ""
-        log.event(
-            event, key: address, "client \(client.name) \(what)",
-            ["client": "\(client.name)", "client_address": "\(address)", "service": "\(service.rawValue)"])
+        if door.renewed(from: old) { changeKey() }
     }
 }
 

@@ -358,15 +358,6 @@ public final class Socket {
         return nil
     }
 
-    /// The next frame, of whatever message, in place of what was in `frame`, whose room is used again. `false`:
-    /// nothing now.
-    func receive(into frame: inout [UInt8]) throws(MessagingError) -> Bool {
-        guard try takeNext() else { return false }
-        frame.removeAll(keepingCapacity: true)
-        unsafe frame.append(contentsOf: incomingBytes)
-        return true
-    }
-
     /// Has the next frame in `incoming`. `false`: nothing now, and the descriptor tells when there is something.
     private func takeNext() throws(MessagingError) -> Bool {
         while unsafe zmq_msg_recv(incoming, socket, ZMQ_DONTWAIT) < 0 {

@@ -4,6 +4,7 @@ import CZeroMQ
 import Glibc
 import Linux
 public import Reactor
+import ZMTP
 
 /// Watches the connections of one socket.
 public final class SocketMonitor {
@@ -97,4 +98,15 @@ extension HandshakeFailure {
     static let otherMechanism = ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH
     /// What the other side sent cannot be opened with our keys.
     static let otherKey = ZMQ_PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC
+
+    /// As libzmq would tell of what our own ZMTP found.
+    init(_ error: ZMTPError) {
+        switch error {
+        case .mechanism, .role: self = .notUnderstood(code: HandshakeFailure.otherMechanism)
+        case .refused(let reason): self = .refused(status: Int32(reason) ?? 500)
+        case .box: self = .notUnderstood(code: HandshakeFailure.otherKey)
+        case .replayed, .weakKey, .notZMTP, .version, .flags, .tooLong, .command, .malformed, .socketType:
+            self = .notUnderstood(code: 0)
+        }
+    }
 }

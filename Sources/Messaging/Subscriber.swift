@@ -1,4 +1,4 @@
-// A SUB socket on the loop, for following a health bus or a feed. Reconnects by itself, and finds a
+// A SUB socket on the loop, for following a health bus. Reconnects by itself, and finds a
 // connection that is half open.
 import Linux
 public import Reactor
@@ -25,32 +25,15 @@ public final class Subscriber {
         public init() {}
     }
 
-    /// What is called with what comes.
-    public enum Receiver {
-        /// With the frames of each message.
-        case message(([[UInt8]]) -> Void)
-        /// With all frames that are there, whatever messages they are of.
-        case frames((inout ArrivedFrames) -> Void)
-    }
-
     /// - Parameters:
     ///   - security: as a CURVE client of an endpoint beyond this host.
     ///   - onConnection: called with what happens to the connection.
     ///   - onMessage: called with the frames of each message.
-    public convenience init(
+    public init(
         _ context: MessagingContext, _ loop: EventLoop, endpoint: String,
         security: EndpointSecurity = .plain, options: Options = Options(),
         onConnection: @escaping (Connection.News) -> Void = { _ in },
         onMessage: @escaping ([[UInt8]]) -> Void
-    ) throws(BusError) {
-        try self.init(
-            context, loop, endpoint: endpoint, security: security, options: options,
-            onConnection: onConnection, receiver: .message(onMessage))
-    }
-
-    public init(
-        _ context: MessagingContext, _ loop: EventLoop, endpoint: String, security: EndpointSecurity,
-        options: Options, onConnection: @escaping (Connection.News) -> Void, receiver: Receiver
     ) throws(BusError) {
         do throws(MessagingError) {
             socket = try Socket(context, .sub)
@@ -70,14 +53,9 @@ public final class Subscriber {
             throw .messaging(error)
         }
         do throws(SystemError) {
-            let onError: (MessagingError) -> Void = { [unowned self] _ in failed += 1 }
-            source =
-                switch receiver {
-                case .message(let onMessage):
-                    try SocketSource(loop, socket, onError: onError) { onMessage($0.frames) }
-                case .frames(let onFrames):
-                    try SocketSource(loop, socket, onError: onError, onFrames: onFrames)
-                }
+            source = try SocketSource(loop, socket, onError: { [unowned self] _ in failed += 1 }) {
+                onMessage($0.frames)
+            }
         } catch {
             throw .system(error)
         }

@@ -1,0 +1,476 @@
+// Our own publisher: it listens, takes subscribers in by ZMTP, hears what they ask for, and sends each of them what it is
+// told to. What libzmq's XPUB lacks is why there is one: queues whose bounds hold for all subscribers together,
+// messages that are lost counted for each, and subscriptions kept once, by who judges them.
+import Basics
+import Glibc
+import Linux
+import Logging
+public import Reactor
+public import Wire
+import ZMTP
+
+/// Publishes to subscribers, each of whom is named by the descriptor of its connection.
+public final class PublisherSocket {
+    /// What a subscriber says.
+    public enum Request: Hashable, Sendable {
+        case subscribe([UInt8])
+        case cancel([UInt8])
+        /// A message that is no subscription.
+        case strange
+    }
+
+    /// Connections taken in before others get their turn.
+    private static let accepted = 64
+    /// Bytes of one subscriber that are read before others get their turn.
+    private static let readAtOnce = 64 << 10
+    /// Bytes that wait for the end of the loop's turn; more go at once.
+    private static let written = 64 << 10
+    /// How long nobody is taken in when there is no descriptor left.
+    private static let pause: Duration = .milliseconds(100)
+
+    private let loop: EventLoop
+    private let log: LimitedLog
+    private let door: Doorkeeper
+    private let onRequest: (Request, Int32, Caller) -> Void
+    private var listeners: [PublisherListener] = []
+    /// By descriptor.
+    private var subscribers: [SubscriberConnection?] = []
+    private var room = QueueRoom()
+    /// Whose queues got something in this turn of the loop.
+    private var written: [SubscriberConnection] = []
+    private var buffer = [UInt8](repeating: 0, count: PublisherSocket.readAtOnce)
+    private var events: [PublisherSession.Event] = []
+    /// In the order in which they came; who is gone is not held.
+    private var handshakes: [Handshake] = []
+    private var handshakeTimer: Timer?
+    private var resuming: Timer?
+    private var rebinding: Timer?
+    /// Endpoints that are to be bound again, and since when.
+    private var unbound: [String] = []
+    private var unboundSince: Instant?
+    /// The endpoint bound last.
+    public private(set) var lastEndpoint = ""
+    /// Messages that a subscriber did not get since its queue was full.
+    public private(set) var dropped: UInt64 = 0
+    /// Connections that ended for what their client sent.
+    public private(set) var broken: UInt64 = 0
+
+    /// Binds to each endpoint.
+    ///
+    /// - Parameters:
+    ///   - onDeparture: called when a connection is gone, before its descriptor can be another one's.
+    ///   - onRequest: called with what no stranger asked for, and with who did.
+    /// - Throws: `BusError.noKeys` for an endpoint beyond this host without an authenticator.
+    public init(
+        _ loop: EventLoop, for service: Service, at endpoints: ServerEndpoints, log: LimitedLog,
+        onDeparture: @escaping (Int32) -> Void = { _ in },
+        onRequest: @escaping (Request, Int32, Caller) -> Void
+    ) throws(BusError) {
+        self.loop = loop
+        self.log = log
+        self.onRequest = onRequest
+        door = Doorkeeper(loop, of: service, at: endpoints, log: log, onDeparture: onDeparture)
+        try bind(endpoints)
+        do throws(SystemError) {
+            handshakeTimer = try Timer(loop, accuracy: .milliseconds(50)) { [unowned self] in giveUpSlow() }
+            resuming = try Timer(loop, accuracy: .milliseconds(10)) { [unowned self] in resume() }
+            rebinding = try Timer(loop) { [unowned self] in rebind() }
+        } catch {
+            throw .system(error)
+        }
+        door.hangUp = { [unowned self] descriptor, _ in
+            if let subscriber = subscriber(descriptor) { close(subscriber) }
+        }
+        door.authenticator?.guards(self, of: service)
+    }
+
+    /// Whether a client that stays on the list may do less than before, and has to come in anew.
+    public var isCurtailed: (AllowedClient, AllowedClient) -> Bool {
+        get { door.isCurtailed }
+        set { door.isCurtailed = newValue }
+    }
+
+    public var counters: AccessCounters { door.counters }
+    public func peer(_ descriptor: Int32) -> Peer { door.peer(descriptor) }
+    public func peers(atMost limit: Int) -> [Peer] { door.peers(atMost: limit) }
+
+    /// Messages that this subscriber did not get.
+    public func dropped(of descriptor: Int32) -> UInt64 { subscriber(descriptor)?.dropped ?? 0 }
+
+    private func subscriber(_ descriptor: Int32) -> SubscriberConnection? {
+        subscribers.indices.contains(Int(descriptor)) ? subscribers[Int(descriptor)] : nil
+    }
+}
+
+// MARK: - Sending
+
+extension PublisherSocket {
+    /// Sends one message of one frame. It goes at the end of the loop's turn, or is dropped and counted if the
+    /// subscriber does not keep up.
+    public func send(_ message: [UInt8], to descriptor: Int32) {
+        guard let subscriber = subscriber(descriptor), subscriber.session.isOpen, !subscriber.isBroken else {
+            return
+        }
+        let count = message.count + PublisherSession.overhead
+        if !subscriber.queue.mayTake(count, room) {
+            if !subscriber.isBlocked { flush(subscriber) }
+            guard subscriber.queue.mayTake(count, room) else {
+                subscriber.dropped &+= 1
+                dropped &+= 1
+                return
+            }
+        }
+        subscriber.queue.append(&room) { subscriber.session.encode(message, into: &$0) }
+        settle(subscriber)
+    }
+
+    private func send(bytes: [UInt8], to subscriber: SubscriberConnection) {
+        subscriber.queue.append(&room) { $0.append(contentsOf: bytes) }
+        settle(subscriber)
+    }
+
+    private func settle(_ subscriber: SubscriberConnection) {
+        if !subscriber.isWritten {
+            subscriber.isWritten = true
+            written.append(subscriber)
+        }
+        if !subscriber.isBlocked, subscriber.queue.count >= PublisherSocket.written { flush(subscriber) }
+    }
+
+    /// Before each wait of the loop.
+    private func flush() {
+        guard !written.isEmpty else { return }
+        for subscriber in written {
+            subscriber.isWritten = false
+            if !subscriber.isBlocked { flush(subscriber) }
+        }
+        written.removeAll(keepingCapacity: true)
+    }
+
+    private func flush(_ subscriber: SubscriberConnection) {
+        guard !subscriber.isBroken, !subscriber.queue.isEmpty else { return }
+        do throws(SystemError) {
+            try subscriber.queue.send(&room) { bytes throws(SystemError) in
+                try subscriber.socket.send(bytes)
+            }
+            let isBlocked = !subscriber.queue.isEmpty
+            guard isBlocked != subscriber.isBlocked else { return }
+            subscriber.isBlocked = isBlocked
+            try subscriber.source?.setInterest(isBlocked ? .both : .readable)
+        } catch {
+            // The loop tells of its end, and it is closed then.
+            subscriber.isBroken = true
+            subscriber.queue.removeAll(&room)
+        }
+    }
+}
+
+// MARK: - Connections
+
+extension PublisherSocket {
+    private func accept(_ listener: PublisherListener) {
+        for _ in 0..<PublisherSocket.accepted {
+            do throws(SystemError) {
+                guard let subscriber = try listener.accept() else { return }
+                try take(subscriber)
+            } catch {
+                return suspend(error)
+            }
+        }
+    }
+
+    private func take(_ subscriber: SubscriberConnection) throws(SystemError) {
+        let descriptor = subscriber.descriptor
+        subscriber.source = try IOSource(loop, descriptor: descriptor) { [unowned self] in
+            ready(descriptor)
+        }
+        if subscriber.entrance != .local {
+            // A host that went without a word: asked after 10 s of silence, given up after 30 s.
+            try subscriber.socket.watch(idle: 10, interval: 5, count: 4, patience: .seconds(30))
+        }
+        while subscribers.count <= Int(descriptor) { subscribers.append(nil) }
+        subscribers[Int(descriptor)] = subscriber
+        handshakes.append(Handshake(subscriber: subscriber, began: loop.now))
+        if handshakes.count == 1 { armHandshakes() }
+        send(bytes: subscriber.session.greeting, to: subscriber)
+        door.accepted(descriptor, by: subscriber.entrance, from: PeerAddress.of(descriptor))
+    }
+
+    /// Without descriptors there is nothing to be done but to wait for one.
+    private func suspend(_ error: SystemError) {
+        log.event(
+            .clientRefused, key: "",
+            "no client is taken in for now: \(error); if it is for descriptors, raise LimitNOFILE= of the unit"
+        )
+        for listener in listeners { listener.source?.setEnabled(false) }
+        resuming?.arm(at: loop.now + PublisherSocket.pause)
+    }
+
+    private func resume() { for listener in listeners { listener.source?.setEnabled(true) } }
+
+    private func ready(_ descriptor: Int32) {
+        guard let subscriber = subscriber(descriptor) else { return }
+        if subscriber.isBlocked { flush(subscriber) }
+        do throws(SystemError) {
+            guard let count = try subscriber.socket.receive(into: &buffer) else { return }
+            guard count > 0 else { return ended(subscriber) }
+            heard(subscriber, count)
+        } catch {
+            ended(subscriber)
+        }
+    }
+
+    private func heard(_ subscriber: SubscriberConnection, _ count: Int) {
+        events.removeAll(keepingCapacity: true)
+        var failure: ZMTPError?
+        do throws(ZMTPError) {
+            try subscriber.session.receive(buffer[..<count]) { events.append($0) }
+        } catch {
+            failure = error
+        }
+        let heard = events
+        for event in heard where subscribers[Int(subscriber.descriptor)] === subscriber {
+            perform(event, subscriber)
+        }
+        guard let failure, subscribers[Int(subscriber.descriptor)] === subscriber else { return }
+        broken &+= 1
+        door.failed(HandshakeFailure(failure))
+        close(subscriber)
+    }
+
+    private func perform(_ event: PublisherSession.Event, _ subscriber: SubscriberConnection) {
+        switch event {
+        case .send(let bytes):
+            // Who asks and asks and reads no answer has none.
+            if subscriber.queue.count < PublisherSocket.written { send(bytes: bytes, to: subscriber) }
+        case .judge(let key): judge(key, subscriber)
+        case .opened: _ = door.heard(subscriber.descriptor, userID: subscriber.userID)
+        case .subscribe(let prefix): hand(.subscribe(prefix), of: subscriber)
+        case .cancel(let prefix): hand(.cancel(prefix), of: subscriber)
+        case .strange: hand(.strange, of: subscriber)
+        }
+    }
+
+    /// Who is not on the list hears nothing until the time for its handshake is over: its library then comes back by
+    /// itself, so that it is let in soon after it is authorized (RFC 27's 300).
+    private func judge(_ key: PublicKey, _ subscriber: SubscriberConnection) {
+        let address = PeerAddress.of(subscriber.descriptor)?.address
+        guard door.authenticator?.credentials.allowed[key] != nil else {
+            return door.refused(key, from: address)
+        }
+        door.admitted(from: address)
+        subscriber.userID = key.description
+        send(bytes: subscriber.session.admit(), to: subscriber)
+        _ = door.heard(subscriber.descriptor, userID: subscriber.userID)
+    }
+
+    private func hand(_ request: Request, of subscriber: SubscriberConnection) {
+        let caller = door.heard(subscriber.descriptor, userID: subscriber.userID)
+        if caller != .stranger { onRequest(request, subscriber.descriptor, caller) }
+    }
+
+    private func ended(_ subscriber: SubscriberConnection) {
+        if !subscriber.session.isOpen { door.failed(.closed(errno: 0)) }
+        close(subscriber)
+    }
+
+    /// Its descriptor is free when all know that it is gone.
+    private func close(_ subscriber: SubscriberConnection) {
+        guard self.subscriber(subscriber.descriptor) === subscriber else { return }
+        subscribers[Int(subscriber.descriptor)] = nil
+        subscriber.source = nil
+        subscriber.isBroken = true
+        subscriber.queue.removeAll(&room)
+        door.disconnected(subscriber.descriptor)
+    }
+
+    // MARK: Handshakes that take too long
+
+    private func giveUpSlow() {
+        let limit = door.book.limits.handshake
+        let done = handshakes.prefix { $0.isOver || loop.now - $0.began >= limit }
+        handshakes.removeFirst(done.count)
+        for handshake in done where !handshake.isOver { handshake.subscriber.map(ended) }
+        armHandshakes()
+    }
+
+    private func armHandshakes() {
+        handshakeTimer?.arm(at: handshakes.first.map { $0.began + door.book.limits.handshake })
+    }
+}
+
+// MARK: - Binding
+
+extension PublisherSocket {
+    private func bind(_ endpoints: ServerEndpoints) throws(BusError) {
+        let isLocal = endpoints.isLocal
+        for endpoint in endpoints.endpoints {
+            try bind(endpoint, isLocal(endpoint) ? .local : .guarded)
+        }
+        for endpoint in endpoints.plaintext { try bind(endpoint, .plaintext) }
+    }
+
+    private func bind(_ endpoint: String, _ entrance: Entrance) throws(BusError) {
+        let identity = entrance == .guarded ? try door.identity(of: endpoint) : nil
+        let listener: PublisherListener
+        do throws(MessagingError) {
+            listener = try PublisherListener(endpoint, entrance, identity)
+        } catch {
+            throw .messaging(error)
+        }
+        do throws(SystemError) {
+            listener.source = try IOSource(loop, descriptor: listener.descriptor) {
+                [unowned self, unowned listener] in accept(listener)
+            }
+            try listener.source?.setPrepare { [unowned self] in flush() }
+        } catch {
+            throw .system(error)
+        }
+        listeners.append(listener)
+        lastEndpoint = listener.bound
+    }
+
+    /// Our key is another one: the endpoints that it is for are closed, with the connections by them, and bound anew.
+    private func changeKey() {
+        let old = listeners.filter { $0.entrance == .guarded }
+        listeners.removeAll { $0.entrance == .guarded }
+        for listener in old { listener.source = nil }
+        unbound += old.map(\.endpoint)
+        for subscriber in subscribers.compactMap({ $0 }) where subscriber.entrance == .guarded {
+            close(subscriber)
+        }
+        unboundSince = loop.now
+        rebind()
+    }
+
+    private func rebind() {
+        var refused: BusError?
+        unbound = unbound.filter { endpoint in
+            do throws(BusError) {
+                try bind(endpoint, .guarded)
+                return false
+            } catch {
+                refused = error
+                return true
+            }
+        }
+        guard let refused, let since = unboundSince else { return }
+        let isSlow = loop.now - since > .seconds(1)
+        if isSlow {
+            log.event(
+                .keysReloaded, key: "", "cannot listen with the new key yet, trying again: \(refused)")
+        }
+        rebinding?.arm(at: loop.now + (isSlow ? .seconds(1) : .milliseconds(5)))
+    }
+}
+
+extension PublisherSocket: Guarded {
+    /// Our own handshakes are judged here, where their connection is known.
+    func admitted(from address: IPv4Address?) {}
+    func refused(_ key: PublicKey, from address: IPv4Address?) {}
+
+    func renewed(from old: Credentials) { if door.renewed(from: old) { changeKey() } }
+}
+
+// MARK: - Parts
+
+/// One endpoint that is listened at.
+@safe
+private final class PublisherListener {
+    let endpoint: String
+    let entrance: Entrance
+    /// As libzmq would spell it, with the port that the kernel chose.
+    let bound: String
+    var source: IOSource?
+    private let identity: ServerIdentity?
+    private let listener: StreamListener
+
+    init(_ endpoint: String, _ entrance: Entrance, _ identity: ServerIdentity?) throws(MessagingError) {
+        self.endpoint = endpoint
+        self.entrance = entrance
+        self.identity = identity
+        guard let place = ListeningPlace(endpoint) else {
+            throw MessagingError("bind \(endpoint)", number: EINVAL)
+        }
+        do throws(SystemError) {
+            listener = try place.listen()
+        } catch {
+            throw MessagingError("bind \(endpoint)", number: error.number)
+        }
+        bound = listener.endpoint.map { "tcp://\($0)" } ?? endpoint
+    }
+
+    var descriptor: Int32 { listener.descriptor.raw }
+
+    func accept() throws(SystemError) -> SubscriberConnection? {
+        guard let socket = try listener.accept() else { return nil }
+        let security = identity.map {
+            PublisherSecurity.curve($0.keys, entropy: randomBytes(CurveServer.entropyCount))
+        }
+        return SubscriberConnection(socket, entrance, PublisherSession(security ?? .plain))
+    }
+}
+
+/// Where a publisher can listen.
+private enum ListeningPlace {
+    case unix(path: String)
+    case tcp(IPv4Endpoint)
+
+    /// Reads `ipc:///path`, `ipc://@name`, `tcp://127.0.0.1:7000`, `tcp://*:7000`, `tcp://127.0.0.1:*`.
+    init?(_ endpoint: String) {
+        if endpoint.hasPrefix("ipc://") {
+            self = .unix(path: String(endpoint.dropFirst("ipc://".count)))
+            return
+        }
+        guard endpoint.hasPrefix("tcp://") else { return nil }
+        let parts = endpoint.dropFirst("tcp://".count).split(separator: ":")
+        guard parts.count == 2 else { return nil }
+        let host = parts[0] == "*" ? "0.0.0.0" : String(parts[0])
+        let port = parts[1] == "*" ? 0 : UInt16(parts[1])
+        guard let address = IPv4Address(host), let port else { return nil }
+        self = .tcp(IPv4Endpoint(address, port))
+    }
+
+    func listen() throws(SystemError) -> StreamListener {
+        switch self {
+        case .unix(let path):
+            if isServed(unixSocket: path) { throw SystemError("bind", number: EADDRINUSE) }
+            return try StreamListener(unix: path, backlog: 512)
+        case .tcp(let endpoint): return try StreamListener(at: endpoint, backlog: 512)
+        }
+    }
+}
+
+/// A handshake that may take so long and no longer.
+private struct Handshake {
+    weak var subscriber: SubscriberConnection?
+    let began: Instant
+
+    var isOver: Bool { subscriber.map { $0.isBroken || $0.session.isOpen } ?? true }
+}
+
+/// One subscriber that is connected, or in its handshake.
+private final class SubscriberConnection {
+    let socket: StreamSocket
+    let descriptor: Int32
+    let entrance: Entrance
+    var session: PublisherSession
+    var queue = SendQueue()
+    var source: IOSource?
+    /// The key that its handshake proved; `nil`: it came in the clear.
+    var userID: String?
+    /// The kernel takes no more for now: the loop tells when it does.
+    var isBlocked = false
+    /// Something waits for the end of the loop's turn.
+    var isWritten = false
+    /// It is over, though perhaps not closed yet.
+    var isBroken = false
+    var dropped: UInt64 = 0
+
+    init(_ socket: consuming StreamSocket, _ entrance: Entrance, _ session: PublisherSession) {
+        descriptor = socket.descriptor.raw
+        self.socket = socket
+        self.entrance = entrance
+        self.session = session
+    }
+}

@@ -1,0 +1,153 @@
+// The subscriber's side of one connection, as RFCs 23, 37 (ZMTP 3.0, 3.1) and 29 (publish-subscribe) have it. It reads in
+// the buffer that the shell received into, so that a message is not copied. A pure machine; sockets are the shell's.
+import Basics
+public import Wire
+
+/// How a publisher is entered.
+public enum SubscriberSecurity: Sendable {
+    /// NULL.
+    case plain
+    /// CURVE, with our keys, to the publisher with this key.
+    case curve(KeyPair, server: PublicKey, entropy: [UInt8])
+}
+
+/// One connection to a publisher.
+public struct SubscriberSession: Sendable {
+    /// What the next bytes are.
+    public enum Item: Hashable, Sendable {
+        /// A frame of a message.
+        case message(ArraySlice<UInt8>)
+        /// Send these bytes as they are.
+        case send([UInt8])
+        /// It is through the handshake.
+        case opened
+        /// Nothing that concerns anybody.
+        case nothing
+    }
+
+    private enum Stage: Sendable {
+        case greeting
+        case handshake
+        case open
+    }
+
+    /// The publisher's types of sockets that go with ours.
+    private static let types: Set = ["PUB", "XPUB"]
+
+    private static let metadata = [(name: "Socket-Type", value: "SUB")]
+
+    private let limit: Int
+    private var curve: CurveClient?
+    private var stage = Stage.greeting
+
+    /// - Parameter limit: the longest frame that is taken, in bytes.
+    public init(_ security: SubscriberSecurity, limit: Int = 1 << 20) {
+        self.limit = limit
+        switch security {
+        case .plain: break
+        case .curve(let keys, let server, let entropy):
+            curve = CurveClient(
+                keys, server: server, metadata: SubscriberSession.metadata, entropy: entropy)
+        }
+    }
+
+    public var isOpen: Bool { stage == .open }
+
+    /// What we send as soon as the connection stands.
+    public var greeting: [UInt8] { ZMTPGreeting.encode(mechanism: mechanism, isServer: false) }
+
+    private var mechanism: String { curve == nil ? "NULL" : "CURVE" }
+
+    /// The item that begins at `place`, which moves behind it; `nil`: more has to come first.
+    ///
+    /// - Throws: why the connection has to end.
+    @inline(__always)
+    public mutating func next(
+        in buffer: [UInt8], at place: inout Int, to end: Int
+    ) throws(ZMTPError) -> Item? {
+        if stage == .greeting { return try greet(buffer, &place, end) }
+        guard let frame = try ZMTPFrame.next(in: buffer, from: place, to: end, limit: limit) else {
+            return nil
+        }
+        place = frame.body.upperBound
+        guard curve == nil else { return try boxed(buffer[frame.body], frame.flags) }
+        guard frame.flags.contains(.command) || stage != .open else { return .message(buffer[frame.body]) }
+        return try control(buffer[frame.body], isCommand: frame.flags.contains(.command))
+    }
+
+    /// How many bytes the frame at `place` has in all, as far as its length has come; 0: that has not.
+    public func need(in buffer: [UInt8], at place: Int, to end: Int) -> Int {
+        guard stage != .greeting, place + 9 <= end, buffer[place] & 2 != 0 else { return 0 }
+        return 9 + buffer[(place + 1)..<(place + 9)].reduce(0) { $0 << 8 | Int($1) }
+    }
+
+    private mutating func greet(
+        _ buffer: [UInt8], _ place: inout Int, _ end: Int
+    ) throws(ZMTPError) -> Item? {
+        guard try ZMTPGreeting.check(buffer[place..<end], mechanism: mechanism, isServer: false) != nil else {
+            return nil
+        }
+        place += ZMTPGreeting.size
+        stage = .handshake
+        let ready = ZMTPCommand.encode("READY", ZMTPCommand.encode(SubscriberSession.metadata))
+        return .send(ZMTPFrame.encode(try curve?.begin() ?? ready, .command))
+    }
+
+    private mutating func boxed(_ body: ArraySlice<UInt8>, _ flags: ZMTPFlags) throws(ZMTPError) -> Item? {
+        guard stage != .open else {
+            guard let opened = try curve?.open(body) else { return .nothing }
+            guard opened.flags.contains(.command) else { return .message(opened.payload) }
+            return try control(opened.payload, isCommand: true)
+        }
+        guard flags == .command else { throw .command("message") }
+        switch try curve?.received(body) {
+        case .send(let command)?: return .send(ZMTPFrame.encode(command, .command))
+        case .open(let metadata)?: return try opened(by: metadata)
+        case nil: return .nothing
+        }
+    }
+
+    private mutating func opened(by metadata: ArraySlice<UInt8>) throws(ZMTPError) -> Item {
+        let type = try ZMTPCommand.property("Socket-Type", in: metadata) ?? "no type"
+        guard SubscriberSession.types.contains(type) else { throw .socketType(type) }
+        stage = .open
+        return .opened
+    }
+
+    private mutating func control(
+        _ body: ArraySlice<UInt8>, isCommand: Bool
+    ) throws(ZMTPError) -> Item {
+        guard isCommand else { throw .command("message") }
+        let (name, rest) = try ZMTPCommand.split(body)
+        switch (stage, name) {
+        case (_, "ERROR"): throw .refused(ZMTPCommand.reason(rest))
+        case (.handshake, "READY"): return try opened(by: rest)
+        case (.open, "PING"):
+            guard rest.count >= 2 else { throw .malformed("PING") }
+            return .send(command("PONG", rest.dropFirst(2).prefix(16)))
+        case (.greeting, _), (.handshake, _): throw .command(name)
+        // RFC 23: what is not known is left alone.
+        case (.open, _): return .nothing
+        }
+    }
+
+    // MARK: - What we send when it is open
+
+    /// Asks whether the publisher is there.
+    public mutating func ping() -> [UInt8] { command("PING", [0, 0]) }
+
+    /// As a message, which every publisher understands.
+    public mutating func subscribe(_ prefix: [UInt8]) -> [UInt8] { frame([1] + prefix, []) }
+    public mutating func cancel(_ prefix: [UInt8]) -> [UInt8] { frame([0] + prefix, []) }
+
+    private mutating func command(_ name: String, _ rest: some Collection<UInt8>) -> [UInt8] {
+        frame(ZMTPCommand.encode(name, rest), .command)
+    }
+
+    private mutating func frame(_ body: [UInt8], _ flags: ZMTPFlags) -> [UInt8] {
+        guard curve != nil else { return ZMTPFrame.encode(body, flags) }
+        var bytes: [UInt8] = []
+        curve?.seal(body[...], flags, into: &bytes)
+        return bytes
+    }
+}

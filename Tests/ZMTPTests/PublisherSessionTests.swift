@@ -1,0 +1,119 @@
+// The publisher's side of a subscriber's connection, in dialogue.
+import Testing
+
+@testable import ZMTP
+
+@Suite struct PublisherSessionTests {
+    private static let hello = ZMTPGreeting.encode(mechanism: "NULL", isServer: false)
+    private static func ready(_ type: String) -> [UInt8] {
+        let metadata = ZMTPCommand.encode([("Socket-Type", type), ("Identity", "")])
+        return ZMTPFrame.encode(ZMTPCommand.encode("READY", metadata), .command)
+    }
+    private static func command(_ name: String, _ rest: [UInt8] = []) -> [UInt8] {
+        ZMTPFrame.encode(ZMTPCommand.encode(name, rest), .command)
+    }
+
+    private func events(
+        _ session: inout PublisherSession, _ bytes: [UInt8]
+    ) throws -> [PublisherSession.Event] {
+        var events: [PublisherSession.Event] = []
+        try session.receive(bytes[...]) { events.append($0) }
+        return events
+    }
+
+    private func open() throws -> PublisherSession {
+        var session = PublisherSession(.plain)
+        _ = try events(&session, Self.hello + Self.ready("SUB"))
+        return session
+    }
+
+    @Test func `a subscriber greets, says what it is, and is open`() throws {
+        var session = PublisherSession(.plain)
+        #expect(session.greeting == Self.hello)
+        let ready = Self.command("READY", ZMTPCommand.encode([("Socket-Type", "XPUB")]))
+        #expect(try events(&session, Self.hello) == [.send(ready)])
+        #expect(!session.isOpen)
+        #expect(try events(&session, Self.ready("SUB")) == [.opened])
+        #expect(session.isOpen)
+    }
+
+    @Test func `it is understood however its bytes are cut`() throws {
+        let bytes =
+            Self.hello + Self.ready("XSUB") + ZMTPFrame.encode([1, 65]) + Self.command("CANCEL", [65])
+        var whole = PublisherSession(.plain)
+        let expected = try events(&whole, bytes)
+        #expect(expected.suffix(3) == [.opened, .subscribe([65]), .cancel([65])])
+        for size in [1, 2, 7, 63, 65] {
+            var session = PublisherSession(.plain)
+            var got: [PublisherSession.Event] = []
+            for start in stride(from: 0, to: bytes.count, by: size) {
+                got += try events(&session, Array(bytes[start..<min(start + size, bytes.count)]))
+            }
+            #expect(got == expected)
+        }
+    }
+
+    @Test func `subscriptions come as messages from 3,0 and as commands from 3,1`() throws {
+        var session = try open()
+        #expect(try events(&session, ZMTPFrame.encode([1, 7, 8])) == [.subscribe([7, 8])])
+        #expect(try events(&session, ZMTPFrame.encode([0, 7, 8])) == [.cancel([7, 8])])
+        #expect(try events(&session, Self.command("SUBSCRIBE", [7])) == [.subscribe([7])])
+        #expect(try events(&session, Self.command("CANCEL", [7])) == [.cancel([7])])
+        #expect(try events(&session, Self.command("SUBSCRIBE")) == [.subscribe([])])
+    }
+
+    @Test func `what is no subscription is told and changes nothing`() throws {
+        var session = try open()
+        #expect(try events(&session, ZMTPFrame.encode([2, 7])) == [.strange])
+        #expect(try events(&session, ZMTPFrame.encode([])) == [.strange])
+        #expect(try events(&session, Self.command("DANCE")) == [.strange])
+        let several = ZMTPFrame.encode([1, 7], .more) + ZMTPFrame.encode([1, 8]) + ZMTPFrame.encode([1, 9])
+        #expect(try events(&session, several) == [.strange, .subscribe([9])])
+    }
+
+    @Test func `a ping is answered with its context, of which there is a most`() throws {
+        var session = try open()
+        #expect(
+            try events(&session, Self.command("PING", [0, 9, 1, 2, 3])) == [
+                .send(Self.command("PONG", [1, 2, 3]))
+            ])
+        let long = [UInt8](repeating: 4, count: 40)
+        #expect(
+            try events(&session, Self.command("PING", [0, 9] + long)) == [
+                .send(Self.command("PONG", Array(long.prefix(16))))
+            ])
+        #expect(throws: ZMTPError.malformed("PING")) { try events(&session, Self.command("PING", [0])) }
+    }
+
+    @Test func `who is no subscriber, or speaks before its turn, or too much, is ended`() {
+        func refusal(_ bytes: [UInt8]) -> ZMTPError? {
+            var session = PublisherSession(.plain)
+            do {
+                _ = try events(&session, bytes)
+                return nil
+            } catch {
+                return error as? ZMTPError
+            }
+        }
+        #expect(refusal(Array("GET / HTTP/1.1\r\n".utf8)) == .notZMTP)
+        #expect(refusal(Self.hello + Self.ready("PUB")) == .socketType("PUB"))
+        #expect(refusal(Self.hello + Self.command("READY")) == .socketType("no type"))
+        #expect(refusal(Self.hello + Self.command("SUBSCRIBE", [7])) == .command("SUBSCRIBE"))
+        #expect(refusal(Self.hello + ZMTPFrame.encode([1, 7])) == .command("message"))
+        #expect(refusal(Self.hello + Self.command("ERROR", [3] + Array("bad".utf8))) == .refused("bad"))
+        #expect(refusal(Self.hello + Self.command("READY", [40])) == .malformed("metadata"))
+        #expect(refusal(Self.hello + ZMTPFrame.encode([], .command)) == .malformed("command"))
+        let large = ZMTPFrame.encode([UInt8](repeating: 1, count: 5000))
+        #expect(refusal(Self.hello + Self.ready("SUB") + large) == .tooLong(bytes: 5000, limit: 4096))
+        #expect(refusal(Self.hello + Self.ready("SUB")) == nil)
+    }
+
+    @Test func `a message is one frame`() throws {
+        var session = try open()
+        var bytes: [UInt8] = []
+        session.encode([1, 2, 3], into: &bytes)
+        session.encode([UInt8](repeating: 9, count: 300), into: &bytes)
+        #expect(bytes.prefix(6) == [0, 3, 1, 2, 3, 2])
+        #expect(bytes.count == 5 + 309)
+    }
+}
