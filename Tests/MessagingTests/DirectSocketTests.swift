@@ -1,0 +1,212 @@
+// Our own publisher and subscriber on the loop, over loopback and Unix sockets: with each other, and with libzmq's.
+import Basics
+import Linux
+import Logging
+import Reactor
+import Testing
+import Wire
+
+@testable import Messaging
+
+@Suite struct DirectSocketTests {
+    let loop: EventLoop
+    let worker: Worker
+    let context = MessagingContext()
+    let log: LimitedLog
+    let anyPort = ServerEndpoints(["tcp://127.0.0.1:*"])
+
+    init() throws {
+        loop = try EventLoop()
+        worker = try Worker(loop)
+        log = try LimitedLog(loop, Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    }
+
+    /// Steps the loop until `condition` holds; gives up, and fails the test, after many idle steps.
+    func run(until condition: () -> Bool) throws {
+        for _ in 0..<400 where !condition() { try loop.step(atMost: .milliseconds(25)) }
+        #expect(condition())
+    }
+
+    /// Who asks a publisher for what, and who is gone.
+    private final class Desk {
+        var requests: [PublisherSocket.Request] = []
+        var connections: [Int32] = []
+        var departed: [Int32] = []
+    }
+
+    private func publisher(
+        _ desk: Desk, at endpoints: ServerEndpoints? = nil
+    ) throws -> PublisherSocket {
+        try PublisherSocket(
+            loop, for: .marketData, at: endpoints ?? anyPort, log: log,
+            onDeparture: { desk.departed.append($0) },
+            onRequest: { request, connection, _ in
+                desk.requests.append(request)
+                desk.connections.append(connection)
+            })
+    }
+
+    private final class Reader {
+        var frames: [[UInt8]] = []
+        var news: [Connection.News] = []
+    }
+
+    private func subscriber(
+        _ reader: Reader, _ endpoint: String, _ security: EndpointSecurity = .plain,
+        subscriptions: [[UInt8]] = [[65]]
+    ) throws -> SubscriberSocket {
+        try SubscriberSocket(
+            loop, worker, endpoint: endpoint, security: security,
+            SubscriberSocket.Handlers(
+                news: { reader.news.append($0) },
+                frames: { frames in while let frame = frames.next() { reader.frames.append(Array(frame)) } },
+                subscriptions: { subscriptions }))
+    }
+
+    @Test func `what a subscriber asks for is heard, and it gets what it is sent, in order`() throws {
+        let desk = Desk()
+        let publisher = try publisher(desk)
+        let reader = Reader()
+        let subscriber = try subscriber(reader, publisher.lastEndpoint)
+        try run { desk.requests == [.subscribe([65])] }
+        #expect(reader.news == [.connected] && subscriber.isConnected && publisher.counters.clients == 1)
+        let messages = (0..<3000).map { number in
+            Array("A\(number)".utf8) + [UInt8](repeating: 9, count: number % 400)
+        }
+        for message in messages { publisher.send(message, to: desk.connections[0]) }
+        try run { reader.frames.count == messages.count }
+        #expect(reader.frames == messages && publisher.dropped == 0)
+        subscriber.cancel([65])
+        try run { desk.requests.last == .cancel([65]) }
+    }
+
+    @Test func `a frame longer than what is read at a time comes whole`() throws {
+        let desk = Desk()
+        let publisher = try publisher(desk)
+        let reader = Reader()
+        let subscriber = try subscriber(reader, publisher.lastEndpoint)
+        try run { desk.requests.count == 1 }
+        let long = (0..<300_000).map { UInt8(truncatingIfNeeded: $0) }
+        for message in [[1], long, [2]] { publisher.send(message, to: desk.connections[0]) }
+        try run { reader.frames.count == 3 }
+        #expect(reader.frames == [[1], long, [2]] && subscriber.isConnected)
+    }
+
+    @Test func `who does not read loses what does not fit, counted, and the others lose nothing`() throws {
+        let desk = Desk()
+        let publisher = try publisher(desk)
+        let reader = Reader()
+        let socket = try Socket(context, .sub)
+        try socket.set(.receiveHighWaterMark(1))
+        try socket.subscribe([66])
+        try socket.connect(publisher.lastEndpoint)
+        try run { desk.requests.count == 1 }
+        let sleeper = desk.connections[0]
+        let subscriber = try subscriber(reader, publisher.lastEndpoint)
+        try run { desk.requests.count == 2 }
+        let message = [UInt8](repeating: 66, count: 60_000)
+        var sent = 0
+        while publisher.dropped(of: sleeper) < 10 {
+            publisher.send(message, to: sleeper)
+            publisher.send([65, 1], to: desk.connections[1])
+            sent += 1
+            if sent % 20 == 0 { try loop.step(atMost: .zero) }
+            guard sent < 10_000 else { break }
+        }
+        #expect(publisher.dropped(of: sleeper) >= 10 && publisher.dropped >= 10)
+        try run { reader.frames.count == sent }
+        #expect(publisher.dropped(of: desk.connections[1]) == 0 && subscriber.isConnected)
+    }
+
+    @Test func `a subscriber comes back when its publisher does, and asks anew`() throws {
+        let (first, second) = (Desk(), Desk())
+        var publisher: PublisherSocket? = try publisher(first)
+        let endpoint = try #require(publisher?.lastEndpoint)
+        let reader = Reader()
+        let subscriber = try subscriber(reader, endpoint)
+        try run { first.requests.count == 1 }
+        publisher = nil
+        try run { reader.news.last == .disconnected }
+        publisher = try self.publisher(second, at: ServerEndpoints([endpoint]))
+        try run { second.requests == [.subscribe([65])] }
+        #expect(reader.news == [.connected, .disconnected, .connected])
+        #expect(subscriber.isConnected && publisher != nil)
+    }
+
+    @Test func `who goes is told before its number can be another's`() throws {
+        let desk = Desk()
+        let publisher = try publisher(desk)
+        var subscriber: SubscriberSocket? = try subscriber(Reader(), publisher.lastEndpoint)
+        try run { desk.requests.count == 1 }
+        #expect(subscriber?.isConnected == true)
+        subscriber = nil
+        try run { desk.departed == desk.connections }
+        #expect(publisher.counters.clients == 0)
+        publisher.send([1], to: desk.connections[0])
+        #expect(publisher.dropped == 0)
+    }
+
+    @Test func `by a Unix socket, whose file goes with its publisher`() throws {
+        let path = "/tmp/holdfast-direct-\(UInt32.random(in: 0 ... .max)).sock"
+        let desk = Desk()
+        var publisher: PublisherSocket? = try publisher(desk, at: ServerEndpoints(["ipc://\(path)"]))
+        let reader = Reader()
+        let subscriber = try subscriber(reader, "ipc://\(path)")
+        try run { desk.requests.count == 1 }
+        publisher?.send([7], to: desk.connections[0])
+        try run { reader.frames == [[7]] }
+        #expect(isServed(unixSocket: path) && subscriber.isConnected)
+        #expect(throws: BusError.self) {
+            try self.publisher(desk, at: ServerEndpoints(["ipc://\(path)"]))
+        }
+        publisher = nil
+        #expect(!isServed(unixSocket: path))
+    }
+
+    @Test func `libzmq's SUB is served, and libzmq's XPUB is read`() throws {
+        let desk = Desk()
+        let publisher = try publisher(desk)
+        let sub = try Socket(context, .sub)
+        try sub.set(.heartbeat(interval: 20, timeout: 2000, timeToLive: 0))
+        try sub.subscribe([65])
+        try sub.connect(publisher.lastEndpoint)
+        try run { desk.requests == [.subscribe([65])] }
+        publisher.send([65, 1], to: desk.connections[0])
+        var got: Socket.Message?
+        try run {
+            got = got ?? (try? sub.receive()) ?? nil
+            return got != nil
+        }
+        #expect(got?.frames == [[65, 1]])
+
+        let xpub = try Socket(context, .xpub)
+        try xpub.bind("tcp://127.0.0.1:*")
+        let reader = Reader()
+        let subscriber = try subscriber(reader, xpub.lastEndpoint)
+        try run { subscriber.isConnected }
+        try run {
+            _ = try? xpub.receive()
+            _ = try? xpub.send([65, 2])
+            return reader.frames.contains([65, 2])
+        }
+    }
+
+    @Test func `what is no subscriber is hung up on, and others do not notice`() throws {
+        let desk = Desk()
+        let publisher = try publisher(desk)
+        let reader = Reader()
+        let subscriber = try subscriber(reader, publisher.lastEndpoint)
+        try run { desk.requests.count == 1 }
+        let port = try #require(UInt16(publisher.lastEndpoint.split(separator: ":").last ?? ""))
+        var closed: [String] = []
+        let stranger = try StreamConnection(loop, worker) { event in
+            if case .closed(let reason) = event { closed.append(reason) }
+        }
+        stranger.open(.tcp(host: "127.0.0.1", port: port))
+        try run {
+            stranger.send(Array("GET / HTTP/1.1\r\n\r\n".utf8))
+            return !closed.isEmpty
+        }
+        #expect(publisher.broken == 1 && subscriber.isConnected && desk.departed.count == 1)
+    }
+}

@@ -1,0 +1,188 @@
+// The subscriber's side of a connection, in dialogue with the publisher's, in the clear and by CURVE.
+import Testing
+import Wire
+
+@testable import ZMTP
+
+@Suite struct SubscriberSessionTests {
+    /// Both ends of one connection, and the bytes between them.
+    private struct Line {
+        private enum Bytes {
+            case toPublisher([UInt8])
+            case toSubscriber([UInt8])
+        }
+
+        var publisher: PublisherSession
+        var subscriber: SubscriberSession
+        var heard: [PublisherSession.Event] = []
+        var got: [SubscriberSession.Item] = []
+        private var buffer: [UInt8] = []
+        private var place = 0
+        private var underWay: [Bytes] = []
+
+        init(_ publisher: PublisherSecurity, _ subscriber: SubscriberSecurity) {
+            self.publisher = PublisherSession(publisher)
+            self.subscriber = SubscriberSession(subscriber)
+        }
+
+        /// Both greet, and answer each other until nobody has anything to say.
+        mutating func meet() throws {
+            underWay = [.toSubscriber(publisher.greeting), .toPublisher(subscriber.greeting)]
+            try deliver()
+        }
+
+        mutating func toPublisher(_ bytes: [UInt8]) throws {
+            underWay.append(.toPublisher(bytes))
+            try deliver()
+        }
+
+        mutating func toSubscriber(_ bytes: [UInt8]) throws {
+            underWay.append(.toSubscriber(bytes))
+            try deliver()
+        }
+
+        private mutating func deliver() throws {
+            while !underWay.isEmpty {
+                switch underWay.removeFirst() {
+                case .toPublisher(let bytes): try deliverToPublisher(bytes)
+                case .toSubscriber(let bytes): try deliverToSubscriber(bytes)
+                }
+            }
+        }
+
+        private mutating func deliverToPublisher(_ bytes: [UInt8]) throws {
+            var events: [PublisherSession.Event] = []
+            try publisher.receive(bytes[...]) { events.append($0) }
+            heard += events
+            for event in events {
+                switch event {
+                case .send(let bytes): underWay.append(.toSubscriber(bytes))
+                case .judge: underWay.append(.toSubscriber(publisher.admit()))
+                case .opened, .subscribe, .cancel, .strange: break
+                }
+            }
+        }
+
+        private mutating func deliverToSubscriber(_ bytes: [UInt8]) throws {
+            buffer += bytes
+            while let item = try subscriber.next(in: buffer, at: &place, to: buffer.count) {
+                got.append(item)
+                if case .send(let bytes) = item { underWay.append(.toPublisher(bytes)) }
+            }
+        }
+    }
+
+    private static func keys(_ seed: UInt8) throws -> KeyPair {
+        let secret = Secret([UInt8](repeating: seed, count: 32))
+        return KeyPair(
+            publicKey: try #require(PublicKey(bytes: secret.publicKey)),
+            secretKey: try #require(SecretKey(bytes: secret.bytes)))
+    }
+
+    private static func lines() throws -> [Line] {
+        let (ours, theirs) = (try keys(7), try keys(9))
+        return [
+            Line(.plain, .plain),
+            Line(
+                .curve(ours, entropy: Array(1...UInt8(CurveServer.entropyCount))),
+                .curve(
+                    theirs, server: ours.publicKey,
+                    entropy: Array(1...UInt8(CurveClient.entropyCount)))),
+        ]
+    }
+
+    @Test func `both come to be open, and what one sends the other has`() throws {
+        for line in try Self.lines() {
+            var line = line
+            try line.meet()
+            #expect(line.publisher.isOpen && line.subscriber.isOpen)
+            line.heard = []
+            line.got = []
+            try line.toPublisher(line.subscriber.subscribe([65]))
+            try line.toPublisher(line.subscriber.cancel([65]))
+            #expect(line.heard == [.subscribe([65]), .cancel([65])])
+            var bytes: [UInt8] = []
+            for message in [[1, 2], [], [UInt8](repeating: 3, count: 400)] {
+                line.publisher.encode(message, into: &bytes)
+            }
+            try line.toSubscriber(bytes)
+            let long = ArraySlice([UInt8](repeating: 3, count: 400))
+            #expect(line.got == [.message([1, 2]), .message([]), .message(long)])
+        }
+    }
+
+    @Test func `a ping is answered, and the answer is nothing that concerns anybody`() throws {
+        for line in try Self.lines() {
+            var line = line
+            try line.meet()
+            line.got = []
+            try line.toPublisher(line.subscriber.ping())
+            #expect(line.got == [.nothing])
+        }
+    }
+
+    @Test func `a publisher of another kind, or with another key, is not taken`() throws {
+        let (ours, theirs) = (try Self.keys(7), try Self.keys(9))
+        let server = PublisherSecurity.curve(ours, entropy: Array(1...UInt8(CurveServer.entropyCount)))
+        let entropy = Array(1...UInt8(CurveClient.entropyCount))
+        var line = Line(server, .plain)
+        #expect(throws: ZMTPError.mechanism("CURVE", expected: "NULL")) { try line.meet() }
+        line = Line(.plain, .curve(theirs, server: ours.publicKey, entropy: entropy))
+        #expect(throws: ZMTPError.mechanism("NULL", expected: "CURVE")) { try line.meet() }
+        line = Line(server, .curve(theirs, server: theirs.publicKey, entropy: entropy))
+        #expect(throws: ZMTPError.box("HELLO")) { try line.meet() }
+    }
+
+    @Test func `who it is is told before it is let in, and nothing before that is taken`() throws {
+        var line = try Self.lines()[1]
+        try line.meet()
+        #expect(line.heard.contains(.judge(try Self.keys(9).publicKey)))
+        var other = try Self.lines()[1]
+        #expect(throws: ZMTPError.command("message")) {
+            try other.toPublisher(other.subscriber.greeting + ZMTPFrame.encode([1, 65]))
+        }
+    }
+
+    @Test func `a frame is read when it is whole, and how much it needs is known before`() throws {
+        var line = try Self.lines()[0]
+        try line.meet()
+        let frame = ZMTPFrame.encode([UInt8](repeating: 3, count: 1000))
+        var place = 0
+        for end in 0..<frame.count {
+            #expect(try line.subscriber.next(in: frame, at: &place, to: end) == nil)
+        }
+        #expect(line.subscriber.need(in: frame, at: 0, to: 9) == 1009)
+        #expect(line.subscriber.need(in: frame, at: 0, to: 8) == 0)
+        #expect(place == 0)
+    }
+
+    @Test func `what is no publisher is left`() throws {
+        func refusal(_ bytes: [UInt8]) -> ZMTPError? {
+            var session = SubscriberSession(.plain, limit: 500)
+            var place = 0
+            do {
+                while try session.next(in: bytes, at: &place, to: bytes.count) != nil {}
+                return nil
+            } catch {
+                return error
+            }
+        }
+        let greeting = ZMTPGreeting.encode(mechanism: "NULL", isServer: false)
+        func command(_ name: String, _ rest: [UInt8]) -> [UInt8] {
+            ZMTPFrame.encode(ZMTPCommand.encode(name, rest), .command)
+        }
+        let ready = command("READY", ZMTPCommand.encode([("Socket-Type", "XPUB")]))
+        #expect(refusal(Array("SSH-2.0".utf8)) == .notZMTP)
+        #expect(refusal(greeting + ready) == nil)
+        #expect(
+            refusal(greeting + command("READY", ZMTPCommand.encode([("Socket-Type", "REP")])))
+                == .socketType("REP"))
+        #expect(refusal(greeting + command("ERROR", [3] + Array("400".utf8))) == .refused("400"))
+        #expect(refusal(greeting + ZMTPFrame.encode([7])) == .command("message"))
+        #expect(refusal(greeting + command("DANCE", [])) == .command("DANCE"))
+        let large = ZMTPFrame.encode([UInt8](repeating: 1, count: 501))
+        #expect(refusal(greeting + ready + large) == .tooLong(bytes: 501, limit: 500))
+        #expect(refusal(greeting + ready + command("PING", [0])) == .malformed("PING"))
+        #expect(refusal(greeting + ready + command("DANCE", [])) == nil)
+    }
+}
