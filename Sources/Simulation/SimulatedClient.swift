@@ -1,4 +1,4 @@
-// A client: its subscriptions, the queue between it and the gateway, in which libzmq drops what does not fit, and
+// A client: its subscriptions, the queue between it and the gateway, which drops what does not fit, and
 // what it makes of the frames by the documented rules.
 import Basics
 import Configuration

@@ -115,12 +115,17 @@ final class SimulatedGateway {
 
     private func feed(_ name: String) -> SimulatedFeed? { feeds.first { $0.options.name == name } }
 
-    /// Hands a frame to everybody who holds its topic.
+    /// Hands a frame to everybody whom the table names, who are those that were granted its topic.
     func fanOut(_ frame: PublishedFrame) {
-        for connection in clients.keys.sorted() {
-            guard let client = clients[connection], client.holds(frame.topicText) else { continue }
-            client.offer(frame)
+        var receivers: [Int32] = []
+        table.findReceivers(of: Array(frame.topicText.utf8)[...], into: &receivers)
+        receivers = receivers.filter { clients[$0] != nil }.sorted()
+        let granted = clients.filter { $0.value.holds(frame.topicText) }.keys.sorted()
+        if receivers != granted {
+            world.checker.violated(
+                .liveness, "\(frame.topicText) goes to \(receivers), and was granted to \(granted)")
         }
+        for receiver in receivers { clients[receiver]?.offer(frame) }
     }
 }
 
