@@ -8,7 +8,7 @@ import Reactor
 import Wire
 
 final class HoldfastSource: FeedSource {
-    private(set) var counters = SourceCounters()
+    private var counted = SourceCounters()
     private let path: Int
     private let endpoint: String
     private let loop: EventLoop
@@ -40,9 +40,10 @@ final class HoldfastSource: FeedSource {
     }
 
     var note: String? { link?.note }
+    var counters: SourceCounters { link?.counters(counted) ?? counted }
 
     private func connected() {
-        counters.connects &+= 1
+        counted.connects &+= 1
         owner.connected(path)
     }
 
@@ -61,8 +62,8 @@ final class HoldfastSource: FeedSource {
     private func received(_ frames: inout ArrivedFrames) {
         let (owner, wall) = (owner, loop.wall)
         while let frame = frames.next() {
-            counters.packets &+= 1
-            counters.bytes &+= UInt64(frame.count)
+            counted.packets &+= 1
+            counted.bytes &+= UInt64(frame.count)
             if frame.starts(with: marker) {
                 owner.resubscribed(path)
             } else {

@@ -75,6 +75,17 @@ final class VenueLink {
     /// Why nothing comes, for a person; `nil`: it is connected.
     var note: String? { isConnected ? nil : trouble ?? "not connected to \(address.endpoint)" }
 
+    /// What a source counted, with what its connections did.
+    func counters(_ counted: SourceCounters) -> SourceCounters {
+        var counters = counted
+        for subscriber in [current.subscriber, successor?.subscriber].compactMap({ $0 }) {
+            counters.attempts &+= subscriber.attempts
+            counters.retryAfter = max(counters.retryAfter, subscriber.retryAfter)
+            counters.streamErrors &+= subscriber.broken
+        }
+        return counters
+    }
+
     /// Subscribes to a prefix, or ends that.
     func change(_ prefix: [UInt8], isWanted: Bool) {
         for subscriber in [current.subscriber, successor?.subscriber] {

@@ -9,7 +9,7 @@ import Reactor
 import Wire
 
 final class ZeroMQSource: FeedSource {
-    private(set) var counters = SourceCounters()
+    private var counted = SourceCounters()
     private let path: Int
     private let endpoint: String
     private let loop: EventLoop
@@ -53,11 +53,12 @@ final class ZeroMQSource: FeedSource {
     }
 
     var note: String? { link?.note }
+    var counters: SourceCounters { link?.counters(counted) ?? counted }
 
     // MARK: - Connection
 
     private func connected() {
-        counters.connects &+= 1
+        counted.connects &+= 1
         owner.connected(path)
         perform(replay.connected(book.names, at: loop.now))
     }
@@ -84,15 +85,15 @@ final class ZeroMQSource: FeedSource {
     func unsubscribe(_ topic: UpstreamTopic) { perform(replay.unsubscribe(topic, &book.names)) }
 
     private func perform(_ actions: [ReplayAction]) {
-        (counters.subscribed, counters.toSubscribe) = replay.progress
-        counters.subscribeRemaining = replay.remaining
+        (counted.subscribed, counted.toSubscribe) = replay.progress
+        counted.subscribeRemaining = replay.remaining
         timer?.arm(at: replay.deadline)
         for action in actions {
             switch action {
             case .subscribe(let topic): change(topic, isWanted: true)
             case .unsubscribe(let topic): change(topic, isWanted: false)
             case .unconfirmed(let count):
-                counters.unconfirmed &+= UInt64(count)
+                counted.unconfirmed &+= UInt64(count)
                 log(
                     .subscriptionsUnconfirmed,
                     "\(count) subscriptions were not confirmed by \(endpoint), going on")
@@ -120,8 +121,8 @@ final class ZeroMQSource: FeedSource {
     private func received(_ frames: inout ArrivedFrames) {
         let (owner, wall) = (owner, loop.wall)
         while let frame = frames.next() {
-            counters.packets &+= 1
-            counters.bytes &+= UInt64(frame.count)
+            counted.packets &+= 1
+            counted.bytes &+= UInt64(frame.count)
             owner.received(frame, on: path, receivedAt: wall)
             // Behind what it says: a gap that it shows is told before the path counts as recovered.
             if replay.awaitsConfirmation { confirm(frame) }

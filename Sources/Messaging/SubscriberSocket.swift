@@ -66,6 +66,10 @@ public final class SubscriberSocket {
     private var buffer = [UInt8](repeating: 0, count: SubscriberSocket.readAtOnce)
     private var place = 0
     private var end = 0
+    /// Attempts to connect since the start.
+    public private(set) var attempts: UInt64 = 0
+    /// The wait before the next one, as it stood when it began; 0: it is connected, or none was needed.
+    public private(set) var retryAfter: Duration = .zero
     /// Connections that ended for what their publisher sent.
     public private(set) var broken: UInt64 = 0
     private var queue = SendQueue()
@@ -147,6 +151,7 @@ extension SubscriberSocket {
 
     private func lookUp() {
         attempt += 1
+        attempts &+= 1
         switch Endpoint(endpoint) {
         case .ipc(let path): found(ResolvedAddress(unix: path).map { [$0] } ?? [])
         case .tcp(let host, let port):
@@ -205,7 +210,12 @@ extension SubscriberSocket {
         (place, end) = (0, 0)
         queue.removeAll(&room)
         isBlocked = false
-        timer?.arm(at: loop.now + SubscriberSocket.pause * Double.random(in: 1...2))
+        wait(SubscriberSocket.pause * Double.random(in: 1...2))
+    }
+
+    private func wait(_ wait: Duration) {
+        retryAfter = wait
+        timer?.arm(at: loop.now + wait)
     }
 
     private func failed(_ failure: HandshakeFailure) {
@@ -213,7 +223,7 @@ extension SubscriberSocket {
         accidents += 1
         if failure.isAccident, accidents < Connection.accidents { return }
         self.failure = failure
-        timer?.arm(at: loop.now + backoff.wait(random: .random(in: 0...UInt64.max)))
+        wait(backoff.wait(random: .random(in: 0...UInt64.max)))
         handlers.news(.failed(failure))
     }
 
@@ -288,6 +298,7 @@ extension SubscriberSocket {
         accidents = 0
         failure = nil
         backoff.reset()
+        retryAfter = .zero
         timer?.arm(at: loop.now + silence / 3)
         for prefix in handlers.subscriptions() { send(session.subscribe(prefix)) }
         handlers.news(.connected)

@@ -4,6 +4,7 @@ switch costs, and what an operator can say. The servers are the tests' own."""
 import os
 import signal
 import subprocess
+import time
 import unittest
 
 import harness
@@ -177,6 +178,11 @@ class Failover(Case):
         self.fail_over(self.market.A.close)
         self.follow(self.client, self.data, "a quote by B")
         self.assertEqual(self.order.faults, [])
+        health, until, values = self.health(), time.monotonic() + harness.PATIENCE_S, {}
+        while values.get("attempts", 0) < 3:
+            self.assertLess(time.monotonic(), until, f"it is not tried again: {values}")
+            values = health.states()["feed-path/quotes.A"]["values"]
+        self.assertGreater(values["retry_after_s"], 0)
 
     def test_it_fails_back_after_the_hold_down_and_leaves_B_subscribed_to_nothing(self):
         self.playing("HF1", "HF2")
