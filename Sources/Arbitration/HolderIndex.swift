@@ -66,13 +66,14 @@ struct HolderIndex: Sendable {
         var place = first[Int(prefix)]
         while place != HolderIndex.end {
             let link = links[Int(place)]
-            guard link.holder != holder else {
+            // With it all who are gone, or many who go together would each pass by all the others.
+            if link.holder == holder || connections[Int(link.holder)] == nil {
                 if let before { links[before].next = link.next } else { first[Int(prefix)] = link.next }
                 links[Int(place)].next = unused
                 unused = place
-                return
+            } else {
+                before = Int(place)
             }
-            before = Int(place)
             place = link.next
         }
     }

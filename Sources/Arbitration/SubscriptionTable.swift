@@ -138,7 +138,7 @@ public struct SubscriptionTable: Sendable {
     /// The next ones of what a client left behind.
     private mutating func giveUp(at now: Instant) -> [SubscriptionAction] {
         guard let last = leftBehind.indices.last else { return [] }
-        let next = leftBehind[last].prefixes.suffix(limits.atATime)
+        let next = Array(leftBehind[last].prefixes.suffix(limits.atATime))
         leftBehind[last].prefixes.removeLast(next.count)
         let holder = leftBehind[last].holder
         let names = next.map { prefixes[$0] }.sorted()

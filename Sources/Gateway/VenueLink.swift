@@ -178,7 +178,9 @@ final class VenueLink {
     }
 
     private func handOver() {
-        if retired == nil { promote() }
+        guard retired != nil else { return promote() }
         retired = nil
+        // One that came up meanwhile takes over in its turn.
+        if successor?.subscriber?.isConnected ?? false { handover?.arm(at: loop.now + VenueLink.overlap) }
     }
 }

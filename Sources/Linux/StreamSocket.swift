@@ -100,6 +100,9 @@ public struct StreamSocket: ~Copyable {
         return try sent.get()
     }
 
+    /// Ends the connection for both sides: whoever reads sees its end.
+    public func shutDown() { shutdown(descriptor.raw, Int32(SHUT_RDWR)) }
+
     /// How soon the end of a host that went without a word is noticed: `idle` seconds of silence before the first
     /// probe, `interval` between two, `count` that stay unanswered; sent bytes unacknowledged for `patience`.
     public func watch(

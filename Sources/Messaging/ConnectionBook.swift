@@ -205,6 +205,14 @@ extension ConnectionBook {
         if let descriptor = greetingConnection(from: address) { setStage(.admitted, of: descriptor) }
     }
 
+    /// The key of a connection that is known is not on the list.
+    mutating func refused(_ key: PublicKey, of descriptor: Int32) -> [Action] {
+        refused &+= 1
+        setStage(.refused, of: descriptor)
+        return [.refused(connections[descriptor]?.peer, .unknownKey(key))]
+    }
+
+    /// Likewise, where only its address is known.
     mutating func refused(_ key: PublicKey, from address: IPv4Address?) -> [Action] {
         refused &+= 1
         let descriptor = greetingConnection(from: address)

@@ -73,6 +73,8 @@ final class Doorkeeper {
 
     func refused(_ key: PublicKey, from address: IPv4Address?) { perform(book.refused(key, from: address)) }
 
+    func refused(_ key: PublicKey, of descriptor: Int32) { perform(book.refused(key, of: descriptor)) }
+
     /// Every connection that came by endpoints beyond this host went with them.
     func closedGuarded() { perform(book.closed(.guarded)) }
 

@@ -22,10 +22,12 @@ public final class PublisherSocket {
     /// Connections taken in before others get their turn.
     private static let accepted = 64
     /// Bytes of one subscriber that are read before others get their turn.
-    private static let readAtOnce = 64 << 10
+    private static let readAtOnce = 8 << 10
     /// Bytes that wait for the end of the loop's turn; more go at once.
     private static let written = 64 << 10
-    /// How long nobody is taken in when there is no descriptor left.
+    /// What an accept fails with when this process or this host has no room for another connection: accept(2).
+    private static let exhaustion = [EMFILE, ENFILE, ENOBUFS, ENOMEM]
+    /// How long nobody is taken in then.
     private static let pause: Duration = .milliseconds(100)
 
     private let loop: EventLoop
@@ -161,6 +163,7 @@ extension PublisherSocket {
             // The loop tells of its end, and it is closed then.
             subscriber.isBroken = true
             subscriber.queue.removeAll(&room)
+            subscriber.socket.shutDown()
         }
     }
 }
@@ -174,7 +177,8 @@ extension PublisherSocket {
                 guard let subscriber = try listener.accept() else { return }
                 try take(subscriber)
             } catch {
-                return suspend(error)
+                if PublisherSocket.exhaustion.contains(error.number) { return suspend(error) }
+                // It was gone before it was taken in: the next one.
             }
         }
     }
@@ -202,11 +206,22 @@ extension PublisherSocket {
             .clientRefused, key: "",
             "no client is taken in for now: \(error); if it is for descriptors, raise LimitNOFILE= of the unit"
         )
-        for listener in listeners { listener.source?.setEnabled(false) }
+        // The sources stay on the loop: what is sent goes out before each of its waits.
+        wait(for: .change)
         resuming?.arm(at: loop.now + PublisherSocket.pause)
     }
 
-    private func resume() { for listener in listeners { listener.source?.setEnabled(true) } }
+    private func resume() { wait(for: .readable) }
+
+    private func wait(for interest: IOSource.Interest) {
+        for listener in listeners {
+            do throws(SystemError) {
+                try listener.source?.setInterest(interest)
+            } catch {
+                resuming?.arm(at: loop.now + PublisherSocket.pause)
+            }
+        }
+    }
 
     private func ready(_ descriptor: Int32) {
         guard let subscriber = subscriber(descriptor) else { return }
@@ -240,9 +255,8 @@ extension PublisherSocket {
 
     private func perform(_ event: PublisherSession.Event, _ subscriber: SubscriberConnection) {
         switch event {
-        case .send(let bytes):
-            // Who asks and asks and reads no answer has none.
-            if subscriber.queue.count < PublisherSocket.written { send(bytes: bytes, to: subscriber) }
+        case .send(let bytes): send(bytes: bytes, to: subscriber)
+        case .pong(let context): answer(context, subscriber)
         case .judge(let key): judge(key, subscriber)
         case .opened: _ = door.heard(subscriber.descriptor, userID: subscriber.userID)
         case .subscribe(let prefix): hand(.subscribe(prefix), of: subscriber)
@@ -251,14 +265,19 @@ extension PublisherSocket {
         }
     }
 
+    /// Who asks and asks and reads no answer has none.
+    private func answer(_ context: [UInt8], _ subscriber: SubscriberConnection) {
+        guard subscriber.queue.mayTake(PublisherSession.overhead + context.count, room) else { return }
+        subscriber.queue.append(&room) { subscriber.session.encode(pong: context, into: &$0) }
+        settle(subscriber)
+    }
+
     /// Who is not on the list hears nothing until the time for its handshake is over: its library then comes back by
     /// itself, so that it is let in soon after it is authorized (RFC 27's 300).
     private func judge(_ key: PublicKey, _ subscriber: SubscriberConnection) {
-        let address = PeerAddress.of(subscriber.descriptor)?.address
         guard door.authenticator?.credentials.allowed[key] != nil else {
-            return door.refused(key, from: address)
+            return door.refused(key, of: subscriber.descriptor)
         }
-        door.admitted(from: address)
         subscriber.userID = key.description
         send(bytes: subscriber.session.admit(), to: subscriber)
         _ = door.heard(subscriber.descriptor, userID: subscriber.userID)
@@ -336,6 +355,8 @@ extension PublisherSocket {
         listeners.removeAll { $0.entrance == .guarded }
         for listener in old { listener.source = nil }
         unbound += old.map(\.endpoint)
+        // Nobody is told as refused whose handshake ends by it.
+        door.closedGuarded()
         for subscriber in subscribers.compactMap({ $0 }) where subscriber.entrance == .guarded {
             close(subscriber)
         }
@@ -451,12 +472,13 @@ private struct Handshake {
 
 /// One subscriber that is connected, or in its handshake.
 private final class SubscriberConnection {
+    /// Goes before the descriptor that it watches.
+    var source: IOSource?
     let socket: StreamSocket
     let descriptor: Int32
     let entrance: Entrance
     var session: PublisherSession
     var queue = SendQueue()
-    var source: IOSource?
     /// The key that its handshake proved; `nil`: it came in the clear.
     var userID: String?
     /// The kernel takes no more for now: the loop tells when it does.

@@ -53,8 +53,9 @@ public final class SubscriberSocket {
     private var security: EndpointSecurity
     private var stage = Stage.waiting
     private var session = SubscriberSession(.plain)
-    private var socket: Holder?
+    /// Goes before the descriptor that it watches.
     private var source: IOSource?
+    private var socket: Holder?
     private var timer: Timer?
     private var addresses: [ResolvedAddress] = []
     /// Tells an answer of the worker that belongs to an earlier attempt.
@@ -63,6 +64,9 @@ public final class SubscriberSocket {
     private var accidents = 0
     private var failure: HandshakeFailure?
     private var lastHeard = Instant.zero
+    /// How often in a row it was looked and nothing had come: counted, so that a loop that was held up looks again when
+    /// it has read what waits.
+    private var quietLooks = 0
     private var buffer = [UInt8](repeating: 0, count: SubscriberSocket.readAtOnce)
     private var place = 0
     private var end = 0
@@ -127,7 +131,7 @@ public final class SubscriberSocket {
         failure = nil
         let wasOpen = isConnected
         hangUp()
-        timer?.arm(at: loop.now)
+        wait(.zero)
         if wasOpen { handlers.news(.disconnected) }
     }
 
@@ -254,6 +258,7 @@ extension SubscriberSocket {
             guard count > 0 else { return ended(.closed(errno: 0)) }
             end += count
             lastHeard = loop.now
+            quietLooks = 0
             if stage == .open { take() } else { greet() }
         } catch {
             if stage == .connecting { return connectNext() }
@@ -299,6 +304,7 @@ extension SubscriberSocket {
         failure = nil
         backoff.reset()
         retryAfter = .zero
+        quietLooks = 0
         timer?.arm(at: loop.now + silence / 3)
         for prefix in handlers.subscriptions() { send(session.subscribe(prefix)) }
         handlers.news(.connected)
@@ -356,13 +362,16 @@ extension SubscriberSocket {
         } catch {
             // The next read tells of its end.
             queue.removeAll(&room)
+            socket.socket.shutDown()
         }
     }
 
     private func watch() {
-        let quiet = loop.now - lastHeard
-        guard quiet < silence + silence / 3 else { return ended(.closed(errno: ETIMEDOUT)) }
-        if quiet >= silence / 3 { send(session.ping()) }
+        let isQuiet = loop.now - lastHeard >= silence / 3
+        quietLooks = isQuiet ? quietLooks + 1 : 0
+        // A ping at the first and at the second, and no word.
+        guard quietLooks < 3 else { return ended(.closed(errno: ETIMEDOUT)) }
+        if isQuiet { send(session.ping()) }
         timer?.arm(at: loop.now + silence / 3)
     }
 }

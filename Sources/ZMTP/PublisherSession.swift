@@ -24,8 +24,11 @@ public struct PublisherSession: Sendable {
 
     /// What the shell has to do, in this order.
     public enum Event: Hashable, Sendable {
-        /// Send these bytes as they are.
+        /// Send these bytes as they are: they belong to the handshake.
         case send([UInt8])
+        /// Answer a PING with this context, by `encode(pong:into:)` when its turn comes: boxes are numbered in the order
+        /// in which they are made.
+        case pong([UInt8])
         /// Whoever holds this key wants to come in: `admit` it, or leave it waiting until its time is over.
         case judge(PublicKey)
         /// It is through the handshake: from now on it may be sent messages.
@@ -78,7 +81,8 @@ public struct PublisherSession: Sendable {
         unread.append(contentsOf: bytes)
         var start = 0
         defer {
-            if start == unread.count { unread = [] } else if start > 0 { unread.removeFirst(start) }
+            // With no more room than it needs.
+            if start > 0 { unread = Array(unread[start...]) }
         }
         if stage == .greeting {
             guard try ZMTPGreeting.check(unread[...], mechanism: mechanism, isServer: true) != nil else {
@@ -171,7 +175,7 @@ public struct PublisherSession: Sendable {
         case (.open, "PING"):
             guard rest.count >= 2 else { throw .malformed("PING") }
             let context = rest.dropFirst(2).prefix(limits.pingContext)
-            take(.send(frame(ZMTPCommand.encode("PONG", context), .command)))
+            take(.pong(Array(context)))
         case (.open, "PONG"): break
         case (.greeting, _), (.handshake, _), (.judgement, _): throw .command(name)
         // RFC 23: what is not known is left alone.
@@ -209,10 +213,13 @@ public struct PublisherSession: Sendable {
         bytes.append(contentsOf: message)
     }
 
-    private mutating func frame(_ body: [UInt8], _ flags: ZMTPFlags) -> [UInt8] {
-        guard curve != nil else { return ZMTPFrame.encode(body, flags) }
-        var bytes: [UInt8] = []
-        curve?.seal(body[...], flags, into: &bytes)
-        return bytes
+    /// Appends the answer to a PING.
+    public mutating func encode(pong context: [UInt8], into bytes: inout [UInt8]) {
+        let command = ZMTPCommand.encode("PONG", context)
+        guard curve == nil else {
+            curve?.seal(command[...], .command, into: &bytes)
+            return
+        }
+        bytes.append(contentsOf: ZMTPFrame.encode(command, .command))
     }
 }

@@ -23,7 +23,7 @@ public struct QueueRoom: Hashable, Sendable {
 /// The bytes that wait for one connection.
 public struct SendQueue: ~Copyable, Sendable {
     /// What an empty queue keeps for the next time.
-    static let kept = 64 << 10
+    static let kept = 8 << 10
 
     private var bytes: [UInt8] = []
     private var start = 0
@@ -34,8 +34,8 @@ public struct SendQueue: ~Copyable, Sendable {
     public var count: Int { bytes.count - start }
     public var isEmpty: Bool { count == 0 }
 
-    /// Whether so many bytes more may wait.
-    public func mayTake(_ more: Int, _ room: QueueRoom) -> Bool { count + more <= room.longest }
+    /// Whether so many bytes more may wait: one message may wherever none waits, however long it is.
+    public func mayTake(_ more: Int, _ room: QueueRoom) -> Bool { isEmpty || count + more <= room.longest }
 
     /// Lets bytes be appended.
     public mutating func append(_ room: inout QueueRoom, _ write: (inout [UInt8]) -> Void) {

@@ -78,7 +78,8 @@ public struct SubscriberSession: Sendable {
     /// How many bytes the frame at `place` has in all, as far as its length has come; 0: that has not.
     public func need(in buffer: [UInt8], at place: Int, to end: Int) -> Int {
         guard stage != .greeting, place + 9 <= end, buffer[place] & 2 != 0 else { return 0 }
-        return 9 + buffer[(place + 1)..<(place + 9)].reduce(0) { $0 << 8 | Int($1) }
+        let length = buffer[(place + 1)..<(place + 9)].reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        return 9 + Int(min(length, UInt64(limit)))
     }
 
     private mutating func greet(

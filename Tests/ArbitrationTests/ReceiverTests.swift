@@ -68,6 +68,20 @@ import Testing
         #expect(receivers(of: "md/quotes/A/", &table) == [9])
     }
 
+    @Test func `many who go together leave nothing behind, and who stays has what it had`() {
+        var table = table(atATime: 1)
+        for connection: Int32 in 1...50 {
+            for topic in ["A", "B"] { subscribe("md/quotes/\(topic)/", by: connection, &table) }
+        }
+        for connection: Int32 in 1...50 where connection != 25 { _ = table.closed(connection, at: .zero) }
+        #expect(receivers(of: "md/quotes/A/", &table) == [25])
+        while table.deadline != nil { _ = table.tick(at: .zero) }
+        #expect(table.count == 2)
+        subscribe("md/quotes/A/", by: 60, &table)
+        #expect(receivers(of: "md/quotes/A/", &table) == [25, 60])
+        #expect(receivers(of: "md/quotes/B/", &table) == [25])
+    }
+
     @Test func `who may have a part of a feed gets that part`() {
         var table = table()
         let entitled = Entitlements(topics: ["md/quotes/A/", "md/quotes/B/"])

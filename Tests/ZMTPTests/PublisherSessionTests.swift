@@ -75,13 +75,16 @@ import Testing
         var session = try open()
         #expect(
             try events(&session, Self.command("PING", [0, 9, 1, 2, 3])) == [
-                .send(Self.command("PONG", [1, 2, 3]))
+                .pong([1, 2, 3])
             ])
         let long = [UInt8](repeating: 4, count: 40)
         #expect(
             try events(&session, Self.command("PING", [0, 9] + long)) == [
-                .send(Self.command("PONG", Array(long.prefix(16))))
+                .pong(Array(long.prefix(16)))
             ])
+        var bytes: [UInt8] = []
+        session.encode(pong: [1, 2, 3], into: &bytes)
+        #expect(bytes == Self.command("PONG", [1, 2, 3]))
         #expect(throws: ZMTPError.malformed("PING")) { try events(&session, Self.command("PING", [0])) }
     }
 

@@ -57,6 +57,10 @@ import Wire
             for event in events {
                 switch event {
                 case .send(let bytes): underWay.append(.toSubscriber(bytes))
+                case .pong(let context):
+                    var bytes: [UInt8] = []
+                    publisher.encode(pong: context, into: &bytes)
+                    underWay.append(.toSubscriber(bytes))
                 case .judge: underWay.append(.toSubscriber(publisher.admit()))
                 case .opened, .subscribe, .cancel, .strange: break
                 }
@@ -118,6 +122,23 @@ import Wire
             line.got = []
             try line.toPublisher(line.subscriber.ping())
             #expect(line.got == [.nothing])
+        }
+    }
+
+    @Test func `what is sent between a ping and its answer comes before it, in boxes too`() throws {
+        for line in try Self.lines() {
+            var line = line
+            try line.meet()
+            line.got = []
+            var pings: [[UInt8]] = []
+            try line.publisher.receive(line.subscriber.ping()[...]) { event in
+                if case .pong(let context) = event { pings.append(context) }
+            }
+            var bytes: [UInt8] = []
+            line.publisher.encode([1], into: &bytes)
+            for context in pings { line.publisher.encode(pong: context, into: &bytes) }
+            try line.toSubscriber(bytes)
+            #expect(line.got == [.message([1]), .nothing])
         }
     }
 
