@@ -93,9 +93,9 @@ public enum UpstreamTopic: Hashable, Sendable {
 
 /// What the shell has to do or tell.
 public enum SubscriptionAction: Hashable, Sendable {
-    /// Let the client have it: `ZMQ_SUBSCRIBE` before anything else is received.
+    /// The client has it from now on: show it where it stands.
     case grant(prefix: String, TopicRequest)
-    /// `ZMQ_UNSUBSCRIBE` before anything else is received.
+    /// A client does not have it any more.
     case revoke(prefix: String)
     case refuse(connection: Int32, prefix: String, SubscriptionRefusal)
     /// A request is granted in part, by the grants that follow: the client may read no more than this.

@@ -4,7 +4,6 @@
 import Basics
 import Glibc
 import Linux
-import Logging
 public import Reactor
 public import Wire
 import ZMTP
@@ -46,10 +45,7 @@ public final class PublisherSocket {
     private var handshakes: [Handshake] = []
     private var handshakeTimer: Timer?
     private var resuming: Timer?
-    private var rebinding: Timer?
-    /// Endpoints that are to be bound again, and since when.
-    private var unbound: [String] = []
-    private var unboundSince: Instant?
+    private var rebinding: Rebinding?
     /// The endpoint bound last.
     public private(set) var lastEndpoint = ""
     /// Messages that a subscriber did not get since its queue was full.
@@ -76,7 +72,9 @@ public final class PublisherSocket {
         do throws(SystemError) {
             handshakeTimer = try Timer(loop, accuracy: .milliseconds(50)) { [unowned self] in giveUpSlow() }
             resuming = try Timer(loop, accuracy: .milliseconds(10)) { [unowned self] in resume() }
-            rebinding = try Timer(loop) { [unowned self] in rebind() }
+            rebinding = try Rebinding(loop, log: log) { [unowned self] endpoint throws(BusError) in
+                try bind(endpoint, .guarded)
+            }
         } catch {
             throw .system(error)
         }
@@ -354,34 +352,12 @@ extension PublisherSocket {
         let old = listeners.filter { $0.entrance == .guarded }
         listeners.removeAll { $0.entrance == .guarded }
         for listener in old { listener.source = nil }
-        unbound += old.map(\.endpoint)
         // Nobody is told as refused whose handshake ends by it.
         door.closedGuarded()
         for subscriber in subscribers.compactMap({ $0 }) where subscriber.entrance == .guarded {
             close(subscriber)
         }
-        unboundSince = loop.now
-        rebind()
-    }
-
-    private func rebind() {
-        var refused: BusError?
-        unbound = unbound.filter { endpoint in
-            do throws(BusError) {
-                try bind(endpoint, .guarded)
-                return false
-            } catch {
-                refused = error
-                return true
-            }
-        }
-        guard let refused, let since = unboundSince else { return }
-        let isSlow = loop.now - since > .seconds(1)
-        if isSlow {
-            log.event(
-                .keysReloaded, key: "", "cannot listen with the new key yet, trying again: \(refused)")
-        }
-        rebinding?.arm(at: loop.now + (isSlow ? .seconds(1) : .milliseconds(5)))
+        rebinding?.begin(old.map(\.endpoint))
     }
 }
 

@@ -3,7 +3,6 @@
 // log who was refused.
 import Basics
 import Linux
-import Logging
 public import Reactor
 public import Wire
 
@@ -70,12 +69,9 @@ public final class ServerSocket {
     private let onMessage: (Socket.Message, Caller) -> Void
     private var source: SocketSource?
     private var monitor: SocketMonitor?
-    private var rebinding: Timer?
+    private var rebinding: Rebinding?
     /// How each endpoint is entered, by the address that libzmq gives to it.
     private var entrances: [String: Entrance] = [:]
-    /// Endpoints that are to be bound again, and since when.
-    private var unbound: [String] = []
-    private var unboundSince: Instant?
     private var events: [SocketMonitor.Event] = []
     private var isSettling = false
     /// Messages that could not be received.
@@ -111,7 +107,9 @@ public final class ServerSocket {
             source = try SocketSource(loop, socket, onError: { [unowned self] _ in failed &+= 1 }) {
                 [unowned self] in heard($0)
             }
-            rebinding = try Timer(loop) { [unowned self] in rebind() }
+            rebinding = try Rebinding(loop, log: log, prepare: { [unowned self] in forgetGuarded() }) {
+                [unowned self] endpoint throws(BusError) in try bind(endpoint, .guarded)
+            }
         } catch {
             throw .system(error)
         }
@@ -172,39 +170,23 @@ extension ServerSocket {
     /// Our key is another one: the endpoints that it is for are closed, with the connections by them, and bound
     /// anew.
     private func changeKey() {
-        for (endpoint, entrance) in entrances where entrance == .guarded && !unbound.contains(endpoint) {
+        var closed: [String] = []
+        for (endpoint, entrance) in entrances where entrance == .guarded {
+            guard rebinding?.contains(endpoint) != true else { continue }
             do throws(MessagingError) {
                 try socket.unbind(endpoint)
-                unbound.append(endpoint)
+                closed.append(endpoint)
             } catch {
                 log.event(.keysReloaded, key: "", "\(endpoint) keeps the key that it had: \(error)")
             }
         }
-        unboundSince = loop.now
-        rebind()
+        rebinding?.begin(closed)
     }
 
-    /// The kernel gives an address free a little after libzmq has closed it.
-    private func rebind() {
+    /// libzmq closes their connections without a word.
+    private func forgetGuarded() {
         monitor?.drain()
         door.closedGuarded()
-        var refused: BusError?
-        unbound = unbound.filter { endpoint in
-            do throws(BusError) {
-                try bind(endpoint, .guarded)
-                return false
-            } catch {
-                refused = error
-                return true
-            }
-        }
-        guard let refused, let since = unboundSince else { return }
-        let isSlow = loop.now - since > .seconds(1)
-        if isSlow {
-            log.event(
-                .keysReloaded, key: "", "cannot listen with the new key yet, trying again: \(refused)")
-        }
-        rebinding?.arm(at: loop.now + (isSlow ? .seconds(1) : .milliseconds(5)))
     }
 }
 

@@ -29,19 +29,15 @@ public struct MessagingError: Error, Hashable, Sendable, CustomStringConvertible
     }
 }
 
-/// The process's ZeroMQ context: its I/O threads and its sockets. Keep it until the last socket is gone.
+/// The process's ZeroMQ context: its I/O thread and its sockets. Keep it until the last socket is gone.
 @safe
 public final class MessagingContext {
     let context: UnsafeMutableRawPointer
-    let threads: Int
 
-    /// - Parameter threads: that carry bytes between sockets and connections.
-    public init(threads: Int = 1) {
+    public init() {
         guard let created = unsafe zmq_ctx_new() else { preconditionFailure("zmq_ctx_new: out of memory") }
         unsafe context = created
-        self.threads = threads
         unsafe zmq_ctx_set(context, ZMQ_MAX_SOCKETS, 4096)
-        unsafe zmq_ctx_set(context, ZMQ_IO_THREADS, Int32(threads))
     }
 
     deinit { unsafe zmq_ctx_term(context) }
@@ -91,14 +87,11 @@ public enum SocketOption: Sendable {
     /// How long sent bytes may stay unacknowledged (TCP_USER_TIMEOUT).
     case longestUnacknowledged(Int32)
     case maximumMessageSize(Int64)
-    case bindToDevice(String)
     case xpubVerboser
     case xpubManual
     case xpubNoDrop
     case routerMandatory
     case immediate
-    /// Which of the context's threads carries what is connected or bound from now on, counted from 0 and over again.
-    case thread(Int)
 }
 
 /// How what goes over a connection that we make is protected (ZeroMQ RFCs 23 to 26).
@@ -238,14 +231,11 @@ public final class Socket {
             try set(ZMQ_TCP_KEEPALIVE_CNT, count, "ZMQ_TCP_KEEPALIVE_CNT")
         case .longestUnacknowledged(let value): try set(ZMQ_TCP_MAXRT, value, "ZMQ_TCP_MAXRT")
         case .maximumMessageSize(let value): try set(ZMQ_MAXMSGSIZE, value, "ZMQ_MAXMSGSIZE")
-        case .bindToDevice(let name): try set(ZMQ_BINDTODEVICE, Array(name.utf8), "ZMQ_BINDTODEVICE \(name)")
         case .xpubVerboser: try set(ZMQ_XPUB_VERBOSER, Int32(1), "ZMQ_XPUB_VERBOSER")
         case .xpubManual: try set(ZMQ_XPUB_MANUAL, Int32(1), "ZMQ_XPUB_MANUAL")
         case .xpubNoDrop: try set(ZMQ_XPUB_NODROP, Int32(1), "ZMQ_XPUB_NODROP")
         case .routerMandatory: try set(ZMQ_ROUTER_MANDATORY, Int32(1), "ZMQ_ROUTER_MANDATORY")
         case .immediate: try set(ZMQ_IMMEDIATE, Int32(1), "ZMQ_IMMEDIATE")
-        case .thread(let number):
-            try set(ZMQ_AFFINITY, Int64(1) << (number % context.threads), "ZMQ_AFFINITY")
         }
     }
 

@@ -11,19 +11,10 @@ public final class Subscriber {
     /// Receives that failed.
     public private(set) var failed = 0
 
-    /// How a subscriber connects.
-    public struct Options: Sendable {
-        /// The interface through which the connection leaves; needs CAP_NET_RAW.
-        public var interface: String?
-        /// Messages that may wait unread; what comes beyond is dropped by libzmq.
-        public var receiveHighWaterMark: Int32 = 100_000
-        /// A peer that does not answer a ping for this long (milliseconds) is reconnected.
-        public var heartbeatTimeout: Int32 = 1000
-        /// Which of the context's threads carries it.
-        public var thread = 0
-
-        public init() {}
-    }
+    /// Messages that may wait unread; what comes beyond is dropped by libzmq.
+    private static let receiveHighWaterMark: Int32 = 100_000
+    /// A peer that does not answer a ping for so many milliseconds is reconnected.
+    private static let heartbeatTimeout: Int32 = 1000
 
     /// - Parameters:
     ///   - security: as a CURVE client of an endpoint beyond this host.
@@ -31,7 +22,7 @@ public final class Subscriber {
     ///   - onMessage: called with the frames of each message.
     public init(
         _ context: MessagingContext, _ loop: EventLoop, endpoint: String,
-        security: EndpointSecurity = .plain, options: Options = Options(),
+        security: EndpointSecurity = .plain,
         onConnection: @escaping (Connection.News) -> Void = { _ in },
         onMessage: @escaping ([[UInt8]]) -> Void
     ) throws(BusError) {
@@ -39,16 +30,13 @@ public final class Subscriber {
             socket = try Socket(context, .sub)
             // Every subscription must reach the peer: libzmq would drop those beyond its default of 1,000.
             try socket.set(.sendHighWaterMark(0))
-            try socket.set(.thread(options.thread))
-            try socket.set(.receiveHighWaterMark(options.receiveHighWaterMark))
+            try socket.set(.receiveHighWaterMark(Subscriber.receiveHighWaterMark))
             try socket.set(.maximumMessageSize(1 << 20))
             try socket.set(.reconnectInterval(100))
             try socket.set(.connectTimeout(1000))
             try socket.set(.handshakeInterval(1000))
-            try socket.set(
-                .heartbeat(
-                    interval: options.heartbeatTimeout / 3, timeout: options.heartbeatTimeout, timeToLive: 0))
-            if let interface = options.interface { try socket.set(.bindToDevice(interface)) }
+            let timeout = Subscriber.heartbeatTimeout
+            try socket.set(.heartbeat(interval: timeout / 3, timeout: timeout, timeToLive: 0))
         } catch {
             throw .messaging(error)
         }

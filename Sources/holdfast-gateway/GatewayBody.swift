@@ -41,7 +41,7 @@ final class GatewayBody: DaemonBody {
 
     init(_ settings: Secured<GatewayOptions>, _ surroundings: DaemonSurroundings) throws {
         gateway = try Gateway(
-            settings.options, credentials: settings.credentials, context: MessagingContext(threads: 2),
+            settings.options, credentials: settings.credentials, context: MessagingContext(),
             loop: surroundings.loop, logger: surroundings.logger, incarnation: surroundings.incarnation)
     }
 
