@@ -1,6 +1,7 @@
 """Feeds' lines on the wire: live multicast over two veth pairs, with loss, silence, skew and drops that are known."""
 
 import os
+import re
 import signal
 import socket
 import struct
@@ -137,10 +138,15 @@ class Lines(unittest.TestCase):
             self.venue.data(4, "A" if is_lost else "AB")
             lost += 4 if is_lost else 0
         self.beat()
+        # The state is of the moment when the limit was passed, with what had been judged until then.
         state = self.client.wait_state("line/itch.B", "warning")
-        self.assertRegex(state["reason"], f"^2.000 % lost within 60 s: {lost} messages$")
-        values = self.wait_sample("B", lambda values: values["lost_messages"], "the loss of B")
-        self.assertEqual((values["lost_messages"], values["lost_everywhere_messages"], values["gaps"]), (lost, 0, 6))
+        told = re.fullmatch(r"([0-9]\.[0-9]{3}) % lost within 60 s: ([0-9]+) messages", state["reason"])
+        self.assertIsNotNone(told, state["reason"])
+        self.assertGreaterEqual(float(told[1]), 1)
+        self.assertIn(int(told[2]), range(4, lost + 1, 4))
+        values = self.wait_sample("B", lambda values: values["lost_messages"] == lost, "the loss of B")
+        self.assertEqual((values["lost_everywhere_messages"], values["gaps"]), (0, 6))
+        self.assertAlmostEqual(values["loss_ratio"], 0.02)
         self.assertEqual(self.client.states()["line/itch.A"]["status"], "ok")
 
     def test_silence_of_B_is_critical_while_A_flows_and_both_when_both_are(self):
