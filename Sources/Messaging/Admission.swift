@@ -22,7 +22,7 @@ public enum Service: String, Hashable, Sendable, CaseIterable {
     }
 }
 
-/// Judges the requests of libzmq's handshakes by the list of clients in force.
+/// Judges who wants to come in by the list of clients in force, for libzmq's handshakes and for our own.
 struct Admission {
     /// What is to be done, in this order.
     enum Action: Hashable {
@@ -44,6 +44,16 @@ struct Admission {
 
     init(allowed: AllowList) { self.allowed = allowed }
 
+    /// Whose key this is; `nil`: nobody's on the list.
+    mutating func judge(_ key: PublicKey) -> AllowedClient? {
+        guard let client = allowed[key] else {
+            refused &+= 1
+            return nil
+        }
+        admitted &+= 1
+        return client
+    }
+
     /// A message as a ROUTER receives it: the envelope up to an empty frame, then the request.
     mutating func received(_ frames: [[UInt8]]) -> [Action] {
         guard let delimiter = frames.firstIndex(of: []), delimiter >= 1 else {
@@ -57,12 +67,10 @@ struct Admission {
             let identifier = request.count > 1 ? request[1] : []
             return [.reply(envelope + answer("500", "not a CURVE request of ours", to: identifier))]
         }
-        guard let client = allowed[asked.key] else {
-            refused &+= 1
+        guard let client = judge(asked.key) else {
             let answer = answer(asked.service.refusal, "not on the list", to: asked.identifier)
             return [.refused(asked.service, address: asked.address, asked.key), .reply(envelope + answer)]
         }
-        admitted &+= 1
         let answer = answer("200", "OK", to: asked.identifier, user: client.key.description)
         return [.admitted(asked.service, address: asked.address), .reply(envelope + answer)]
     }

@@ -20,7 +20,11 @@ public final class Authenticator {
     /// Verdicts that libzmq did not take, and receives that failed: the handshake fails.
     public private(set) var failed: UInt64 = 0
 
-    private struct Door { weak var server: (any Guarded)? }
+    private struct Door {
+        weak var server: (any Guarded)?
+        /// The same one, where libzmq makes its handshakes.
+        weak var judged: (any GuardedByLibzmq)?
+    }
 
     /// Answers for a context from now on.
     public init(
@@ -71,18 +75,28 @@ public final class Authenticator {
         ServerIdentity(authenticator: self, keys: credentials.keys, service: service)
     }
 
-    /// Tells a socket who comes in by it.
-    func guards(_ server: any Guarded, of service: Service) {
-        precondition(doors[service]?.server == nil, "two sockets for \(service.rawValue)")
-        doors[service] = Door(server: server)
+    /// Tells a socket that makes its own handshakes of other credentials.
+    func guards(_ server: any Guarded, of service: Service) { add(Door(server: server), of: service) }
+
+    /// Tells one of libzmq's who comes in by it, too.
+    func guards(libzmq server: any GuardedByLibzmq, of service: Service) {
+        add(Door(server: server, judged: server), of: service)
     }
+
+    private func add(_ door: Door, of service: Service) {
+        precondition(doors[service]?.server == nil, "two sockets for \(service.rawValue)")
+        doors[service] = door
+    }
+
+    /// Whose key a handshake of our own has proved; `nil`: nobody's on the list.
+    func judge(_ key: PublicKey) -> AllowedClient? { admission.judge(key) }
 
     private func heard(_ message: Socket.Message) {
         for action in admission.received(message.frames) {
             switch action {
-            case .admitted(let service, let address): doors[service]?.server?.admitted(from: address)
+            case .admitted(let service, let address): doors[service]?.judged?.admitted(from: address)
             case .refused(let service, let address, let key):
-                doors[service]?.server?.refused(key, from: address)
+                doors[service]?.judged?.refused(key, from: address)
             case .reply(let frames): reply(frames)
             }
         }

@@ -128,9 +128,13 @@ final class Doorkeeper {
 
 /// A socket that an authenticator guards.
 protocol Guarded: AnyObject {
+    /// The authenticator's credentials are others than these.
+    func renewed(from old: Credentials)
+}
+
+/// One whose handshakes libzmq makes, and says of their clients nothing but the address.
+protocol GuardedByLibzmq: Guarded {
     /// A client of this address is on the list.
     func admitted(from address: IPv4Address?)
     func refused(_ key: PublicKey, from address: IPv4Address?)
-    /// The authenticator's credentials are others than these.
-    func renewed(from old: Credentials)
 }

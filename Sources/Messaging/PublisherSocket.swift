@@ -238,6 +238,7 @@ extension PublisherSocket {
         var failure: ZMTPError?
         do throws(ZMTPError) {
             try subscriber.session.receive(buffer[..<count]) { events.append($0) }
+            while subscriber.session.isWaiting { try subscriber.session.shakeHands { events.append($0) } }
         } catch {
             failure = error
         }
@@ -273,10 +274,10 @@ extension PublisherSocket {
     /// Who is not on the list hears nothing until the time for its handshake is over: its library then comes back by
     /// itself, so that it is let in soon after it is authorized (RFC 27's 300).
     private func judge(_ key: PublicKey, _ subscriber: SubscriberConnection) {
-        guard door.authenticator?.credentials.allowed[key] != nil else {
+        guard let client = door.authenticator?.judge(key) else {
             return door.refused(key, of: subscriber.descriptor)
         }
-        subscriber.userID = key.description
+        subscriber.userID = client.key.description
         send(bytes: subscriber.session.admit(), to: subscriber)
         _ = door.heard(subscriber.descriptor, userID: subscriber.userID)
     }
@@ -362,10 +363,6 @@ extension PublisherSocket {
 }
 
 extension PublisherSocket: Guarded {
-    /// Our own handshakes are judged here, where their connection is known.
-    func admitted(from address: IPv4Address?) {}
-    func refused(_ key: PublicKey, from address: IPv4Address?) {}
-
     func renewed(from old: Credentials) { if door.renewed(from: old) { changeKey() } }
 }
 

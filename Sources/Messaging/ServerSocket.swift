@@ -114,7 +114,7 @@ public final class ServerSocket {
             throw .system(error)
         }
         door.hangUp = { _ = PeerAddress.hangUp(on: $0, of: $1) }
-        door.authenticator?.guards(self, of: service)
+        door.authenticator?.guards(libzmq: self, of: service)
     }
 
     private static func setLimits(of socket: Socket, _ limits: ConnectionBook.Limits) throws(MessagingError) {
@@ -246,7 +246,7 @@ extension ServerSocket {
 
 // MARK: - What the authenticator tells
 
-extension ServerSocket: Guarded {
+extension ServerSocket: GuardedByLibzmq {
     func admitted(from address: IPv4Address?) {
         monitor?.drain()
         door.admitted(from: address)

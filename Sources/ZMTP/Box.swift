@@ -101,9 +101,30 @@ enum Box {
 
     /// `nil`: it was made with another key or nonce, or changed on its way.
     static func open(_ box: ArraySlice<UInt8>, _ nonce: Nonce, _ key: Secret) -> [UInt8]? {
-        var bytes = Array(box)
-        guard open(&bytes, bytes.indices, nonce, key) else { return nil }
-        return Array(bytes.dropFirst(overhead))
+        guard box.count >= overhead else { return nil }
+        defer { withExtendedLifetime(key) {} }
+        var isOpen = false
+        let text = unsafe [UInt8](unsafeUninitializedCapacity: box.count - overhead) { text, count in
+            isOpen = unsafe open(box, nonce, key, into: text)
+            count = isOpen ? box.count - overhead : 0
+        }
+        return isOpen ? text : nil
+    }
+
+    private static func open(
+        _ box: ArraySlice<UInt8>, _ nonce: Nonce, _ key: Secret, into text: UnsafeMutableBufferPointer<UInt8>
+    ) -> Bool {
+        unsafe box.withUnsafeBufferPointer { box in
+            guard let start = box.baseAddress else { return false }
+            return unsafe withUnsafeBytes(of: nonce.words) { nonce in
+                guard let nonce = unsafe nonce.assumingMemoryBound(to: UInt8.self).baseAddress else {
+                    return false
+                }
+                return unsafe crypto_secretbox_open_detached(
+                    text.baseAddress, start + overhead, start, UInt64(box.count - overhead), nonce,
+                    key.pointer) == 0
+            }
+        }
     }
 
     /// Makes a box, in place, of all bytes from an index on: room for the overhead, and the text.
@@ -119,27 +140,6 @@ enum Box {
             }
         }
         withExtendedLifetime(key) {}
-    }
-
-    /// Opens a box in place: its text then stands behind the overhead. `false`: see above; nothing has changed.
-    static func open(_ bytes: inout [UInt8], _ box: Range<Int>, _ nonce: Nonce, _ key: Secret) -> Bool {
-        precondition(box.lowerBound >= 0 && box.upperBound <= bytes.count, "a box outside of the bytes")
-        guard box.count >= overhead else { return false }
-        let isOpen = unsafe bytes.withUnsafeMutableBufferPointer { bytes in
-            guard let start = unsafe bytes.baseAddress.map({ unsafe $0 + box.lowerBound }) else {
-                return false
-            }
-            return unsafe withUnsafeBytes(of: nonce.words) { nonce in
-                guard let nonce = unsafe nonce.assumingMemoryBound(to: UInt8.self).baseAddress else {
-                    return false
-                }
-                return unsafe crypto_secretbox_open_detached(
-                    start + overhead, start + overhead, start, UInt64(box.count - overhead), nonce,
-                    key.pointer) == 0
-            }
-        }
-        withExtendedLifetime(key) {}
-        return isOpen
     }
 
     /// Zeroes a copy of something secret.

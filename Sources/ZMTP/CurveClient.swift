@@ -10,11 +10,13 @@ public struct CurveClient: Sendable {
     public static let entropyCount = Secret.size + 16
 
     /// What a command of the server's leads to.
-    public enum Answer: Hashable, Sendable {
+    public enum Answer: Sendable {
         /// To be sent: an INITIATE.
         case send([UInt8])
-        /// We are in. The server's properties, whole; see `ZMTPCommand.property`.
-        case open(metadata: ArraySlice<UInt8>)
+        /// We are in: messages take the place of commands.
+        ///
+        /// `metadata`: the server's properties, whole; see `ZMTPCommand.property`.
+        case open(CurveSession, metadata: ArraySlice<UInt8>)
     }
 
     private enum State {
@@ -22,7 +24,6 @@ public struct CurveClient: Sendable {
         /// `key`: what C' and S share.
         case welcome(Transient, key: Secret)
         case ready(CurveSession)
-        case open(CurveSession)
         case closed
     }
 
@@ -65,11 +66,6 @@ public struct CurveClient: Sendable {
         state = .new(Transient(entropy))
     }
 
-    /// Whether messages can be sealed and opened; they take the place of commands then.
-    public var isOpen: Bool { if case .open = state { true } else { false } }
-
-    // MARK: - The handshake
-
     /// The HELLO to be sent first.
     ///
     /// - Throws: `weakKey`, the server's.
@@ -95,11 +91,7 @@ public struct CurveClient: Sendable {
             return .send(try initiate(CurveWelcome(rest), transient, key))
         case .ready(let session):
             guard name == CurveReady.name else { throw refusal(name, rest) }
-            return .open(metadata: try ready(CurveReady(rest), session))
-        case .open:
-            // Whoever still has something to seal may.
-            state = before
-            throw .command(name)
+            return try ready(CurveReady(rest), session)
         case .new, .closed: throw .command(name)
         }
     }
@@ -132,52 +124,12 @@ public struct CurveClient: Sendable {
         return CurveInitiate(cookie: text.dropFirst(Secret.size), number: number, box: box).bytes
     }
 
-    private mutating func ready(
-        _ ready: CurveReady, _ session: CurveSession
-    ) throws(ZMTPError) -> ArraySlice<UInt8> {
+    private func ready(_ ready: CurveReady, _ session: CurveSession) throws(ZMTPError) -> Answer {
         let nonce = Nonce("CurveZMQREADY---", ready.number)
         guard let metadata = Box.open(ready.box[...], nonce, session.key) else {
             throw .box(CurveReady.name)
         }
         _ = try ZMTPCommand.property("Socket-Type", in: metadata[...])
-        state = .open(session.following(heard: ready.number))
-        return metadata[...]
-    }
-
-    // MARK: - Messages
-
-    /// Appends a message, as a whole frame.
-    ///
-    /// - Parameter flags: what it is in the clear: `more`, `command`.
-    /// - Precondition: `isOpen`.
-    public mutating func seal(
-        _ payload: ArraySlice<UInt8>, _ flags: ZMTPFlags = [], into bytes: inout [UInt8]
-    ) {
-        guard case .open(var session) = state else { preconditionFailure("sealed before READY") }
-        session.seal(payload, flags, into: &bytes)
-        state = .open(session)
-    }
-
-    /// Opens, in place, the message that is the body of a frame: what it is in the clear, and where that stands. The
-    /// frame's own flags say nothing. After an error the connection ends, and nothing else opens.
-    ///
-    /// - Precondition: `isOpen`.
-    public mutating func open(
-        _ body: Range<Int>, in bytes: inout [UInt8]
-    ) throws(ZMTPError) -> (flags: ZMTPFlags, payload: Range<Int>) {
-        guard case .open(var session) = state else { preconditionFailure("opened before READY") }
-        defer { state = .open(session) }
-        return try session.open(body, in: &bytes)
-    }
-
-    /// Opens a copy.
-    ///
-    /// - Precondition: `isOpen`.
-    public mutating func open(
-        _ body: ArraySlice<UInt8>
-    ) throws(ZMTPError) -> (flags: ZMTPFlags, payload: ArraySlice<UInt8>) {
-        guard case .open(var session) = state else { preconditionFailure("opened before READY") }
-        defer { state = .open(session) }
-        return try session.open(body)
+        return .open(session.following(heard: ready.number), metadata: metadata[...])
     }
 }

@@ -23,7 +23,6 @@ public struct CurveServer: Sendable {
         case hello(Transient)
         case initiate(Transient, client: [UInt8], heard: UInt64)
         case judging(CurveSession)
-        case open(CurveSession)
         case closed
     }
 
@@ -59,10 +58,8 @@ public struct CurveServer: Sendable {
         state = .hello(Transient(entropy))
     }
 
-    /// Whether messages can be sealed and opened; they take the place of commands then.
-    public var isOpen: Bool { if case .open = state { true } else { false } }
-
-    // MARK: - The handshake
+    /// Whether it has answered the client's HELLO.
+    var hasBegun: Bool { if case .hello = state { false } else { true } }
 
     /// Takes a command of the client's handshake. After an error the connection ends.
     public mutating func received(_ command: ArraySlice<UInt8>) throws(ZMTPError) -> Answer {
@@ -76,10 +73,6 @@ public struct CurveServer: Sendable {
         case .initiate(let transient, let client, let heard):
             guard name == CurveInitiate.name else { throw .command(name) }
             return try judge(CurveInitiate(rest), of: client, after: heard, transient)
-        case .open:
-            // Whoever still has something to seal may.
-            state = before
-            throw .command(name)
         case .judging, .closed: throw .command(name)
         }
     }
@@ -137,15 +130,18 @@ public struct CurveServer: Sendable {
         return Box.open(identity.vouchBox[...], nonce, key) == client + keys.publicKey.bytes
     }
 
-    /// Lets the client in: the READY to be sent, with our metadata.
+    /// Lets the client in: the READY to be sent, with our metadata, and what messages are sealed and opened with from
+    /// then on.
     ///
     /// - Precondition: the client is to be judged.
-    public mutating func admit(metadata: [(name: String, value: String)]) -> [UInt8] {
+    public mutating func admit(
+        metadata: [(name: String, value: String)]
+    ) -> (ready: [UInt8], session: CurveSession) {
         guard case .judging(let judged) = state else { preconditionFailure("nobody to admit") }
         let number: UInt64 = 1
         let box = Box.seal(ZMTPCommand.encode(metadata), Nonce("CurveZMQREADY---", number), judged.key)
-        state = .open(judged.following(sent: number))
-        return CurveReady(number: number, box: box).bytes
+        state = .closed
+        return (CurveReady(number: number, box: box).bytes, judged.following(sent: number))
     }
 
     /// Does not: the ERROR to be sent before the connection ends. libzmq's clients do not come back after "400".
@@ -157,42 +153,5 @@ public struct CurveServer: Sendable {
         state = .closed
         let reason = status.utf8.prefix(255)
         return ZMTPCommand.encode("ERROR", [UInt8(reason.count)] + reason)
-    }
-
-    // MARK: - Messages
-
-    /// Appends a message, as a whole frame.
-    ///
-    /// - Parameter flags: what it is in the clear: `more`, `command`.
-    /// - Precondition: `isOpen`.
-    public mutating func seal(
-        _ payload: ArraySlice<UInt8>, _ flags: ZMTPFlags = [], into bytes: inout [UInt8]
-    ) {
-        guard case .open(var session) = state else { preconditionFailure("sealed before READY") }
-        session.seal(payload, flags, into: &bytes)
-        state = .open(session)
-    }
-
-    /// Opens, in place, the message that is the body of a frame: what it is in the clear, and where that stands. The
-    /// frame's own flags say nothing. After an error the connection ends, and nothing else opens.
-    ///
-    /// - Precondition: `isOpen`.
-    public mutating func open(
-        _ body: Range<Int>, in bytes: inout [UInt8]
-    ) throws(ZMTPError) -> (flags: ZMTPFlags, payload: Range<Int>) {
-        guard case .open(var session) = state else { preconditionFailure("opened before READY") }
-        defer { state = .open(session) }
-        return try session.open(body, in: &bytes)
-    }
-
-    /// Opens a copy.
-    ///
-    /// - Precondition: `isOpen`.
-    public mutating func open(
-        _ body: ArraySlice<UInt8>
-    ) throws(ZMTPError) -> (flags: ZMTPFlags, payload: ArraySlice<UInt8>) {
-        guard case .open(var session) = state else { preconditionFailure("opened before READY") }
-        defer { state = .open(session) }
-        return try session.open(body)
     }
 }

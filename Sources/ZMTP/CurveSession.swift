@@ -4,7 +4,7 @@
 import Basics
 
 /// One side of a connection whose handshake is over, or all but.
-struct CurveSession: Sendable {
+public struct CurveSession: Sendable {
     private static let name = Array("\u{7}MESSAGE".utf8)
     /// Name and number.
     private static let header = 16
@@ -41,7 +41,11 @@ struct CurveSession: Sendable {
     }
 
     /// Appends a message, as a whole frame.
-    mutating func seal(_ payload: ArraySlice<UInt8>, _ flags: ZMTPFlags, into bytes: inout [UInt8]) {
+    ///
+    /// - Parameter flags: what it is in the clear: `more`, `command`.
+    public mutating func seal(
+        _ payload: ArraySlice<UInt8>, _ flags: ZMTPFlags = [], into bytes: inout [UInt8]
+    ) {
         sending.number += 1
         let count = CurveSession.header + Box.overhead + 1 + payload.count
         ZMTPFrame.appendHeader([], count: count, to: &bytes)
@@ -60,12 +64,13 @@ struct CurveSession: Sendable {
         Box.seal(&bytes, from: box, sending, key)
     }
 
-    /// Opens a message in place. After an error no other opens.
-    mutating func open(
-        _ body: Range<Int>, in bytes: inout [UInt8]
-    ) throws(ZMTPError) -> (flags: ZMTPFlags, payload: Range<Int>) {
+    /// Opens the message that is the body of a frame: what it is in the clear, and a copy of it. The frame's own flags
+    /// say nothing. After an error the connection ends, and nothing else opens.
+    public mutating func open(
+        _ body: ArraySlice<UInt8>
+    ) throws(ZMTPError) -> (flags: ZMTPFlags, payload: ArraySlice<UInt8>) {
         do throws(ZMTPError) {
-            return try opened(body, in: &bytes)
+            return try opened(body)
         } catch {
             receiving.number = .max
             throw error
@@ -73,35 +78,54 @@ struct CurveSession: Sendable {
     }
 
     private mutating func opened(
-        _ body: Range<Int>, in bytes: inout [UInt8]
-    ) throws(ZMTPError) -> (flags: ZMTPFlags, payload: Range<Int>) {
-        guard bytes[body].starts(with: CurveSession.name) else {
-            throw .command(try ZMTPCommand.split(bytes[body]).name)
+        _ body: ArraySlice<UInt8>
+    ) throws(ZMTPError) -> (flags: ZMTPFlags, payload: ArraySlice<UInt8>) {
+        guard body.starts(with: CurveSession.name) else {
+            throw .command(try ZMTPCommand.split(body).name)
         }
-        let text = body.lowerBound + CurveSession.header + Box.overhead
-        guard text < body.upperBound else { throw .malformed("MESSAGE") }
+        guard body.count > CurveSession.header + Box.overhead else { throw .malformed("MESSAGE") }
         var number: UInt64 = 0
-        for byte in bytes[body].dropFirst(CurveSession.name.count).prefix(8) {
-            number = number << 8 | UInt64(byte)
-        }
+        for byte in body.dropFirst(CurveSession.name.count).prefix(8) { number = number << 8 | UInt64(byte) }
         guard number > receiving.number else { throw .replayed("MESSAGE") }
         receiving.number = number
-        let box = (body.lowerBound + CurveSession.header)..<body.upperBound
-        guard Box.open(&bytes, box, receiving, key) else { throw .box("MESSAGE") }
-        let inner = bytes[text]
+        guard let text = Box.open(body.dropFirst(CurveSession.header), receiving, key), let inner = text.first
+        else { throw .box("MESSAGE") }
         guard inner & ~(CurveSession.more | CurveSession.command) == 0 else { throw .flags(inner) }
         var flags: ZMTPFlags = []
         if inner & CurveSession.more != 0 { flags.insert(.more) }
         if inner & CurveSession.command != 0 { flags.insert(.command) }
-        return (flags, (text + 1)..<body.upperBound)
+        return (flags, text.dropFirst())
+    }
+}
+
+/// How far a connection is from what nobody else reads: what both sides of one do alike.
+enum Secrecy<Handshake: Sendable>: Sendable {
+    /// NULL: it is in the clear.
+    case none
+    /// CURVE's handshake goes on: a client's or a server's.
+    case handshake(Handshake)
+    case boxes(CurveSession)
+
+    /// As the greeting names it.
+    var mechanism: String {
+        switch self {
+        case .none: "NULL"
+        case .handshake, .boxes: "CURVE"
+        }
     }
 
-    /// Where the bytes may not change.
-    mutating func open(
-        _ body: ArraySlice<UInt8>
-    ) throws(ZMTPError) -> (flags: ZMTPFlags, payload: ArraySlice<UInt8>) {
-        var bytes = Array(body)
-        let (flags, payload) = try open(bytes.indices, in: &bytes)
-        return (flags, bytes[payload])
+    /// Appends a message or a command, as a whole frame.
+    ///
+    /// - Precondition: no handshake goes on.
+    mutating func append(_ body: ArraySlice<UInt8>, _ flags: ZMTPFlags, to bytes: inout [UInt8]) {
+        switch self {
+        case .none:
+            ZMTPFrame.appendHeader(flags, count: body.count, to: &bytes)
+            bytes.append(contentsOf: body)
+        case .boxes(var session):
+            session.seal(body, flags, into: &bytes)
+            self = .boxes(session)
+        case .handshake: preconditionFailure("sealed before READY")
+        }
     }
 }

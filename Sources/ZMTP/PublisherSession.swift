@@ -1,5 +1,6 @@
 // The publisher's side of one subscriber's connection, as RFCs 23, 37 (ZMTP 3.0, 3.1) and 29 (publish-subscribe) have
-// it: bytes come in, and what they mean comes out. A pure machine; sockets and queues are the shell's.
+// it: bytes come in, and what they mean comes out. The two steps of a CURVE handshake cost as much as a hundred messages
+// each, so that their time is the shell's to choose. A pure machine; sockets and queues are the shell's, too.
 import Basics
 public import Wire
 
@@ -50,8 +51,10 @@ public struct PublisherSession: Sendable {
     private static let types: Set = ["SUB", "XSUB"]
 
     private let limits: Limits
-    private var curve: CurveServer?
+    private var secrecy: Secrecy<CurveServer>
     private var stage = Stage.greeting
+    /// A command of the CURVE handshake is whole, and `shakeHands` is to take it.
+    public private(set) var isWaiting = false
     /// Bytes of a frame, or of the greeting, that is not whole yet.
     private var unread: [UInt8] = []
     /// The frame that comes belongs to a message of several, which no subscription is.
@@ -60,43 +63,81 @@ public struct PublisherSession: Sendable {
     public init(_ security: PublisherSecurity, limits: Limits = Limits()) {
         self.limits = limits
         switch security {
-        case .plain: break
-        case .curve(let keys, let entropy): curve = CurveServer(keys, entropy: entropy)
+        case .plain: secrecy = .none
+        case .curve(let keys, let entropy): secrecy = .handshake(CurveServer(keys, entropy: entropy))
         }
     }
 
     public var isOpen: Bool { stage == .open }
 
     /// What we send as soon as the connection stands.
-    public var greeting: [UInt8] { ZMTPGreeting.encode(mechanism: mechanism, isServer: curve != nil) }
+    public var greeting: [UInt8] {
+        ZMTPGreeting.encode(mechanism: secrecy.mechanism, isServer: secrecy.mechanism != "NULL")
+    }
 
-    private var mechanism: String { curve == nil ? "NULL" : "CURVE" }
+    /// Its subscriber has answered our first step of a CURVE handshake.
+    public var hasBegun: Bool { if case .handshake(let server) = secrecy { server.hasBegun } else { true } }
 
-    /// Takes what has come.
+    /// Takes what has come, but for the steps of a CURVE handshake: if it `isWaiting` then, more is received when
+    /// `shakeHands` has had its turn.
     ///
     /// - Throws: why the connection has to end.
     public mutating func receive(
         _ bytes: ArraySlice<UInt8>, _ take: (Event) -> Void
     ) throws(ZMTPError) {
         unread.append(contentsOf: bytes)
-        var start = 0
+        if stage == .greeting {
+            let mechanism = secrecy.mechanism
+            guard try ZMTPGreeting.check(unread[...], mechanism: mechanism, isServer: true) != nil else {
+                return
+            }
+            unread.removeFirst(ZMTPGreeting.size)
+            stage = .handshake
+            if case .none = secrecy {
+                take(.send(ZMTPFrame.encode(ZMTPCommand.encode("READY", properties), .command)))
+            }
+        }
+        try proceed(from: 0, take)
+    }
+
+    /// One step of the CURVE handshake, and what came behind it.
+    ///
+    /// - Throws: why the connection has to end.
+    /// - Precondition: `isWaiting`.
+    public mutating func shakeHands(_ take: (Event) -> Void) throws(ZMTPError) {
+        guard isWaiting, case .handshake(var server) = secrecy, let frame = try next(from: 0) else {
+            preconditionFailure("nothing waits")
+        }
+        isWaiting = false
+        defer { secrecy = .handshake(server) }
+        guard frame.flags == .command else { throw .command("message") }
+        switch try server.received(unread[frame.body]) {
+        case .send(let command): take(.send(ZMTPFrame.encode(command, .command)))
+        case .judge(let key, let metadata):
+            try check(metadata)
+            stage = .judgement
+            take(.judge(key))
+        }
+        try proceed(from: frame.body.upperBound, take)
+    }
+
+    private func next(from start: Int) throws(ZMTPError) -> (flags: ZMTPFlags, body: Range<Int>)? {
+        try ZMTPFrame.next(in: unread, from: start, to: unread.count, limit: limits.frame)
+    }
+
+    private mutating func proceed(from start: Int, _ take: (Event) -> Void) throws(ZMTPError) {
+        var start = start
         defer {
             // With no more room than it needs.
             if start > 0 { unread = Array(unread[start...]) }
         }
-        if stage == .greeting {
-            guard try ZMTPGreeting.check(unread[...], mechanism: mechanism, isServer: true) != nil else {
-                return
+        while !isWaiting, let frame = try next(from: start) {
+            if case .handshake = secrecy, stage == .handshake {
+                isWaiting = true
+            } else {
+                start = frame.body.upperBound
+                try heard(unread[frame.body], frame.flags, take)
             }
-            start = ZMTPGreeting.size
-            stage = .handshake
-            if curve == nil {
-                take(.send(ZMTPFrame.encode(ZMTPCommand.encode("READY", properties), .command)))
-            }
-        }
-        while let frame = try ZMTPFrame.next(in: unread, from: start, to: unread.count, limit: limits.frame) {
-            start = frame.body.upperBound
-            try heard(unread[frame.body], frame.flags, take)
         }
     }
 
@@ -106,15 +147,14 @@ public struct PublisherSession: Sendable {
     private mutating func heard(
         _ body: ArraySlice<UInt8>, _ flags: ZMTPFlags, _ take: (Event) -> Void
     ) throws(ZMTPError) {
-        guard curve != nil else { return try understood(body, flags, take) }
-        switch stage {
-        case .open:
-            guard let opened = try curve?.open(body) else { return }
+        switch secrecy {
+        case .none: try understood(body, flags, take)
+        // It has been told nothing to which it could answer.
+        case .handshake: throw .command("message")
+        case .boxes(var session):
+            defer { secrecy = .boxes(session) }
+            let opened = try session.open(body)
             try understood(opened.payload, opened.flags, take)
-        case .handshake:
-            guard flags == .command else { throw .command("message") }
-            try shakeHands(body, take)
-        case .greeting, .judgement: throw .command("message")
         }
     }
 
@@ -128,28 +168,16 @@ public struct PublisherSession: Sendable {
         }
     }
 
-    // MARK: - CURVE
-
-    private mutating func shakeHands(
-        _ body: ArraySlice<UInt8>, _ take: (Event) -> Void
-    ) throws(ZMTPError) {
-        switch try curve?.received(body) {
-        case .send(let command)?: take(.send(ZMTPFrame.encode(command, .command)))
-        case .judge(let key, let metadata)?:
-            try check(metadata)
-            stage = .judgement
-            take(.judge(key))
-        case nil: break
-        }
-    }
-
     /// Lets in whom `judge` named, and answers with what it is to be sent.
     ///
     /// - Precondition: it is being judged.
     public mutating func admit() -> [UInt8] {
-        precondition(stage == .judgement, "nobody is being judged")
+        guard stage == .judgement, case .handshake(var server) = secrecy else {
+            preconditionFailure("nobody is being judged")
+        }
+        let (ready, session) = server.admit(metadata: PublisherSession.metadata)
         stage = .open
-        let ready = curve?.admit(metadata: PublisherSession.metadata) ?? []
+        secrecy = .boxes(session)
         return ZMTPFrame.encode(ready, .command)
     }
 
@@ -205,21 +233,11 @@ public struct PublisherSession: Sendable {
 
     /// Appends one message of one frame, as it stands on the wire.
     public mutating func encode(_ message: [UInt8], into bytes: inout [UInt8]) {
-        guard curve == nil else {
-            curve?.seal(message[...], into: &bytes)
-            return
-        }
-        ZMTPFrame.appendHeader([], count: message.count, to: &bytes)
-        bytes.append(contentsOf: message)
+        secrecy.append(message[...], [], to: &bytes)
     }
 
     /// Appends the answer to a PING.
     public mutating func encode(pong context: [UInt8], into bytes: inout [UInt8]) {
-        let command = ZMTPCommand.encode("PONG", context)
-        guard curve == nil else {
-            curve?.seal(command[...], .command, into: &bytes)
-            return
-        }
-        bytes.append(contentsOf: ZMTPFrame.encode(command, .command))
+        secrecy.append(ZMTPCommand.encode("PONG", context)[...], .command, to: &bytes)
     }
 }

@@ -37,26 +37,24 @@ public struct SubscriberSession: Sendable {
     private static let metadata = [(name: "Socket-Type", value: "SUB")]
 
     private let limit: Int
-    private var curve: CurveClient?
+    private var secrecy: Secrecy<CurveClient>
     private var stage = Stage.greeting
 
     /// - Parameter limit: the longest frame that is taken, in bytes.
     public init(_ security: SubscriberSecurity, limit: Int = 1 << 20) {
         self.limit = limit
         switch security {
-        case .plain: break
+        case .plain: secrecy = .none
         case .curve(let keys, let server, let entropy):
-            curve = CurveClient(
-                keys, server: server, metadata: SubscriberSession.metadata, entropy: entropy)
+            secrecy = .handshake(
+                CurveClient(keys, server: server, metadata: SubscriberSession.metadata, entropy: entropy))
         }
     }
 
     public var isOpen: Bool { stage == .open }
 
     /// What we send as soon as the connection stands.
-    public var greeting: [UInt8] { ZMTPGreeting.encode(mechanism: mechanism, isServer: false) }
-
-    private var mechanism: String { curve == nil ? "NULL" : "CURVE" }
+    public var greeting: [UInt8] { ZMTPGreeting.encode(mechanism: secrecy.mechanism, isServer: false) }
 
     /// The item that begins at `place`, which moves behind it; `nil`: more has to come first.
     ///
@@ -70,9 +68,14 @@ public struct SubscriberSession: Sendable {
             return nil
         }
         place = frame.body.upperBound
-        guard curve == nil else { return try boxed(buffer[frame.body], frame.flags) }
-        guard frame.flags.contains(.command) || stage != .open else { return .message(buffer[frame.body]) }
-        return try control(buffer[frame.body], isCommand: frame.flags.contains(.command))
+        switch secrecy {
+        case .none: return try understood(buffer[frame.body], frame.flags)
+        case .handshake(let client): return try shakeHands(client, buffer[frame.body], frame.flags)
+        case .boxes(var session):
+            defer { secrecy = .boxes(session) }
+            let opened = try session.open(buffer[frame.body])
+            return try understood(opened.payload, opened.flags)
+        }
     }
 
     /// How many bytes the frame at `place` has in all, as far as its length has come; 0: that has not.
@@ -85,27 +88,43 @@ public struct SubscriberSession: Sendable {
     private mutating func greet(
         _ buffer: [UInt8], _ place: inout Int, _ end: Int
     ) throws(ZMTPError) -> Item? {
-        guard try ZMTPGreeting.check(buffer[place..<end], mechanism: mechanism, isServer: false) != nil else {
+        let greeting = buffer[place..<end]
+        guard try ZMTPGreeting.check(greeting, mechanism: secrecy.mechanism, isServer: false) != nil else {
             return nil
         }
         place += ZMTPGreeting.size
         stage = .handshake
-        let ready = ZMTPCommand.encode("READY", ZMTPCommand.encode(SubscriberSession.metadata))
-        return .send(ZMTPFrame.encode(try curve?.begin() ?? ready, .command))
+        return .send(ZMTPFrame.encode(try first(), .command))
     }
 
-    private mutating func boxed(_ body: ArraySlice<UInt8>, _ flags: ZMTPFlags) throws(ZMTPError) -> Item? {
-        guard stage != .open else {
-            guard let opened = try curve?.open(body) else { return .nothing }
-            guard opened.flags.contains(.command) else { return .message(opened.payload) }
-            return try control(opened.payload, isCommand: true)
+    private mutating func first() throws(ZMTPError) -> [UInt8] {
+        guard case .handshake(var client) = secrecy else {
+            return ZMTPCommand.encode("READY", ZMTPCommand.encode(SubscriberSession.metadata))
         }
+        defer { secrecy = .handshake(client) }
+        return try client.begin()
+    }
+
+    private mutating func shakeHands(
+        _ client: CurveClient, _ body: ArraySlice<UInt8>, _ flags: ZMTPFlags
+    ) throws(ZMTPError) -> Item {
         guard flags == .command else { throw .command("message") }
-        switch try curve?.received(body) {
-        case .send(let command)?: return .send(ZMTPFrame.encode(command, .command))
-        case .open(let metadata)?: return try opened(by: metadata)
-        case nil: return .nothing
+        var client = client
+        defer { if case .handshake = secrecy { secrecy = .handshake(client) } }
+        switch try client.received(body) {
+        case .send(let command): return .send(ZMTPFrame.encode(command, .command))
+        case .open(let session, let metadata):
+            secrecy = .boxes(session)
+            return try opened(by: metadata)
         }
+    }
+
+    @inline(__always)
+    private mutating func understood(
+        _ body: ArraySlice<UInt8>, _ flags: ZMTPFlags
+    ) throws(ZMTPError) -> Item {
+        guard flags.contains(.command) || stage != .open else { return .message(body) }
+        return try control(body, isCommand: flags.contains(.command))
     }
 
     private mutating func opened(by metadata: ArraySlice<UInt8>) throws(ZMTPError) -> Item {
@@ -146,9 +165,8 @@ public struct SubscriberSession: Sendable {
     }
 
     private mutating func frame(_ body: [UInt8], _ flags: ZMTPFlags) -> [UInt8] {
-        guard curve != nil else { return ZMTPFrame.encode(body, flags) }
         var bytes: [UInt8] = []
-        curve?.seal(body[...], flags, into: &bytes)
+        secrecy.append(body[...], flags, to: &bytes)
         return bytes
     }
 }

@@ -40,6 +40,12 @@ import Wire
         #expect(admission.admitted == 1)
     }
 
+    @Test mutating func `our own handshakes are judged by the same list, and counted with libzmq's`() {
+        #expect(admission.judge(key)?.name == "desk" && admission.judge(other) == nil)
+        _ = admission.received(request(credentials: [other.bytes]))
+        #expect(admission.admitted == 1 && admission.refused == 2)
+    }
+
     @Test mutating func `a subscriber that is not on the list may try again`() {
         for service in [Service.publish, .marketData] {
             let actions = admission.received(request(domain: service.rawValue, credentials: [other.bytes]))

@@ -171,12 +171,13 @@ private final class Listener {
         return (server, key, metadata)
     }
 
-    private func admitted(_ peer: RawPeer) throws -> CurveServer {
+    private func admitted(_ peer: RawPeer) throws -> CurveSession {
         var (server, key, metadata) = try judged(peer)
         #expect(key == desk.publicKey)
         #expect(try ZMTPCommand.property("Socket-Type", in: metadata) == "SUB")
-        peer.send(command: server.admit(metadata: [("Socket-Type", "XPUB"), ("Identity", "")]))
-        return server
+        let (ready, session) = server.admit(metadata: [("Socket-Type", "XPUB"), ("Identity", "")])
+        peer.send(command: ready)
+        return session
     }
 
     private func subscriber(_ endpoint: String) throws -> Socket {
@@ -335,8 +336,10 @@ private final class Listener {
     @Test func `libzmq lets us in, and hears and says what is sealed`() throws {
         let (socket, _) = try served(.xpub, .publish)
         let peer = try connected(socket.lastEndpoint)
-        var client = try begun(peer, desk, "SUB")
-        guard case .open(let metadata) = try client.received(command(peer)) else { throw RawPeer.Gone() }
+        var handshake = try begun(peer, desk, "SUB")
+        guard case .open(var client, let metadata) = try handshake.received(command(peer)) else {
+            throw RawPeer.Gone()
+        }
         #expect(try ZMTPCommand.property("Socket-Type", in: metadata) == "XPUB")
         var bytes: [UInt8] = []
         // Each way that a subscription has been written in.

@@ -60,11 +60,7 @@ import Testing
         var bytes = [1, 2] + [UInt8](repeating: 0, count: Box.overhead) + text
         Box.seal(&bytes, from: 2, nonce, shared)
         #expect(bytes == [1, 2] + box)
-        bytes += [3]
-        #expect(!Box.open(&bytes, 2..<bytes.count, nonce, shared))
-        #expect(bytes == [1, 2] + box + [3])
-        #expect(Box.open(&bytes, 2..<(bytes.count - 1), nonce, shared))
-        #expect(bytes[18...] == (text + [3])[...])
+        #expect(Box.open(bytes[2...], nonce, shared) == text)
     }
 
     @Test func `an empty text has a box`() throws {

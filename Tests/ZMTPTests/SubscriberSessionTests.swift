@@ -53,6 +53,7 @@ import Wire
         private mutating func deliverToPublisher(_ bytes: [UInt8]) throws {
             var events: [PublisherSession.Event] = []
             try publisher.receive(bytes[...]) { events.append($0) }
+            while publisher.isWaiting { try publisher.shakeHands { events.append($0) } }
             heard += events
             for event in events {
                 switch event {

@@ -19,7 +19,7 @@ struct CurveDialogue: Sendable {
     private let awaitingWelcome: CurveClient
     private let awaitingInitiate: CurveServer
     private let awaitingReady: CurveClient
-    private let open: CurveServer
+    private let open: CurveSession
     let seeds: [[UInt8]]
 
     private struct Silence: Error {}
@@ -38,16 +38,16 @@ struct CurveDialogue: Sendable {
         guard case .send(let initiate) = try client.received(welcome[...]) else { throw Silence() }
         awaitingReady = client
         _ = try server.received(initiate[...])
-        let ready = server.admit(metadata: [("Socket-Type", "XPUB"), ("Identity", "12")])
-        _ = try client.received(ready[...])
-        open = server
+        let (ready, ours) = server.admit(metadata: [("Socket-Type", "XPUB"), ("Identity", "12")])
+        guard case .open(var theirs, _) = try client.received(ready[...]) else { throw Silence() }
+        open = ours
         var message: [UInt8] = []
-        client.seal(Array("md/itch/".utf8)[...], into: &message)
+        theirs.seal(Array("md/itch/".utf8)[...], into: &message)
 
         let secret = Secret(entropy.prefix(Secret.size))
-        let theirs = Secret(CurveDialogue.entropy(CurveServer.entropyCount, 101).prefix(Secret.size))
+        let publicKey = Secret(CurveDialogue.entropy(CurveServer.entropyCount, 101).prefix(Secret.size))
             .publicKey
-        guard let shared = Secret(of: secret, with: theirs) else { throw Silence() }
+        guard let shared = Secret(of: secret, with: publicKey) else { throw Silence() }
         self.shared = shared
         cookie = initiate[9..<105]
         let command = try CurveInitiate(initiate[9...])
@@ -96,13 +96,13 @@ struct CurveDialogue: Sendable {
 
     private func heard(_ bytes: ArraySlice<UInt8>, by client: CurveClient) throws -> ArraySlice<UInt8> {
         var client = client
-        guard case .open(let metadata) = try client.received(bytes) else { return [] }
+        guard case .open(_, let metadata) = try client.received(bytes) else { return [] }
         return metadata
     }
 
     private func opened(_ bytes: ArraySlice<UInt8>) throws -> ArraySlice<UInt8> {
-        var server = open
-        _ = try server.open(bytes)
+        var session = open
+        _ = try session.open(bytes)
         return []
     }
 
