@@ -120,7 +120,7 @@ let package = Package(
             "holdfast-bench",
             [
                 "Basics", "Wire", "Arbitration", "FeedProtocols", "Linux", "CLinux", "CZeroMQ",
-                "CAllocations",
+                "CAllocations", "ZMTP",
                 arguments,
             ]),
         // Built from source, not installed.

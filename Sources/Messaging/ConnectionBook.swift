@@ -36,8 +36,9 @@ struct ConnectionBook {
     struct Limits: Hashable, Sendable {
         /// The time for a handshake, which libzmq keeps.
         var handshake: Duration = .milliseconds(2500)
-        /// Connections from beyond this host that are in their handshake. Beyond it the one that takes longest is
-        /// hung up on: a client that means well takes milliseconds, one that holds on takes all that it can get.
+        /// Connections from beyond this host that are in their handshake. Beyond it one is hung up on of the address that
+        /// has most of them, the one that takes longest: a client that means well takes milliseconds, one that holds on
+        /// takes all that it can get.
         var handshakes = 1000
         /// Connections from beyond this host. Beyond it the newest is hung up on.
         var connections = 4096
@@ -88,8 +89,9 @@ struct ConnectionBook {
     private var lastNumber: UInt64 = 0
     /// How many came from beyond this host, and are there.
     private var remote = 0
-    /// How many of them are not through the handshake.
+    /// How many of them are not through the handshake, and how many of each address.
     private var unfinished = 0
+    private var unfinishedOf: [IPv4Address?: Int] = [:]
     /// Those, in the order in which they came; others among them have got through or have gone.
     private var queue: [(descriptor: Int32, number: UInt64)] = []
     private var failure: HandshakeFailure?
@@ -143,11 +145,12 @@ extension ConnectionBook {
         guard connection.isRemote else { return actions }
         remote += 1
         unfinished += 1
+        unfinishedOf[peer?.address, default: 0] += 1
         queue.append((descriptor, lastNumber))
         if remote > limits.connections { actions += refuse(descriptor, .full(limits.connections)) }
         settleQueue(at: now)
-        if unfinished > limits.handshakes, let oldest = queue.first?.descriptor {
-            actions += refuse(oldest, .crowdedOut(limits.handshakes))
+        if unfinished > limits.handshakes, let one = oldestOfMost {
+            actions += refuse(one, .crowdedOut(limits.handshakes))
         }
         return actions
     }
@@ -308,8 +311,21 @@ extension ConnectionBook {
 
     private mutating func setStage(_ stage: Stage, of descriptor: Int32) {
         guard let connection = connections[descriptor] else { return }
-        if connection.isRemote, connection.stage.isUnfinished, !stage.isUnfinished { unfinished -= 1 }
+        if connection.isRemote, connection.stage.isUnfinished, !stage.isUnfinished {
+            unfinished -= 1
+            let left = unfinishedOf[connection.peer?.address, default: 1] - 1
+            unfinishedOf[connection.peer?.address] = left > 0 ? left : nil
+        }
         connections[descriptor]?.stage = stage
+    }
+
+    /// Of the address with the most connections in their handshake, the one that came first.
+    private var oldestOfMost: Int32? {
+        guard let most = unfinishedOf.values.max() else { return nil }
+        return queue.first { entry in
+            guard let connection = current(entry), connection.stage.isUnfinished else { return false }
+            return unfinishedOf[connection.peer?.address] == most
+        }?.descriptor
     }
 
     /// Has an unfinished one at the head of the queue, if there is any, and keeps the queue short.

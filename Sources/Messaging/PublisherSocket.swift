@@ -19,7 +19,7 @@ public final class PublisherSocket {
     }
 
     /// Connections taken in before others get their turn.
-    private static let accepted = 64
+    private static let accepted = 4
     /// Bytes of one subscriber that are read before others get their turn.
     private static let readAtOnce = 8 << 10
     /// Bytes that wait for the end of the loop's turn; more go at once.
@@ -44,6 +44,7 @@ public final class PublisherSocket {
     /// In the order in which they came; who is gone is not held.
     private var handshakes: [Handshake] = []
     private var handshakeTimer: Timer?
+    private var antechamber: Antechamber?
     private var resuming: Timer?
     private var rebinding: Rebinding?
     /// The endpoint bound last.
@@ -71,6 +72,8 @@ public final class PublisherSocket {
         try bind(endpoints)
         do throws(SystemError) {
             handshakeTimer = try Timer(loop, accuracy: .milliseconds(50)) { [unowned self] in giveUpSlow() }
+            antechamber = try Antechamber(
+                loop, onBytes: { [unowned self] in arrived($0) }, onStep: { [unowned self] in step($0) })
             resuming = try Timer(loop, accuracy: .milliseconds(10)) { [unowned self] in resume() }
             rebinding = try Rebinding(loop, log: log) { [unowned self] endpoint throws(BusError) in
                 try bind(endpoint, .guarded)
@@ -183,19 +186,13 @@ extension PublisherSocket {
 
     private func take(_ subscriber: SubscriberConnection) throws(SystemError) {
         let descriptor = subscriber.descriptor
-        subscriber.source = try IOSource(loop, descriptor: descriptor) { [unowned self] in
-            ready(descriptor)
-        }
-        if subscriber.entrance != .local {
-            // A host that went without a word: asked after 10 s of silence, given up after 30 s.
-            try subscriber.socket.watch(idle: 10, interval: 5, count: 4, patience: .seconds(30))
-        }
+        try antechamber?.enter(descriptor)
         while subscribers.count <= Int(descriptor) { subscribers.append(nil) }
         subscribers[Int(descriptor)] = subscriber
         handshakes.append(Handshake(subscriber: subscriber, began: loop.now))
         if handshakes.count == 1 { armHandshakes() }
         send(bytes: subscriber.session.greeting, to: subscriber)
-        door.accepted(descriptor, by: subscriber.entrance, from: PeerAddress.of(descriptor))
+        door.accepted(descriptor, by: subscriber.entrance, from: subscriber.peer)
     }
 
     /// Without descriptors there is nothing to be done but to wait for one.
@@ -224,32 +221,41 @@ extension PublisherSocket {
     private func ready(_ descriptor: Int32) {
         guard let subscriber = subscriber(descriptor) else { return }
         if subscriber.isBlocked { flush(subscriber) }
+        read(subscriber)
+    }
+
+    private func read(_ subscriber: SubscriberConnection) {
         do throws(SystemError) {
             guard let count = try subscriber.socket.receive(into: &buffer) else { return }
             guard count > 0 else { return ended(subscriber) }
-            heard(subscriber, count)
+            hear(subscriber) { session, take throws(ZMTPError) in try session.receive(buffer[..<count], take)
+            }
         } catch {
             ended(subscriber)
         }
     }
 
-    private func heard(_ subscriber: SubscriberConnection, _ count: Int) {
+    private func hear(
+        _ subscriber: SubscriberConnection,
+        _ take: (inout PublisherSession, (PublisherSession.Event) -> Void) throws(ZMTPError) -> Void
+    ) {
         events.removeAll(keepingCapacity: true)
         var failure: ZMTPError?
         do throws(ZMTPError) {
-            try subscriber.session.receive(buffer[..<count]) { events.append($0) }
-            while subscriber.session.isWaiting { try subscriber.session.shakeHands { events.append($0) } }
+            try take(&subscriber.session) { events.append($0) }
         } catch {
             failure = error
         }
         let heard = events
-        for event in heard where subscribers[Int(subscriber.descriptor)] === subscriber {
-            perform(event, subscriber)
-        }
-        guard let failure, subscribers[Int(subscriber.descriptor)] === subscriber else { return }
+        for event in heard where isHere(subscriber) { perform(event, subscriber) }
+        guard let failure, isHere(subscriber) else { return }
         broken &+= 1
         door.failed(HandshakeFailure(failure))
         close(subscriber)
+    }
+
+    private func isHere(_ subscriber: SubscriberConnection) -> Bool {
+        subscribers[Int(subscriber.descriptor)] === subscriber
     }
 
     private func perform(_ event: PublisherSession.Event, _ subscriber: SubscriberConnection) {
@@ -294,12 +300,57 @@ extension PublisherSocket {
 
     /// Its descriptor is free when all know that it is gone.
     private func close(_ subscriber: SubscriberConnection) {
-        guard self.subscriber(subscriber.descriptor) === subscriber else { return }
+        guard isHere(subscriber) else { return }
+        if subscriber.source == nil { antechamber?.leave(subscriber.descriptor) }
         subscribers[Int(subscriber.descriptor)] = nil
         subscriber.source = nil
         subscriber.isBroken = true
         subscriber.queue.removeAll(&room)
         door.disconnected(subscriber.descriptor)
+    }
+
+    // MARK: In the antechamber
+
+    private func arrived(_ descriptor: Int32) {
+        guard let subscriber = subscriber(descriptor) else { return }
+        read(subscriber)
+        goOn(subscriber)
+    }
+
+    private func step(_ descriptor: Int32) {
+        guard let subscriber = subscriber(descriptor) else { return }
+        hear(subscriber) { session, take throws(ZMTPError) in try session.shakeHands(take) }
+        goOn(subscriber)
+    }
+
+    /// What the handshake waits for now, or that it is over.
+    private func goOn(_ subscriber: SubscriberConnection) {
+        guard isHere(subscriber) else { return }
+        let descriptor = subscriber.descriptor
+        do throws(SystemError) {
+            if subscriber.session.isWaiting {
+                let hasBegun = subscriber.session.hasBegun
+                antechamber?.awaitStep(descriptor, from: subscriber.peer?.address, hasBegun: hasBegun)
+            } else if subscriber.session.isOpen {
+                try letIn(subscriber)
+            } else {
+                try antechamber?.awaitBytes(descriptor)
+            }
+        } catch {
+            ended(subscriber)
+        }
+    }
+
+    private func letIn(_ subscriber: SubscriberConnection) throws(SystemError) {
+        let descriptor = subscriber.descriptor
+        antechamber?.leave(descriptor)
+        let interest: IOSource.Interest = subscriber.isBlocked ? .both : .readable
+        subscriber.source = try IOSource(loop, descriptor: descriptor, interest: interest) {
+            [unowned self] in ready(descriptor)
+        }
+        guard subscriber.entrance != .local else { return }
+        // A host that went without a word: asked after 10 s of silence, given up after 30 s.
+        try subscriber.socket.watch(idle: 10, interval: 5, count: 4, patience: .seconds(30))
     }
 
     // MARK: Handshakes that take too long
@@ -445,11 +496,12 @@ private struct Handshake {
 
 /// One subscriber that is connected, or in its handshake.
 private final class SubscriberConnection {
-    /// Goes before the descriptor that it watches.
+    /// Goes before the descriptor that it watches; `nil`: it is in the antechamber.
     var source: IOSource?
     let socket: StreamSocket
     let descriptor: Int32
     let entrance: Entrance
+    let peer: IPv4Endpoint?
     var session: PublisherSession
     var queue = SendQueue()
     /// The key that its handshake proved; `nil`: it came in the clear.
@@ -464,6 +516,7 @@ private final class SubscriberConnection {
 
     init(_ socket: consuming StreamSocket, _ entrance: Entrance, _ session: PublisherSession) {
         descriptor = socket.descriptor.raw
+        peer = PeerAddress.of(descriptor)
         self.socket = socket
         self.entrance = entrance
         self.session = session

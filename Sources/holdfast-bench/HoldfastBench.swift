@@ -9,6 +9,6 @@ struct HoldfastBench: ParsableCommand {
         abstract: "The parts of Holdfast's benchmarks; Tests/holdfast-bench runs them.",
         subcommands: [
             SendMold.self, SendQuotes.self, Subscribe.self, Proxy.self, Merge.self,
-            ArbiterBench.self,
+            ArbiterBench.self, Knock.self,
         ])
 }

@@ -147,6 +147,21 @@ import Wire
         #expect(book.refused == 1)
     }
 
+    @Test mutating func `it is one of the address that has most of them, though others came before`() {
+        _ = book.accepted(20, by: .guarded, from: peer(7), at: start)
+        _ = book.accepted(21, by: .guarded, from: peer(8, 1), at: start)
+        _ = book.accepted(22, by: .guarded, from: peer(8, 2), at: start)
+        #expect(
+            book.accepted(23, by: .guarded, from: peer(8, 3), at: start)
+                == [.hangUp(21, peer(8, 1)), .refused(peer(8, 1), .crowdedOut(3))])
+        _ = book.disconnected(21, at: start)
+        // Who is through counts no more.
+        book.admitted(from: peer(7).address)
+        #expect(book.accepted(24, by: .guarded, from: peer(9), at: start) == [])
+        #expect(
+            book.accepted(25, by: .guarded, from: peer(9), at: start).first == .hangUp(22, peer(8, 2)))
+    }
+
     @Test mutating func `a refused key that holds its connection counts as one in its handshake, told once`()
     {
         for number in 0..<3 as Range<Int32> {

@@ -155,6 +155,29 @@ import Wire
         #expect(throws: ZMTPError.box("HELLO")) { try line.meet() }
     }
 
+    @Test func `a step of CURVE waits for its turn, and what came behind it waits, too`() throws {
+        var line = try Self.lines()[1]
+        let greeting = line.publisher.greeting
+        var place = 0
+        guard case .send(let hello)? = try line.subscriber.next(in: greeting, at: &place, to: 64) else {
+            Issue.record("no HELLO")
+            return
+        }
+        var events: [PublisherSession.Event] = []
+        let bytes: [UInt8] = line.subscriber.greeting + hello + hello
+        try line.publisher.receive(bytes[...]) { events.append($0) }
+        #expect(events == [] && line.publisher.isWaiting && !line.publisher.hasBegun)
+        try line.publisher.shakeHands { events.append($0) }
+        guard case .send(let welcome) = events.first else {
+            Issue.record("no WELCOME")
+            return
+        }
+        #expect(events.count == 1 && welcome.count == 170 && line.publisher.hasBegun)
+        // The second HELLO is the next step, and the end.
+        #expect(line.publisher.isWaiting)
+        #expect(throws: ZMTPError.command("HELLO")) { try line.publisher.shakeHands { events.append($0) } }
+    }
+
     @Test func `who it is is told before it is let in, and nothing before that is taken`() throws {
         var line = try Self.lines()[1]
         try line.meet()

@@ -278,8 +278,20 @@ def scale(options):
         return [bench_scale.scale(bench, options), alone]
 
 
-PARTS = {"arbiter": arbiter, "zeromq": zeromq, "journal": journal, "latency": latency, "mold": mold,
-         "failover": failover, "scale": scale}
+def strangers(options):
+    """How late messages are while strangers make CURVE handshakes, and how soon an authorised client gets in."""
+    import bench_strangers
+    rows = []
+    for name, rate in bench_strangers.RUNS.items():
+        with Bench() as bench:
+            parts = bench_strangers.run(bench, GATEWAY, quotes_feed(bench, "ab"), rate, 5 * options.seconds)
+            sent, got, came = (part and result(part) for part in parts[:3])
+            rows.append(bench_strangers.row(name, sent, got, came, parts[3]))
+    return rows
+
+
+PARTS = {"arbiter": arbiter, "zeromq": zeromq, "journal": journal, "latency": latency, "strangers": strangers,
+         "mold": mold, "failover": failover, "scale": scale}
 
 
 def parse():

@@ -4,6 +4,7 @@ Three hosts: the desk with the gateway, an algorithm's, and the venue's."""
 import os
 import signal
 import subprocess
+import sys
 import unittest
 
 import zmq
@@ -208,6 +209,30 @@ class Entitlements(Case):
         self.market.quote("HF1")
         self.assertIsNone(stranger.frames(0.5))
         self.assertEqual(self.health().status()["subscriptions"], 0)
+
+    def test_strangers_without_end_cost_nobody_a_message_and_keep_nobody_out(self):
+        local = MarketClient(self, self.gateway.endpoint("gateway.md"), "quotes", "HF1", "HF2")
+        remote = self.client(self.whole, "HF1", "HF2")
+        for client in (local, remote):
+            client.sync()
+            client.wait_live()
+        self.market.A.wait_held(self, BEAT, "HF1/", "HF2/")
+        orders = {client: Order(per_topic=True) for client in (local, remote)}
+        flood = harness.spawn(self, self.algo.command(
+            sys.executable, os.path.join(os.path.dirname(__file__), "flood.py"), DESK, "7000", self.host.public,
+            "60000", "120"), stdout=subprocess.DEVNULL)
+        self.gateway.wait_log(f"refused {ALGO} at market-data")
+        self.market.play()
+        # From the strangers' own address, while they come.
+        late = self.client(self.some, "HF1")
+        late.sync()
+        self.assertIsNone(flood.poll(), "the strangers were gone before the client was in")
+        end = 500
+        for client, order in orders.items():
+            for message in client.until(lambda message: message["kind"] == "data" and message["sequence"] > end, end):
+                order.take(message)
+            self.assertEqual((order.faults, order.missing), ([], 0))
+        self.assertEqual(self.health().status()["dropped_messages"], 0)
 
     def test_a_client_that_speaks_in_the_clear_gets_nothing(self):
         plain = MarketClient(self, DATA, "quotes", everything=True, namespace=self.algo)
