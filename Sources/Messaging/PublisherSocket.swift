@@ -123,12 +123,12 @@ extension PublisherSocket {
                 return
             }
         }
-        subscriber.queue.append(&room) { subscriber.session.encode(message, into: &$0) }
+        subscriber.queue.append(count, &room) { subscriber.session.encode(message, into: &$0) }
         settle(subscriber)
     }
 
     private func send(bytes: [UInt8], to subscriber: SubscriberConnection) {
-        subscriber.queue.append(&room) { $0.append(contentsOf: bytes) }
+        subscriber.queue.append(bytes.count, &room) { $0.append(contentsOf: bytes) }
         settle(subscriber)
     }
 
@@ -272,8 +272,9 @@ extension PublisherSocket {
 
     /// Who asks and asks and reads no answer has none.
     private func answer(_ context: [UInt8], _ subscriber: SubscriberConnection) {
-        guard subscriber.queue.mayTake(PublisherSession.overhead + context.count, room) else { return }
-        subscriber.queue.append(&room) { subscriber.session.encode(pong: context, into: &$0) }
+        let count = PublisherSession.pongOverhead + context.count
+        guard subscriber.queue.mayTake(count, room) else { return }
+        subscriber.queue.append(count, &room) { subscriber.session.encode(pong: context, into: &$0) }
         settle(subscriber)
     }
 

@@ -349,7 +349,7 @@ extension SubscriberSocket {
     }
 
     private func send(_ bytes: [UInt8]) {
-        queue.append(&room) { $0.append(contentsOf: bytes) }
+        queue.append(bytes.count, &room) { $0.append(contentsOf: bytes) }
     }
 
     /// Before each wait of the loop.

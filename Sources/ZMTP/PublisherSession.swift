@@ -230,6 +230,8 @@ public struct PublisherSession: Sendable {
 
     /// The most that a message takes on the wire besides its bytes: a frame's head, and CURVE's box.
     public static let overhead = 9 + 33
+    /// Likewise the answer to a PING, besides its context: it has a name.
+    public static let pongOverhead = overhead + 5
 
     /// Appends one message of one frame, as it stands on the wire.
     public mutating func encode(_ message: [UInt8], into bytes: inout [UInt8]) {
