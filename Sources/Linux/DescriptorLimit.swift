@@ -4,6 +4,13 @@ import Glibc
 
 /// RLIMIT_NOFILE.
 public enum DescriptorLimit {
+    /// What holds now.
+    public static var now: UInt64 {
+        var limit = rlimit()
+        let result = unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        return result == 0 ? UInt64(limit.rlim_cur) : .max
+    }
+
     /// Raises what holds now to what may hold at most; epoll knows no bound. Returns what holds then.
     @discardableResult
     public static func raise() -> UInt64 {

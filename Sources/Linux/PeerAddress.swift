@@ -31,6 +31,19 @@ public enum PeerAddress {
         return IPv4Endpoint(address)
     }
 
+    /// Ends a connection if it came in by the Unix socket at this path, whoever it is now. `false`: it did not.
+    public static func hangUp(on descriptor: Int32, by path: String) -> Bool {
+        guard let address = ResolvedAddress(unix: path)?.bytes else { return false }
+        var own = [UInt8](repeating: 0, count: MemoryLayout<sockaddr_un>.size)
+        var length = socklen_t(own.count)
+        let result = unsafe own.withUnsafeMutableBytes { bytes in
+            unsafe getsockname(
+                descriptor, bytes.baseAddress?.assumingMemoryBound(to: sockaddr.self), &length)
+        }
+        guard result == 0, own.starts(with: address), length <= address.count else { return false }
+        return shutdown(descriptor, Int32(SHUT_RDWR)) == 0
+    }
+
     /// Ends a connection if it is still this peer's: whoever reads from it sees its end. `false`: it is not.
     public static func hangUp(on descriptor: Int32, of peer: IPv4Endpoint) -> Bool {
         of(descriptor) == peer && shutdown(descriptor, Int32(SHUT_RDWR)) == 0

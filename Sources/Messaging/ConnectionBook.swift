@@ -28,8 +28,10 @@ enum ConnectionRefusal: Hashable, Sendable {
     case tooSlow(Duration)
     /// So many others came while it had not come to the end of the handshake.
     case crowdedOut(Int)
-    /// There are as many connections as there may be.
+    /// There are as many connections as there may be from beyond this host.
     case full(Int)
+    /// There are as many as there may be of this host.
+    case hostIsFull(Int)
 }
 
 struct ConnectionBook {
@@ -42,12 +44,25 @@ struct ConnectionBook {
         var handshakes = 1000
         /// Connections from beyond this host. Beyond it the newest is hung up on.
         var connections = 4096
+        /// Connections of this host, likewise.
+        var local = 4096
+
+        init() {}
+
+        /// - Parameter descriptors: what the process may have. Its three sockets for clients leave it a quarter, whoever
+        ///   connects.
+        init(descriptors: UInt64) {
+            let share = Int(min(4096, descriptors / 8))
+            connections = share
+            local = share
+            handshakes = min(1000, share / 4)
+        }
     }
 
     /// What is to be done, in this order.
     enum Action: Hashable {
-        /// End the connection, if its peer is still this one.
-        case hangUp(Int32, IPv4Endpoint)
+        /// End the connection, if its peer is still this one; `nil`: it came in by a Unix socket.
+        case hangUp(Int32, IPv4Endpoint?)
         case refused(IPv4Endpoint?, ConnectionRefusal)
         /// A client that is no longer on the list is hung up on.
         case removed(AllowedClient, IPv4Endpoint?)
@@ -89,6 +104,7 @@ struct ConnectionBook {
     private var lastNumber: UInt64 = 0
     /// How many came from beyond this host, and are there.
     private var remote = 0
+    private var local: Int { connections.count - remote }
     /// How many of them are not through the handshake, and how many of each address.
     private var unfinished = 0
     private var unfinishedOf: [IPv4Address?: Int] = [:]
@@ -142,7 +158,9 @@ extension ConnectionBook {
         lastNumber &+= 1
         let connection = Connection(entrance: entrance, peer: peer, began: now, number: lastNumber)
         connections[descriptor] = connection
-        guard connection.isRemote else { return actions }
+        guard connection.isRemote else {
+            return local > limits.local ? actions + refuse(descriptor, .hostIsFull(limits.local)) : actions
+        }
         remote += 1
         unfinished += 1
         unfinishedOf[peer?.address, default: 0] += 1
@@ -305,8 +323,8 @@ extension ConnectionBook {
     private mutating func hangUp(_ descriptor: Int32) -> [Action] {
         guard let connection = connections[descriptor], connection.stage != .hungUp else { return [] }
         setStage(.hungUp, of: descriptor)
-        // Without an address it is gone already.
-        return connection.peer.map { [.hangUp(descriptor, $0)] } ?? []
+        // From beyond and without an address, it is gone already.
+        return connection.isRemote && connection.peer == nil ? [] : [.hangUp(descriptor, connection.peer)]
     }
 
     private mutating func setStage(_ stage: Stage, of descriptor: Int32) {

@@ -14,8 +14,8 @@ final class Doorkeeper {
     private let log: LimitedLog
     private let onDeparture: (Int32) -> Void
     private(set) var book: ConnectionBook
-    /// Ends a connection if its peer is still this one.
-    var hangUp: (Int32, IPv4Endpoint) -> Void = { _, _ in }
+    /// Ends a connection if its peer is still this one; `nil`: it came in by a Unix socket.
+    var hangUp: (Int32, IPv4Endpoint?) -> Void = { _, _ in }
     /// Whether a client that stays on the list may do less than before, and has to come in anew.
     var isCurtailed: (AllowedClient, AllowedClient) -> Bool = { _, _ in false }
 
@@ -110,7 +110,7 @@ final class Doorkeeper {
     // MARK: - The log
 
     private func tellRefused(_ peer: IPv4Endpoint?, _ reason: ConnectionRefusal) {
-        let address = peer.map { "\($0.address)" } ?? "an address that was gone"
+        let address = peer.map { "\($0.address)" } ?? reason.whoIsNameless
         log.event(
             .clientRefused, key: address, "refused \(address) at \(service.rawValue): \(reason)",
             ["client_address": "\(address)", "service": "\(service.rawValue)"])

@@ -16,12 +16,13 @@ public struct ServerEndpoints {
     public var authenticator: Authenticator?
     /// What counts as this host; another judgement is for tests.
     var isLocal: (String) -> Bool = Endpoint.isLocal
-    var limits = ConnectionBook.Limits()
+    var limits: ConnectionBook.Limits
 
     public init(_ endpoints: [String], plaintext: [String] = [], authenticator: Authenticator? = nil) {
         self.endpoints = endpoints
         self.plaintext = plaintext
         self.authenticator = authenticator
+        limits = ConnectionBook.Limits(descriptors: DescriptorLimit.now)
     }
 }
 
@@ -113,7 +114,7 @@ public final class ServerSocket {
         } catch {
             throw .system(error)
         }
-        door.hangUp = { _ = PeerAddress.hangUp(on: $0, of: $1) }
+        door.hangUp = { [unowned self] in hangUp(on: $0, $1) }
         door.authenticator?.guards(libzmq: self, of: service)
     }
 
@@ -165,6 +166,17 @@ extension ServerSocket {
         if let entrance = entrances[address] { return entrance }
         let port = address.split(separator: ":").last ?? ""
         return entrances["tcp://0.0.0.0:\(port)"] ?? .guarded
+    }
+
+    /// The descriptor is libzmq's, who may have given it to something else by now.
+    private func hangUp(on descriptor: Int32, _ peer: IPv4Endpoint?) {
+        if let peer {
+            _ = PeerAddress.hangUp(on: descriptor, of: peer)
+            return
+        }
+        for endpoint in entrances.keys where endpoint.hasPrefix("ipc://") {
+            if PeerAddress.hangUp(on: descriptor, by: String(endpoint.dropFirst("ipc://".count))) { return }
+        }
     }
 
     /// Our key is another one: the endpoints that it is for are closed, with the connections by them, and bound
@@ -276,6 +288,16 @@ extension ConnectionRefusal: CustomStringConvertible {
         case .tooSlow(let limit): "no handshake within \(limit)"
         case .crowdedOut(let count): "\(count) others came while its handshake lasted"
         case .full(let count): "there are \(count) connections already"
+        case .hostIsFull(let count): "there are \(count) connections of this host already"
+        }
+    }
+
+    /// Whom it was about, where no address is known.
+    var whoIsNameless: String {
+        switch self {
+        case .hostIsFull: "a client of this host"
+        case .unknownKey, .otherServerKey, .noCURVE, .notZeroMQ, .left, .tooSlow, .crowdedOut, .full:
+            "an address that was gone"
         }
     }
 }

@@ -87,6 +87,29 @@ import Wire
         withExtendedLifetime((good, bad)) {}
     }
 
+    @Test func `of this host so many are served, and libzmq's others are hung up on`() throws {
+        let path = "/tmp/holdfast-access-\(UInt32.random(in: 0 ... .max)).sock"
+        var endpoints = ServerEndpoints(["ipc://\(path)"])
+        endpoints.limits.local = 2
+        var prefixes: [String] = []
+        let publisher = try Publisher(context, loop, at: endpoints, log: log) {
+            prefixes.append(String(decoding: $0, as: UTF8.self))
+        }
+        let readers = try (0..<2).map { number in
+            let socket = try Socket(context, .sub)
+            try socket.subscribe("\(number)".utf8)
+            try socket.connect(publisher.lastEndpoint)
+            return socket
+        }
+        try run { prefixes.count == 2 }
+        let third = try Socket(context, .sub)
+        try third.connect(publisher.lastEndpoint)
+        try run { journal.count(.clientRefused) >= 1 }
+        try run { publisher.counters.clients == 2 }
+        #expect(journal.texts(.clientRefused)[0].contains("there are 2 connections of this host already"))
+        withExtendedLifetime((readers, third)) {}
+    }
+
     @Test func `a client that is authorized later comes in by itself`() throws {
         let authenticator = try authenticator([])
         let publisher = try Publisher(context, loop, at: beyond(authenticator), log: log) { _ in }

@@ -30,6 +30,7 @@ import Wire
         limits.handshake = .seconds(2)
         limits.handshakes = handshakes
         limits.connections = connections
+        limits.local = 2
         return limits
     }
 
@@ -182,6 +183,36 @@ import Wire
         #expect(book.disconnected(30, at: start) == [.departed(30)])
         #expect(book.disconnected(10, at: start) == [.departed(10)])
         #expect(book.accepted(10, by: .guarded, from: peer(9), at: start) == [])
+    }
+
+    @Test mutating func `of this host, too, the newest is hung up on beyond the bound, told and counted`() {
+        for descriptor in [20, 21] as [Int32] {
+            #expect(book.accepted(descriptor, by: .local, from: nil, at: start) == [])
+        }
+        #expect(
+            book.accepted(22, by: .local, from: nil, at: start)
+                == [.hangUp(22, nil), .refused(nil, .hostIsFull(2))])
+        let near = IPv4Endpoint(.loopback, 5000)
+        #expect(
+            book.accepted(23, by: .local, from: near, at: start)
+                == [.hangUp(23, near), .refused(near, .hostIsFull(2))])
+        #expect(book.refused == 2 && book.clients == 2)
+        // Those from beyond have a bound of their own.
+        #expect(book.accepted(30, by: .guarded, from: peer(7), at: start) == [])
+        for descriptor in [23, 22, 21] as [Int32] {
+            #expect(book.disconnected(descriptor, at: start) == [.departed(descriptor)])
+        }
+        #expect(book.accepted(24, by: .local, from: nil, at: start) == [])
+    }
+
+    @Test func `three sockets whose connections are all there leave a quarter of the descriptors`() {
+        for descriptors in [64, 1024, 8192, 65_536, .max] as [UInt64] {
+            let limits = ConnectionBook.Limits(descriptors: descriptors)
+            #expect(UInt64(3 * (limits.connections + limits.local)) <= descriptors / 4 * 3)
+            #expect(limits.handshakes <= limits.connections / 4)
+        }
+        let most = ConnectionBook.Limits(descriptors: 65_536)
+        #expect(most == ConnectionBook.Limits())
     }
 
     @Test mutating func `a flood keeps the book small`() {

@@ -163,6 +163,33 @@ import Wire
         #expect(!isServed(unixSocket: path))
     }
 
+    @Test func `of this host so many are served, and whoever else comes is told of`() throws {
+        let journal = Journal()
+        let log = try LimitedLog(loop, Logger(label: "test") { _ in journal.handler })
+        let path = "/tmp/holdfast-direct-\(UInt32.random(in: 0 ... .max)).sock"
+        for endpoint in ["ipc://\(path)", "tcp://127.0.0.1:*"] {
+            var endpoints = ServerEndpoints([endpoint])
+            endpoints.limits.local = 2
+            let desk = Desk()
+            let publisher = try PublisherSocket(
+                loop, for: .marketData, at: endpoints, log: log,
+                onRequest: {
+                    desk.requests.append($0); _ = ($1, $2)
+                })
+            let readers = try (0..<2).map { _ in try subscriber(Reader(), publisher.lastEndpoint) }
+            try run { desk.requests.count == 2 }
+            let third = try subscriber(Reader(), publisher.lastEndpoint)
+            try run { publisher.counters.refused > 0 }
+            #expect(publisher.counters.clients == 2 && readers.allSatisfy(\.isConnected))
+            #expect(!third.isConnected)
+        }
+        let texts = journal.texts(.clientRefused)
+        for who in ["a client of this host", "127.0.0.1"] {
+            #expect(
+                texts.contains { $0.hasPrefix("refused \(who) at market-data: there are 2 connections of") })
+        }
+    }
+
     @Test func `libzmq's SUB is served, and libzmq's XPUB is read`() throws {
         let desk = Desk()
         let publisher = try publisher(desk)
