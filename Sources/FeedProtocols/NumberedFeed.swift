@@ -12,6 +12,31 @@ public protocol PacketFraming {
 
     /// - Throws: `MalformedInput`; then nothing of the packet may be used.
     static func read(_ packet: ArraySlice<UInt8>) throws(MalformedInput) -> FramedPacket<Units>
+
+    /// What asks the venue for messages again; `nil`: it cannot be asked for them.
+    static func request(for wanted: WantedMessages) -> [UInt8]?
+}
+
+extension PacketFraming {
+    /// There are no such requests.
+    public static func request(for wanted: WantedMessages) -> [UInt8]? { nil }
+}
+
+/// Messages of a channel that a venue is to send again.
+public struct WantedMessages: Hashable, Sendable {
+    public var channel: UInt16
+    /// As its packets name it; `nil`: they do not.
+    public var session: MoldSession?
+    /// The number of the first one, as the venue counts.
+    public var first: UInt64
+    public var count: UInt64
+
+    public init(channel: UInt16, session: MoldSession?, first: UInt64, count: UInt64) {
+        self.channel = channel
+        self.session = session
+        self.first = first
+        self.count = count
+    }
 }
 
 /// A packet that was found sound.

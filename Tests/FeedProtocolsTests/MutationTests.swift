@@ -126,6 +126,24 @@ import Wire
         }
     }
 
+    @Test func `100,000 broken streams of a gap request proxy are read or refused`() {
+        let request = GapRequest(unit: 1, first: 2, count: 3)
+        let sound: [GapProxyMessage] = [
+            .loginAnswered(.accepted), .heartbeat, .response(GapResponse(request, .outOfRange)),
+            .request(request), .login(GapProxyLogin(session: "1", user: "me", password: "secret")),
+        ]
+        let bytes = sound.flatMap(\.bytes)
+        var random = SeededNumbers(8)
+        for round in 0..<100_000 {
+            let broken = mutated(bytes, &random)
+            var decoder = GapProxyDecoder()
+            decoder.feed(broken.prefix(round % 64))
+            while let message = try? decoder.next() { _ = message.bytes }
+            decoder.feed(broken.dropFirst(round % 64))
+            while let message = try? decoder.next() { #expect(message.bytes.count <= 30) }
+        }
+    }
+
     @Test func `a client of broken streams counts only what was sequenced, and ends in a state that goes on`()
     {
         let sound =

@@ -44,6 +44,7 @@ struct FuzzTarget: Sendable {
             return message.orderReference.map { [$0] } ?? []
         },
         FuzzTarget("soupbintcp", Seeds.soup, Facts.soup),
+        FuzzTarget("gap-proxy", Seeds.gapProxy, Facts.gapProxy),
         FuzzTarget("feed-journal", Seeds.journal, Facts.journal),
         FuzzTarget("sequenced-frame", Seeds.sequenced) { [try SequencedFrame(decoding: $0[...]).sequence] },
         FuzzTarget("downstream-frame", Seeds.frames, Facts.frame),
@@ -157,6 +158,21 @@ enum Facts {
             case .accepted(let place): facts.append(digits(Int64(clamping: place.next)))
             case .sequenced(let message), .unsequenced(let message): facts.append(UInt64(message.count))
             case .debug, .rejected, .serverHeartbeat, .endOfSession, .login, .clientHeartbeat, .logout: break
+            }
+        }
+        return facts
+    }
+
+    /// A stream of messages, up to the first that is none.
+    static func gapProxy(_ bytes: [UInt8]) -> [UInt64] {
+        var decoder = GapProxyDecoder()
+        var facts: [UInt64] = []
+        decoder.feed(bytes)
+        while let message = try? decoder.next() {
+            switch message {
+            case .request(let request): facts.append(UInt64(request.first))
+            case .response(let response): facts.append(UInt64(response.request.count))
+            case .heartbeat, .login, .loginAnswered, .other: break
             }
         }
         return facts

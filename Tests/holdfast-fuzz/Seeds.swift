@@ -53,6 +53,18 @@ enum Seeds {
         return [packets.flatMap(\.bytes), SoupPacket.rejected(.notAuthorised).bytes]
     }
 
+    @Sendable static func gapProxy() -> [[UInt8]] {
+        let request = GapRequest(unit: 1, first: 14, count: 3)
+        let login = GapProxyLogin(session: "0001", user: "FUZZ", password: "secret")
+        let messages: [GapProxyMessage] = [
+            .loginAnswered(.accepted), .heartbeat, .response(GapResponse(request, .accepted)),
+        ]
+        return [
+            messages.flatMap(\.bytes), GapProxyMessage.login(login).bytes,
+            GapProxyMessage.request(request).bytes,
+        ]
+    }
+
     static let noChecksum: Checksum = { _, _ in 0 }
 
     @Sendable static func journal() -> [[UInt8]] {

@@ -30,4 +30,10 @@ public enum MoldFraming: PacketFraming {
         framed.trailingBytes = packet.trailingBytes
         return framed
     }
+
+    public static func request(for wanted: WantedMessages) -> [UInt8]? {
+        guard let session = wanted.session else { return nil }
+        let count = UInt16(clamping: min(wanted.count, 65_534))
+        return MoldUDP64Request(session: session, firstSequence: wanted.first, count: count).bytes
+    }
 }

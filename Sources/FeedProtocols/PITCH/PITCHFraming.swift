@@ -19,4 +19,14 @@ public enum PITCHFraming: PacketFraming {
         framed.trailingBytes = packet.trailingBytes
         return framed
     }
+
+    /// A message of the Gap Request Proxy.
+    public static func request(for wanted: WantedMessages) -> [UInt8]? {
+        guard let unit = UInt8(exactly: wanted.channel), let first = UInt32(exactly: wanted.first) else {
+            return nil
+        }
+        return GapProxyMessage.request(
+            GapRequest(unit: unit, first: first, count: UInt16(clamping: wanted.count))
+        ).bytes
+    }
 }
