@@ -1,6 +1,7 @@
 // Decides what to ask of the venue's re-request servers. Only holes make it ask, never duplicates: what the
 // other path may still bring is left alone for a while, then each missing range is asked for, within a quota, and
-// again until it is filled or the arbiter tells it as a gap. A server that does not answer is passed over.
+// again until it is filled or the arbiter tells it as a gap. A server that does not answer is passed over, and one that
+// refused a range for good is not asked for it again.
 //
 // How to use it: tell `suspect` while numbers are missing, call `look` at `deadline` with what is missing then and
 // send what it returns; tell what came back.
@@ -18,12 +19,22 @@ public struct RecoveryMachine: Sendable {
         var isAnswered = false
     }
 
+    /// What servers will not send, whenever they are asked.
+    private struct Refusal {
+        var range: SequenceRange
+        var servers: Set<Int>
+    }
+
+    /// Refusals that are remembered; beyond it the oldest is forgotten, and asked for again.
+    private static let mostRefusals = 256
+
     public let options: RecoveryOptions
     public private(set) var counters = RecoveryCounters()
     /// When `look` must be called; `nil`: nothing is missing.
     public private(set) var deadline: Instant?
 
     private var asks: [Ask] = []
+    private var refusals: [Refusal] = []
     /// The server that is asked next, unless it rests.
     private var preferred = 0
     /// A server that has nothing is left alone until then.
@@ -45,11 +56,16 @@ public struct RecoveryMachine: Sendable {
     public mutating func suspect(at now: Instant) { bring(forward: now + options.patience) }
 
     /// A server sent these messages. What is left of the request that asked for them is asked for soon.
-    public mutating func answered(_ range: SequenceRange, by server: Int, at now: Instant) {
-        restsUntil[server] = nil
-        guard let index = asks.firstIndex(where: { $0.server == server && overlap($0.range, range) }) else {
-            return
+    /// - Parameter server: `nil`: they do not say which; all that were asked for them may have.
+    public mutating func answered(_ range: SequenceRange, by server: Int?, at now: Instant) {
+        if let server { restsUntil[server] = nil }
+        for index in asks.indices.reversed()
+        where (server == nil || asks[index].server == server) && overlap(asks[index].range, range) {
+            answered(index, range, at: now)
         }
+    }
+
+    private mutating func answered(_ index: Int, _ range: SequenceRange, at now: Instant) {
         counters.answers += 1
         guard asks[index].range.last > range.last else {
             asks.remove(at: index)
@@ -71,9 +87,47 @@ public struct RecoveryMachine: Sendable {
         if deadline != nil { bring(forward: now) }
     }
 
+    /// A server said that it will not send what it was asked for from this number on. `isFinal`: at no other time
+    /// either, so that only others are asked for it; else it rests for a while.
+    public mutating func refused(from first: UInt64, by server: Int, isFinal: Bool, at now: Instant) {
+        guard let index = asks.firstIndex(where: { $0.server == server && $0.range.first == first }) else {
+            return
+        }
+        let range = asks.remove(at: index).range
+        counters.unanswered += 1
+        if isFinal {
+            bar(server, from: range)
+        } else {
+            restsUntil[server] = now + options.answerWithin
+            passOver(server)
+        }
+        bring(forward: now)
+    }
+
+    private mutating func bar(_ server: Int, from range: SequenceRange) {
+        if let known = refusals.firstIndex(where: { $0.range == range }) {
+            refusals[known].servers.insert(server)
+        } else {
+            if refusals.count >= RecoveryMachine.mostRefusals { refusals.removeFirst() }
+            refusals.append(Refusal(range: range, servers: [server]))
+        }
+    }
+
+    /// A request was not sent after all: its server cannot be asked before then.
+    public mutating func withdrawn(_ request: RecoveryRequest, until end: Instant, at now: Instant) {
+        guard let index = asks.lastIndex(where: { $0.server == request.server && $0.range == request.range })
+        else { return }
+        asks.remove(at: index)
+        counters.requests -= 1
+        restsUntil[request.server] = end
+        passOver(request.server)
+        bring(forward: now)
+    }
+
     /// The numbering began anew: nothing that was asked for matters any more.
     public mutating func reset() {
         asks = []
+        refusals = []
         deadline = nil
     }
 
@@ -107,11 +161,14 @@ public struct RecoveryMachine: Sendable {
             bring(forward: allowed)
             return nil
         }
-        guard let server = chooseServer(at: now) else {
-            for end in restsUntil { if let end { bring(forward: end) } }
+        let refusal = refusals.first { $0.range.contains(range.first) }
+        guard let server = chooseServer(besides: refusal?.servers ?? [], at: now) else {
+            for end in restsUntil { if let end, end > now { bring(forward: end) } }
             return nil
         }
-        let last = min(range.last, range.first &+ (options.messagesPerRequest - 1))
+        // What was refused together is asked for together.
+        let end = min(range.last, refusal?.range.last ?? refusedAfter(range.first).map { $0 - 1 } ?? .max)
+        let last = min(end, range.first &+ (options.messagesPerRequest - 1))
         let part = SequenceRange(range.first, max(range.first, last))
         asks.append(Ask(range: part, server: server, due: now + options.answerWithin))
         sent.append(now)
@@ -119,15 +176,21 @@ public struct RecoveryMachine: Sendable {
         return RecoveryRequest(part, server: server)
     }
 
-    /// The first part of a range for which nobody has been asked; `nil`: there is none.
+    /// Where the next range begins that somebody refused.
+    private func refusedAfter(_ first: UInt64) -> UInt64? {
+        refusals.lazy.map(\.range.first).filter { $0 > first }.min()
+    }
+
+    /// The first part of a range for which nobody has been asked, and somebody can be; `nil`: there is none.
     private func unasked(from start: UInt64, through last: UInt64) -> SequenceRange? {
+        let busy = asks.map(\.range) + refusals.filter { $0.servers.count == options.servers }.map(\.range)
         var first = start
-        while first <= last, let ask = asks.first(where: { $0.range.contains(first) }) {
-            guard ask.range.last < last else { return nil }
-            first = ask.range.last + 1
+        while first <= last, let range = busy.first(where: { $0.contains(first) }) {
+            guard range.last < last else { return nil }
+            first = range.last + 1
         }
         guard first <= last else { return nil }
-        let next = asks.lazy.map(\.range.first).filter { $0 > first && $0 <= last }.min()
+        let next = busy.lazy.map(\.first).filter { $0 > first && $0 <= last }.min()
         return SequenceRange(first, next.map { $0 - 1 } ?? last)
     }
 
@@ -140,12 +203,13 @@ public struct RecoveryMachine: Sendable {
         return max(paced, first + .seconds(1))
     }
 
-    private mutating func chooseServer(at now: Instant) -> Int? {
+    private mutating func chooseServer(besides refusing: Set<Int>, at now: Instant) -> Int? {
         for distance in 0..<options.servers {
             let server = (preferred + distance) % options.servers
+            if refusing.contains(server) { continue }
             if let end = restsUntil[server], end > now { continue }
             restsUntil[server] = nil
-            preferred = server
+            if refusing.isEmpty { preferred = server }
             return server
         }
         return nil
@@ -158,6 +222,9 @@ public struct RecoveryMachine: Sendable {
         let horizon = missing.isComplete ? UInt64.max : missing.ranges.last?.last ?? 0
         asks.removeAll { ask in
             ask.range.last <= horizon && !missing.ranges.contains { overlap($0, ask.range) }
+        }
+        refusals.removeAll { refusal in
+            refusal.range.last <= horizon && !missing.ranges.contains { overlap($0, refusal.range) }
         }
     }
 

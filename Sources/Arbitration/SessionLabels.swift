@@ -98,6 +98,18 @@ public struct SessionLabels: Sendable {
         return Label(session: paths[index].session, first: wide)
     }
 
+    // MARK: - Requests
+
+    /// A number as the venue has it, and how many come before its numbers begin again.
+    public func venueNumber(of wide: UInt64) -> (number: UInt64, before: UInt64) {
+        guard let last = options.last, wide > 0 else { return (wide, .max) }
+        let number = (wide - 1) % last + 1
+        return (number, last - number + 1)
+    }
+
+    /// The place of a number that the venue sent again.
+    public func place(ofRecovered number: UInt64) -> UInt64 { widened(number, near: latestHighest) }
+
     /// The highest number of the latest numbering.
     private var latestHighest: UInt64 {
         paths.reduce(0) { $1.numbering == latest ? max($0, $1.highest) : $0 }

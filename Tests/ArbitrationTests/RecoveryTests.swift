@@ -29,12 +29,22 @@ private struct Recovery {
     }
 
     /// An answer, which fills what it brings.
-    mutating func answer(_ range: ClosedRange<UInt64>, by server: Int = 0) {
+    mutating func answer(_ range: ClosedRange<UInt64>, by server: Int? = 0) {
         fill(range)
         machine.answered(SequenceRange(range.lowerBound, range.upperBound), by: server, at: now)
     }
 
     mutating func refuse(by server: Int) { machine.refused(by: server, at: now) }
+
+    mutating func refuse(from first: UInt64, by server: Int, isFinal: Bool) {
+        machine.refused(from: first, by: server, isFinal: isFinal, at: now)
+    }
+
+    mutating func withdraw(_ range: ClosedRange<UInt64>, of server: Int, for milliseconds: Int64) {
+        machine.withdrawn(
+            RecoveryRequest(SequenceRange(range.lowerBound, range.upperBound), server: server),
+            until: now + .milliseconds(milliseconds), at: now)
+    }
 
     mutating func fill(_ range: ClosedRange<UInt64>) {
         missing = missing.flatMap { missing in
@@ -149,12 +159,103 @@ private struct Recovery {
         #expect(recovery.machine.counters == RecoveryCounters())
     }
 
+    @Test func `what goes to all who listen answers whoever was asked for it`() {
+        var recovery = Recovery(servers: 2) { $0.messagesPerRequest = 5 }
+        recovery.suspect(1...10)
+        #expect(recovery.look(after: 20) == ["1–5 of 0"])
+        #expect(recovery.look(after: 1) == ["6–10 of 0"])
+        recovery.answer(1...10, by: nil)
+        #expect(recovery.look() == [] && !recovery.machine.isWaiting)
+        #expect(recovery.machine.counters.answers == 2)
+    }
+
+    @Test func `what a server refuses for good is asked of the others only, and then of nobody`() {
+        var recovery = Recovery(servers: 2) { $0.messagesPerRequest = 5 }
+        recovery.suspect(1...7)
+        #expect(recovery.look(after: 20) == ["1–5 of 0"])
+        #expect(recovery.look(after: 1) == ["6–7 of 0"])
+        recovery.refuse(from: 1, by: 0, isFinal: true)
+        recovery.answer(6...7)
+        #expect(recovery.look(after: 1) == ["1–5 of 1"])
+        recovery.refuse(from: 1, by: 1, isFinal: true)
+        var asked: [String] = []
+        for _ in 0..<1000 { asked += recovery.look(after: 1) }
+        #expect(asked == [] && recovery.machine.counters.unanswered == 2)
+        // What else is missing is asked for as ever.
+        recovery.suspect(9...9)
+        #expect(recovery.look(after: 20) == ["9 of 0"])
+    }
+
+    @Test func `one refusal leaves what lies beside it`() {
+        var recovery = Recovery { $0.messagesPerRequest = 2 }
+        recovery.suspect(1...6)
+        #expect(recovery.look(after: 20) == ["1–2 of 0"])
+        #expect(recovery.look(after: 1) == ["3–4 of 0"])
+        recovery.refuse(from: 3, by: 0, isFinal: true)
+        recovery.refuse(from: 99, by: 0, isFinal: true)
+        #expect(recovery.look(after: 1) == ["5–6 of 0"])
+        #expect(recovery.look(after: 500) == ["1–2 of 0"])
+    }
+
+    @Test func `a refusal for now lets the next server be asked, and this one later`() {
+        var recovery = Recovery(servers: 2)
+        recovery.suspect(9...9)
+        #expect(recovery.look(after: 20) == ["9 of 0"])
+        recovery.refuse(from: 9, by: 0, isFinal: false)
+        #expect(recovery.look(after: 10) == ["9 of 1"])
+        recovery.refuse(from: 9, by: 1, isFinal: false)
+        #expect(recovery.look(after: 80) == [])
+        #expect(recovery.look(after: 10) == ["9 of 0"])
+    }
+
+    @Test func `a request that was not sent is none, and is made when it may be`() {
+        var recovery = Recovery()
+        recovery.suspect(9...9)
+        #expect(recovery.look(after: 20) == ["9 of 0"])
+        recovery.withdraw(9...9, of: 0, for: 300)
+        #expect(recovery.machine.counters.requests == 0)
+        #expect(recovery.look(after: 10) == [])
+        #expect(recovery.look(after: 289) == [])
+        #expect(recovery.look(after: 1) == ["9 of 0"])
+        #expect(recovery.machine.counters.requests == 1)
+    }
+
     @Test func `another session forgets what was asked`() {
         var recovery = Recovery()
         recovery.suspect(5...7)
         _ = recovery.look(after: 20)
         recovery.machine.reset()
         #expect(recovery.machine.deadline == nil && !recovery.machine.isWaiting)
+    }
+}
+
+@Suite struct RequestQuotaTests {
+    /// How many of the requests that are wanted each millisecond are allowed, and when.
+    private func allowed(_ quota: RequestQuota, through end: Int64) -> [Int64] {
+        var quota = quota
+        var sent: [Int64] = []
+        for time in 0..<end where quota.nextAllowed(at: milliseconds(time)) <= milliseconds(time) {
+            quota.count(at: milliseconds(time))
+            sent.append(time)
+        }
+        return sent
+    }
+
+    @Test func `in no second, minute or day are there more than allowed, and soon there may be more`() {
+        let sent = allowed(RequestQuota(second: 3, minute: 10, day: nil), through: 130_000)
+        for start in sent {
+            #expect(sent.count { (start..<(start + 1000)).contains($0) } <= 3)
+            #expect(sent.count { (start..<(start + 60_000)).contains($0) } <= 10)
+        }
+        #expect(sent.count >= 20)
+        var daily = RequestQuota(second: nil, minute: nil, day: 2)
+        for time in [0, 1] as [Int64] { daily.count(at: milliseconds(time)) }
+        #expect(daily.nextAllowed(at: milliseconds(2)) >= milliseconds(86_400_000))
+        #expect(daily.nextAllowed(at: milliseconds(90_000_000)) == milliseconds(90_000_000))
+    }
+
+    @Test func `without limits there are none`() {
+        #expect(allowed(RequestQuota(second: nil, minute: nil, day: nil), through: 500).count == 500)
     }
 }
 
