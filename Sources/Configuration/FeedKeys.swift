@@ -79,17 +79,7 @@ extension Section where Options == FeedOptions {
             place.key("last_values").refuse(
                 "is for zeromq, holdfast and iex-tp; the messages of \(name) are changes")
         }
-        checkRecovery(feed, at: place.key("recover").key("servers"))
-    }
-
-    private static func checkRecovery(_ feed: FeedOptions, at place: Place) {
-        guard !feed.recover.servers.isEmpty else { return }
-        if !feed.feedProtocol.keepsMoldNumbers {
-            place.refuse(
-                "is for moldudp64 and soupbintcp; \(feed.feedProtocol.rawValue) has no such requests")
-        } else if feed.paths.count > 7 {
-            place.refuse("a feed that recovers has at most 7 paths")
-        }
+        checkRecovery(feed, at: place.key("recover"))
     }
 
     private static func checkNumbered(_ feed: FeedOptions, at place: Place) {

@@ -3,10 +3,13 @@
 
 /// What a venue asks of who connects. It has no text that shows the password.
 public struct VenueLogin: Hashable, Sendable, CustomStringConvertible, CustomReflectable {
+    /// The sub-identifier that a Gap Request Proxy wants; others want none.
+    public var session: String?
     public var user: String
     public var password: String
 
-    public init(user: String, password: String) {
+    public init(session: String? = nil, user: String, password: String) {
+        self.session = session
         self.user = user
         self.password = password
     }
@@ -15,7 +18,7 @@ public struct VenueLogin: Hashable, Sendable, CustomStringConvertible, CustomRef
     public var customMirror: Mirror { Mirror(self, children: []) }
 }
 
-/// A login's file: `user` and `password`, readable by its owner only.
+/// A login's file: `user` and `password`, and `session` for a Gap Request Proxy, readable by its owner only.
 public enum LoginFile {
     /// - Throws: why it cannot be read, that others can read it, or what is wrong with it.
     public static func read(path: String) throws(ConfigurationError) -> VenueLogin {
@@ -33,12 +36,13 @@ public enum LoginFile {
 extension Section where Options == VenueLogin {
     static var login: Section {
         Section(keys: [
+            .value("session", \.session, secret(upTo: 4)),
             .value("user", \.user, required: true, secret(upTo: 6)),
             .value("password", \.password, required: true, secret(upTo: 10)),
         ])
     }
 
-    /// Text of SoupBinTCP's width, which is never shown.
+    /// Text of the width that protocols have for it, which is never shown.
     private static func secret(upTo longest: Int) -> Rule<String> {
         { setting, place in
             if case .text(let text) = setting, text.utf8.count <= longest,
@@ -52,8 +56,42 @@ extension Section where Options == VenueLogin {
     }
 }
 
+extension LoginFile {
+    /// Who asks to be let in where.
+    enum Purpose {
+        case path
+        case gapProxy
+
+        /// What does not fit, and what would be right; `nil`: it is right.
+        func problem(of login: VenueLogin) -> (key: String, advice: String)? {
+            switch self {
+            case .path:
+                guard login.session != nil else { return nil }
+                return ("session", "is for a gap request proxy; soupbintcp takes up the session by itself")
+            case .gapProxy:
+                if login.session == nil {
+                    return (
+                        "session", "is missing; a gap request proxy asks for the session's sub-identifier"
+                    )
+                }
+                guard login.user.utf8.count > 4 else { return nil }
+                return ("user", "must be at most 4 characters for a gap request proxy")
+            }
+        }
+    }
+
+    /// Reads a login that fits its purpose.
+    static func read(path: String, for purpose: Purpose) throws(ConfigurationError) -> VenueLogin {
+        let login = try read(path: path)
+        guard let problem = purpose.problem(of: login) else { return login }
+        throw ConfigurationError(
+            file: path, cause: .invalid,
+            problems: [ConfigurationProblem(line: nil, keyPath: problem.key, advice: problem.advice)])
+    }
+}
+
 extension GatewayFile {
-    /// The options with what stands in the login files of their paths.
+    /// The options with what stands in the login files of their paths, and of whom they ask again.
     /// - Throws: everything that is wrong with those files, told at the paths that need them.
     public static func logins(
         for options: GatewayOptions, text: String, name: String
@@ -62,17 +100,28 @@ extension GatewayFile {
         var problems: [ConfigurationProblem] = []
         var causes: Set<ConfigurationError.Cause> = []
         let lines = KeyLines(of: text)
+        func note(
+            _ keyPath: String, _ read: () throws(ConfigurationError) -> Void
+        ) {
+            do throws(ConfigurationError) {
+                try read()
+            } catch {
+                causes.insert(error.cause)
+                problems.append(
+                    ConfigurationProblem(
+                        line: lines.line(of: keyPath), keyPath: keyPath, advice: error.description))
+            }
+        }
         for feed in options.feeds.indices {
             for path in options.feeds[feed].paths.indices {
                 guard let file = options.feeds[feed].paths[path].loginFile else { continue }
-                do throws(ConfigurationError) {
-                    options.feeds[feed].paths[path].login = try LoginFile.read(path: file)
-                } catch {
-                    causes.insert(error.cause)
-                    let keyPath = "feed[\(feed)].path[\(path)].login_file"
-                    problems.append(
-                        ConfigurationProblem(
-                            line: lines.line(of: keyPath), keyPath: keyPath, advice: error.description))
+                note("feed[\(feed)].path[\(path)].login_file") { () throws(ConfigurationError) in
+                    options.feeds[feed].paths[path].login = try LoginFile.read(path: file, for: .path)
+                }
+            }
+            for file in options.feeds[feed].recover.loginFiles {
+                note("feed[\(feed)].recover.login_file") { () throws(ConfigurationError) in
+                    options.feeds[feed].recover.logins.append(try LoginFile.read(path: file, for: .gapProxy))
                 }
             }
         }

@@ -383,7 +383,7 @@ public struct FeedOptions: Hashable, Sendable {
     public var subscribeRate = 100_000
     /// The channels that are expected, PITCH units or IEX channels; empty: those that come.
     public var channels: [UInt16] = []
-    public var recover = RecoverOptions()
+    public var recover: RecoverOptions
     /// Whether each topic's last value is kept for clients that join late, where its messages say all there is to know.
     /// `nil`: it is, if the protocol's messages do.
     public var lastValues: Bool?
@@ -403,6 +403,7 @@ public struct FeedOptions: Hashable, Sendable {
         silence = feedProtocol.silence
         freshness = feedProtocol.freshness
         reorderTime = feedProtocol.reorderTime
+        recover = RecoverOptions(for: feedProtocol)
     }
 }
 

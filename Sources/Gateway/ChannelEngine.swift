@@ -70,10 +70,22 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
         return !packet.isStale
     }
 
-    func recovered(_ bytes: ArraySlice<UInt8>, from server: Int, receivedAt: WallTime, at now: Instant) {
-        guard Framing.hasOneChannel else { return }
-        latest = channels.first
-        channels.first?.recovered(bytes, from: server, receivedAt: receivedAt, at: now)
+    func recovered(_ bytes: ArraySlice<UInt8>, from server: Int?, receivedAt: WallTime, at now: Instant) {
+        do throws(MalformedInput) {
+            let packet = try Framing.read(bytes)
+            let number = packet.header.channel
+            guard let channel = channels.first(where: { UInt32($0.number) == number }) else { return }
+            latest = channel
+            channel.recovered(packet, from: server, receivedAt: receivedAt, at: now)
+        } catch {
+            channels.first?.refuseRecovered(error.reason.rawValue)
+        }
+    }
+
+    func rejected(_ rejection: RequestRejection, by server: Int, at now: Instant) {
+        guard let channel = channels.first(where: { $0.number == rejection.channel }) else { return }
+        latest = channel
+        channel.rejected(rejection, by: server, at: now)
     }
 
     // MARK: - Channels
@@ -100,7 +112,8 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
     }
 
     private func open(_ number: UInt16, at now: Instant, wall: WallTime) -> NumberedChannel<Keys> {
-        let channel = NumberedChannel<Keys>(number, plan, publisher, demand, at: now)
+        let channel = NumberedChannel<Keys>(
+            number, plan, publisher, demand, encode: Framing.request, at: now)
         channels.append(channel)
         if isBatched(number) { channel.batch.want() }
         if let memory = memories.removeValue(forKey: number) {

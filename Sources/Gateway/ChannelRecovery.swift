@@ -1,5 +1,5 @@
-// The re-requests of one MoldUDP64 channel: what its arbiter misses is asked of the venue's servers, and their answers
-// are checked before anything of them is used.
+// The re-requests of one channel: what its arbiter misses is asked of the venue's servers, and what they send is checked
+// before anything of it is used.
 import Arbitration
 import Basics
 import Configuration
@@ -8,31 +8,67 @@ import FeedProtocols
 /// A channel's recovery, for the bus.
 package struct RecoveryFigures: Hashable, Sendable {
     package var requests: UInt64 = 0
-    /// Messages that were delivered because they were asked for.
+    /// Messages that were delivered because they were sent again.
     package var recovered: UInt64 = 0
     package var unanswered: UInt64 = 0
     /// Answers that were not used, by name.
     package var refused: [String: UInt64] = [:]
+    /// Requests that the venue rejected, by its reason.
+    package var rejected: [String: UInt64] = [:]
+}
+
+extension RecoveryFigures {
+    /// Takes in another channel.
+    mutating func add(_ other: RecoveryFigures) {
+        requests &+= other.requests
+        recovered &+= other.recovered
+        unanswered &+= other.unanswered
+        refused.merge(other.refused) { $0 &+ $1 }
+        rejected.merge(other.rejected) { $0 &+ $1 }
+    }
+}
+
+/// What a venue's server says of a request that it will not serve.
+package struct RequestRejection: Hashable, Sendable {
+    package var channel: UInt16
+    /// The first number that was asked for, as the venue counts.
+    package var first: UInt64
+    /// Its reason, as it is counted.
+    package var reason: String
+    /// It would be refused again, whenever it is asked.
+    package var isFinal: Bool
 }
 
 struct ChannelRecovery {
     /// Missing ranges that are looked at at a time.
     private static let mostRanges = 64
+    /// After numbers began anew, what a venue sends again without naming its session may still be of the old ones.
+    private static let oldNumbersFor: Duration = .milliseconds(500)
 
     /// The number under which the arbiter knows what was recovered: the one behind those of the feed's paths.
     let path: UInt8
+    private let channel: UInt16
     private var machine: RecoveryMachine
     private let sink: any RecoverySink
+    private let encode: (WantedMessages) -> [UInt8]?
     private let mostMissing: UInt64
     private(set) var recovered: UInt64 = 0
     private var refused: [String: UInt64] = [:]
-    /// The session's name, which requests must have, and its number.
-    private var session: (name: MoldSession, epoch: UInt64)?
+    private var rejected: [String: UInt64] = [:]
+    /// The session's name, if it has one, which requests must have then, and its number.
+    private var session: (name: MoldSession?, epoch: UInt64)?
+    private var restartedAt: Instant?
 
     /// `nil`: the feed has nobody to ask.
-    init?(_ options: FeedOptions, sink: (any RecoverySink)?) {
+    /// - Parameter encode: writes a request of the feed's protocol.
+    init?(
+        _ options: FeedOptions, channel: UInt16, sink: (any RecoverySink)?,
+        encode: @escaping (WantedMessages) -> [UInt8]?
+    ) {
         guard let sink, !options.recover.servers.isEmpty else { return nil }
         self.sink = sink
+        self.channel = channel
+        self.encode = encode
         mostMissing = UInt64(options.recover.count / 2)  // what comes meanwhile waits, too
         path = UInt8(truncatingIfNeeded: options.paths.count)
         machine = RecoveryMachine(options: RecoveryOptions(options))
@@ -41,7 +77,7 @@ struct ChannelRecovery {
     var deadline: Instant? { machine.deadline }
 
     /// A packet of a line came: its session has this name.
-    mutating func heard(_ name: MoldSession, epoch: UInt64) {
+    mutating func heard(_ name: MoldSession?, epoch: UInt64) {
         if session?.epoch != epoch { session = (name, epoch) }
     }
 
@@ -57,63 +93,88 @@ struct ChannelRecovery {
     }
 
     /// Asks for what is due.
-    mutating func tick(_ arbiter: borrowing Arbiter, at now: Instant) {
+    mutating func tick(_ arbiter: borrowing Arbiter, _ labels: borrowing SessionLabels, at now: Instant) {
         guard let deadline = machine.deadline, deadline <= now else { return }
         let missing = arbiter.missing(
             for: machine.options.patience, atMost: ChannelRecovery.mostRanges, at: now)
-        for request in machine.look(missing, at: now) { send(request, session: arbiter.session, at: now) }
+        for request in machine.look(missing, at: now) {
+            send(request, labels, session: arbiter.session, at: now)
+        }
     }
 
-    private mutating func send(_ request: RecoveryRequest, session wanted: UInt64, at now: Instant) {
+    private mutating func send(
+        _ request: RecoveryRequest, _ labels: borrowing SessionLabels, session wanted: UInt64, at now: Instant
+    ) {
         guard let session, session.epoch == wanted else { return }
-        let packet = MoldUDP64Request(
-            session: session.name, firstSequence: request.range.first,
-            count: UInt16(clamping: min(request.range.count, 65_534)))
-        if !sink.ask(packet.bytes, of: request.server) { machine.refused(by: request.server, at: now) }
+        let (first, before) = labels.venueNumber(of: request.range.first)
+        let messages = WantedMessages(
+            channel: channel, session: session.name, first: first, count: min(request.range.count, before))
+        guard let bytes = encode(messages) else { return }
+        switch sink.ask(bytes, of: request.server) {
+        case .sent: break
+        case .failed: machine.withdrawn(request, until: now + machine.options.answerWithin, at: now)
+        case .notBefore(let end): machine.withdrawn(request, until: end, at: now)
+        }
     }
 
-    /// Checks an answer. `nil`: there is nothing in it that could be used, which is counted.
-    mutating func read(
-        _ bytes: ArraySlice<UInt8>, from server: Int, session wanted: UInt64, at now: Instant
-    ) -> MoldUDP64Packet? {
-        let packet: MoldUDP64Packet
-        do throws(MalformedInput) {
-            packet = try MoldUDP64Packet(decoding: bytes)
-        } catch {
-            refuse(error.reason.rawValue)
-            return nil
-        }
-        guard packet.session.epoch == wanted else {
+    /// Whether a packet that was sent again is of the numbering that counts; if not, that is counted.
+    mutating func accepts<Units>(
+        _ packet: FramedPacket<Units>, from server: Int?, session wanted: UInt64, at now: Instant
+    ) -> Bool {
+        let isData =
+            switch packet.header.kind {
+            case .data: true
+            case .heartbeat, .endOfSession, .unsequenced: false
+            }
+        // A group's heartbeats say nothing.
+        if server == nil, !isData { return false }
+        guard packet.session.map({ $0.epoch == wanted }) ?? !isRestarting(at: now) else {
             refuse("other-session")
-            return nil
+            return false
         }
-        switch packet.kind {
-        case .data: return packet
-        case .heartbeat, .endOfSession:
+        if let server, !isData {
             refuse("nothing")
             machine.refused(by: server, at: now)
-            return nil
         }
+        return isData
     }
 
-    private mutating func refuse(_ why: String) { refused[why, default: 0] &+= 1 }
+    private func isRestarting(at now: Instant) -> Bool {
+        restartedAt.map { now - $0 < ChannelRecovery.oldNumbersFor } ?? false
+    }
 
-    /// An answer was used.
+    /// A packet was none.
+    mutating func refuse(_ why: String) { refused[why, default: 0] &+= 1 }
+
+    /// A packet was used. Of one that goes to all who listen nothing is known of who asked for it, and it is none of our
+    /// servers' faults if nobody here misses it.
     mutating func answered(
-        _ range: SequenceRange, by server: Int, delivered: UInt64, at now: Instant
+        _ range: SequenceRange, by server: Int?, delivered: UInt64, at now: Instant
     ) {
         recovered &+= delivered
-        if delivered == 0 { refuse("nothing-missing") }
+        if delivered == 0, server != nil { refuse("nothing-missing") }
         machine.answered(range, by: server, at: now)
     }
 
+    /// A server will not send what it was asked for.
+    mutating func rejected(
+        _ rejection: RequestRejection, by server: Int, _ labels: borrowing SessionLabels, at now: Instant
+    ) {
+        rejected[rejection.reason, default: 0] &+= 1
+        machine.refused(
+            from: labels.place(ofRecovered: rejection.first), by: server, isFinal: rejection.isFinal, at: now)
+    }
+
     /// The numbering began anew.
-    mutating func restart() { machine.reset() }
+    mutating func restart(at now: Instant) {
+        machine.reset()
+        restartedAt = now
+    }
 
     var figures: RecoveryFigures {
         RecoveryFigures(
             requests: machine.counters.requests, recovered: recovered,
-            unanswered: machine.counters.unanswered, refused: refused)
+            unanswered: machine.counters.unanswered, refused: refused, rejected: rejected)
     }
 }
 
@@ -124,5 +185,7 @@ extension RecoveryOptions {
         messagesPerRequest = UInt64(feed.recover.messagesPerRequest)
         requestsPerSecond = feed.recover.requestsPerSecond
         answerWithin = feed.recover.answerWithin
+        // What comes by multicast is sent after a while, in several packets.
+        if !feed.recover.groups.isEmpty { restAfter = answerWithin }
     }
 }

@@ -43,7 +43,7 @@ final class Feed {
     private var loggedGaps: UInt64 = 0
     /// The requests that nobody answered of which the journal knows.
     private var loggedUnanswered: UInt64 = 0
-    private let recovery: RecoverySource?
+    private let recovery: (any FeedRecovery)?
     private let book = UpstreamBook()
 
     /// - Parameter journal: what an earlier run left in it is known, or has taken too long.
@@ -53,8 +53,8 @@ final class Feed {
         self.surroundings = surroundings
         self.journal = journal
         alarms = options.paths.map { _ in LossAlarm() }
-        recovery = try Feed.recovery(options, surroundings)
         let log = Feed.log(options.subject, surroundings.logger, surroundings.limited)
+        recovery = try Feed.recovery(options, surroundings, log)
         core = FeedCore(
             EnginePlan(
                 options: options, index: index, run: surroundings.run,
@@ -72,9 +72,9 @@ final class Feed {
             throw .system(error)
         }
         core.owner = self
-        recovery?.onReply = { [unowned self] in
-            core.recovered($0, from: $1, receivedAt: $2, at: now, wall: wall)
-        }
+        recovery?.start(
+            { [unowned self] in core.recovered($0, from: $1, receivedAt: $2, at: now, wall: wall) },
+            { [unowned self] in core.rejected($0, by: $1, at: now) })
         journal?.onMemory = { [unowned self] in core.remember($1, channel: $0, at: now, wall: wall) }
         for path in options.paths.indices { sources.append(try openSource(path)) }
         surroundings.downstream.addFeed(
@@ -158,18 +158,6 @@ final class Feed {
             worker: surroundings.worker, log: log, owner: self)
     }
 
-    private static func recovery(
-        _ options: FeedOptions, _ surroundings: FeedSurroundings
-    ) throws(BusError) -> RecoverySource? {
-        let servers = options.recover.servers.compactMap { IPv4Endpoint($0.dropFirst("udp://".count)) }
-        guard !servers.isEmpty else { return nil }
-        do throws(SystemError) {
-            return try RecoverySource(surroundings.loop, servers: servers, batch: surroundings.batch)
-        } catch {
-            throw .system(error)
-        }
-    }
-
     private func address(of path: FeedPathOptions) -> VenueLink.Address {
         VenueLink.Address(
             endpoint: path.endpoint ?? "", serverKey: path.serverKey, interface: path.interface)
@@ -213,6 +201,7 @@ final class Feed {
 
     func linkChanged(_ news: LinkNews?) {
         for source in sources { source.linkChanged(news) }
+        recovery?.linkChanged(news)
     }
 
     func rekey(_ keys: KeyPair) {
@@ -335,17 +324,15 @@ extension Feed {
             ["feed": "\(options.name)", "subject": "\(options.subject)", "missing": "\(missing)"])
     }
 
-    /// Likewise for requests that no server answered.
+    /// Likewise for requests that no server answered, or that were rejected.
     private func logUnanswered() {
-        guard let unanswered = engine.channel.recovery?.unanswered, unanswered > loggedUnanswered else {
-            return
-        }
-        let more = unanswered - loggedUnanswered
-        loggedUnanswered = unanswered
+        guard let figures = engine.channel.recovery, figures.unanswered > loggedUnanswered else { return }
+        let more = figures.unanswered - loggedUnanswered
+        loggedUnanswered = figures.unanswered
         let servers = options.recover.servers.joined(separator: ", ")
         surroundings.limited.event(
             .recoveryUnanswered, key: "\(options.subject)",
-            "feed \(options.name): \(more) requests for missing messages were not answered, \(unanswered) so far, by \(servers)",
+            "feed \(options.name): \(more) requests for missing messages were not answered, \(figures.unanswered) so far\(figures.rejections), by \(servers)",
             by: feedLogger)
     }
 
@@ -395,14 +382,23 @@ extension Feed {
         if machine.isHeld { reason += ", held" }
         let muted = machine.mutes.keys.map(\.description).sorted().joined(separator: ", ")
         if !muted.isEmpty { reason += ", muted: \(muted)" }
-        let trouble = journal?.trouble
-        if let trouble { reason += ", not journalled: \(trouble)" }
+        let troubles = troubles(channel.state)
+        for trouble in troubles { reason += ", \(trouble)" }
         surroundings.health.report(
             Report(
-                options.subject, trouble == nil || status != .ok ? status : .warning, reason: reason,
+                options.subject, troubles.isEmpty || status != .ok ? status : .warning, reason: reason,
                 values: values(channel, muted: muted),
                 dependsOn: options.paths.indices.map { options.subject(ofPath: $0) },
                 detectedAt: surroundings.loop.wall))
+    }
+
+    /// What does not stop the feed, and is for somebody to look at.
+    private func troubles(_ state: ChannelState) -> [String] {
+        var troubles: [String] = []
+        if let trouble = journal?.trouble { troubles.append("not journalled: \(trouble)") }
+        // A venue that has closed has nothing to send again.
+        if state != .closed, let trouble = recovery?.trouble { troubles.append("cannot recover: \(trouble)") }
+        return troubles
     }
 
     private func feedVerdict(_ channel: ChannelFigures) -> (Status, String) {
@@ -448,16 +444,7 @@ extension Feed {
     }
 
     private func recoveryValues(_ figures: RecoveryFigures?) -> [NamedValue] {
-        guard let figures, let recovery else { return [] }
-        return [
-            NamedValue("recovery_requests", .integer(Int64(clamping: figures.requests))),
-            NamedValue("recovered", .integer(Int64(clamping: figures.recovered))),
-            NamedValue("recovery_unanswered", .integer(Int64(clamping: figures.unanswered))),
-            NamedValue("recovery_failures", .integer(Int64(clamping: recovery.failures))),
-            NamedValue("recovery_strangers", .integer(Int64(clamping: recovery.strangers))),
-        ]
-            + figures.refused.sorted { $0.key < $1.key }.map {
-                NamedValue("recovery_refused_\($0.key)", .integer(Int64(clamping: $0.value)))
-            }
+        guard let recovery else { return [] }
+        return (figures ?? RecoveryFigures()).values + recovery.values
     }
 }

@@ -100,12 +100,18 @@ package final class FeedCore {
     /// What had arrived on a path is read: the burst is over, as far as its source knows.
     package func drained() { engine.flush() }
 
-    /// What a re-request server sent.
+    /// What a re-request server sent; `nil`: one of them did, to all who listen.
     package func recovered(
-        _ bytes: ArraySlice<UInt8>, from server: Int, receivedAt: WallTime, at now: Instant, wall: WallTime
+        _ bytes: ArraySlice<UInt8>, from server: Int?, receivedAt: WallTime, at now: Instant, wall: WallTime
     ) {
         engine.recovered(bytes, from: server, receivedAt: receivedAt, at: now)
         engine.flush()
+        arm()
+    }
+
+    /// A re-request server will not send what it was asked for.
+    package func rejected(_ rejection: RequestRejection, by server: Int, at now: Instant) {
+        engine.rejected(rejection, by: server, at: now)
         arm()
     }
 

@@ -110,8 +110,10 @@ package protocol FeedEngine: AnyObject {
     var index: UInt16 { get set }
     /// Takes one packet or frame. `false`: it was none of the protocol's, and proves nothing of the path.
     func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant) -> Bool
-    /// Takes what a re-request server answered.
-    func recovered(_ bytes: ArraySlice<UInt8>, from server: Int, receivedAt: WallTime, at now: Instant)
+    /// Takes what a re-request server sent; `nil`: one of them did, to all who listen.
+    func recovered(_ bytes: ArraySlice<UInt8>, from server: Int?, receivedAt: WallTime, at now: Instant)
+    /// A re-request server will not send what it was asked for.
+    func rejected(_ rejection: RequestRejection, by server: Int, at now: Instant)
     func pathsChanged(_ condition: PathCondition, at now: Instant, wall: WallTime)
     func tick(at now: Instant, wall: WallTime)
     /// Sends what was kept back until the end of a burst.
@@ -184,6 +186,7 @@ extension ChannelFigures {
         unresolved &+= other.unresolved
         epochs &+= other.epochs
         waiting += other.waiting
+        if let figures = other.recovery { recovery?.add(figures) }
         if let values = other.lastValues { lastValues = (lastValues ?? LastValueFigures()) + values }
         refused.merge(other.refused) { $0 &+ $1 }
     }

@@ -46,7 +46,8 @@ final class HoldfastEngine: FeedEngine {
         for request in requests { engine.granted(request, at: now, wall: wall) }
     }
 
-    func recovered(_ bytes: ArraySlice<UInt8>, from server: Int, receivedAt: WallTime, at now: Instant) {}
+    func recovered(_ bytes: ArraySlice<UInt8>, from server: Int?, receivedAt: WallTime, at now: Instant) {}
+    func rejected(_ rejection: RequestRejection, by server: Int, at now: Instant) {}
 
     func pathsChanged(_ condition: PathCondition, at now: Instant, wall: WallTime) {
         self.condition = condition

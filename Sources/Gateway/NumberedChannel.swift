@@ -38,7 +38,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
 
     init(
         _ number: UInt16, _ plan: EnginePlan, _ publisher: FramePublisher, _ demand: TopicDemand,
-        at now: Instant
+        encode: @escaping (WantedMessages) -> [UInt8]?, at now: Instant
     ) {
         self.number = number
         self.publisher = publisher
@@ -51,7 +51,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         let batch = BatchTopic(feed: options.name, channel: number, publisher: publisher)
         self.batch = batch
         control.beforeSending = { batch.flush() }
-        recovery = ChannelRecovery(options, sink: plan.recovery)
+        recovery = ChannelRecovery(options, channel: number, sink: plan.recovery, encode: encode)
         arbiter = Arbiter(options: ArbiterOptions(options, isRecovering: recovery != nil))
         if let recovery { arbiter.set(recovery.path, isActive: false) }
         var numbering = SessionLabels.Options(paths: options.paths.count)
@@ -91,7 +91,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
             begin(epoch: arrival.session, first: first, at: now, wall: receivedAt)
         }
         control.heard(arrival.path, isStale: packet.isStale, at: now, wall: receivedAt)
-        if let name = packet.session { recovery?.heard(name, epoch: arrival.session) }
+        recovery?.heard(packet.session, epoch: arrival.session)
         switch header.kind {
         case .data:
             var units = packet.units
@@ -108,24 +108,41 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         settle(at: now, wall: receivedAt)
     }
 
-    /// A server's answer to a request: it fills what is missing, and does nothing else.
-    func recovered(_ bytes: ArraySlice<UInt8>, from server: Int, receivedAt: WallTime, at now: Instant) {
+    /// What a server sent again: it fills what is missing, and does nothing else.
+    /// - Parameter server: `nil`: it went to all who listen.
+    func recovered<Units: IteratorProtocol<ArraySlice<UInt8>>>(
+        _ packet: FramedPacket<Units>, from server: Int?, receivedAt: WallTime, at now: Instant
+    ) {
         guard let path = recovery?.path,
-            let packet = recovery?.read(bytes, from: server, session: arbiter.session, at: now)
+            recovery?.accepts(packet, from: server, session: arbiter.session, at: now) == true
         else { return }
+        let isNamed = packet.header.session != nil
+        let number = packet.header.firstSequence
+        let first = isNamed ? number : labels.place(ofRecovered: number)
         var arrival = Arrival(
-            path: path, session: arbiter.session, sequence: packet.firstSequence, receivedAt: receivedAt)
+            path: path, session: arbiter.session, sequence: first, receivedAt: receivedAt)
         var delivered: UInt64 = 0
-        for (sequence, message) in packet.messages {
-            arrival.sequence = sequence
-            guard arbiter.isMissing(sequence) else { continue }
-            delivered += 1
-            offer(message, arrival, at: now)
+        var last = first
+        var units = packet.units
+        while let unit = units.next() {
+            last = arrival.sequence
+            if arbiter.isMissing(last) {
+                delivered += 1
+                offer(unit, arrival, at: now)
+            }
+            arrival.sequence &+= 1
         }
-        recovery?.answered(
-            SequenceRange(packet.firstSequence, arrival.sequence), by: server, delivered: delivered, at: now)
-        recovery?.tick(arbiter, at: now)
+        recovery?.answered(SequenceRange(first, last), by: server, delivered: delivered, at: now)
+        recovery?.tick(arbiter, labels, at: now)
         settle(at: now, wall: receivedAt)
+    }
+
+    /// What a server sent again was no packet of the protocol.
+    func refuseRecovered(_ reason: String) { recovery?.refuse(reason) }
+
+    /// A server will not send what it was asked for.
+    func rejected(_ rejection: RequestRejection, by server: Int, at now: Instant) {
+        recovery?.rejected(rejection, by: server, labels, at: now)
     }
 
     /// Whether something is missing now, and what follows from that.
@@ -180,7 +197,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     private func enter(_ change: EpochChange, at now: Instant, wall: WallTime) {
         batch.interrupt()
         topics.epochChanged()
-        recovery?.restart()
+        recovery?.restart(at: now)
         keys.restart()
         hasDirectory = false
         clock.restart()
@@ -352,7 +369,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
             arbiter.tick(at: now)
             release(at: now, wall: wall)
         }
-        recovery?.tick(arbiter, at: now)
+        recovery?.tick(arbiter, labels, at: now)
         control.step(wall: wall) { $0.hole(isOpen: arbiter.hasHole, at: now) + $0.tick(at: now) }
         if let deadline = topics.deadline, deadline <= now {
             for frame in topics.idle(at: now) { publishIdle(frame.topic, frame.sequence, wall: wall) }

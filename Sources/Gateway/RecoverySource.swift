@@ -1,32 +1,54 @@
 // The socket of a feed's re-requests: requests go to the venue's servers, and their answers, ordinary packets of the
 // feed, come back to it. What somebody else sends there is counted and not read.
-import Basics
+package import Basics
 import Linux
 import Reactor
+import Wire
 
 /// Sends requests.
 package protocol RecoverySink: AnyObject {
-    /// `false`: it could not be sent.
-    func ask(_ request: [UInt8], of server: Int) -> Bool
+    func ask(_ request: [UInt8], of server: Int) -> AskOutcome
 }
 
-final class RecoverySource: RecoverySink {
-    static let bufferBytes: Int32 = 2 << 20
+/// What became of a request.
+package enum AskOutcome: Hashable, Sendable {
+    case sent
+    /// It could not be sent.
+    case failed
+    /// It was not sent: the venue's quota is used up until then.
+    case notBefore(Instant)
+}
 
-    /// What came from whom; the server's index.
-    typealias Reply = (ArraySlice<UInt8>, _ server: Int, _ receivedAt: WallTime) -> Void
+/// A feed's way to the servers that it asks again.
+protocol FeedRecovery: RecoverySink {
+    /// What came; the server's index, or `nil`: what came went to all who listen.
+    typealias OnRecovered = (ArraySlice<UInt8>, _ server: Int?, _ receivedAt: WallTime) -> Void
+    /// What a server will not send.
+    typealias OnRejected = (RequestRejection, _ server: Int) -> Void
+
+    /// Begins, and tells from now on what comes.
+    func start(_ onReply: @escaping OnRecovered, _ onRejection: @escaping OnRejected)
+    /// An interface changed; `nil`: any of them may have.
+    func linkChanged(_ news: LinkNews?)
+    /// Why nobody can be asked now, for a person; `nil`: somebody can, as far as it can be known.
+    var trouble: String? { get }
+    /// Its figures, for the bus.
+    var values: [NamedValue] { get }
+}
+
+final class RecoverySource: FeedRecovery {
+    static let bufferBytes: Int32 = 2 << 20
 
     private let servers: [IPv4Endpoint]
     private let loop: EventLoop
     private let batch: DatagramBatch
     private let socket: UDPSocket
     private var source: IOSource?
-    /// Told of each answer, once set.
-    var onReply: Reply?
+    private var onReply: OnRecovered?
     /// Packets from senders that are none of the servers, or too long.
-    private(set) var strangers: UInt64 = 0
+    private var strangers: UInt64 = 0
     /// Requests that could not be sent, and receives that failed.
-    private(set) var failures: UInt64 = 0
+    private var failures: UInt64 = 0
 
     /// - Parameter batch: shared by all sources of the loop.
     init(
@@ -39,12 +61,25 @@ final class RecoverySource: RecoverySink {
         source = try IOSource(loop, descriptor: socket.descriptor.raw) { [unowned self] in receive() }
     }
 
-    func ask(_ request: [UInt8], of server: Int) -> Bool {
+    func start(_ onReply: @escaping OnRecovered, _ onRejection: @escaping OnRejected) {
+        self.onReply = onReply
+    }
+    func linkChanged(_ news: LinkNews?) {}
+    var trouble: String? { nil }
+
+    var values: [NamedValue] {
+        [
+            NamedValue("recovery_failures", .integer(Int64(clamping: failures))),
+            NamedValue("recovery_strangers", .integer(Int64(clamping: strangers))),
+        ]
+    }
+
+    func ask(_ request: [UInt8], of server: Int) -> AskOutcome {
         do throws(SystemError) {
-            if try socket.send(request, to: servers[server]) { return true }
+            if try socket.send(request, to: servers[server]) { return .sent }
         } catch {}
         failures &+= 1
-        return false
+        return .failed
     }
 
     private func receive() {

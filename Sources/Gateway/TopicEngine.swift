@@ -182,7 +182,8 @@ final class TopicEngine: FeedEngine {
     }
 
     /// Nobody is asked again over ZeroMQ.
-    func recovered(_ bytes: ArraySlice<UInt8>, from server: Int, receivedAt: WallTime, at now: Instant) {}
+    func recovered(_ bytes: ArraySlice<UInt8>, from server: Int?, receivedAt: WallTime, at now: Instant) {}
+    func rejected(_ rejection: RequestRejection, by server: Int, at now: Instant) {}
 
     func pathsChanged(_ condition: PathCondition, at now: Instant, wall: WallTime) {
         for (path, isActive) in condition.active.enumerated() {

@@ -22,19 +22,19 @@ final class RequestServers: RecoverySink {
         self.answer = answer
     }
 
-    func ask(_ request: [UInt8], of server: Int) -> Bool {
+    func ask(_ request: [UInt8], of server: Int) -> AskOutcome {
         count()
         guard let request = try? MoldUDP64Request(decoding: request[...]) else {
             world.checker.violated(.quota, "a request is none")
-            return true
+            return .sent
         }
         let of = world.feeds[feed]
         guard of.deafServers == 0 || server > 0 && world.random.chance(0.5), world.random.chance(0.95) else {
-            return true
+            return .sent
         }
         let later = world.now + world.random.duration(.microseconds(200) ... .milliseconds(30))
         world.note(at: later) { [self] in reply(request, server) }
-        return true
+        return .sent
     }
 
     private func count() {

@@ -340,6 +340,12 @@ private func problems(_ call: () throws(ConfigurationError) -> Void) -> [String]
         let configuration = try folder.write("gateway.toml", options(file), mode: 0o644)
         let secured = try GatewayFile.readSecured(path: configuration) { _ in true }
         #expect(secured.options.feeds[0].paths[0].login == login && secured.credentials == nil)
+        let proxys = try folder.write("proxy.login", "session = \"1\"\n" + text, mode: 0o600)
+        _ = try folder.write("gateway.toml", options(proxys), mode: 0o644)
+        let found = problems { () throws(ConfigurationError) in
+            _ = try GatewayFile.readSecured(path: configuration) { _ in true }
+        }
+        #expect(found.count == 1 && found[0].contains("session: is for a gap request proxy"))
     }
 
     @Test(arguments: [0o644, 0o640, 0o604])
@@ -355,6 +361,48 @@ private func problems(_ call: () throws(ConfigurationError) -> Void) -> [String]
         #expect(found.count == 1)
         #expect(found[0].hasPrefix("\(configuration):8: feed[0].path[0].login_file: \(file): has mode 0"))
         #expect(found[0].hasSuffix("chmod 600 \(file)"))
+    }
+
+    @Test func `whom a feed asks again has a login, too, with a session`() throws {
+        let folder = try Folder()
+        let first = try folder.write("a.login", "session = \"0001\"\n" + text, mode: 0o600)
+        let second = try folder.write("b.login", "session = \"0002\"\n" + text, mode: 0o600)
+        let bare = try folder.write("bare.login", text, mode: 0o600)
+        let long = try folder.write(
+            "long.login", "session = \"1\"\nuser = \"fiver\"\npassword = \"secret\"", mode: 0o600)
+        func read(_ files: String...) throws -> RecoverOptions {
+            let text = """
+                [[feed]]
+                name = "bzx"
+                protocol = "pitch"
+                policy = "hot-hot"
+                [feed.recover]
+                servers = ["tcp://10.0.0.1:17010", "tcp://10.0.0.2:17010"]
+                group = "239.1.1.1:30501"
+                login_file = \(files)
+                [[feed.path]]
+                name = "A"
+                group = "239.1.1.1:30001"
+                """
+            let file = try folder.write("gateway.toml", text, mode: 0o644)
+            return try GatewayFile.readSecured(path: file) { _ in true }.options.feeds[0].recover
+        }
+        let two = try read(first, second)
+        #expect(two.login(of: 0) == VenueLogin(session: "0001", user: "me", password: "secret"))
+        #expect(two.login(of: 1)?.session == "0002")
+        #expect(two.messagesPerRequest == 100 && two.requestsPerMinute == 1500)
+        let one = try read(first)
+        #expect(one.login(of: 1) == one.login(of: 0) && one.login(of: 0) != nil)
+        for (files, words) in [
+            ([bare], "session: is missing; a gap request proxy asks for the session"),
+            ([long], "user: must be at most 4 characters for a gap request proxy"),
+        ] {
+            let found = problems { () throws(ConfigurationError) in
+                do { _ = try read(files[0]) } catch let error as ConfigurationError { throw error } catch {}
+            }
+            #expect(found.count == 1 && found[0].contains("feed[0].recover.login_file"), "\(found)")
+            #expect(found.allSatisfy { $0.contains(words) && !$0.contains("secret") }, "\(found)")
+        }
     }
 
     @Test func `what is wrong in it is told without showing it`() {

@@ -62,6 +62,8 @@ import Testing
         let pitch = "protocol = \"pitch\"\npolicy = \"hot-hot\""
         let login = "\nlogin_file = \"/etc/holdfast/itch.login\""
         let recover = "\n[feed.recover]\nservers = [\"udp://10.0.0.9:18000\"]"
+        let proxy = "\n[feed.recover]\nservers = [\"tcp://10.0.0.9:17010\"]"
+        let gaps = "\ngroup = \"239.1.1.9:30501\""
         let serverKey = "\nserver_key = \"\(exampleKey)\""
         let cases: [(String, String)] = [
             (feed(mold), "has no path"),
@@ -88,9 +90,35 @@ import Testing
             ),
             (feed(zeromq, a + endpoint + login), "login_file: is for soupbintcp"),
             (feed(zeromq, a + endpoint + "\nfile = \"/f\""), "file: is for datagrams"),
-            (feed(zeromq + recover, a + endpoint), "is for moldudp64 and soupbintcp"),
+            (feed(zeromq + recover, a + endpoint), "is for moldudp64, soupbintcp and pitch"),
             (feed(mold + "\n[feed.recover]\nwithin = \"1s\"", a + group), "servers: is missing"),
             (feed(mold + recover.replacing("10.0.0.9", with: "239.1.1.1"), a + group), "re-request server"),
+            (
+                feed(pitch + recover + login + gaps, a + group),
+                "servers[0]: \"udp://10.0.0.9:18000\": the protocol asks over TCP"
+            ),
+            (feed(mold + proxy, a + group), "servers[0]: \"tcp://10.0.0.9:17010\": the protocol asks by UDP"),
+            (feed(pitch + proxy + gaps, a + group), "login_file: is missing; a gap request proxy asks for"),
+            (
+                feed(pitch + proxy + login, a + group),
+                "recover.group: is missing; what is asked for comes by multicast"
+            ),
+            (
+                feed(pitch + proxy + login + "\n" + group, a + group),
+                "recover.group: \"239.1.1.1:30001\": is a group of path A"
+            ),
+            (
+                feed(pitch + proxy + gaps + "\nlogin_file = [\"/a\", \"/b\"]", a + group),
+                "login_file: 2 items; must be one for all servers"
+            ),
+            (
+                feed(
+                    pitch + proxy + login + "\ngroup = \"127.0.0.1:1\"\nsource = \"10.0.0.2\"", a + group),
+                "recover.source: needs a multicast group"
+            ),
+            (feed(mold + recover + login, a + group), "recover.login_file: is for pitch; moldudp64"),
+            (feed(mold + recover + "\n" + group, a + group), "recover.group: is for pitch"),
+            (feed(mold + recover + "\nrequests_per_day = 5", a + group), "requests_per_day: is for pitch"),
             (feed(mold, a), "group: is missing; moldudp64 needs it"),
             (feed(zeromq, a), "endpoint: is missing; zeromq needs it"),
             (feed(zeromq, a + endpoint + "\n" + group), "group: is for multicast"),

@@ -158,6 +158,12 @@ import Wire
         bzx.paths = [path("A"), path("B")]
         bzx.paths[0].groups = ["239.2.1.1:30001", "239.2.1.2:30001"]
         bzx.paths[1].groups = ["239.2.2.1:30001", "239.2.2.2:30001"]
+        bzx.recover.servers = ["tcp://192.0.2.10:17010", "tcp://192.0.2.20:17010"]
+        bzx.recover.loginFiles = ["/etc/holdfast/grp-1.login", "/etc/holdfast/grp-2.login"]
+        bzx.recover.groups = ["239.2.9.1:30501", "239.2.9.2:30501"]
+        bzx.recover.interface = "eth0"
+        bzx.recover.localAddress = "192.0.2.2"
+        bzx.recover.source = "192.0.2.10"
         var copy = FeedOptions(name: "itch-fra", feedProtocol: .holdfast, keys: .topic, policy: .hotHot)
         copy.upstream = "itch"
         copy.paths = [

@@ -13,10 +13,10 @@ private final class Requests: RecoverySink {
     private var lines: [String] = []
     var isReachable = true
 
-    func ask(_ request: [UInt8], of server: Int) -> Bool {
-        guard isReachable, let request = try? MoldUDP64Request(decoding: request[...]) else { return false }
+    func ask(_ request: [UInt8], of server: Int) -> AskOutcome {
+        guard isReachable, let request = try? MoldUDP64Request(decoding: request[...]) else { return .failed }
         lines.append("\(request.session) \(request.firstSequence)+\(request.count) of \(server)")
-        return true
+        return .sent
     }
 
     func take() -> [String] {
@@ -169,5 +169,197 @@ private final class RecoveryBench {
         bench.requests.isReachable = true
         _ = bench.tick(41)
         #expect(bench.requests.take() == ["S1 2+1 of 1"])
+    }
+}
+
+// MARK: - PITCH
+
+/// Notes what is asked of a Gap Request Proxy: `unit 1 2+3 of 0`.
+private final class Proxies: RecoverySink {
+    private var lines: [String] = []
+    var outcome = AskOutcome.sent
+
+    func ask(_ request: [UInt8], of server: Int) -> AskOutcome {
+        var decoder = GapProxyDecoder()
+        decoder.feed(request)
+        guard outcome == .sent, case .request(let request)? = try? decoder.next() else { return outcome }
+        lines.append("unit \(request.unit) \(request.first)+\(request.count) of \(server)")
+        return .sent
+    }
+
+    func take() -> [String] {
+        defer { lines = [] }
+        return lines
+    }
+}
+
+private final class ProxyBench {
+    let proxies = Proxies()
+    let recorder = Recorder()
+    let engine: any FeedEngine
+
+    init(servers: Int = 1, from first: UInt32 = 1) {
+        var options = FeedOptions(name: "md", feedProtocol: .pitch, keys: .pitch, policy: .hotHot)
+        options.channels = [1, 2]
+        options.paths = [FeedPathOptions(name: "A"), FeedPathOptions(name: "B")]
+        options.recover.servers = (1...servers).map { "tcp://10.0.0.\($0):17010" }
+        options.recover.groups = ["239.1.1.9:30501"]
+        options.recover.within = .milliseconds(500)
+        engine = EnginePlan(
+            options: options, index: 0, run: 1, controlEvery: .seconds(100), sink: recorder, log: { _, _ in },
+            now: ms(0), recovery: proxies
+        ).engine()
+        engine.pathsChanged(
+            PathCondition(used: [0, 1], active: [true, true], failover: nil), at: ms(0), wall: wall(0))
+        engine.granted(.data(feed: "md", .all), at: ms(0), wall: wall(0))
+        _ = tick(0)
+        for unit in [1, 2] as [UInt8] {
+            _ = receive(trades(unit, first, 1), at: 1)
+            _ = receive(trades(unit, first, 1), on: 1, at: 1)
+        }
+    }
+
+    /// A packet of so many trades of one symbol, each with its own number in it.
+    func trades(_ unit: UInt8, _ first: UInt32, _ count: Int) -> [UInt8] {
+        let messages = (0..<count).map { index in
+            var writer = ByteWriter()
+            writer.bytes += [41, 0x2A, 0, 0, 0, 0]
+            writer.littleEndian(UInt64(first) + UInt64(index))
+            writer.bytes += [0x42, 100, 0, 0, 0] + Array("ZVT   ".utf8)
+            writer.littleEndian(UInt64(1))
+            writer.littleEndian(UInt64(1))
+            return writer.bytes
+        }
+        return packet(unit, first, messages)
+    }
+
+    func packet(_ unit: UInt8, _ first: UInt32, _ messages: [[UInt8]]) -> [UInt8] {
+        let body = messages.flatMap { $0 }
+        var writer = ByteWriter()
+        writer.littleEndian(UInt16(8 + body.count))
+        writer.bytes += [UInt8(messages.count), unit]
+        writer.littleEndian(first)
+        return writer.bytes + body
+    }
+
+    func receive(_ bytes: [UInt8], on path: Int = 0, at time: Int64) -> [String] {
+        _ = engine.received(bytes[...], on: path, receivedAt: wall(time), at: ms(time))
+        return recorder.take()
+    }
+
+    /// What the gap multicast brings.
+    func replay(_ bytes: [UInt8], at time: Int64) -> [String] {
+        engine.recovered(bytes[...], from: nil, receivedAt: wall(time), at: ms(time))
+        return recorder.take()
+    }
+
+    func reject(
+        _ unit: UInt16, _ first: UInt64, _ reason: String, isFinal: Bool, by server: Int = 0, at time: Int64
+    ) {
+        engine.rejected(
+            RequestRejection(channel: unit, first: first, reason: reason, isFinal: isFinal), by: server,
+            at: ms(time))
+    }
+
+    func tick(_ time: Int64) -> [String] {
+        engine.tick(at: ms(time), wall: wall(time))
+        return recorder.take()
+    }
+
+    var figures: RecoveryFigures { engine.channel.recovery ?? RecoveryFigures() }
+}
+
+@Suite struct GapProxyEngineTests {
+    @Test func `what both lines of a unit lost is asked for, and filled by what comes to the gap multicast`()
+    {
+        let bench = ProxyBench()
+        _ = bench.receive(bench.trades(2, 4, 1), at: 10)
+        #expect(bench.tick(30) == ["state recovering -: a gap is open"])
+        #expect(bench.proxies.take() == ["unit 2 2+2 of 0"])
+        #expect(
+            bench.replay(bench.trades(2, 2, 2), at: 31) == [
+                "md/md/ZVT/ 2 after 1 recovering", "md/md/ZVT/ 3 after 2 recovering",
+                "md/md/ZVT/ 4 after 3 recovering", "state live -: ",
+            ])
+        #expect(bench.recorder.frames.suffix(4).map(\.header.channel) == [2, 2, 2, 2])
+        #expect(bench.figures == RecoveryFigures(requests: 1, recovered: 2))
+        #expect(bench.engine.figures(of: 0).divergent == 0 && bench.engine.figures(of: 1).divergent == 0)
+    }
+
+    @Test func `what others asked for fills a hole as well, and is else nobody's`() {
+        let bench = ProxyBench()
+        _ = bench.receive(bench.trades(1, 3, 1), at: 10)
+        #expect(bench.replay(bench.trades(1, 1, 2), at: 12).count == 2)
+        #expect(bench.replay(bench.trades(1, 1, 3), at: 13) == [])
+        #expect(bench.replay(bench.packet(1, 0, []), at: 14) == [], "a group's heartbeat")
+        #expect(bench.replay(bench.trades(9, 1, 3), at: 15) == [], "a unit of others")
+        #expect(bench.tick(31) == [] && bench.proxies.take() == [])
+        #expect(bench.figures == RecoveryFigures(recovered: 1))
+    }
+
+    @Test func `a number that all had is not delivered again, and begins no new numbering`() {
+        let bench = ProxyBench()
+        _ = bench.receive(bench.trades(1, 2, 50), at: 10)
+        for time in Int64(1000)...1040 { #expect(bench.replay(bench.trades(1, 1, 9), at: time) == []) }
+        #expect(bench.engine.channel.epochs == 0 && bench.engine.channel.published == 52)
+    }
+
+    @Test func `what a proxy refuses for good is asked of the next, and then told as an exact gap`() {
+        let bench = ProxyBench(servers: 2)
+        _ = bench.receive(bench.trades(1, 4, 1), at: 10)
+        _ = bench.tick(30)
+        #expect(bench.proxies.take() == ["unit 1 2+2 of 0"])
+        bench.reject(1, 2, "out-of-range", isFinal: true, at: 31)
+        _ = bench.tick(32)
+        #expect(bench.proxies.take() == ["unit 1 2+2 of 1"])
+        bench.reject(1, 2, "out-of-range", isFinal: true, by: 1, at: 33)
+        var lines: [String] = []
+        for time in Int64(34)...600 { lines += bench.tick(time) }
+        #expect(bench.proxies.take() == [])
+        #expect(
+            lines == ["gap 2-3 notRecovered", "md/md/ZVT/ 4 after 1 recovering", "state live -: "])
+        #expect(bench.figures.rejected == ["out-of-range": 2] && bench.figures.unanswered == 2)
+    }
+
+    @Test func `while the quota is used up nothing is asked, and afterwards it is`() {
+        let bench = ProxyBench()
+        _ = bench.receive(bench.trades(1, 3, 1), at: 10)
+        bench.proxies.outcome = .notBefore(ms(200))
+        for time in Int64(30)..<200 { _ = bench.tick(time) }
+        #expect(bench.figures.requests == 0)
+        bench.proxies.outcome = .sent
+        _ = bench.tick(200)
+        #expect(bench.proxies.take() == ["unit 1 2+1 of 0"] && bench.figures.requests == 1)
+    }
+
+    @Test func `a hole across the last number is asked for in two requests, and filled`() {
+        let last = UInt32.max
+        let bench = ProxyBench(from: last - 3)
+        _ = bench.receive(bench.trades(1, 2, 1), at: 10)
+        _ = bench.tick(30)
+        #expect(bench.proxies.take() == ["unit 1 \(last - 2)+3 of 0"])
+        #expect(bench.replay(bench.trades(1, last - 2, 3), at: 31).count == 3)
+        _ = bench.tick(131)
+        #expect(bench.proxies.take() == ["unit 1 1+1 of 0"])
+        #expect(bench.replay(bench.trades(1, 1, 1), at: 132).count == 3)
+        #expect(bench.engine.channel.gaps == 0 && bench.figures.recovered == 4)
+    }
+
+    @Test func `after the numbers began anew, what is sent again may be of the old ones and is not used`() {
+        let bench = ProxyBench()
+        for path in 0...1 { _ = bench.receive(bench.trades(1, 2, 50), on: path, at: 10) }
+        let clear: [UInt8] = [6, 0x97, 0, 0, 0, 0]
+        for path in 0...1 { _ = bench.receive(bench.packet(1, 1, [clear]), on: path, at: 20) }
+        #expect(bench.engine.channel.epochs == 1)
+        _ = bench.receive(bench.trades(1, 3, 1), at: 30)
+        #expect(bench.replay(bench.trades(1, 2, 1), at: 40) == [])
+        #expect(bench.figures.refused == ["other-session": 1])
+        #expect(bench.replay(bench.trades(1, 2, 1), at: 520).count == 2)
+    }
+
+    @Test func `what is no packet is counted`() {
+        let bench = ProxyBench()
+        #expect(bench.replay([1, 2, 3], at: 10) == [])
+        #expect(bench.figures.refused == ["truncated": 1])
     }
 }

@@ -1,0 +1,159 @@
+// A PITCH feed's way to Cboe's Gap Request Proxies: requests go over their connections, within the quota, and what was
+// asked for comes by multicast, to groups that bring nothing else. Those are no paths of the feed: what comes there fills
+// holes, and proves no line.
+import Arbitration
+import Basics
+import Configuration
+import FeedProtocols
+import Linux
+import Reactor
+import Wire
+
+final class GapProxySource: FeedRecovery {
+    private let loop: EventLoop
+    private var quota: RequestQuota
+    private var sessions: [GapProxySession] = []
+    private var groups: GroupedSource?
+    private var isJoined = false
+    private var onReply: OnRecovered?
+    private var onRejection: OnRejected?
+
+    init(
+        _ options: RecoverOptions, _ surroundings: FeedSurroundings, log: @escaping EventLog
+    ) throws(SystemError) {
+        loop = surroundings.loop
+        quota = RequestQuota(
+            second: options.requestsPerSecond, minute: options.requestsPerMinute, day: options.requestsPerDay)
+        let route = StreamRoute(
+            interface: options.interface, source: options.localAddress.flatMap { IPv4Address($0) },
+            endsAfter: SoupSource.endsAfter)
+        for (server, text) in options.servers.enumerated() {
+            guard let endpoint = IPv4Endpoint(text.dropFirst("tcp://".count)),
+                let login = options.login(of: server)
+            else { continue }
+            sessions.append(
+                try GapProxySession(
+                    loop, surroundings.worker,
+                    at: SoupSource.Address(
+                        host: "\(endpoint.address)", port: endpoint.port, route: route),
+                    options: GapProxyOptions(login), log: log
+                ) { [unowned self] in answered($0, by: server) })
+        }
+        let addresses = options.groups.compactMap { IPv4Endpoint($0) }.map {
+            MulticastSource.Address(
+                endpoint: $0, interface: options.interface,
+                source: options.source.flatMap { IPv4Address($0) })
+        }
+        groups = try GroupedSource(
+            loop, path: 0, addresses: addresses, batch: surroundings.batch, worker: surroundings.worker,
+            log: log, owner: self)
+    }
+
+    func start(_ onReply: @escaping OnRecovered, _ onRejection: @escaping OnRejected) {
+        (self.onReply, self.onRejection) = (onReply, onRejection)
+        groups?.activate([])
+        for session in sessions { session.start() }
+    }
+
+    func linkChanged(_ news: LinkNews?) {
+        groups?.linkChanged(news)
+        for session in sessions { session.linkChanged(news) }
+    }
+
+    // MARK: - Asking
+
+    /// Nothing is asked for that could not be heard.
+    func ask(_ request: [UInt8], of server: Int) -> AskOutcome {
+        guard isJoined, sessions.indices.contains(server) else { return .failed }
+        let allowed = quota.nextAllowed(at: loop.now)
+        guard allowed <= loop.now else { return .notBefore(allowed) }
+        let outcome = sessions[server].ask(request)
+        if outcome == .sent { quota.count(at: loop.now) }
+        return outcome
+    }
+
+    private func answered(_ response: GapResponse, by server: Int) {
+        guard let reason = response.status.rejection else { return }
+        let rejection = RequestRejection(
+            channel: UInt16(response.request.unit), first: UInt64(response.request.first), reason: reason,
+            isFinal: response.status.isFinal)
+        onRejection?(rejection, server)
+    }
+
+    // MARK: - Figures
+
+    var trouble: String? {
+        if !isJoined { return groups?.note ?? "the gap multicast is not joined" }
+        let now = loop.now
+        let exhausted = sessions.compactMap { $0.machine.exhausted }.filter { $0.until > now }
+        let troubles = sessions.compactMap(\.trouble)
+        guard troubles.count + exhausted.count >= sessions.count else { return nil }
+        return troubles.first ?? exhausted.first.flatMap { $0.quota.rejection }.map { "refused: \($0)" }
+    }
+
+    var values: [NamedValue] {
+        let counters = groups?.counters ?? SourceCounters()
+        let machines = sessions.map(\.machine)
+        let retry = machines.map(\.retryAfter).max() ?? .zero
+        return [
+            NamedValue("recovery_connected", .integer(Int64(machines.count { $0.isUp }))),
+            NamedValue("recovery_connects", .integer(sum(machines, \.logins))),
+            NamedValue("recovery_attempts", .integer(sum(machines, \.attempts))),
+            NamedValue("recovery_retry_after_s", .number(retry.inSeconds)),
+            NamedValue("recovery_stream_errors", .integer(sum(machines, \.errors))),
+            NamedValue("recovery_packets", .integer(Int64(clamping: counters.packets))),
+            NamedValue(
+                "recovery_packets_dropped_by_kernel", .integer(Int64(clamping: counters.droppedByKernel))),
+        ]
+    }
+
+    private func sum(_ machines: [GapProxyMachine], _ count: KeyPath<GapProxyMachine, UInt64>) -> Int64 {
+        Int64(clamping: machines.reduce(0) { $0 &+ $1[keyPath: count] })
+    }
+}
+
+// MARK: - What the gap multicast brings
+
+extension GapProxySource: FeedSourceOwner {
+    func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime) {
+        onReply?(bytes, nil, receivedAt)
+    }
+
+    func drained(_ path: Int) {}
+    func connected(_ path: Int) { isJoined = true }
+    func disconnected(_ path: Int, because reason: String) { isJoined = false }
+    func resubscribed(_ path: Int) {}
+}
+
+extension GapProxyOptions {
+    init(_ login: VenueLogin) {
+        self.init(
+            GapProxyLogin(session: login.session ?? "", user: login.user, password: login.password))
+        seed = .random(in: .min ... .max)
+    }
+}
+
+extension GapResponse.Status {
+    /// As it is counted and told; `nil`: the request is served.
+    var rejection: String? {
+        switch self {
+        case .accepted: nil
+        case .outOfRange: "out-of-range"
+        case .dayQuota: "day-quota"
+        case .minuteQuota: "minute-quota"
+        case .secondQuota: "second-quota"
+        case .count: "count"
+        case .invalidUnit: "invalid-unit"
+        case .unitUnavailable: "unit-unavailable"
+        case .other: "other"
+        }
+    }
+
+    /// The same request would be refused again.
+    var isFinal: Bool {
+        switch self {
+        case .outOfRange, .count, .invalidUnit: true
+        case .accepted, .dayQuota, .minuteQuota, .secondQuota, .unitUnavailable, .other: false
+        }
+    }
+}
