@@ -88,7 +88,6 @@ public enum SocketOption: Sendable {
     case longestUnacknowledged(Int32)
     case maximumMessageSize(Int64)
     case xpubVerboser
-    case xpubManual
     case xpubNoDrop
     case routerMandatory
     case immediate
@@ -232,15 +231,13 @@ public final class Socket {
         case .longestUnacknowledged(let value): try set(ZMQ_TCP_MAXRT, value, "ZMQ_TCP_MAXRT")
         case .maximumMessageSize(let value): try set(ZMQ_MAXMSGSIZE, value, "ZMQ_MAXMSGSIZE")
         case .xpubVerboser: try set(ZMQ_XPUB_VERBOSER, Int32(1), "ZMQ_XPUB_VERBOSER")
-        case .xpubManual: try set(ZMQ_XPUB_MANUAL, Int32(1), "ZMQ_XPUB_MANUAL")
         case .xpubNoDrop: try set(ZMQ_XPUB_NODROP, Int32(1), "ZMQ_XPUB_NODROP")
         case .routerMandatory: try set(ZMQ_ROUTER_MANDATORY, Int32(1), "ZMQ_ROUTER_MANDATORY")
         case .immediate: try set(ZMQ_IMMEDIATE, Int32(1), "ZMQ_IMMEDIATE")
         }
     }
 
-    /// SUB: asks for a prefix. XPUB in manual mode, directly after receiving a subscription: grants a prefix
-    /// to the peer that asked.
+    /// SUB: asks for a prefix.
     public func subscribe(_ prefix: some Collection<UInt8>) throws(MessagingError) {
         try set(ZMQ_SUBSCRIBE, Array(prefix), "ZMQ_SUBSCRIBE")
     }

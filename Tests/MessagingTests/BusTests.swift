@@ -87,23 +87,4 @@ import Testing
         }
         #expect(error?.description.hasPrefix("bind \(taken): Address already in use; ") == true)
     }
-
-    @Test func `a manual XPUB knows which connection subscribed`() throws {
-        let xpub = try Socket(context, .xpub)
-        try xpub.set(.xpubVerboser)
-        try xpub.set(.xpubManual)
-        try xpub.bind("tcp://127.0.0.1:*")
-        var heard: [(Int32, [UInt8])] = []
-        let source = try SocketSource(loop, xpub, onError: { _ in }) {
-            heard.append(($0.connection, $0.frames[0]))
-        }
-        let first = try Subscriber(context, loop, endpoint: xpub.lastEndpoint) { _ in }
-        let second = try Subscriber(context, loop, endpoint: xpub.lastEndpoint) { _ in }
-        try first.subscribe("a/")
-        try second.subscribe("a/")
-        try run { heard.count == 2 }
-        #expect(heard.allSatisfy { $0.0 >= 0 && $0.1 == [1] + Array("a/".utf8) })
-        #expect(heard[0].0 != heard[1].0)
-        withExtendedLifetime(source) {}
-    }
 }

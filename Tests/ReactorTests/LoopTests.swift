@@ -84,6 +84,60 @@ import Testing
         #expect(done == 2)
     }
 
+    @Test func `what is lent comes back changed, and was nobody else's meanwhile`() throws {
+        let loop = try EventLoop()
+        let worker = try Worker(loop)
+        var kept: [UInt8] = []
+        var (place, placeThere): (UInt?, UInt?) = (nil, nil)
+        var load = [UInt8](repeating: 1, count: 100_000)
+        place = storage(of: &load)
+        let left = worker.lend(
+            consume load,
+            to: { load -> UInt? in
+                load[5] = 9
+                return storage(of: &load)
+            },
+            then: { there, load in
+                (placeThere, kept) = (there, load)
+                loop.exit(0)
+            })
+        #expect(left == nil)
+        _ = try loop.run()
+        #expect(kept.count == 100_000 && kept[4] == 1 && kept[5] == 9)
+        // Written to where it was: nothing of it was copied.
+        #expect(place != nil && placeThere == place && storage(of: &kept) == place)
+    }
+
+    @Test func `what a full worker cannot be lent stays whose it was`() throws {
+        let loop = try EventLoop()
+        let worker = try Worker(loop, capacity: 1)
+        let gate = DispatchSemaphore(value: 0)
+        #expect(worker.perform({ gate.wait() }) { loop.exit(0) })
+        var calls = 0
+        let left = worker.lend([1, 2, 3], to: { $0 = [] }, then: { _, _ in calls += 1 })
+        #expect(left == [1, 2, 3] && worker.refused == 1)
+        gate.signal()
+        _ = try loop.run()
+        #expect(calls == 0)
+    }
+
+    @Test func `loads come back in the order in which they were lent`() throws {
+        let loop = try EventLoop()
+        let worker = try Worker(loop)
+        var back: [[Int]] = []
+        for number in 1...3 {
+            let left = worker.lend(
+                [number], to: { $0.append($0[0] * 10) },
+                then: { _, load in
+                    back.append(load)
+                    if back.count == 3 { loop.exit(0) }
+                })
+            #expect(left == nil)
+        }
+        _ = try loop.run()
+        #expect(back == [[1, 10], [2, 20], [3, 30]])
+    }
+
     @Test func `time stands still within one iteration`() throws {
         let loop = try EventLoop()
         var stamps: [Instant] = []
@@ -97,4 +151,9 @@ import Testing
         #expect(stamps.count == 2)
         #expect(stamps[0] == stamps[1])
     }
+}
+
+/// Where an array's elements are.
+private func storage(of array: inout [UInt8]) -> UInt? {
+    array.withUnsafeMutableBufferPointer { $0.baseAddress.map { UInt(bitPattern: $0) } }
 }
