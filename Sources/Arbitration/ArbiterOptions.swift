@@ -25,7 +25,7 @@ public struct ArbiterOptions: Hashable, Sendable {
     /// silent before one that was left is resumed, and how long no new number may have come before an
     /// ascending run of old ones means that the numbering began again.
     public var epochQuiet: Duration = .milliseconds(500)
-    /// So long after its begin what was sent before may still come.
+    /// So long after its begin what was sent before may still come, by paths that were not that far yet.
     public var lateTime: Duration = .seconds(2)
     /// How long that run must be.
     public var restartCount = 16

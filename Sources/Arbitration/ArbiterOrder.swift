@@ -156,12 +156,8 @@ extension Arbiter {
     ) -> Offer {
         let entry = history.entry(of: arrival.sequence)
         let isCopy = entry.map { !$0.isGap && $0.fingerprint == fingerprint(payload) } ?? false
-        // What was told as missing, or sent before this arbiter began, may come after all, and all at once: that is
-        // no new numbering, unless it still comes long after that.
-        let isBefore =
-            arrival.sequence < first && first - arrival.sequence <= UInt64(options.historyCount)
-            && now - startedAt < options.lateTime
-        let mayBeLate = entry?.isGap ?? isBefore
+        // What was told as missing may come after all, and all at once: that is no new numbering.
+        let mayBeLate = entry?.isGap ?? mayBeFromBefore(arrival, at: now)
         if isCopy {
             run.count = 0
         } else if !mayBeLate, beginsAgain(arrival, payload, at: now) {
@@ -176,6 +172,22 @@ extension Arbiter {
         counters.late += 1
         paths.late(by: arrival.path)
         return .late
+    }
+
+    /// Whether a number that nobody remembers may have been sent before this arbiter began.
+    ///
+    /// A path that is slower than the one with which it began, or stood still since, hands on what it has, all at once
+    /// and perhaps while nothing new comes: just what a new numbering looks like, but that the numbers of one that begins
+    /// are no copies, which cannot be seen of numbers that nobody remembers. What tells them apart is the path: each
+    /// keeps its order, so one that already brought a number with which this arbiter began, or a later one, and now goes
+    /// back, is in a new numbering, and that counts like any other run. Of a path that was not that far yet nothing is
+    /// known, and it is believed to be late for `lateTime`: a new numbering that begins within that time, and only on
+    /// such paths, is seen at its end, and not before. Until then the channel stays live by the words of these paths,
+    /// publishes nothing and names the same last number in its heartbeats; what of the new numbering it let pass is told
+    /// by the first number of the epoch that is entered then.
+    private func mayBeFromBefore(_ arrival: Arrival, at now: Instant) -> Bool {
+        arrival.sequence < first && first - arrival.sequence <= UInt64(options.historyCount)
+            && now - startedAt < options.lateTime && paths.highest(of: arrival.path) < first
     }
 
     /// Whether it is the same as what was delivered under its number, as most of what a second path brings; then it

@@ -71,6 +71,9 @@ struct PathLedger {
         return paths[Int(path)].divergent.differs(at: now, isTrusted: isTrusted, options)
     }
 
+    /// The highest number that a path brought of this epoch; 0: none.
+    func highest(of path: UInt8) -> UInt64 { paths[Int(path)].highest }
+
     /// Whether each active path has gone beyond `sequence`.
     func areAllBeyond(_ sequence: UInt64) -> Bool {
         guard active != 0 else { return false }

@@ -174,6 +174,43 @@ import Testing
         #expect(dialogue.offer(4) == [.refused(.held), .epoch(8, .inferred)])
     }
 
+    @Test func `a path that goes back from where the arbiter began begins the numbering again at once`() {
+        var dialogue = Dialogue { $0.restartCount = 4 }
+        _ = dialogue.offer(1000...1100)
+        _ = dialogue.offer(1050...1100, path: 1)
+        dialogue.pass(499)
+        #expect(dialogue.offer(1...3) == Array(repeating: .refused(.duplicate), count: 3))
+        dialogue.pass(1)
+        #expect(dialogue.offer(4) == [.refused(.held), .epoch(8, .inferred)])
+        // What it let pass meanwhile is told, exactly.
+        #expect(dialogue.tick(after: 20) == [.gap(1, 3, .timeout), .message(4)])
+        #expect(dialogue.offer(4...5, path: 1) == [.refused(.duplicate), .message(5)])
+    }
+
+    @Test func `a path that was not that far yet is late, though another one went back or is silent`() {
+        var dialogue = Dialogue { $0.restartCount = 4 }
+        _ = dialogue.offer(1000...1100)
+        dialogue.pass(600)
+        #expect(dialogue.offer(1...50, path: 1) == Array(repeating: .refused(.duplicate), count: 50))
+        #expect(dialogue.arbiter.counters.epochs == 0)
+        // By then it would have come.
+        dialogue.pass(1400)
+        #expect(dialogue.offer(51...53, path: 1) == Array(repeating: .refused(.duplicate), count: 3))
+        #expect(dialogue.offer(54, path: 1) == [.refused(.held), .epoch(8, .inferred)])
+        // The epoch is known from there on only.
+        #expect(dialogue.arbiter.first == 51)
+    }
+
+    @Test func `a path's own latecomers do not begin the numbering again while new numbers come`() {
+        var dialogue = Dialogue { $0.restartCount = 4 }
+        _ = dialogue.offer(1000)
+        dialogue.pass(600)
+        _ = dialogue.offer(1001)
+        #expect(dialogue.offer(980...999) == Array(repeating: .refused(.duplicate), count: 20))
+        #expect(dialogue.offer(1002) == [.message(1002)])
+        #expect(dialogue.arbiter.counters.epochs == 0)
+    }
+
     @Test func `a line that lags far behind does not begin the numbering again`() {
         var dialogue = Dialogue {
             $0.historyCount = 16
