@@ -16,9 +16,6 @@ public final class Connection {
         case failed(HandshakeFailure)
     }
 
-    /// A handshake may be cut by accident; after this many in a row it is meant so.
-    static let accidents = 3
-
     public let endpoint: String
     private let socket: Socket
     private let loop: EventLoop
@@ -26,9 +23,7 @@ public final class Connection {
     private var security: EndpointSecurity
     private var monitor: SocketMonitor?
     private var timer: Timer?
-    private var backoff = Backoff()
-    private var failuresInARow = 0
-    private var failure: HandshakeFailure?
+    private var trials = HandshakeTrials()
     /// The descriptor that libzmq uses now, and the one of the connection that is up.
     private var attempt: Int32?
     private var established: Int32?
@@ -60,16 +55,12 @@ public final class Connection {
     public var isUp: Bool { established != nil }
 
     /// Why there is no connection, for a person; `nil`: there is one, or nobody is there.
-    public var trouble: String? {
-        failure.map { "\(endpoint) \($0.explained(isSecured: security != .plain))" }
-    }
+    public var trouble: String? { trials.trouble(at: endpoint, isSecured: security != .plain) }
 
     /// Connects anew, at once, with other keys.
     public func reconnect(_ security: EndpointSecurity) {
         self.security = security
-        backoff.reset()
-        failuresInARow = 0
-        failure = nil
+        trials.reset()
         hangUp()
         if established != nil {
             established = nil
@@ -85,9 +76,7 @@ public final class Connection {
         case .connected(let descriptor): attempt = descriptor
         case .handshakeSucceeded:
             established = attempt
-            failuresInARow = 0
-            failure = nil
-            backoff.reset()
+            trials.reset()
             onNews(.connected)
         case .disconnected(let descriptor):
             guard descriptor == established else { return }
@@ -96,19 +85,17 @@ public final class Connection {
         case .handshakeFailed(let failure): failed(failure)
         case .connectRetried:
             // Nobody is there now, whoever it was before.
-            if !isWaiting { failure = nil }
+            if !isWaiting { trials.nobodyThere() }
         case .accepted: break
         }
     }
 
     private func failed(_ failure: HandshakeFailure) {
         guard !isWaiting else { return }
-        failuresInARow += 1
-        if failure.isAccident, failuresInARow < Connection.accidents { return }
-        self.failure = failure
+        guard let wait = trials.failed(failure, random: .random(in: 0...UInt64.max)) else { return }
         hangUp()
         isWaiting = true
-        timer?.arm(at: loop.now + backoff.wait(random: .random(in: 0...UInt64.max)))
+        timer?.arm(at: loop.now + wait)
         onNews(.failed(failure))
     }
 

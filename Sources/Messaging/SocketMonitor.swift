@@ -94,6 +94,8 @@ public final class SocketMonitor {
 }
 
 extension HandshakeFailure {
+    /// Nothing came for too long.
+    static let silent = HandshakeFailure.closed(errno: ETIMEDOUT)
     /// The other side does not use CURVE, or we do not.
     static let otherMechanism = ZMQ_PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH
     /// What the other side sent cannot be opened with our keys.

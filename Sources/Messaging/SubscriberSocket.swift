@@ -1,8 +1,7 @@
-// Our own subscriber: a connection to one publisher, by ZMTP, made again and again. Frames are read where they were
-// received, one read after the other and none ahead, so that what is not taken yet waits in the kernel and takes no
-// memory of ours.
+// Our own subscriber: a connection to one publisher, by ZMTP, made again and again as its machine says. Frames are read
+// where they were received, one read after the other and none ahead, so that what is not taken yet waits in the kernel
+// and takes no memory of ours.
 import Basics
-import Glibc
 import Linux
 public import Reactor
 import Wire
@@ -28,69 +27,29 @@ public final class SubscriberSocket {
         }
     }
 
-    private enum Stage {
-        case waiting
-        case lookingUp
-        case connecting
-        case handshake
-        case open
-    }
-
-    /// How long one step on the way to a connection may take: finding it, connecting, the handshake.
-    private static let patience: Duration = .seconds(1)
-    /// How long after an end or where nobody is it is tried again, and up to twice that.
-    private static let pause: Duration = .milliseconds(100)
     /// Bytes that are read at a time, unless a frame has more.
     private static let readAtOnce = 64 << 10
 
     public let endpoint: String
     private let loop: EventLoop
-    private let worker: Worker
     private let handlers: Handlers
-    private let route: StreamRoute
-    /// A peer that says nothing for so long is given up.
-    private let silence: Duration
     private var security: EndpointSecurity
-    private var stage = Stage.waiting
+    private var machine: SubscriberMachine
     private var session = SubscriberSession(.plain)
+    private var dialler: Dialler?
     /// Goes before the descriptor that it watches.
     private var source: IOSource?
-    private var socket: Holder?
+    private var stream: ConnectedStream?
     private var timer: Timer?
-    private var addresses: [ResolvedAddress] = []
-    /// Tells an answer of the worker that belongs to an earlier attempt.
-    private var attempt = 0
-    private var backoff = Backoff()
-    private var accidents = 0
-    private var failure: HandshakeFailure?
-    private var lastHeard = Instant.zero
-    /// How often in a row it was looked and nothing had come: counted, so that a loop that was held up looks again when
-    /// it has read what waits.
-    private var quietLooks = 0
     private var buffer = [UInt8](repeating: 0, count: SubscriberSocket.readAtOnce)
     private var place = 0
     private var end = 0
-    /// Attempts to connect since the start.
-    public private(set) var attempts: UInt64 = 0
-    /// The wait before the next one, as it stood when it began; 0: it is connected, or none was needed.
-    public private(set) var retryAfter: Duration = .zero
     /// Connections that ended for what their publisher sent.
     public private(set) var broken: UInt64 = 0
     private var queue = SendQueue()
     private var isBlocked = false
     /// Our own subscriptions have no bound but that of the topics.
     private var room = QueueRoom(ofOne: .max, ofEach: .max, ofAll: .max)
-
-    /// A class of its own, since a noncopyable value cannot be an optional property that is replaced in closures.
-    private final class Holder {
-        let socket: StreamSocket
-        let text: String
-
-        init(_ address: ResolvedAddress, _ route: StreamRoute) throws(SystemError) {
-            socket = try StreamSocket(connecting: address, by: route)
-            text = address.text
-        }
-    }
 
     /// Connects from the loop, now and whenever the connection has ended.
     ///
@@ -102,37 +61,37 @@ public final class SubscriberSocket {
         interface: String? = nil, silence: Duration = .seconds(1), _ handlers: Handlers
     ) throws(BusError) {
         self.loop = loop
-        self.worker = worker
         self.endpoint = endpoint
         self.security = security
-        self.silence = silence
         self.handlers = handlers
-        route = StreamRoute(interface: interface, endsAfter: silence)
+        machine = SubscriberMachine(silence: silence, at: loop.now)
         do throws(SystemError) {
-            timer = try Timer(loop, accuracy: .milliseconds(10)) { [unowned self] in due() }
+            dialler = try Dialler(
+                loop, worker, limit: SubscriberMachine.patience,
+                by: StreamRoute(interface: interface, endsAfter: silence)
+            ) { [unowned self] in dialled($0) }
+            timer = try Timer(loop, accuracy: .milliseconds(10)) { [unowned self] in
+                perform(machine.tick(at: self.loop.now, random: SubscriberSocket.random))
+            }
         } catch {
             throw .system(error)
         }
-        timer?.arm(at: loop.now)
+        timer?.arm(at: machine.deadline)
     }
 
-    public var isConnected: Bool { stage == .open }
+    public var isConnected: Bool { machine.isOpen }
+    /// Attempts to connect since the start.
+    public var attempts: UInt64 { machine.attempts }
+    /// The wait before the next one, as it stood when it began; 0: it is connected, or none was needed.
+    public var retryAfter: Duration { machine.retryAfter }
 
     /// Why there is no connection, for a person; `nil`: there is one, or nobody is there.
-    public var trouble: String? {
-        failure.map { "\(endpoint) \($0.explained(isSecured: security != .plain))" }
-    }
+    public var trouble: String? { machine.trouble(at: endpoint, isSecured: security != .plain) }
 
     /// Connects anew, at once, with other keys.
     public func reconnect(_ security: EndpointSecurity) {
         self.security = security
-        backoff.reset()
-        accidents = 0
-        failure = nil
-        let wasOpen = isConnected
-        hangUp()
-        wait(.zero)
-        if wasOpen { handlers.news(.disconnected) }
+        perform(machine.reconnect(at: loop.now))
     }
 
     /// Asks for a prefix, if it is connected: else the next connection will.
@@ -143,133 +102,63 @@ public final class SubscriberSocket {
 // MARK: - Connecting
 
 extension SubscriberSocket {
-    private func due() {
-        switch stage {
-        case .waiting: lookUp()
-        case .lookingUp: again()
-        case .connecting: connectNext()
-        case .handshake: failed(.closed(errno: ETIMEDOUT))
-        case .open: watch()
+    private static var random: UInt64 { .random(in: 0...UInt64.max) }
+
+    private func perform(_ actions: [SubscriberMachine.Action]) {
+        timer?.arm(at: machine.deadline)
+        for action in actions {
+            switch action {
+            case .dial: dial()
+            case .greet: greet()
+            case .subscribe: for prefix in handlers.subscriptions() { send(session.subscribe(prefix)) }
+            case .ping: send(session.ping())
+            case .hangUp: hangUp()
+            case .news(let news): handlers.news(news)
+            }
         }
     }
 
-    private func lookUp() {
-        attempt += 1
-        attempts &+= 1
+    private func dial() {
         switch Endpoint(endpoint) {
-        case .ipc(let path): found(ResolvedAddress(unix: path).map { [$0] } ?? [])
-        case .tcp(let host, let port):
-            if IPv4Address(host) != nil {
-                return found((try? ResolvedAddress.lookUp(host: host, port: port).get()) ?? [])
-            }
-            stage = .lookingUp
-            timer?.arm(at: loop.now + .seconds(30))
-            let number = attempt
-            let isAccepted = worker.perform({ ResolvedAddress.lookUp(host: host, port: port) }) {
-                [weak self] result in
-                guard let self, attempt == number else { return }
-                found((try? result.get()) ?? [])
-            }
-            if !isAccepted { again() }
-        case nil: found([])
+        case .ipc(let path): dialler?.dial(.unix(path: path))
+        case .tcp(let host, let port): dialler?.dial(.tcp(host: host, port: port))
+        case nil: notReached()
         }
     }
 
-    private func found(_ addresses: [ResolvedAddress]) {
-        self.addresses = addresses
-        stage = .connecting
-        connectNext()
-    }
-
-    private func connectNext() {
-        source = nil
-        socket = nil
-        guard !addresses.isEmpty else { return again() }
+    private func dialled(_ outcome: Dialler.Outcome) {
+        guard case .connected(let stream) = outcome else { return notReached() }
         do throws(SystemError) {
-            let holder = try Holder(addresses.removeFirst(), route)
-            socket = holder
-            source = try IOSource(loop, descriptor: holder.socket.descriptor.raw, interest: .writable) {
-                [unowned self] in ready()
+            let source = try IOSource(loop, descriptor: stream.socket.descriptor.raw) { [unowned self] in
+                ready()
             }
-            try source?.setPrepare { [unowned self] in flush() }
-            timer?.arm(at: loop.now + SubscriberSocket.patience)
+            try source.setPrepare { [unowned self] in flush() }
+            (self.source, self.stream) = (source, stream)
         } catch {
-            timer?.arm(at: loop.now)
+            return notReached()
         }
+        perform(machine.connected(at: loop.now))
     }
 
-    /// Nobody is there now, whoever it was before.
-    private func again() {
-        failure = nil
-        hangUp()
+    private func notReached() {
+        perform(machine.notReached(at: loop.now, random: SubscriberSocket.random))
     }
 
-    /// There is no connection, and another one after a while.
     private func hangUp() {
-        attempt += 1
-        stage = .waiting
+        dialler?.stop()
         source = nil
-        socket = nil
-        addresses = []
+        stream = nil
         (place, end) = (0, 0)
         queue.removeAll(&room)
         isBlocked = false
-        wait(SubscriberSocket.pause * Double.random(in: 1...2))
     }
 
-    private func wait(_ wait: Duration) {
-        retryAfter = wait
-        timer?.arm(at: loop.now + wait)
-    }
-
-    private func failed(_ failure: HandshakeFailure) {
-        hangUp()
-        accidents += 1
-        if failure.isAccident, accidents < Connection.accidents { return }
-        self.failure = failure
-        wait(backoff.wait(random: .random(in: 0...UInt64.max)))
-        handlers.news(.failed(failure))
-    }
-
-    /// The connection has ended, or cannot go on.
     private func ended(_ failure: HandshakeFailure) {
-        guard stage == .open else { return failed(failure) }
-        hangUp()
-        handlers.news(.disconnected)
-    }
-}
-
-// MARK: - Bytes
-
-extension SubscriberSocket {
-    private func ready() {
-        guard let socket else { return }
-        do throws(SystemError) {
-            if stage == .connecting {
-                try socket.socket.finishConnecting(socket.text)
-                try source?.setInterest(.readable)
-                return begin()
-            }
-            if isBlocked {
-                isBlocked = false
-                flush()
-            }
-            guard let count = try socket.socket.receive(into: &buffer, from: end) else { return }
-            guard count > 0 else { return ended(.closed(errno: 0)) }
-            end += count
-            lastHeard = loop.now
-            quietLooks = 0
-            if stage == .open { take() } else { greet() }
-        } catch {
-            if stage == .connecting { return connectNext() }
-            ended(.closed(errno: error.number))
-        }
+        perform(machine.ended(failure, at: loop.now, random: SubscriberSocket.random))
     }
 
-    private func begin() {
+    private func greet() {
         session = SubscriberSession(SubscriberSocket.security(security))
-        stage = .handshake
-        timer?.arm(at: loop.now + SubscriberSocket.patience)
         send(session.greeting)
     }
 
@@ -280,34 +169,43 @@ extension SubscriberSocket {
             .curve(keys, server: server, entropy: randomBytes(CurveClient.entropyCount))
         }
     }
+}
+
+// MARK: - Bytes
+
+extension SubscriberSocket {
+    private func ready() {
+        guard let stream else { return }
+        do throws(SystemError) {
+            if isBlocked {
+                isBlocked = false
+                flush()
+            }
+            guard let count = try stream.socket.receive(into: &buffer, from: end) else { return }
+            guard count > 0 else { return ended(.closed(errno: 0)) }
+            end += count
+            machine.heard(at: loop.now)
+            if machine.isOpen { take() } else { shakeHands() }
+        } catch {
+            ended(.closed(errno: error.number))
+        }
+    }
 
     /// The handshake; what may follow it in the same bytes is taken like all else.
-    private func greet() {
-        while stage == .handshake {
+    private func shakeHands() {
+        while machine.isInHandshake {
             do throws(ZMTPError) {
                 guard let item = try session.next(in: buffer, at: &place, to: end) else { return settle() }
                 switch item {
                 case .send(let bytes): send(bytes)
-                case .opened: opened()
+                case .opened: perform(machine.opened(at: loop.now))
                 case .message, .nothing: break
                 }
             } catch {
-                return failed(HandshakeFailure(error))
+                return ended(HandshakeFailure(error))
             }
         }
-        if stage == .open { take() }
-    }
-
-    private func opened() {
-        stage = .open
-        accidents = 0
-        failure = nil
-        backoff.reset()
-        retryAfter = .zero
-        quietLooks = 0
-        timer?.arm(at: loop.now + silence / 3)
-        for prefix in handlers.subscriptions() { send(session.subscribe(prefix)) }
-        handlers.news(.connected)
+        if machine.isOpen { take() }
     }
 
     private func take() {
@@ -318,7 +216,7 @@ extension SubscriberSocket {
 
     /// The next frame of a message that has come; `nil`: no more for now.
     func nextFrame() -> ArraySlice<UInt8>? {
-        while stage == .open {
+        while machine.isOpen {
             do throws(ZMTPError) {
                 guard let item = try session.next(in: buffer, at: &place, to: end) else { return nil }
                 switch item {
@@ -354,24 +252,15 @@ extension SubscriberSocket {
 
     /// Before each wait of the loop.
     private func flush() {
-        guard !queue.isEmpty, !isBlocked, stage == .handshake || stage == .open, let socket else { return }
+        guard !queue.isEmpty, !isBlocked, let stream else { return }
         do throws(SystemError) {
-            try queue.send(&room) { bytes throws(SystemError) in try socket.socket.send(bytes) }
+            try queue.send(&room) { bytes throws(SystemError) in try stream.socket.send(bytes) }
             isBlocked = !queue.isEmpty
             try source?.setInterest(isBlocked ? .both : .readable)
         } catch {
             // The next read tells of its end.
             queue.removeAll(&room)
-            socket.socket.shutDown()
+            stream.socket.shutDown()
         }
-    }
-
-    private func watch() {
-        let isQuiet = loop.now - lastHeard >= silence / 3
-        quietLooks = isQuiet ? quietLooks + 1 : 0
-        // A ping at the first and at the second, and no word.
-        guard quietLooks < 3 else { return ended(.closed(errno: ETIMEDOUT)) }
-        if isQuiet { send(session.ping()) }
-        timer?.arm(at: loop.now + silence / 3)
     }
 }

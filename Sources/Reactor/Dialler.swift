@@ -1,0 +1,141 @@
+// Reaches a peer on the loop: name look-up on the worker, connecting, each within a bound. What follows on the connection
+// is for those who asked for it.
+import Basics
+public import Linux
+
+/// A stream that is connected. A class, since a noncopyable value cannot be an optional property that is replaced in
+/// closures.
+public final class ConnectedStream {
+    public let socket: StreamSocket
+    let text: String
+
+    fileprivate init(_ address: ResolvedAddress, _ route: StreamRoute) throws(SystemError) {
+        socket = try StreamSocket(connecting: address, by: route)
+        text = address.text
+    }
+}
+
+/// Connects to one peer at a time.
+public final class Dialler {
+    public enum Outcome {
+        case connected(ConnectedStream)
+        /// Nobody was reached, and why, for a person.
+        case failed(String)
+    }
+
+    private let loop: EventLoop
+    private let worker: Worker
+    private let route: StreamRoute
+    private let onOutcome: (Outcome) -> Void
+    private var machine: Dialling
+    private var timer: Timer?
+    private var addresses: [ResolvedAddress] = []
+    private var stream: ConnectedStream?
+    /// Goes before the descriptor that it watches.
+    private var source: IOSource?
+
+    /// - Parameters:
+    ///   - limit: how long connecting to one address may take.
+    ///   - onOutcome: may be called before `dial` returns.
+    public init(
+        _ loop: EventLoop, _ worker: Worker, limit: Duration, by route: StreamRoute,
+        onOutcome: @escaping (Outcome) -> Void
+    ) throws(SystemError) {
+        self.loop = loop
+        self.worker = worker
+        self.route = route
+        self.onOutcome = onOutcome
+        machine = Dialling(limit: limit)
+        timer = try Timer(loop, accuracy: .milliseconds(10)) { [unowned self] in
+            perform(machine.tick(at: self.loop.now))
+        }
+    }
+
+    /// Begins to connect; what was under way before has no outcome.
+    public func dial(_ address: StreamAddress) {
+        letGo()
+        guard case .lookUp(let attempt) = machine.dial(at: loop.now) else { return }
+        timer?.arm(at: machine.deadline)
+        lookUp(address, attempt)
+    }
+
+    /// Ends what is under way, without an outcome.
+    public func stop() {
+        machine.stop()
+        timer?.disarm()
+        letGo()
+    }
+
+    private func letGo() {
+        source = nil
+        stream = nil
+        addresses = []
+    }
+
+    /// Numbers are no names, and need no name server.
+    private func lookUp(_ address: StreamAddress, _ attempt: Int) {
+        switch address {
+        case .unix(let path):
+            guard let resolved = ResolvedAddress(unix: path) else {
+                return perform(machine.notFound("\(path): too long for a socket", attempt: attempt))
+            }
+            found(.success([resolved]), attempt)
+        case .tcp(let host, let port) where IPv4Address(host) != nil:
+            found(ResolvedAddress.lookUp(host: host, port: port), attempt)
+        case .tcp(let host, let port):
+            let isAccepted = worker.perform({ ResolvedAddress.lookUp(host: host, port: port) }) {
+                [weak self] in self?.found($0, attempt)
+            }
+            if !isAccepted { perform(machine.notFound("too many look-ups wait", attempt: attempt)) }
+        }
+    }
+
+    private func found(_ result: Result<[ResolvedAddress], LookUpFailure>, _ attempt: Int) {
+        switch result {
+        case .success(let found):
+            guard let action = machine.found(found.count, attempt: attempt, at: loop.now) else { return }
+            addresses = found
+            perform(action)
+        case .failure(let failure): perform(machine.notFound(failure.description, attempt: attempt))
+        }
+    }
+
+    private func perform(_ action: Dialling.Action?) {
+        guard let action else { return }
+        timer?.arm(at: machine.deadline)
+        switch action {
+        case .lookUp: break
+        case .connect(let place): connect(addresses[place])
+        case .failed(let reason):
+            letGo()
+            onOutcome(.failed(reason))
+        }
+    }
+
+    private func connect(_ address: ResolvedAddress) {
+        source = nil
+        stream = nil
+        do throws(SystemError) {
+            let stream = try ConnectedStream(address, route)
+            self.stream = stream
+            source = try IOSource(loop, descriptor: stream.socket.descriptor.raw, interest: .writable) {
+                [unowned self] in ready()
+            }
+        } catch {
+            perform(machine.failed("\(error)", at: loop.now))
+        }
+    }
+
+    private func ready() {
+        guard let stream else { return }
+        do throws(SystemError) {
+            try stream.socket.finishConnecting(stream.text)
+        } catch {
+            return perform(machine.failed("\(error)", at: loop.now))
+        }
+        machine.connected()
+        timer?.disarm()
+        letGo()
+        onOutcome(.connected(stream))
+    }
+}
