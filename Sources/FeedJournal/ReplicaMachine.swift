@@ -11,8 +11,10 @@ public struct ReplicaPosition: Hashable, Sendable {
     public var messages: UInt64 = 0
     /// When the last message was received.
     public var through: WallTime?
-    /// The checksum of the segment's header; `nil`: it is not there yet.
+    /// The checksum of the segment's header; `nil`: it is not there yet, or damaged.
     public var header: UInt32?
+    /// Damages that were taken since this was opened.
+    public var damaged: UInt64 = 0
 
     public init() {}
 }
@@ -30,8 +32,10 @@ public enum ReplicaOutcome: Hashable, Sendable {
     case done(ReplicaPosition)
     /// The disk refused; why, for a person.
     case failed(String)
-    /// What came is not what was written over there; what is wrong, for a person.
+    /// What came is not what was written over there, or not there any more; what is wrong, for a person.
     case refused(String)
+    /// Something in what came is damaged. The same bytes once more, and it is taken for damaged over there.
+    case doubted
 }
 
 /// The machine of one channel.
@@ -70,6 +74,8 @@ public struct ReplicaMachine: Sendable {
     /// Messages and bytes that were written.
     public private(set) var messages: UInt64 = 0
     public private(set) var bytes: UInt64 = 0
+    /// Damages over there, which are the same here.
+    public private(set) var damaged: UInt64 = 0
     /// Segments that were gone before they could be pulled.
     public private(set) var missed: UInt64 = 0
     /// Requests that nobody answered.
@@ -136,7 +142,7 @@ public struct ReplicaMachine: Sendable {
     private mutating func take(
         _ pulled: PulledBytes, _ bytes: [UInt8], _ asked: Instant, at now: Instant
     ) -> Action? {
-        if let header = position.header, header != pulled.header {
+        if let header = position.header, let theirs = pulled.header, header != theirs {
             stop("segment \(position.place.segment) over there is another one than the one here", now)
             return nil
         }
@@ -152,7 +158,8 @@ public struct ReplicaMachine: Sendable {
     }
 
     private mutating func begin(_ segment: UInt64) {
-        if position.place.segment > 0 { missed &+= segment - position.place.segment - 1 }
+        let isHere = position.place.offset > 0
+        if position.place.segment > 0 { missed &+= segment - position.place.segment - (isHere ? 1 : 0) }
         position.place = PullRequest.Place(segment: segment, offset: 0)
         position.messages = 0
         position.header = nil
@@ -189,9 +196,11 @@ public struct ReplicaMachine: Sendable {
         case (.opening, .failed(let why)), (.opening, .refused(let why)):
             trouble = why
             state = .closed(until: now + options.retryAfter)
+        case (.opening, .doubted): state = .closed(until: now + options.retryAfter)
         case (.storing(let pulled, let asked), .done(let reached)):
             stored(pulled, reached, asked, at: now)
         case (.storing, .failed(let why)), (.storing, .refused(let why)): stop(why, now)
+        case (.storing, .doubted): state = .waiting(until: now)
         case (.closed, _), (.waiting, _), (.asking, _): break
         }
     }
@@ -203,6 +212,7 @@ public struct ReplicaMachine: Sendable {
         let more = reached.messages &- (isSame ? min(position.messages, reached.messages) : 0)
         messages &+= more
         bytes &+= UInt64(max(0, reached.place.offset - pulled.place.offset))
+        damaged &+= reached.damaged > position.damaged ? reached.damaged - position.damaged : 0
         position = reached
         lag.through = reached.through
         lag.messages = pulled.behind > more ? pulled.behind - more : 0

@@ -93,8 +93,14 @@ public struct SegmentScanner {
     public var position: Int { offset }
 
     /// Reads on from a record in the middle of a segment, as an index names it.
-    public init(_ crc: @escaping Checksum, from offset: Int, record number: UInt64) {
+    ///
+    /// - Parameter last: the epoch and sequence of the record before, where they are known.
+    public init(
+        _ crc: @escaping Checksum, from offset: Int, record number: UInt64,
+        after last: (epoch: UInt64, sequence: UInt64)? = nil
+    ) {
         self.crc = crc
+        self.last = last
         self.offset = offset
         self.number = number
         mode = .records

@@ -129,6 +129,8 @@ final class Replica {
 private final class ReplicaFeed {
     /// More channels are not kept.
     static let mostChannels = 256
+    /// Damages that are named at a time; more are counted.
+    static let mostNamed = 16
 
     private struct Channel {
         var machine: ReplicaMachine
@@ -221,6 +223,7 @@ private final class ReplicaFeed {
         if let cut = result.cut {
             surroundings.log(.replicaCut, "the replica of feed \(name), channel \(number): \(cut)")
         }
+        tell(result.damages, number)
         tell()
         owner?.advance()
     }
@@ -234,6 +237,18 @@ private final class ReplicaFeed {
             }
         }
         return refusal
+    }
+
+    /// Each damage by its place; of very many at once the first ones.
+    private func tell(_ damages: [ReplicaDamage], _ number: UInt16) {
+        for (index, damage) in damages.prefix(ReplicaFeed.mostNamed).enumerated() {
+            let isLast = index == ReplicaFeed.mostNamed - 1 && damages.count > ReplicaFeed.mostNamed
+            let more = isLast ? ", and \(damages.count - ReplicaFeed.mostNamed) more" : ""
+            surroundings.log(
+                .replicaDamaged,
+                "the replica of feed \(name), channel \(number), is damaged as what it follows: \(damage)\(more)"
+            )
+        }
     }
 
     /// Each trouble once, and that it is over.
@@ -266,6 +281,7 @@ private final class ReplicaFeed {
             NamedValue("behind_s", .number(sum.time.inSeconds)),
             count("messages", machines.map(\.messages)), count("bytes", machines.map(\.bytes)),
             count("missed_segments", machines.map(\.missed)),
+            count("damaged_records", machines.map(\.damaged)),
             count("unanswered", machines.map(\.unanswered)),
         ]
         surroundings.health.report(

@@ -63,6 +63,8 @@ public struct SegmentSurvey: Sendable {
     public var wholeThrough = 0
     public var damages: [SegmentDamage] = []
     public var memory = JournalMemory()
+    /// The last record that covers sequences.
+    public var covered: Coverage?
 
     /// Damages that are kept; one is enough to know that there is some.
     static let mostDamages = 16
@@ -97,6 +99,7 @@ public struct SegmentSurvey: Sendable {
             case .record(let record):
                 index.add(record.stamp, at: record.offset, record: record.number)
                 memory.take(record)
+                covered = record.coverage ?? covered
             case .damage(let damage):
                 if damages.count < SegmentSurvey.mostDamages { damages.append(damage) }
             }

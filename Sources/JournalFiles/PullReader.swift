@@ -59,11 +59,7 @@ public struct PullReader: Sendable {
         let size = isLive ? live.size : try Files.size(of: path)
         let file = try ReadFile(path)
         let head = try file.read(SegmentHeader.mostBytes, at: 0)
-        guard let header = try? SegmentHeader(parsing: head[...], fastestCRC) else {
-            findings.body = .refused(
-                "segment \(place.segment) has a damaged header", retryAfter: nil, first: nil)
-            return
-        }
+        let header = try? SegmentHeader(parsing: head[...], fastestCRC)
         if place.offset < size {
             findings.bytes = try file.read(
                 min(PullReader.mostBytes, size - place.offset), at: place.offset)
@@ -72,7 +68,7 @@ public struct PullReader: Sendable {
         findings.isAll = isLive && place.offset + findings.bytes.count == size
         findings.body = .bytes(
             PulledBytes(
-                place: place, size: size, header: header.checksum(fastestCRC),
+                place: place, size: size, header: header?.checksum(fastestCRC),
                 next: numbers.first { $0 > place.segment },
                 behind: messages > request.messages ? messages - request.messages : 0))
     }

@@ -1,5 +1,5 @@
 // The end of a channel's replica, where it grows by what is pulled: every byte is checked before it is written, so that
-// the segments here are those over there. A value that goes to the thread which writes and comes back with each job.
+// the segments here are those over there, and what is damaged there is known here. A value that goes to the thread which writes and comes back with each job.
 public import Basics
 public import FeedJournal
 import Wire
@@ -31,6 +31,8 @@ public struct ReplicaResult: Sendable {
     public var tail: ReplicaTail?
     /// What was cut from what is here, for a person.
     public var cut: String?
+    /// What is damaged over there, and is now the same here.
+    public var damages: [ReplicaDamage] = []
 }
 
 /// The segment that is written to, and those before it.
@@ -39,7 +41,13 @@ public struct ReplicaTail: Sendable {
     private let lock: FolderLock
     private var file: AppendedFile?
     private var position = ReplicaPosition()
-    private var records: UInt64 = 0
+    /// The same of the segment that is written to.
+    private var piece = PulledPiece.Position(segment: 0)
+    /// Something of that segment is damaged: the next one is chained to what it was before.
+    private var hasDamage = false
+    /// Messages of it that were in damaged records, as far as that is known: nobody waits for them.
+    private var lost: UInt64 = 0
+    private var doubt: ReplicaDoubt?
     private var hash = SHA256()
     private var index = SegmentIndex()
     private var closed: [Retention.Candidate] = []
@@ -48,6 +56,7 @@ public struct ReplicaTail: Sendable {
     private enum Failure: Error {
         case disk(SystemError)
         case refused(String)
+        case doubted
     }
 
     /// Performs a job; it may take as long as the disk does.
@@ -60,14 +69,16 @@ public struct ReplicaTail: Sendable {
             case (.open, _): try open(plan, at: wall, &result)
             case (.store, nil): break
             case (.store(let pulled, let bytes), var tail?):
-                result.cut = try tail.store(pulled, bytes, at: wall)
-                result.tail = tail
+                // What it doubts, it remembers.
+                defer { result.tail = tail }
+                try tail.store(pulled, bytes, at: wall, &result)
                 result.outcome = .done(tail.position)
             }
         } catch {
             switch error {
             case .disk(let error): result.outcome = .failed("\(error)")
             case .refused(let why): result.outcome = .refused(why)
+            case .doubted: result.outcome = .doubted
             }
         }
         return result
@@ -111,6 +122,7 @@ public struct ReplicaTail: Sendable {
         let survey = try SegmentSurvey(path)
         let whole = survey.damages.reduce(survey.wholeThrough) { min($0, $1.offset) }
         position.place = PullRequest.Place(segment: number, offset: whole)
+        piece = PulledPiece.Position(segment: number)
         let cut =
             whole < survey.size
             ? "\(survey.size - whole) bytes cut from the end of segment \(number): "
@@ -123,7 +135,8 @@ public struct ReplicaTail: Sendable {
         if whole < survey.size { try Files.cut(path, to: whole) }
         try digest(path, upTo: whole)
         let rest = whole < survey.size ? try SegmentSurvey(path) : survey
-        (index, records) = (rest.index, rest.index.records)
+        index = rest.index
+        (piece.offset, piece.records, piece.covered) = (whole, rest.index.records, rest.covered)
         position.header = header.checksum(fastestCRC)
         position.messages = index.messages
         position.through = index.times?.last
@@ -145,30 +158,31 @@ public struct ReplicaTail: Sendable {
     // MARK: - Storing
 
     private mutating func store(
-        _ pulled: PulledBytes, _ bytes: [UInt8], at wall: WallTime
-    ) throws(Failure) -> String? {
+        _ pulled: PulledBytes, _ bytes: [UInt8], at wall: WallTime, _ result: inout ReplicaResult
+    ) throws(Failure) {
         let isNext = pulled.place.segment != position.place.segment || file == nil
         guard isNext ? pulled.place.offset == 0 : pulled.place == position.place else {
             throw .refused("bytes for another place than the one that was asked for")
         }
-        var next = self
         if !isNext, pulled.size < position.place.offset {
-            let cut = try ReplicaTail.disk { () throws(SystemError) in
+            var next = self
+            result.cut = try ReplicaTail.disk { () throws(SystemError) in
                 try next.setAside(from: pulled.size)
             }
             self = next
-            return cut
+            return
         }
-        let findings = try check(pulled, bytes, isNext: isNext)
-        let whole = Array(bytes.prefix(findings.whole))
+        let judged = try judge(pulled, bytes, isNext: isNext)
+        let taken = Array(bytes.prefix(judged.taken))
+        var next = self
         try ReplicaTail.disk { () throws(SystemError) in
             if isNext { try next.begin(pulled.place.segment, at: wall) }
-            try next.append(whole, at: pulled.place, isFirst: isNext)
+            try next.append(taken, at: pulled.place, isFirst: isNext)
         }
-        next.take(findings, whole, pulled)
+        next.take(judged, taken, pulled)
         if isNext { next.expire(at: wall) }
+        result.damages = judged.damages
         self = next
-        return nil
     }
 
     private func append(
@@ -183,42 +197,28 @@ public struct ReplicaTail: Sendable {
         }
     }
 
-    /// What is whole of the bytes, and what is in it.
-    private struct Findings {
-        var header: SegmentHeader?
-        var stamps: [(stamp: RecordStamp, offset: Int, record: UInt64)] = []
-        var whole = 0
-    }
-
-    private func check(
+    /// What is taken of the bytes. Damage in them is taken when it has come twice.
+    private mutating func judge(
         _ pulled: PulledBytes, _ bytes: [UInt8], isNext: Bool
-    ) throws(Failure) -> Findings {
-        let (start, number) = (pulled.place.offset, pulled.place.segment)
-        var scanner =
-            isNext ? SegmentScanner(fastestCRC) : SegmentScanner(fastestCRC, from: start, record: records)
-        var findings = Findings()
-        scanner.push(bytes)
-        // Records end where the writing stands; and no record is longer than what comes at once.
-        let isEnd = start + bytes.count >= pulled.size
-        let isFull = bytes.count >= SegmentHeader.mostBytes + RecordHead.size + RecordHead.mostBytes
-        if isEnd { scanner.finish() }
-        for isLast in [false, true] {
-            while let finding = scanner.next() {
-                switch finding {
-                case .header(let header):
-                    try check(header, number)
-                    findings.header = header
-                case .record(let record):
-                    findings.stamps.append((record.stamp, record.offset, record.number))
-                case .damage(let damage): throw .refused("segment \(number): \(damage)")
-                }
-            }
-            findings.whole = max(0, scanner.wholeThrough - start)
-            guard !isLast, findings.whole == 0, isFull else { break }
-            scanner.finish()
+    ) throws(Failure) -> PulledPiece {
+        let number = pulled.place.segment
+        let judged = PulledPiece(
+            bytes, at: isNext ? PulledPiece.Position(segment: number) : piece,
+            isEnd: pulled.place.offset + bytes.count >= pulled.size, fastestCRC)
+        if let header = judged.header { try check(header, number) }
+        guard judged.taken > 0 else { throw .refused("segment \(number): no whole record came") }
+        guard let damage = judged.damages.first else {
+            doubt = nil
+            return judged
         }
-        guard findings.whole > 0 else { throw .refused("segment \(number): no whole record came") }
-        return findings
+        let before = doubt
+        doubt = ReplicaDoubt(bytes, at: pulled.place, fastestCRC)
+        guard let before, before.isAbout(pulled.place) else { throw .doubted }
+        guard before.isDispelled(by: bytes, at: pulled.place, fastestCRC) else {
+            throw .refused("\(damage), and differs each time")
+        }
+        doubt = nil
+        return judged
     }
 
     private func check(_ header: SegmentHeader, _ number: UInt64) throws(Failure) {
@@ -231,7 +231,7 @@ public struct ReplicaTail: Sendable {
         }
         guard position.place.segment > 0, position.place.segment == number - 1, file != nil else { return }
         let found = hash.digest
-        guard header.previous == found else {
+        guard header.previous == found || hasDamage else {
             throw .refused(
                 "segment \(number) is chained to another segment \(number - 1) than the one here: its digest is \(header.previous) there and \(found) here"
             )
@@ -249,25 +249,33 @@ public struct ReplicaTail: Sendable {
                     newest: position.through ?? wall))
         }
         file = made
-        (hash, index, records) = (SHA256(), SegmentIndex(), 0)
+        (hash, index, hasDamage, lost) = (SHA256(), SegmentIndex(), false, 0)
         position.place = PullRequest.Place(segment: number, offset: 0)
         (position.messages, position.header) = (0, nil)
         if plan.isDurable { try Files.sync(folder: plan.folder.path) }
     }
 
-    private mutating func take(_ findings: Findings, _ whole: [UInt8], _ pulled: PulledBytes) {
-        hash.append(whole)
-        for (stamp, offset, record) in findings.stamps { index.add(stamp, at: offset, record: record) }
-        records &+= UInt64(findings.stamps.count)
-        position.place.offset = pulled.place.offset + whole.count
-        position.messages = index.messages
+    private mutating func take(_ judged: PulledPiece, _ taken: [UInt8], _ pulled: PulledBytes) {
+        hash.append(taken)
+        let before = index.messages
+        for (stamp, offset, record) in judged.stamps { index.add(stamp, at: offset, record: record) }
+        piece = judged.position
+        position.place.offset = piece.offset
         position.through = index.times?.last ?? position.through
-        if let header = findings.header { position.header = header.checksum(fastestCRC) }
+        if let header = judged.header { position.header = header.checksum(fastestCRC) }
+        position.damaged &+= UInt64(judged.damages.count)
+        hasDamage = hasDamage || !judged.damages.isEmpty
+        // Whoever has all bytes has all messages, but those that nobody can read.
+        let more = index.messages - before
+        if hasDamage, pulled.next == nil, position.place.offset == pulled.size, pulled.behind > more {
+            lost &+= pulled.behind - more
+        }
+        position.messages = index.messages &+ lost
     }
 
     private func keepIndex() {
         var index = index
-        (index.size, index.records) = (position.place.offset, records)
+        (index.size, index.records) = (position.place.offset, piece.records)
         try? Files.write(
             index.encoded(digest: hash.digest, fastestCRC), to: plan.folder.index(position.place.segment),
             Files.Attributes(mode: 0o640), replacing: true, durably: false)
@@ -292,7 +300,9 @@ public struct ReplicaTail: Sendable {
         try Files.write(
             surplus, to: kept, Files.Attributes(mode: 0o640), replacing: true, durably: plan.isDurable)
         try Files.cut(path, to: size)
+        let damaged = position.damaged
         (hash, index, position, file) = (SHA256(), SegmentIndex(), ReplicaPosition(), nil)
+        (position.damaged, hasDamage, lost) = (damaged, false, 0)
         _ = try resume(number)
         return
             "segment \(number) lost its last \(end - size) bytes over there; they are kept in \(kept)"

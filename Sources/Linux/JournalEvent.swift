@@ -79,6 +79,8 @@ public enum JournalEvent: String, Sendable, CaseIterable {
     case replicaResumed = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a69"
     /// The end of such a journal was cut and is pulled again.
     case replicaCut = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a6a"
+    /// Something in such a journal is damaged over there, and therefore here.
+    case replicaDamaged = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a6b"
 
     // MARK: Clients and keys
     /// A connection was refused: an unknown key or a wrong handshake; with HOLDFAST_CLIENT_ADDRESS.
@@ -136,7 +138,7 @@ extension JournalEvent {
             .probeFailed, .watchedWithLess, .malformedInput, .droppedLog, .journalLost:
             .warning
         case .reloadRefused, .upgradeRefused, .copiesDiffer, .feedJournalStopped, .feedJournalDamaged,
-            .replicaStopped:
+            .replicaStopped, .replicaDamaged:
             .error
         case .configurationRefused, .cannotStart: .critical
         }
@@ -153,7 +155,7 @@ extension JournalEvent {
             .clientRefused, .subscriptionRefused,
             .requestRefused, .clientMissed, .leaseRefused, .probeFailed, .watchedWithLess, .networkNewsLost,
             .malformedInput,
-            .feedJournalStopped, .feedJournalResumed, .replicaStopped, .replicaResumed:
+            .feedJournalStopped, .feedJournalResumed, .replicaStopped, .replicaResumed, .replicaDamaged:
             true
         case .started, .reloaded, .reloadRefused, .stopping, .configurationRefused, .cannotStart,
             .restartNeeded, .clockNotSet, .incarnationNotKept, .onIsolatedProcessors, .upgradeRefused,

@@ -144,14 +144,15 @@ public struct PulledBytes: Hashable, Sendable {
     public var place: PullRequest.Place
     /// Of the segment, as far as it is written.
     public var size: Int
-    /// The checksum of the segment's header, by which it is told from another one of the same number.
-    public var header: UInt32
+    /// The checksum of the segment's header, by which it is told from another one of the same number; `nil`: the header
+    /// is damaged.
+    public var header: UInt32?
     /// The segment is closed, and this is the one behind it.
     public var next: UInt64?
     /// Messages behind the place, those that follow now among them.
     public var behind: UInt64
 
-    public init(place: PullRequest.Place, size: Int, header: UInt32, next: UInt64?, behind: UInt64) {
+    public init(place: PullRequest.Place, size: Int, header: UInt32?, next: UInt64?, behind: UInt64) {
         self.place = place
         self.size = size
         self.header = header
@@ -162,9 +163,10 @@ public struct PulledBytes: Hashable, Sendable {
     var members: [JSON.Member] {
         var members =
             place.members + [
-                JSON.Member("size", .integer(Int64(size))), JSON.Member("header", .integer(Int64(header))),
+                JSON.Member("size", .integer(Int64(size))),
                 JSON.Member("behind", .integer(Int64(clamping: behind))),
             ]
+        if let header { members.append(JSON.Member("header", .integer(Int64(header)))) }
         if let next { members.append(JSON.Member("next", .integer(Int64(clamping: next)))) }
         return members
     }
@@ -172,10 +174,12 @@ public struct PulledBytes: Hashable, Sendable {
     init(_ fields: Fields) throws(WireError) {
         place = try PullRequest.Place(fields)
         size = Int(try fields.integer("size"))
-        guard let header = UInt32(exactly: try fields.integer("header")) else {
-            throw fields.failure("header", "a checksum of 32 bits")
+        if fields.has("header") {
+            guard let header = UInt32(exactly: try fields.integer("header")) else {
+                throw fields.failure("header", "a checksum of 32 bits")
+            }
+            self.header = header
         }
-        self.header = header
         behind = UInt64(try fields.integer("behind"))
         next = fields.has("next") ? UInt64(try fields.integer("next")) : nil
         guard place.segment > 0 else { throw fields.failure("segment", "a segment's number, from 1") }

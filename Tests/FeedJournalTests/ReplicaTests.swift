@@ -33,7 +33,7 @@ private struct ReplicaDialogue {
 
     /// An answer of so many bytes.
     mutating func answered(
-        _ segment: UInt64, _ offset: Int, bytes: Int, size: Int, header: UInt32 = 7, next: UInt64? = nil,
+        _ segment: UInt64, _ offset: Int, bytes: Int, size: Int, header: UInt32? = 7, next: UInt64? = nil,
         behind: UInt64
     ) -> ReplicaMachine.Action? {
         let pulled = PulledBytes(
@@ -101,6 +101,43 @@ private struct ReplicaDialogue {
         #expect(dialogue.machine.position.place == PullRequest.Place(segment: 7, offset: 0))
         #expect(dialogue.machine.missed == 3)
         #expect(dialogue.machine.trouble == nil)
+    }
+
+    @Test func `a segment that is gone before anything of it came is counted, too`() {
+        var dialogue = ReplicaDialogue()
+        dialogue.open(at: 3, 900, messages: 10)
+        _ = dialogue.machine.next(at: dialogue.now)
+        _ = dialogue.answered(3, 900, bytes: 0, size: 900, next: 4, behind: 5)
+        _ = dialogue.machine.next(at: dialogue.now)
+        _ = dialogue.machine.answered(
+            .refused("segment 4 is not there any more", retryAfter: nil, first: 6), [], at: dialogue.now)
+        #expect(dialogue.machine.missed == 2)
+        #expect(dialogue.machine.position.place == PullRequest.Place(segment: 6, offset: 0))
+    }
+
+    @Test func `what is doubted is asked for again at once, and no trouble`() {
+        var dialogue = ReplicaDialogue()
+        dialogue.open(at: 3, 900, messages: 10)
+        _ = dialogue.machine.next(at: dialogue.now)
+        _ = dialogue.answered(3, 900, bytes: 10, size: 910, behind: 1)
+        dialogue.machine.finished(.doubted, at: dialogue.now)
+        #expect(dialogue.machine.trouble == nil && dialogue.machine.position.place.offset == 900)
+        #expect(dialogue.machine.next(at: dialogue.now) == .ask)
+        _ = dialogue.answered(3, 900, bytes: 10, size: 910, behind: 1)
+        var reached = dialogue.position(3, 910, 11)
+        reached.damaged = 2
+        dialogue.machine.finished(.done(reached), at: dialogue.now)
+        #expect(dialogue.machine.damaged == 2 && dialogue.machine.lag.messages == 0)
+        #expect(dialogue.status == .ok)
+    }
+
+    @Test func `a segment whose header cannot be read any more is no other one`() {
+        var dialogue = ReplicaDialogue()
+        dialogue.open(at: 3, 900, messages: 10)
+        _ = dialogue.machine.next(at: dialogue.now)
+        #expect(dialogue.answered(3, 900, bytes: 0, size: 900, header: nil, next: 4, behind: 5) == nil)
+        #expect(dialogue.machine.trouble == nil)
+        #expect(dialogue.machine.position.place == PullRequest.Place(segment: 4, offset: 0))
     }
 
     @Test func `an answer for another place, a late one and one that nobody asked for change nothing`() {

@@ -1,5 +1,5 @@
 // A replica in temporary folders: pulled from a journal in pieces, and in the end the same files; what is damaged on the
-// way is refused, what is torn here is pulled again.
+// way or torn here is pulled again, what is damaged over there is known here.
 import Basics
 import FeedJournal
 import Glibc
@@ -19,6 +19,7 @@ private final class Pair {
     var replica: ReplicaTail?
     var now = Instant.zero
     var cuts: [String] = []
+    var damages: [String] = []
     /// What is done to bytes on their way.
     var spoil: ([UInt8]) -> [UInt8] = { $0 }
     static let wall = WallTime(nanoseconds: 1_767_355_200_000_000_000)
@@ -79,6 +80,7 @@ private final class Pair {
             let result = ReplicaTail.perform(job, replica, replicaPlan, at: Pair.wall)
             replica = result.tail
             if let cut = result.cut { cuts.append(cut) }
+            damages += result.damages.map(\.description)
             machine.finished(result.outcome, at: now)
         case .ask:
             let request = PullRequest(
@@ -134,27 +136,117 @@ extension DiskTests {
             #expect(pair.machine.missed == 0)
         }
 
-        @Test func `damaged bytes are refused by record and sequence, and nothing of them is written`() throws
+        @Test func `what is damaged on the way comes again, and nothing of it is written`() throws {
+            let pair = Pair()
+            pair.write(1...10)
+            try pair.pull()
+            pair.write(11...20)
+            var times = 0
+            pair.spoil = { bytes in
+                var bytes = bytes
+                times += 1
+                if times == 1, !bytes.isEmpty { bytes[bytes.count - 1] ^= 1 }
+                return bytes
+            }
+            pair.now = pair.now + .seconds(1)
+            try pair.pull()
+            try pair.expectEqual()
+            #expect(times >= 2 && pair.damages == [] && pair.machine.damaged == 0)
+        }
+
+        @Test func `bytes that are damaged in another way each time are refused by record and sequence`()
+            throws
         {
             let pair = Pair()
             pair.write(1...10)
             try pair.pull()
             pair.write(11...20)
+            var times: UInt8 = 0
             pair.spoil = { bytes in
                 var bytes = bytes
-                if !bytes.isEmpty { bytes[bytes.count - 1] ^= 1 }
+                times += 1
+                if !bytes.isEmpty { bytes[bytes.count - 1] ^= times }
                 return bytes
             }
             pair.now = pair.now + .seconds(1)
             try pair.pull()
-            #expect(
-                pair.machine.trouble?.hasPrefix("segment 1: record 19 (sequence 20) at byte") == true,
-                "\(pair.machine.trouble ?? "")")
+            let trouble = pair.machine.trouble ?? ""
+            #expect(trouble.hasPrefix("segment 1: record 19 (sequence 20) at byte"), "\(trouble)")
+            #expect(trouble.hasSuffix("differs each time"))
             #expect(pair.machine.position.messages == 10)
             pair.spoil = { $0 }
             pair.now = pair.now + .seconds(3)
             try pair.pull()
             try pair.expectEqual()
+            #expect(pair.damages == [])
+        }
+
+        @Test func `what is damaged over there is the same here, named, and it goes on behind it`() throws {
+            let pair = Pair()
+            pair.write(1...700, body: 900)
+            let path = pair.plan.folder.segment(1)
+            var bytes = try Files.read(path, limit: 1 << 26)
+            bytes[1000] ^= 1
+            bytes[300_000] ^= 1
+            bytes[bytes.count - 1] ^= 1
+            try Files.write(bytes, to: path, Files.Attributes(mode: 0o640), replacing: true, durably: false)
+            try pair.pull()
+            try pair.expectEqual()
+            #expect(pair.machine.damaged == 3 && pair.damages.count == 3)
+            #expect(pair.damages[0].hasPrefix("segment 1: record 0 (sequence 1) at byte"))
+            #expect(pair.damages[1].hasSuffix("; sequence 305 is missing"), "\(pair.damages)")
+            #expect(pair.damages[2].hasPrefix("segment 1: record 699 (sequence 700) at byte"))
+            // The journal goes on, here with the next segment, which is chained to what the first one was.
+            pair.write(701...710)
+            pair.write(711...720, turns: true)
+            pair.now = pair.now + .seconds(1)
+            try pair.pull()
+            try pair.expectEqual()
+            #expect(pair.machine.damaged == 3 && pair.machine.missed == 0)
+            #expect(try pair.replicaPlan.folder.segments() == [1, 2])
+        }
+
+        @Test func `a replica that starts anew on damage names it again, and has everything again`() throws {
+            let pair = Pair()
+            pair.write(1...20)
+            let path = pair.plan.folder.segment(1)
+            var bytes = try Files.read(path)
+            bytes[bytes.count / 2] ^= 1
+            try Files.write(bytes, to: path, Files.Attributes(mode: 0o640), replacing: true, durably: false)
+            try pair.pull()
+            try pair.expectEqual()
+            let damages = pair.damages
+            try pair.restartReplica()
+            try pair.expectEqual()
+            #expect(damages.count == 1 && pair.damages == damages + damages && pair.cuts.count == 1)
+            pair.write(21...22, turns: true)
+            pair.now = pair.now + .seconds(1)
+            try pair.pull()
+            try pair.expectEqual()
+        }
+
+        @Test func `a segment whose header is damaged is pulled with the records behind it`() throws {
+            let pair = Pair()
+            pair.write(1...10)
+            pair.write(11...20, turns: true)
+            let path = pair.plan.folder.segment(1)
+            var bytes = try Files.read(path)
+            bytes[30] ^= 1
+            try Files.write(bytes, to: path, Files.Attributes(mode: 0o640), replacing: true, durably: false)
+            try pair.pull()
+            try pair.expectEqual()
+            #expect(pair.damages.first == "segment 1: header: its checksum does not fit")
+            #expect(pair.machine.messages == 20)
+            // Damaged when it was here already, it is no other one.
+            let last = pair.plan.folder.segment(2)
+            bytes = try Files.read(last)
+            bytes[30] ^= 1
+            try Files.write(bytes, to: last, Files.Attributes(mode: 0o640), replacing: true, durably: false)
+            pair.write(21...30, turns: true)
+            pair.now = pair.now + .seconds(1)
+            try pair.pull()
+            #expect(pair.machine.trouble == nil && pair.machine.lag.messages == 0)
+            #expect(try pair.replicaPlan.folder.segments() == [1, 2, 3])
         }
 
         @Test func `a segment that is chained to another one is refused`() throws {

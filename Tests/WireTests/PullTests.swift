@@ -26,6 +26,7 @@ import Testing
             (nil, .channels([0, 3, 65535])), (nil, .channels([])),
             (3, .bytes(PulledBytes(place: place, size: 9000, header: .max, next: nil, behind: 5))),
             (3, .bytes(PulledBytes(place: place, size: 9000, header: 0, next: 9, behind: 0))),
+            (3, .bytes(PulledBytes(place: place, size: 9000, header: nil, next: nil, behind: 0))),
             (3, .refused("gone", retryAfter: nil, first: 9)),
             (nil, .refused("too soon", retryAfter: .milliseconds(250), first: nil)),
         ]

@@ -137,23 +137,79 @@ class Following(Replicated):
         self.replica.signal(signal.SIGCONT)
         self.settle(6)
 
-    def test_damage_over_there_is_refused_by_record_and_nothing_of_it_is_kept(self):
-        self.replica.stop()
-        self.open()
-        for _ in range(30):
+    def flip(self, number, record=None):
+        """Changes a byte of a segment of the first gateway: the last one of a record, or one in its header."""
+        path = segments(self.folder)[number - 1]
+        content = bytearray(read(path))
+        at = 30
+        if record is not None:
+            sizes = [16 + len(contents) for _, contents in records(path)]
+            at = len(content) - sum(sizes[record + 1:]) - 1
+        content[at] ^= 1
+        write(path, content)
+
+    def faults(self, folder):
+        code, out, errors = holdfast("verify", "--json", folder)
+        self.assertEqual(code, 65, out + errors)
+        return json.loads(out)["channels"][0]["faults"]
+
+    def flow(self, packets):
+        for _ in range(packets):
             self.lines.both(self.orders(3))
         self.wait_written(self.lines.next - 1)
-        path = segments(self.folder)[0]
-        content = bytearray(read(path))
-        content[len(content) // 2] ^= 1
-        write(path, content)
+
+    def restart_source(self):
+        self.daemon.stop()
+        self.daemon.start()
+        self.lines.wait_heard(self.health())
+
+    def test_damage_over_there_is_named_and_the_replica_goes_on_behind_it_with_the_same_bytes(self):
+        self.replica.stop()
+        self.open()
+        self.flow(30)
+        self.restart_source()
+        self.flow(30)
+        self.assertEqual(len(segments(self.folder)), 2)
+        self.flip(1, record=40)
+        self.flip(2, record=40)
+        self.flip(2)
         self.replica.start()
-        state = self.state(self.replica, "second", "replica/itch", "critical")
-        self.assertRegex(state["reason"], r"segment 1: record \d+ .*at byte \d+")
-        self.replica.wait_log("does not go on: segment 1: record")
-        content[len(content) // 2] ^= 1
-        write(path, content)
-        self.settle(90)
+        for words in ("segment 1: record ", "segment 2: header: its checksum does not fit", "segment 2: record "):
+            self.replica.wait_log(words)
+        self.assertRegex(self.replica.log(), r"segment 1: record 40 \(sequence (\d+)\) at byte .* sequence \1 is missing")
+        self.settle()
+        self.wait_same()
+        # Both have what verify names, and the chain that the damage breaks.
+        faults = self.faults(self.folder)
+        self.assertEqual(faults, self.faults(self.copy))
+        count = sum("the segment before it was changed" not in fault for fault in faults)
+        self.here(lambda values: values["damaged_records"] == count, f"{count} damaged records")
+        # What comes later is whole, in this segment and in the next one.
+        self.flow(10)
+        self.settle()
+        self.wait_same()
+        self.restart_source()
+        self.flow(10)
+        self.settle()
+        self.wait_same(lambda: len(segments(self.copy)) == 3)
+        self.assertEqual(data(self.copy)[-30:], data(self.folder)[-30:])
+        self.here(lambda values: values["damaged_records"] == count and values["missed_segments"] == 0, "no more damage")
+
+    def test_a_replica_that_is_killed_on_damage_has_everything_again(self):
+        self.replica.stop()
+        self.open()
+        self.flow(30)
+        self.flip(1, record=40)
+        for _ in range(2):
+            self.replica.start()
+            self.here(lambda values: values["damaged_records"] == 1, "the damage")
+            self.settle()
+            self.wait_same()
+            self.replica.signal(signal.SIGKILL)
+            self.replica.wait_exit()
+            self.flow(3)
+        self.replica.start()
+        self.settle()
         self.wait_same()
 
 
