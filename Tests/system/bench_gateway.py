@@ -290,8 +290,16 @@ def strangers(options):
     return rows
 
 
+def sleepers(options):
+    """How much memory 1,000 clients take that never read, and whether one that does loses anything by them."""
+    import bench_sleepers
+    with Bench() as bench:
+        parts = bench_sleepers.begin(bench, quotes_feed(bench, "ab"), 10 * options.seconds)
+        return [bench_sleepers.row(*map(result, parts[:2]), *parts[2:])]
+
+
 PARTS = {"arbiter": arbiter, "zeromq": zeromq, "journal": journal, "latency": latency, "strangers": strangers,
-         "mold": mold, "failover": failover, "scale": scale}
+         "sleepers": sleepers, "mold": mold, "failover": failover, "scale": scale}
 
 
 def parse():
