@@ -147,13 +147,17 @@ extension DoctorReader {
             .split { $0 == " " || $0 == "\t" }.compactMap { UInt32($0) }
         if let range, range.count == 2, range[0] <= range[1] { facts.pingGroups = range[0]...range[1] }
         let feeds = gateway.feeds.flatMap(\.paths)
-        let configured = agent.path.isps.compactMap(\.interface) + feeds.compactMap(\.interface)
+        let recoveries = gateway.feeds.map(\.recover)
+        let configured =
+            agent.path.isps.compactMap(\.interface) + feeds.compactMap(\.interface)
+            + recoveries.compactMap(\.interface)
         for name in Set(configured + watched + physical) where name != "lo" {
             // Dots in a name are dots in the path: it is a folder.
             guard let own = number("\(sysctls)/conf/\(name)/rp_filter") else { continue }
             facts.reversePathFilters[name] = max(own, number("\(sysctls)/conf/all/rp_filter") ?? 0)
         }
-        facts.multicastGroups = feeds.reduce(0) { $0 + $1.groups.count }
+        facts.multicastGroups =
+            feeds.reduce(0) { $0 + $1.groups.count } + recoveries.reduce(0) { $0 + $1.groups.count }
         facts.wantedReceiveBuffer = DoctorReader.lineBuffer
         facts.mostReceiveBuffer = number("/proc/sys/net/core/rmem_max")
         // One socket for each group.
