@@ -131,6 +131,34 @@ import Wire
         }
     }
 
+    @Test func `whatever comes, no more is taken than came, and it goes on`() {
+        let none: Checksum = { _, _ in 0 }
+        let whole =
+            SegmentHeader(
+                feed: "itch", channel: 0, number: 1, run: 9, created: WallTime(nanoseconds: 1),
+                previous: .none
+            ).encoded(none)
+            + batch(
+                (1...6).map { frame($0) } + [
+                    frame(6, topic: "control/itch/0/", kind: .gap, body: [UInt8](repeating: 0xFF, count: 20))
+                ]
+            ).sealed(at: 81, none) { _, _ in }
+        var random = SplitMix(seed: 4711)
+        for round in 0..<3000 {
+            var bytes = whole
+            for _ in 0..<(round % 5) {
+                bytes[Int.random(in: bytes.indices, using: &random)] = .random(in: 0 ... .max, using: &random)
+            }
+            bytes = Array(bytes.prefix(.random(in: 0...bytes.count, using: &random)))
+            var position = PulledPiece.Position(segment: 1)
+            position.offset = round % 2 == 0 ? 0 : 81
+            position.covered = Coverage(epoch: 7, range: SequenceRange(1, .max))
+            let piece = PulledPiece(bytes, at: position, isEnd: round % 3 == 0, none)
+            #expect((0...bytes.count).contains(piece.taken))
+            #expect(piece.position.offset == position.offset + piece.taken)
+        }
+    }
+
     @Test func `more damage than a record can be long is passed over piece by piece`() {
         let (first, last) = (segment(1, 1...2), records([frame(3)])[0])
         let bytes = first + [UInt8](repeating: 0, count: 1_300_000) + last

@@ -100,6 +100,20 @@ import Wire
             ])
     }
 
+    @Test
+    func `a venue that begins anew in its session right after the gateway came is not called live for long`()
+    {
+        let bench = Bench(.moldUDP64, .hotHot)
+        for path in 0...1 { _ = bench.receive(venue.packet(100, [venue.delete(1)]), on: path, at: 0) }
+        let first = venue.packet(1, (0..<15).map { _ in venue.delete(1) })
+        #expect(bench.receive(first, on: 0, at: 499).filter { $0.hasPrefix("md/") } == [])
+        let lines = bench.receive(venue.packet(16, [venue.delete(1)]), on: 0, at: 500)
+        #expect(lines.contains { $0.hasPrefix("heartbeat") && $0.hasSuffix("from 1") }, "\(lines)")
+        let later = bench.tick(520)
+        #expect(later.contains("gap 1-15 notRecovered"), "\(later)")
+        #expect(later.last?.hasPrefix("md/itch/%231/ 16 after 0 inferred") == true, "\(later)")
+    }
+
     @Test func `old data is flagged as late`() {
         let bench = Bench(.moldUDP64, .hotHot)
         _ = bench.receive(venue.packet(1, [venue.directory(1, "X")]), on: 0, at: 0)

@@ -1,0 +1,104 @@
+// Dialling on the loop, over loopback and Unix sockets: what stands is handed over, and what does not is explained.
+import Basics
+import Linux
+import Testing
+
+@testable import Reactor
+
+@Suite struct DiallerTests {
+    let loop: EventLoop
+    let worker: Worker
+
+    init() throws {
+        loop = try EventLoop()
+        worker = try Worker(loop)
+    }
+
+    private static let anyPort = IPv4Endpoint(IPv4Address(number: 0x7F00_0001), 0)
+
+    /// Somebody who listens for as long as it is kept.
+    private final class Server {
+        let listener: StreamListener
+        var port: UInt16 { listener.endpoint?.port ?? 0 }
+
+        init() throws { listener = try StreamListener(at: DiallerTests.anyPort) }
+        init(unix path: String) throws { listener = try StreamListener(unix: path) }
+    }
+
+    /// One at which nobody listens any more.
+    private func freePort() throws -> UInt16 {
+        let server = try Server()
+        return server.port
+    }
+
+    private final class Outcomes {
+        var streams: [ConnectedStream] = []
+        var failures: [String] = []
+        var count: Int { streams.count + failures.count }
+    }
+
+    private func dialler(_ outcomes: Outcomes) throws -> Dialler {
+        try Dialler(loop, worker, limit: .seconds(5), by: StreamRoute()) { outcome in
+            switch outcome {
+            case .connected(let stream): outcomes.streams.append(stream)
+            case .failed(let reason): outcomes.failures.append(reason)
+            }
+        }
+    }
+
+    private func run(until condition: () -> Bool) throws {
+        for _ in 0..<400 where !condition() { try loop.step(atMost: .milliseconds(25)) }
+        #expect(condition())
+    }
+
+    @Test func `a peer is reached by its number, by its name and by a Unix socket`() throws {
+        let server = try Server()
+        let path = "/tmp/holdfast-dialler-\(UInt32.random(in: 0 ... .max)).sock"
+        let unix = try Server(unix: path)
+        let outcomes = Outcomes()
+        let dialler = try dialler(outcomes)
+        let addresses: [StreamAddress] = [
+            .tcp(host: "127.0.0.1", port: server.port), .tcp(host: "localhost", port: server.port),
+            .unix(path: path),
+        ]
+        for (index, address) in addresses.enumerated() {
+            dialler.dial(address)
+            try run { outcomes.count == index + 1 }
+        }
+        #expect(outcomes.failures == [])
+        let sent = try outcomes.streams.last?.socket.send([1, 2, 3])
+        #expect(sent == 3)
+        withExtendedLifetime((server, unix)) {}
+    }
+
+    @Test func `who is not there is named, and so is a path that is too long`() throws {
+        let port = try freePort()
+        let outcomes = Outcomes()
+        let dialler = try dialler(outcomes)
+        dialler.dial(.tcp(host: "127.0.0.1", port: port))
+        try run { outcomes.count == 1 }
+        #expect(outcomes.failures[0] == "connect 127.0.0.1:\(port): Connection refused")
+        let long = "/" + String(repeating: "x", count: 200)
+        dialler.dial(.unix(path: long))
+        #expect(outcomes.failures.last == "\(long): too long for a socket")
+        dialler.dial(.unix(path: "/nowhere/at/all"))
+        #expect(outcomes.failures.last == "connect /nowhere/at/all: No such file or directory")
+    }
+
+    @Test func `what is stopped, or dialled anew, has no outcome`() throws {
+        let server = try Server()
+        let outcomes = Outcomes()
+        let dialler = try dialler(outcomes)
+        for _ in 0..<3 { dialler.dial(.tcp(host: "localhost", port: server.port)) }
+        dialler.stop()
+        var answered = 0
+        // The worker answers in order: those of the names are before this one.
+        worker.perform({ 1 }) { _ in answered += 1 }
+        try run { answered == 1 }
+        #expect(outcomes.count == 0)
+        dialler.dial(.tcp(host: "localhost", port: server.port))
+        try run { outcomes.count == 1 }
+        #expect(outcomes.streams.count == 1)
+        withExtendedLifetime(server) {}
+    }
+}
