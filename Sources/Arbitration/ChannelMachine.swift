@@ -22,7 +22,7 @@ public struct ChannelMachine: ~Copyable, Sendable {
     /// When any path that was in use then was heard last.
     private var lastWord: Instant?
     /// When each path was heard last.
-    private var heard: [Instant?] = Array(repeating: nil, count: 8)
+    private var heard = InlineArray<8, Instant?>(repeating: nil)
     /// The paths that the feed uses, a bit each.
     private var active: UInt8
     /// The paths whose source says that it is stale itself, a bit each.
@@ -71,10 +71,17 @@ public struct ChannelMachine: ~Copyable, Sendable {
 
     /// A path said something, data or heartbeat; before what it said is published.
     public mutating func heard(_ path: UInt8, at now: Instant) -> [ChannelAction] {
+        note(path, at: now) ? [] : judge(at: now)
+    }
+
+    /// The same, as far as it costs little: whether that is all, since the channel is live. If not, `heard` is to be
+    /// called as well.
+    public mutating func note(_ path: UInt8, at now: Instant) -> Bool {
+        let bit: UInt8 = 1 << (path & 7)
         heard[Int(path & 7)] = now
-        stale &= ~(1 << (path & 7))
-        if active & (1 << (path & 7)) != 0 { lastWord = now }
-        return state == .live ? [] : judge(at: now)
+        stale &= ~bit
+        if active & bit != 0 { lastWord = now }
+        return state == .live
     }
 
     /// A path's source says that it is not fresh any more. When all do, nothing here is.
@@ -90,6 +97,17 @@ public struct ChannelMachine: ~Copyable, Sendable {
         guard let ended, sequence >= ended else { return [] }
         self.ended = nil
         return judge(at: now)
+    }
+
+    /// The same, as far as it costs little: what the message's header says of the channel. `nil`: the session had ended,
+    /// and `published` is to be called instead.
+    public mutating func note(
+        sequence: UInt64, sourceTime: WallTime?, wall: WallTime
+    ) -> (flags: FrameFlags, state: ChannelState)? {
+        guard ended == nil else { return nil }
+        last = sequence
+        messages &+= 1
+        return (flags(sourceTime: sourceTime, wall: wall), state)
     }
 
     /// A gap became certain.

@@ -11,6 +11,8 @@ struct NameBook: Sendable {
     private var uses: [UInt32] = []
     private var unused: [Handle] = []
     private var buckets = HandleBuckets()
+    /// Another number whenever a name is new or has no use any more; never 0.
+    private(set) var edition: UInt32 = 1
 
     /// How many names have a use.
     var count: Int { uses.count - unused.count }
@@ -20,9 +22,9 @@ struct NameBook: Sendable {
     /// All that have a use.
     var names: [String] { uses.indices.filter { uses[$0] > 0 }.map { self[Handle($0)] } }
 
-    func find(_ name: String) -> Handle? { find(name.utf8, PackedBytes.hash(name.utf8)) }
+    func find(_ name: String) -> Handle? { find(name.utf8, strings.hash(name.utf8)) }
 
-    func find(_ name: ArraySlice<UInt8>) -> Handle? { find(name, PackedBytes.hash(name)) }
+    func find(_ name: ArraySlice<UInt8>) -> Handle? { find(name, strings.hash(name)) }
 
     func uses(of number: Handle) -> UInt32 { uses[Int(number)] }
 
@@ -30,13 +32,14 @@ struct NameBook: Sendable {
     ///
     /// - Precondition: the name has less than 64 KiB.
     mutating func take(_ name: String) -> Handle {
-        let hash = PackedBytes.hash(name.utf8)
+        let hash = strings.hash(name.utf8)
         if let known = find(name.utf8, hash) {
             use(known)
             return known
         }
         let number = add(name.utf8)
-        buckets.insert(Int(number), hash) { PackedBytes.hash(strings[$0]) }
+        buckets.insert(Int(number), hash) { strings.hash(strings[$0]) }
+        change()
         return number
     }
 
@@ -48,10 +51,13 @@ struct NameBook: Sendable {
         let place = Int(number)
         uses[place] -= 1
         guard uses[place] == 0 else { return }
-        buckets.remove(place, PackedBytes.hash(strings[place])) { PackedBytes.hash(strings[$0]) }
+        buckets.remove(place, strings.hash(strings[place])) { strings.hash(strings[$0]) }
         strings.remove(place)
         unused.append(number)
+        change()
     }
+
+    private mutating func change() { edition = edition == .max ? 1 : edition + 1 }
 
     /// In the place of one that is gone, or behind the last.
     private mutating func add(_ name: String.UTF8View) -> Handle {

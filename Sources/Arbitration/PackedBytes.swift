@@ -9,6 +9,7 @@ public struct PackedBytes: Sendable {
     private static let prefix = 2
     private static let gone = UInt32.max
 
+    private let hashKey = HashKey()
     /// Each string behind its length.
     private var bytes: [UInt8] = []
     private var starts: [UInt32] = []
@@ -62,14 +63,13 @@ public struct PackedBytes: Sendable {
         if leftovers > PackedBytes.slack, 2 * leftovers > bytes.count { moveTogether() }
     }
 
-    /// The hash of a string, in one go and not byte by byte.
-    static func hash(_ string: some Collection<UInt8>) -> Int {
-        var hasher = Hasher()
-        let isDone: Void? = string.withContiguousStorageIfAvailable { bytes in
-            unsafe hasher.combine(bytes: UnsafeRawBufferPointer(bytes))
+    /// The hash by which a string is found among these.
+    @inline(__always)
+    func hash(_ string: some Collection<UInt8>) -> Int {
+        let hash = string.withContiguousStorageIfAvailable { [hashKey] bytes in
+            unsafe hashKey.hash(UnsafeRawBufferPointer(bytes))
         }
-        if isDone == nil { return hash(Array(string)) }
-        return hasher.finalize()
+        return hash ?? self.hash(Array(string))
     }
 
     @inline(__always)

@@ -68,9 +68,13 @@ public struct PathMachine: Sendable {
 
     // MARK: - What the paths say
 
-    /// Anything came in on a path, data or heartbeat. Called for each packet: it allocates nothing while all
-    /// is well.
+    /// Anything came in on a path, data or heartbeat.
     public mutating func heard(_ path: Int, at now: Instant) -> [PathAction] {
+        note(path, at: now) ? [] : evaluate(at: now)
+    }
+
+    /// The same, for each packet: whether that is all, since all is well. If not, `judge` is to be called.
+    public mutating func note(_ path: Int, at now: Instant) -> Bool {
         let wasWell = records[path].isWell
         records[path].noteHeard(at: now, provenAfter: min(options.silence, options.silenceBehindTwin))
         var isBehind = false
@@ -80,9 +84,11 @@ public struct PathMachine: Sendable {
                 isBehind = true
             }
         }
-        if wasWell, !isBehind, records[current].failure == nil { return [] }
-        return evaluate(at: now)
+        return wasWell && !isBehind && records[current].failure == nil
     }
+
+    /// What follows from what was noted.
+    public mutating func judge(at now: Instant) -> [PathAction] { evaluate(at: now) }
 
     public mutating func connected(_ path: Int, at now: Instant) -> [PathAction] {
         records[path].isDisconnected = false

@@ -157,15 +157,32 @@ public struct SubscriptionTable: Sendable {
 
     /// Adds the connections that a message goes to, each once.
     ///
-    /// - Parameter topic: ends in `/`.
-    public mutating func findReceivers(of topic: ArraySlice<UInt8>, into receivers: inout [Int32]) {
+    /// - Parameters:
+    ///   - topic: ends in `/`.
+    ///   - route: as it was returned for this topic before, or a new one.
+    /// - Returns: the topic's route as it is now.
+    public mutating func findReceivers(
+        of topic: ArraySlice<UInt8>, by route: TopicRoute, into receivers: inout [Int32]
+    ) -> TopicRoute {
         index.begin()
+        if route.edition == prefixes.edition {
+            if route.prefix == TopicRoute.none { return route }
+            if route.prefix != TopicRoute.several {
+                index.find(route.prefix, into: &receivers)
+                return route
+            }
+        }
+        var found = TopicRoute(edition: prefixes.edition)
         var isFeed = false
         for place in topic.indices where topic[place] == UInt8(ascii: "/") {
             // Nobody is granted the topics of all feeds.
-            if isFeed, let prefix = prefixes.find(topic[...place]) { index.find(prefix, into: &receivers) }
+            if isFeed, let prefix = prefixes.find(topic[...place]) {
+                index.find(prefix, into: &receivers)
+                found.prefix = found.prefix == TopicRoute.none ? prefix : TopicRoute.several
+            }
             isFeed = true
         }
+        return found
     }
 
     // MARK: - Time

@@ -20,11 +20,11 @@ public struct TopicIndex: ~Copyable, Sendable {
     public subscript(handle: Int) -> ArraySlice<UInt8> { topics[handle] }
 
     /// The handle of a topic that is known; `nil`: it is not.
-    public func find(_ topic: ArraySlice<UInt8>) -> Int? { find(topic, PackedBytes.hash(topic)) }
+    public func find(_ topic: ArraySlice<UInt8>) -> Int? { find(topic, topics.hash(topic)) }
 
     /// The handle of a topic, a new one if need be; `nil`: there are too many, or it is too long, counted.
     public mutating func intern(_ topic: ArraySlice<UInt8>) -> Int? {
-        let hash = PackedBytes.hash(topic)
+        let hash = topics.hash(topic)
         if let handle = find(topic, hash) { return handle }
         guard topics.count < capacity, topic.count <= TopicIndex.longest else {
             refused += 1
@@ -32,7 +32,7 @@ public struct TopicIndex: ~Copyable, Sendable {
         }
         let handle = topics.count
         topics.append(topic)
-        buckets.insert(handle, hash) { PackedBytes.hash(topics[$0]) }
+        buckets.insert(handle, hash) { topics.hash(topics[$0]) }
         return handle
     }
 

@@ -58,6 +58,7 @@ final class ControlChannel {
 
     /// A path said something; before what it said is published.
     func heard(_ path: UInt8, isStale: Bool, at now: Instant, wall: WallTime) {
+        if !isStale, machine.note(path, at: now) { return }
         let actions = isStale ? machine.heardStale(path, at: now) : machine.heard(path, at: now)
         if !actions.isEmpty { step(wall: wall) { _ in actions } }
     }
@@ -83,6 +84,17 @@ final class ControlChannel {
     func published(_ sequence: UInt64, at now: Instant, wall: WallTime) {
         let actions = machine.published(sequence: sequence, at: now)
         if !actions.isEmpty { step(wall: wall) { _ in actions } }
+    }
+
+    /// Likewise for a message with a frame of its own: what its header says of the channel.
+    func publishing(
+        _ sequence: UInt64, sourceTime: WallTime?, at now: Instant, wall: WallTime
+    ) -> (flags: FrameFlags, state: ChannelState) {
+        if let said = machine.note(sequence: sequence, sourceTime: sourceTime, wall: wall) {
+            return (said.flags.union(flags), said.state)
+        }
+        published(sequence, at: now, wall: wall)
+        return (dataFlags(sourceTime: sourceTime, wall: wall), machine.state)
     }
 
     /// Lets the machine decide and publishes what it says. `isFailover`: gaps are the failover's.

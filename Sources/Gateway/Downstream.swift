@@ -89,11 +89,16 @@ final class Downstream: FrameSink {
         }
     }
 
-    /// Sends one frame to everybody who holds its topic, which ends before its first NUL.
+    /// Sends a frame to everybody who holds its topic, which ends before its first NUL.
     func publish(_ frame: [UInt8]) {
+        _ = publish(frame, topicLength: frame.firstIndex(of: 0) ?? 0, by: TopicRoute())
+    }
+
+    func publish(_ frame: [UInt8], topicLength: Int, by route: TopicRoute) -> TopicRoute {
         receivers.removeAll(keepingCapacity: true)
-        table.findReceivers(of: frame.prefix { $0 != 0 }, into: &receivers)
-        for receiver in receivers { server?.send(frame, to: receiver) }
+        let next = table.findReceivers(of: frame[..<topicLength], by: route, into: &receivers)
+        if let server { for receiver in receivers { server.send(frame, to: receiver) } }
+        return next
     }
 
     // MARK: - Feeds

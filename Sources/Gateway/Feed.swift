@@ -280,8 +280,8 @@ extension Feed: FeedCoreOwner {
 // MARK: - What the sources say
 
 extension Feed: FeedSourceOwner {
-    func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime) {
-        core.received(bytes, on: path, receivedAt: receivedAt, at: now, wall: wall)
+    func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at time: LoopTime) {
+        core.received(bytes, on: path, receivedAt: receivedAt, at: time.now, wall: time.wall)
     }
 
     func drained(_ path: Int) { core.drained() }

@@ -20,7 +20,8 @@ package final class FeedCore {
     package let options: FeedOptions
     package let engine: any FeedEngine
     package private(set) var machine: PathMachine
-    package weak var owner: (any FeedCoreOwner)?
+    /// Not weak, which would make each packet's use of it dear; it owns this.
+    package unowned var owner: (any FeedCoreOwner)?
     private let divergences: DivergenceInbox
     private var armedAt: Instant?
     private var memories: [UInt16: JournalMemory] = [:]
@@ -85,7 +86,7 @@ package final class FeedCore {
         _ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant, wall: WallTime
     ) {
         guard engine.received(bytes, on: path, receivedAt: receivedAt, at: now) else { return }
-        perform(machine.heard(path, at: now), at: now, wall: wall)
+        if !machine.note(path, at: now) { perform(machine.judge(at: now), at: now, wall: wall) }
         if !divergences.found.isEmpty { followDivergences(at: now, wall: wall) }
         if let armedAt, let waiting = engine.waitingUntil, waiting < armedAt { arm() }
     }

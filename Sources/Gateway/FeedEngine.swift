@@ -9,7 +9,11 @@ package import Wire
 
 /// Where frames go.
 package protocol FrameSink: AnyObject {
-    func publish(_ frame: [UInt8])
+    /// Sends a frame to everybody who holds its topic, with which it begins.
+    ///
+    /// - Parameter route: what this returned for the topic before, or a new one.
+    /// - Returns: what to give with the topic's next frame.
+    func publish(_ frame: [UInt8], topicLength: Int, by route: TopicRoute) -> TopicRoute
 }
 
 /// Where what is released is kept.

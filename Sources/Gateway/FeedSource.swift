@@ -2,13 +2,13 @@
 // connection states; it decides nothing about the feed.
 import Arbitration
 import Basics
+import Reactor
 import Wire
 
 /// What a path's source tells its feed.
 protocol FeedSourceOwner: AnyObject {
-    /// A packet or frame came in on a path. `dropped`: packets that the kernel dropped on this socket since it
-    /// was opened.
-    func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime)
+    /// A packet or frame came in on a path. `time`: the loop's.
+    func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at time: LoopTime)
     /// What had arrived is read: the burst is over, as far as this source knows.
     func drained(_ path: Int)
     func connected(_ path: Int)

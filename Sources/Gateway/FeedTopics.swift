@@ -5,11 +5,21 @@ import Basics
 import Wire
 
 struct FeedTopics: ~Copyable {
+    /// What is to be known of a topic to publish a message.
+    struct Stand {
+        /// The number published before it; 0: none.
+        var previous: UInt64
+        var isWanted: Bool
+        /// What the publisher returned for the topic last.
+        var route: TopicRoute
+    }
+
     private(set) var book: TopicBook
     /// By the feed's own spelling; empty: the messages for no instrument.
     private var index = TopicIndex(capacity: TopicDemand.limit)
     private var wire = PackedBytes()
     private var flags: [FrameFlags] = []
+    private var routes: [TopicRoute] = []
     /// Somebody asked for the topic; frames that nobody asked for are booked but not written.
     private var wanted: [Bool] = []
     private let demand: TopicDemand
@@ -42,6 +52,9 @@ struct FeedTopics: ~Copyable {
 
     func isWanted(_ handle: Int) -> Bool { wanted[handle] }
 
+    /// What the publisher returned for the topic.
+    mutating func set(_ route: TopicRoute, of handle: Int) { routes[handle] = route }
+
     /// A client was granted a topic; an empty key is the one of the messages for no instrument.
     mutating func want(_ key: [UInt8], at now: Instant) {
         if demand.wantsAll { return wantAll(at: now) }
@@ -71,13 +84,18 @@ struct FeedTopics: ~Copyable {
         }
         wire.append(Topic.marketData(feed: feed, instrument: instrument()).bytes)
         self.flags.append(flags)
+        routes.append(TopicRoute())
         wanted.append(false)
         if demand.isWanted(key) { hold(handle, at: now) }
         return handle
     }
 
-    mutating func published(_ handle: Int, sequence: UInt64, at now: Instant) -> UInt64 {
-        book.published(handle, sequence: sequence, at: now)
+    /// A message is about to be published.
+    @inline(__always)
+    mutating func published(_ handle: Int, sequence: UInt64, at now: Instant) -> Stand {
+        Stand(
+            previous: book.published(handle, sequence: sequence, at: now), isWanted: wanted[handle],
+            route: routes[handle])
     }
 
     mutating func caughtUp(_ handle: Int, last: UInt64, at now: Instant) {

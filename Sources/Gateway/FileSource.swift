@@ -164,7 +164,7 @@ final class FileSource: FeedSource {
                 }
                 upcoming = nil
                 counters.packets &+= 1
-                owner.received(packet.payload[...], on: path, receivedAt: loop.wall)
+                owner.received(packet.payload[...], on: path, receivedAt: loop.wall, at: loop.time)
             }
             timer?.arm(at: loop.now)
         } catch {

@@ -1,4 +1,5 @@
 // Writes one feed's frames, all through one buffer that is used again and again.
+import Arbitration
 import Basics
 import Wire
 
@@ -24,24 +25,32 @@ final class FramePublisher {
     /// Sends a frame, and journals data, gaps and states; the header's feed and run are filled in.
     ///
     /// - Parameters:
+    ///   - route: what this returned for the topic before.
     ///   - isWanted: whether somebody takes it.
     ///   - beginsEpoch: a heartbeat that is journalled, too.
+    /// - Returns: what to give with the topic's next frame.
+    @discardableResult
     func publish(
-        _ header: FrameHeader, topic: ArraySlice<UInt8>, body: ArraySlice<UInt8> = [], isWanted: Bool = true,
-        beginsEpoch: Bool = false
-    ) {
+        _ header: FrameHeader, topic: ArraySlice<UInt8>, body: ArraySlice<UInt8> = [],
+        by route: TopicRoute = TopicRoute(), isWanted: Bool = true, beginsEpoch: Bool = false
+    ) -> TopicRoute {
         var header = header
         header.feed = feed
         header.run = run
-        buffer.removeAll(keepingCapacity: true)
-        header.encode(topic: topic, body: body, into: &buffer)
-        if isWanted { sink.publish(buffer) }
-        guard let journal else { return }
+        // Taken out meanwhile, so that nobody else holds it.
+        var frame: [UInt8] = []
+        swap(&frame, &buffer)
+        defer { swap(&frame, &buffer) }
+        frame.removeAll(keepingCapacity: true)
+        header.encode(topic: topic, body: body, into: &frame)
+        let next = isWanted ? sink.publish(frame, topicLength: topic.count, by: route) : route
+        guard let journal else { return next }
         switch header.kind {
-        case .data, .gap, .state: journal.append(buffer, topicLength: topic.count, header)
-        case .heartbeat: if beginsEpoch { journal.append(buffer, topicLength: topic.count, header) }
+        case .data, .gap, .state: journal.append(frame, topicLength: topic.count, header)
+        case .heartbeat: if beginsEpoch { journal.append(frame, topicLength: topic.count, header) }
         case .idle, .batch, .sync: break
         }
+        return next
     }
 
     /// A frame for one client alone.

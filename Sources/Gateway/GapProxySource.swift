@@ -115,7 +115,7 @@ final class GapProxySource: FeedRecovery {
 // MARK: - What the gap multicast brings
 
 extension GapProxySource: FeedSourceOwner {
-    func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime) {
+    func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at time: LoopTime) {
         onReply?(bytes, nil, receivedAt)
     }
 

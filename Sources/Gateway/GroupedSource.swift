@@ -57,8 +57,8 @@ final class GroupedSource: FeedSource {
 // MARK: - What the groups say
 
 extension GroupedSource: FeedSourceOwner {
-    func received(_ bytes: ArraySlice<UInt8>, on member: Int, receivedAt: WallTime) {
-        owner.received(bytes, on: path, receivedAt: receivedAt)
+    func received(_ bytes: ArraySlice<UInt8>, on member: Int, receivedAt: WallTime, at time: LoopTime) {
+        owner.received(bytes, on: path, receivedAt: receivedAt, at: time)
     }
 
     func drained(_ member: Int) { owner.drained(path) }

@@ -60,14 +60,14 @@ final class HoldfastSource: FeedSource {
     // MARK: - Frames
 
     private func received(_ frames: inout ArrivedFrames) {
-        let (owner, wall) = (owner, loop.wall)
+        let (owner, time) = (owner, loop.time)
         while let frame = frames.next() {
             counted.packets &+= 1
             counted.bytes &+= UInt64(frame.count)
             if frame.starts(with: marker) {
                 owner.resubscribed(path)
             } else {
-                owner.received(frame, on: path, receivedAt: wall)
+                owner.received(frame, on: path, receivedAt: time.wall, at: time)
             }
         }
         owner.drained(path)

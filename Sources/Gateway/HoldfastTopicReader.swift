@@ -5,6 +5,8 @@ import FeedProtocols
 import Wire
 
 struct HoldfastTopicReader: Sendable {
+    typealias Read = (frame: SequencedFrame, topic: ArraySlice<UInt8>)
+
     /// Topics whose spelling is remembered.
     private static let mostTopics = 200_000
 
@@ -19,9 +21,9 @@ struct HoldfastTopicReader: Sendable {
         return frame.header.flags.contains(.numberedPerTopic)
     }
 
-    /// Control frames are heartbeats.
+    /// The frame, and the feed's own spelling of its topic. Control frames are heartbeats.
     /// - Throws: `MalformedInput`; `inconsistent` for feeds that are numbered by channel.
-    mutating func read(_ bytes: ArraySlice<UInt8>) throws(MalformedInput) -> SequencedFrame {
+    mutating func read(_ bytes: ArraySlice<UInt8>) throws(MalformedInput) -> Read {
         let frame = try HoldfastFraming.frame(bytes)
         let header = frame.header
         guard header.flags.contains(.numberedPerTopic), header.kind != .data || header.sequence > 0 else {
@@ -34,10 +36,11 @@ struct HoldfastTopicReader: Sendable {
             case .heartbeat, .gap, .state, .sync, .batch:
                 (.heartbeat(every: .milliseconds(100)), SequencedFrame.heartbeatTopic[...])
             }
-        return SequencedFrame(
-            topic: topic, kind: kind, session: header.epoch, sequence: header.sequence,
-            sourceTime: header.sourceTime ?? WallTime(nanoseconds: 0), payload: frame.body,
+        let read = SequencedFrame(
+            topic: frame.topicBytes.indices, kind: kind, session: header.epoch, sequence: header.sequence,
+            sourceTime: header.sourceTime ?? WallTime(nanoseconds: 0), payload: frame.body.indices,
             isStale: header.state == .stale)
+        return (read, topic)
     }
 
     private mutating func spelling(_ topic: ArraySlice<UInt8>) throws(MalformedInput) -> ArraySlice<UInt8> {
@@ -58,9 +61,13 @@ enum TopicFrameReader {
     /// Another gateway's feed.
     case downstream(HoldfastTopicReader)
 
-    mutating func read(_ bytes: ArraySlice<UInt8>) throws(MalformedInput) -> SequencedFrame {
+    /// The frame, and the feed's own spelling of its topic.
+    @inline(__always)
+    mutating func read(_ bytes: ArraySlice<UInt8>) throws(MalformedInput) -> HoldfastTopicReader.Read {
         switch self {
-        case .sequenced: return try SequencedFrame(decoding: bytes)
+        case .sequenced:
+            let frame = try SequencedFrame.decode(bytes)
+            return (frame, bytes[frame.topic])
         case .downstream(var reader):
             // Taken out while it changes, so that its tables are not copied.
             self = .sequenced

@@ -201,9 +201,10 @@ final class MulticastSource: FeedSource {
 
     private func receive(_ socket: borrowing UDPSocket) {
         defer { owner.drained(path) }
+        let time = loop.time
         do throws(SystemError) {
             for _ in 0..<MulticastSource.batches {
-                let count = try batch.receive(from: socket.descriptor) { take($0) }
+                let count = try batch.receive(from: socket.descriptor) { take($0, at: time) }
                 if count < MulticastSource.slots { return }
             }
         } catch {
@@ -211,7 +212,7 @@ final class MulticastSource: FeedSource {
         }
     }
 
-    private func take(_ datagram: Datagram) {
+    private func take(_ datagram: Datagram, at time: LoopTime) {
         counters.packets &+= 1
         counters.bytes &+= UInt64(datagram.payload.count)
         if let dropped = datagram.dropped { counters.droppedByKernel = droppedBefore &+ UInt64(dropped) }
@@ -219,7 +220,7 @@ final class MulticastSource: FeedSource {
             counters.truncated &+= 1
             return
         }
-        owner.received(datagram.payload, on: path, receivedAt: datagram.receivedAt ?? loop.wall)
+        owner.received(datagram.payload, on: path, receivedAt: datagram.receivedAt ?? time.wall, at: time)
     }
 }
 

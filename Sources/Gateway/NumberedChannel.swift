@@ -303,16 +303,17 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         if route.isUnresolved { flags.insert(.unresolved) }
         if !route.more.isEmpty { flags.insert(.severalTopics) }
         if flags.contains(.unresolved) { unresolved &+= 1 }
-        let previous = topics.published(slot, sequence: arrival.sequence, at: now)
-        let isWanted = topics.isWanted(slot)
+        let stand = topics.published(slot, sequence: arrival.sequence, at: now)
         let isValue = topics.keepsValues && route.meaning == .lastValue
-        guard isWanted || publisher.isJournalled || isValue else { return }
+        guard stand.isWanted || publisher.isJournalled || isValue else { return }
         var header = header(arrival, epoch, sourceTime)
         header.flags.formUnion(flags)
-        header.previous = previous
+        header.previous = stand.previous
         if isValue { topics.keep(slot, header, body: body) }
-        guard isWanted || publisher.isJournalled else { return }
-        publisher.publish(header, topic: topics.wireTopic(slot), body: body, isWanted: isWanted)
+        guard stand.isWanted || publisher.isJournalled else { return }
+        let next = publisher.publish(
+            header, topic: topics.wireTopic(slot), body: body, by: stand.route, isWanted: stand.isWanted)
+        if next != stand.route { topics.set(next, of: slot) }
     }
 
     /// Of a data frame, without what is its topic's.

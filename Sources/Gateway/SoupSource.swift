@@ -161,7 +161,10 @@ final class SoupSource: FeedSource {
         packet.begin(at: 1)
     }
 
-    private func hand(on bytes: [UInt8]) { owner.received(bytes[...], on: path, receivedAt: loop.wall) }
+    private func hand(on bytes: [UInt8]) {
+        let time = loop.time
+        owner.received(bytes[...], on: path, receivedAt: time.wall, at: time)
+    }
 }
 
 extension SoupClientOptions {

@@ -14,10 +14,10 @@ final class TopicEngine: FeedEngine {
     private let log: EventLog
     private let divergences: DivergenceInbox
     private let pathNames: [String]
-    private var arbiter: TopicArbiter
     private let demand = TopicDemand()
-    private var topics: FeedTopics
+    private var stream: TopicStream
     private var decodeErrors: [[String: UInt64]]
+    private let keepsValues: Bool
     private var isFailover = false
     private var reader: TopicFrameReader
 
@@ -30,10 +30,12 @@ final class TopicEngine: FeedEngine {
         pathNames = plan.options.paths.map(\.name)
         var limits = TopicArbiterOptions(paths: plan.options.paths.count)
         limits.reorderTime = plan.options.reorderTime
-        arbiter = TopicArbiter(options: limits)
-        topics = FeedTopics(
-            feed: plan.options.name, demand: demand, keepsValues: plan.lastValue == .ofEachMessage,
-            at: plan.now)
+        keepsValues = plan.lastValue == .ofEachMessage
+        stream = TopicStream(
+            arbiter: TopicArbiter(options: limits),
+            topics: FeedTopics(
+                feed: plan.options.name, demand: demand, keepsValues: keepsValues,
+                at: plan.now))
         decodeErrors = plan.options.paths.map { _ in [:] }
     }
 
@@ -43,17 +45,18 @@ final class TopicEngine: FeedEngine {
     }
 
     var deadline: Instant {
-        let own = min(control.deadline, topics.deadline ?? control.deadline)
-        return arbiter.deadline.map { min($0, own) } ?? own
+        let own = min(control.deadline, stream.topics.deadline ?? control.deadline)
+        return stream.arbiter.deadline.map { min($0, own) } ?? own
     }
 
-    var waitingUntil: Instant? { arbiter.deadline }
+    /// Kept, since it is asked for with every frame, and seldom another one.
+    private(set) var waitingUntil: Instant?
 
     // MARK: - Frames
 
     func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant) -> Bool {
         do throws(MalformedInput) {
-            let frame = try reader.read(bytes)
+            let (frame, topic) = try reader.read(bytes)
             let arrival = Arrival(
                 path: UInt8(truncatingIfNeeded: path), session: frame.session, sequence: frame.sequence,
                 sourceTime: frame.sourceTime.nanoseconds == 0 ? nil : frame.sourceTime, receivedAt: receivedAt
@@ -61,8 +64,8 @@ final class TopicEngine: FeedEngine {
             control.heard(arrival.path, isStale: frame.isStale, at: now, wall: receivedAt)
             switch frame.kind {
             case .heartbeat: return !frame.isStale
-            case .data: return data(frame, arrival, at: now)
-            case .idle: return idle(frame, arrival, at: now) && !frame.isStale
+            case .data: return data(topic, bytes[frame.payload], arrival, at: now)
+            case .idle: return idle(topic, arrival, at: now) && !frame.isStale
             }
         } catch {
             decodeErrors[path][error.reason.rawValue, default: 0] &+= 1
@@ -70,44 +73,52 @@ final class TopicEngine: FeedEngine {
         }
     }
 
+    private func data(
+        _ key: ArraySlice<UInt8>, _ payload: ArraySlice<UInt8>, _ arrival: Arrival, at now: Instant
+    ) -> Bool {
+        var offered = stream.offer(key, arrival, payload, at: now)
+        if offered == nil, handle(key, arrival.path, at: now) != nil {
+            offered = stream.offer(key, arrival, payload, at: now)
+        }
+        guard let offered else { return false }
+        // Before what it lets go: the messages that waited for it.
+        if let stand = offered.stand {
+            publish(offered.topic, stand, payload, arrival, epoch: arrival.session, at: now)
+        }
+        if offered.isMore { release(at: now, wall: arrival.receivedAt) }
+        return true
+    }
+
     private func handle(_ topic: ArraySlice<UInt8>, _ path: UInt8, at now: Instant) -> Int? {
-        if let known = topics.find(topic) { return known }
+        if let known = stream.topics.find(topic) { return known }
         guard let name = UpstreamName.name(of: topic) else {
             decodeErrors[Int(path)]["bad-name", default: 0] &+= 1
             return nil
         }
-        return topics.intern(topic, at: now) { name }
+        return stream.topics.intern(topic, at: now) { name }
     }
 
-    private func data(_ frame: borrowing SequencedFrame, _ arrival: Arrival, at now: Instant) -> Bool {
-        guard let topic = handle(frame.topic, arrival.path, at: now) else { return false }
-        switch arbiter.offer(topic: topic, arrival, payload: frame.payload, at: now) {
-        case .deliver:
-            // Before what it lets go: the messages that waited for it.
-            publish(topic, frame.payload, arrival, epoch: arrival.session, at: now)
-        case .duplicate, .held, .late, .oldEpoch, .refused: break
-        }
-        if arbiter.mayRelease { release(at: now, wall: arrival.receivedAt) }
-        return true
-    }
-
-    private func idle(_ frame: borrowing SequencedFrame, _ arrival: Arrival, at now: Instant) -> Bool {
-        guard let topic = handle(frame.topic, arrival.path, at: now) else { return false }
-        arbiter.caughtUp(topic: topic, arrival, at: now)
+    private func idle(_ key: ArraySlice<UInt8>, _ arrival: Arrival, at now: Instant) -> Bool {
+        guard let topic = handle(key, arrival.path, at: now) else { return false }
+        stream.arbiter.caughtUp(topic: topic, arrival, at: now)
         release(at: now, wall: arrival.receivedAt)
-        if arbiter.last(of: topic) == frame.sequence { topics.caughtUp(topic, last: frame.sequence, at: now) }
+        if stream.arbiter.last(of: topic) == arrival.sequence {
+            stream.topics.caughtUp(topic, last: arrival.sequence, at: now)
+        }
         return true
     }
 
     // MARK: - Releasing
 
     private func release(at now: Instant, wall: WallTime) {
-        while let item = arbiter.nextReleased() {
+        defer { waitingUntil = stream.arbiter.deadline }
+        while let item = stream.arbiter.nextReleased() {
             switch item.released {
             case .message(let held):
-                publish(item.topic, held.payload[...], held.arrival, epoch: held.epoch, at: now)
+                let stand = stream.topics.published(item.topic, sequence: held.arrival.sequence, at: now)
+                publish(item.topic, stand, held.payload[...], held.arrival, epoch: held.epoch, at: now)
             case .gap(let gap):
-                topics.forgetValue(of: item.topic)
+                stream.topics.forgetValue(of: item.topic)
                 control.step(wall: wall, isFailover: isFailover, instrument: instrument(item.topic)) {
                     $0.told(gap, at: now)
                 }
@@ -126,12 +137,12 @@ final class TopicEngine: FeedEngine {
         )
     }
 
-    private func instrument(_ topic: Int) -> String? { UpstreamName.name(of: topics.key(topic)) }
+    private func instrument(_ topic: Int) -> String? { UpstreamName.name(of: stream.topics.key(topic)) }
 
     private func enter(_ topic: Int, _ change: EpochChange, at now: Instant, wall: WallTime) {
-        topics.epochChanged(of: topic)
+        stream.topics.epochChanged(of: topic)
         guard control.epoch != change.epoch else { return }
-        topics.forgetValues()
+        stream.topics.forgetValues()
         control.begin(epoch: change.epoch, first: 0, wall: wall)
         log(.epochBegan, "another session: sequences begin anew (\(change.cause.rawValue))")
         control.step(wall: wall) { $0.epochChanged(at: now) }
@@ -139,21 +150,25 @@ final class TopicEngine: FeedEngine {
     }
 
     private func publish(
-        _ topic: Int, _ payload: ArraySlice<UInt8>, _ arrival: Arrival, epoch: UInt64, at now: Instant
+        _ topic: Int, _ stand: FeedTopics.Stand, _ payload: ArraySlice<UInt8>, _ arrival: Arrival,
+        epoch: UInt64,
+        at now: Instant
     ) {
         if control.epoch == 0 { control.begin(epoch: epoch, first: 0, wall: arrival.receivedAt) }
-        control.published(arrival.sequence, at: now, wall: arrival.receivedAt)
-        let previous = topics.published(topic, sequence: arrival.sequence, at: now)
-        let isWanted = topics.isWanted(topic)
-        guard isWanted || publisher.isJournalled || topics.keepsValues else { return }
-        let flags = control.dataFlags(sourceTime: arrival.sourceTime, wall: arrival.receivedAt)
+        let (flags, state) = control.publishing(
+            arrival.sequence, sourceTime: arrival.sourceTime, at: now, wall: arrival.receivedAt)
+        let isWritten = stand.isWanted || publisher.isJournalled
+        guard isWritten || keepsValues else { return }
         let header = FrameHeader(
             kind: .data, flags: flags, feed: 0, channel: 0, epoch: epoch, sequence: arrival.sequence,
-            previous: previous, path: arrival.path,
-            state: control.state, sourceTime: arrival.sourceTime, receiveTime: arrival.receivedAt)
-        if topics.keepsValues { topics.keep(topic, header, body: payload) }
-        guard isWanted || publisher.isJournalled else { return }
-        publisher.publish(header, topic: topics.wireTopic(topic), body: payload, isWanted: isWanted)
+            previous: stand.previous, path: arrival.path, state: state, sourceTime: arrival.sourceTime,
+            receiveTime: arrival.receivedAt)
+        if keepsValues { stream.topics.keep(topic, header, body: payload) }
+        guard isWritten else { return }
+        let next = publisher.publish(
+            header, topic: stream.topics.wireTopic(topic), body: payload, by: stand.route,
+            isWanted: stand.isWanted)
+        if next != stand.route { stream.topics.set(next, of: topic) }
     }
 
     // MARK: - Time and paths
@@ -162,23 +177,23 @@ final class TopicEngine: FeedEngine {
     func flush() {}
 
     func tick(at now: Instant, wall: WallTime) {
-        if let deadline = arbiter.deadline, deadline <= now {
-            arbiter.tick(at: now)
+        if let deadline = stream.arbiter.deadline, deadline <= now {
+            stream.arbiter.tick(at: now)
             release(at: now, wall: wall)
         }
         control.step(wall: wall) { $0.tick(at: now) }
-        if let deadline = topics.deadline, deadline <= now {
-            for frame in topics.idle(at: now) { publishIdle(frame.topic, frame.sequence, wall: wall) }
+        if let deadline = stream.topics.deadline, deadline <= now {
+            for frame in stream.topics.idle(at: now) { publishIdle(frame.topic, frame.sequence, wall: wall) }
         }
     }
 
     private func publishIdle(_ topic: Int, _ sequence: UInt64, wall: WallTime) {
         let header = FrameHeader(
             kind: .idle, flags: control.dataFlags(sourceTime: nil, wall: wall), feed: 0, channel: 0,
-            epoch: arbiter.epoch(of: topic) ?? 0, sequence: sequence, previous: sequence,
+            epoch: stream.arbiter.epoch(of: topic) ?? 0, sequence: sequence, previous: sequence,
             state: control.state,
             receiveTime: wall)
-        publisher.publish(header, topic: topics.wireTopic(topic))
+        publisher.publish(header, topic: stream.topics.wireTopic(topic))
     }
 
     /// Nobody is asked again over ZeroMQ.
@@ -187,10 +202,10 @@ final class TopicEngine: FeedEngine {
 
     func pathsChanged(_ condition: PathCondition, at now: Instant, wall: WallTime) {
         for (path, isActive) in condition.active.enumerated() {
-            arbiter.set(UInt8(truncatingIfNeeded: path), isActive: isActive)
+            stream.arbiter.set(UInt8(truncatingIfNeeded: path), isActive: isActive)
         }
         for (path, isDistrusted) in condition.distrusted.enumerated() {
-            arbiter.set(UInt8(truncatingIfNeeded: path), isTrusted: !isDistrusted)
+            stream.arbiter.set(UInt8(truncatingIfNeeded: path), isTrusted: !isDistrusted)
         }
         release(at: now, wall: wall)
         control.follow(condition, wasFailover: isFailover, at: now, wall: wall)
@@ -204,12 +219,12 @@ final class TopicEngine: FeedEngine {
         case .data(_, .one(let name)):
             let key = UpstreamName.topic(of: name)
             demand.want(key)
-            topics.want(key, at: now)
-            guard let topic = topics.find(key[...]), topics.last(of: topic) > 0 else { return }
-            publishIdle(topic, topics.last(of: topic), wall: wall)
+            stream.topics.want(key, at: now)
+            guard let topic = stream.topics.find(key[...]), stream.topics.last(of: topic) > 0 else { return }
+            publishIdle(topic, stream.topics.last(of: topic), wall: wall)
         case .data(_, .all):
             demand.wantAll()
-            topics.wantAll(at: now)
+            stream.topics.wantAll(at: now)
         case .data(_, .none), .batch, .sync: break
         }
     }
@@ -217,10 +232,10 @@ final class TopicEngine: FeedEngine {
     func place(of channel: UInt16) -> ChannelPlace? { channel == 0 ? control.place : nil }
 
     func snapshot(_ wants: SnapshotWants, wall: WallTime) -> SnapshotPage? {
-        guard topics.keepsValues else { return nil }
+        guard keepsValues else { return nil }
         var page = SnapshotPage()
         let keys = wants.instruments?.map { UpstreamName.topic(of: $0) }
-        let place = topics.add(to: &page, keys: keys, from: wants.start(in: 0), publisher) {
+        let place = stream.topics.add(to: &page, keys: keys, from: wants.start(in: 0), publisher) {
             control.lastValue($0, wall: wall)
         }
         page.next = place.map { SnapshotRequest.Place(channel: 0, topic: $0) }
@@ -232,9 +247,12 @@ final class TopicEngine: FeedEngine {
         guard !stillWanted.contains(.everything) else { return }
         switch topic {
         case .instrument(let name):
-            if let topic = topics.find(UpstreamName.topic(of: name)[...]) { topics.forgetValue(of: topic) }
+            if let topic = stream.topics.find(UpstreamName.topic(of: name)[...]) {
+                stream.topics.forgetValue(of: topic)
+            }
         case .everything:
-            topics.forgetValues(but: Set(stillWanted.compactMap(\.name).map { UpstreamName.topic(of: $0) }))
+            stream.topics.forgetValues(
+                but: Set(stillWanted.compactMap(\.name).map { UpstreamName.topic(of: $0) }))
         }
     }
 
@@ -246,7 +264,7 @@ final class TopicEngine: FeedEngine {
     // MARK: - Figures
 
     func figures(of path: Int) -> PathFigures {
-        let counters = arbiter.counters(of: UInt8(truncatingIfNeeded: path))
+        let counters = stream.arbiter.counters(of: UInt8(truncatingIfNeeded: path))
         var figures = PathFigures()
         figures.messages = counters.received
         figures.first = counters.first
@@ -257,15 +275,44 @@ final class TopicEngine: FeedEngine {
     }
 
     var channel: ChannelFigures {
-        let counters = arbiter.counters
+        let counters = stream.arbiter.counters
         let refused = [
             "implausible": counters.implausible, "old_epoch": counters.oldEpoch,
             "overflow": counters.overflow,
-            "late": counters.late, "distrusted": counters.distrusted, "topics": topics.refused,
+            "late": counters.late, "distrusted": counters.distrusted, "topics": stream.topics.refused,
         ]
         return ChannelFigures(
             state: control.state, reason: control.reason, published: control.machine.messages,
-            gaps: control.machine.missing, topics: topics.count, unresolved: 0, epochs: counters.epochs,
-            refused: refused.filter { $0.value > 0 }, waiting: arbiter.held, lastValues: topics.valueFigures)
+            gaps: control.machine.missing, topics: stream.topics.count, unresolved: 0,
+            epochs: counters.epochs,
+            refused: refused.filter { $0.value > 0 }, waiting: stream.arbiter.held,
+            lastValues: stream.topics.valueFigures)
+    }
+}
+
+/// What is known of the topics, opened once for a message.
+private struct TopicStream: ~Copyable {
+    var arbiter: TopicArbiter
+    var topics: FeedTopics
+
+    init(arbiter: consuming TopicArbiter, topics: consuming FeedTopics) {
+        self.arbiter = arbiter
+        self.topics = topics
+    }
+
+    /// Judges one message. `stand`: it is the topic's next one, and booked. `isMore`: something is to
+    /// be released, or waits. `nil`: the topic is not known yet.
+    @inline(__always)
+    mutating func offer(
+        _ key: ArraySlice<UInt8>, _ arrival: Arrival, _ payload: ArraySlice<UInt8>, at now: Instant
+    ) -> (topic: Int, stand: FeedTopics.Stand?, isMore: Bool)? {
+        guard let topic = topics.find(key) else { return nil }
+        switch arbiter.offer(topic: topic, arrival, payload: payload, at: now) {
+        case .deliver:
+            let stand = topics.published(topic, sequence: arrival.sequence, at: now)
+            return (topic, stand, arbiter.mayRelease)
+        case .held: return (topic, nil, true)
+        case .duplicate, .late, .oldEpoch, .refused: return (topic, nil, arbiter.mayRelease)
+        }
     }
 }

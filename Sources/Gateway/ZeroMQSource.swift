@@ -119,11 +119,16 @@ final class ZeroMQSource: FeedSource {
     // MARK: - Frames
 
     private func received(_ frames: inout ArrivedFrames) {
-        let (owner, wall) = (owner, loop.wall)
+        let (owner, time) = (owner, loop.time)
+        var (packets, bytes): (UInt64, UInt64) = (0, 0)
+        defer {
+            counted.packets &+= packets
+            counted.bytes &+= bytes
+        }
         while let frame = frames.next() {
-            counted.packets &+= 1
-            counted.bytes &+= UInt64(frame.count)
-            owner.received(frame, on: path, receivedAt: wall)
+            packets += 1
+            bytes += UInt64(frame.count)
+            owner.received(frame, on: path, receivedAt: time.wall, at: time)
             // Behind what it says: a gap that it shows is told before the path counts as recovered.
             if replay.awaitsConfirmation { confirm(frame) }
         }

@@ -43,6 +43,9 @@ public final class PublisherSocket {
     private var events: [PublisherSession.Event] = []
     /// In the order in which they came; who is gone is not held.
     private var handshakes: [Handshake] = []
+    /// Connections that were taken in so far.
+    private var accepted: UInt64 = 0
+    private let keyWatch = KeyWatch()
     private var handshakeTimer: Timer?
     private var antechamber: Antechamber?
     private var resuming: Timer?
@@ -84,7 +87,8 @@ public final class PublisherSocket {
         door.hangUp = { [unowned self] descriptor, _ in
             if let subscriber = subscriber(descriptor) { close(subscriber) }
         }
-        door.authenticator?.guards(self, of: service)
+        keyWatch.onRenewal = { [unowned self] old in if door.renewed(from: old) { changeKey() } }
+        door.authenticator?.guards(keyWatch, of: service)
     }
 
     /// Whether a client that stays on the list may do less than before, and has to come in anew.
@@ -111,33 +115,33 @@ extension PublisherSocket {
     /// Sends one message of one frame. It goes at the end of the loop's turn, or is dropped and counted if the
     /// subscriber does not keep up.
     public func send(_ message: [UInt8], to descriptor: Int32) {
-        guard let subscriber = subscriber(descriptor), subscriber.session.isOpen, !subscriber.isBroken else {
-            return
+        guard let subscriber = subscriber(descriptor), !subscriber.isBroken else { return }
+        var result = subscriber.line.put(message, &room)
+        if result == .full, !subscriber.isBlocked {
+            flush(subscriber)
+            result = subscriber.line.put(message, &room)
         }
-        let count = message.count + PublisherSession.overhead
-        if !subscriber.queue.mayTake(count, room) {
-            if !subscriber.isBlocked { flush(subscriber) }
-            guard subscriber.queue.mayTake(count, room) else {
-                subscriber.dropped &+= 1
-                dropped &+= 1
-                return
-            }
+        switch result {
+        case .waits(let count): settle(subscriber, waiting: count)
+        case .full:
+            subscriber.dropped &+= 1
+            dropped &+= 1
+        case .notOpen: break
         }
-        subscriber.queue.append(count, &room) { subscriber.session.encode(message, into: &$0) }
-        settle(subscriber)
     }
 
     private func send(bytes: [UInt8], to subscriber: SubscriberConnection) {
-        subscriber.queue.append(bytes.count, &room) { $0.append(contentsOf: bytes) }
-        settle(subscriber)
+        subscriber.line.queue.append(bytes.count, &room) { $0.append(contentsOf: bytes) }
+        settle(subscriber, waiting: subscriber.line.queue.count)
     }
 
-    private func settle(_ subscriber: SubscriberConnection) {
+    /// - Parameter waiting: how many bytes wait for it.
+    private func settle(_ subscriber: SubscriberConnection, waiting: Int) {
         if !subscriber.isWritten {
             subscriber.isWritten = true
             written.append(subscriber)
         }
-        if !subscriber.isBlocked, subscriber.queue.count >= PublisherSocket.written { flush(subscriber) }
+        if !subscriber.isBlocked, waiting >= PublisherSocket.written { flush(subscriber) }
     }
 
     /// Before each wait of the loop.
@@ -151,19 +155,19 @@ extension PublisherSocket {
     }
 
     private func flush(_ subscriber: SubscriberConnection) {
-        guard !subscriber.isBroken, !subscriber.queue.isEmpty else { return }
+        guard !subscriber.isBroken, !subscriber.line.queue.isEmpty else { return }
         do throws(SystemError) {
-            try subscriber.queue.send(&room) { bytes throws(SystemError) in
+            try subscriber.line.queue.send(&room) { bytes throws(SystemError) in
                 try subscriber.socket.send(bytes)
             }
-            let isBlocked = !subscriber.queue.isEmpty
+            let isBlocked = !subscriber.line.queue.isEmpty
             guard isBlocked != subscriber.isBlocked else { return }
             subscriber.isBlocked = isBlocked
             try subscriber.source?.setInterest(isBlocked ? .both : .readable)
         } catch {
             // The loop tells of its end, and it is closed then.
             subscriber.isBroken = true
-            subscriber.queue.removeAll(&room)
+            subscriber.line.queue.removeAll(&room)
             subscriber.socket.shutDown()
         }
     }
@@ -189,9 +193,11 @@ extension PublisherSocket {
         try antechamber?.enter(descriptor)
         while subscribers.count <= Int(descriptor) { subscribers.append(nil) }
         subscribers[Int(descriptor)] = subscriber
-        handshakes.append(Handshake(subscriber: subscriber, began: loop.now))
+        accepted &+= 1
+        subscriber.number = accepted
+        handshakes.append(Handshake(descriptor: descriptor, number: accepted, began: loop.now))
         if handshakes.count == 1 { armHandshakes() }
-        send(bytes: subscriber.session.greeting, to: subscriber)
+        send(bytes: subscriber.line.session.greeting, to: subscriber)
         door.accepted(descriptor, by: subscriber.entrance, from: subscriber.peer)
     }
 
@@ -242,7 +248,7 @@ extension PublisherSocket {
         events.removeAll(keepingCapacity: true)
         var failure: ZMTPError?
         do throws(ZMTPError) {
-            try take(&subscriber.session) { events.append($0) }
+            try take(&subscriber.line.session) { events.append($0) }
         } catch {
             failure = error
         }
@@ -272,10 +278,9 @@ extension PublisherSocket {
 
     /// Who asks and asks and reads no answer has none.
     private func answer(_ context: [UInt8], _ subscriber: SubscriberConnection) {
-        let count = PublisherSession.pongOverhead + context.count
-        guard subscriber.queue.mayTake(count, room) else { return }
-        subscriber.queue.append(count, &room) { subscriber.session.encode(pong: context, into: &$0) }
-        settle(subscriber)
+        if case .waits(let count) = subscriber.line.put(pong: context, &room) {
+            settle(subscriber, waiting: count)
+        }
     }
 
     /// Who is not on the list hears nothing until the time for its handshake is over: its library then comes back by
@@ -285,7 +290,7 @@ extension PublisherSocket {
             return door.refused(key, of: subscriber.descriptor)
         }
         subscriber.userID = client.key.description
-        send(bytes: subscriber.session.admit(), to: subscriber)
+        send(bytes: subscriber.line.session.admit(), to: subscriber)
         _ = door.heard(subscriber.descriptor, userID: subscriber.userID)
     }
 
@@ -295,7 +300,7 @@ extension PublisherSocket {
     }
 
     private func ended(_ subscriber: SubscriberConnection) {
-        if !subscriber.session.isOpen { door.failed(.closed(errno: 0)) }
+        if !subscriber.line.session.isOpen { door.failed(.closed(errno: 0)) }
         close(subscriber)
     }
 
@@ -306,7 +311,7 @@ extension PublisherSocket {
         subscribers[Int(subscriber.descriptor)] = nil
         subscriber.source = nil
         subscriber.isBroken = true
-        subscriber.queue.removeAll(&room)
+        subscriber.line.queue.removeAll(&room)
         door.disconnected(subscriber.descriptor)
     }
 
@@ -329,10 +334,10 @@ extension PublisherSocket {
         guard isHere(subscriber) else { return }
         let descriptor = subscriber.descriptor
         do throws(SystemError) {
-            if subscriber.session.isWaiting {
-                let hasBegun = subscriber.session.hasBegun
+            if subscriber.line.session.isWaiting {
+                let hasBegun = subscriber.line.session.hasBegun
                 antechamber?.awaitStep(descriptor, from: subscriber.peer?.address, hasBegun: hasBegun)
-            } else if subscriber.session.isOpen {
+            } else if subscriber.line.session.isOpen {
                 try letIn(subscriber)
             } else {
                 try antechamber?.awaitBytes(descriptor)
@@ -358,10 +363,18 @@ extension PublisherSocket {
 
     private func giveUpSlow() {
         let limit = door.book.limits.handshake
-        let done = handshakes.prefix { $0.isOver || loop.now - $0.began >= limit }
+        let done = handshakes.prefix { pending($0) == nil || loop.now - $0.began >= limit }
         handshakes.removeFirst(done.count)
-        for handshake in done where !handshake.isOver { handshake.subscriber.map(ended) }
+        for handshake in done { pending(handshake).map(ended) }
         armHandshakes()
+    }
+
+    /// Whose handshake goes on; `nil`: it is over.
+    private func pending(_ handshake: Handshake) -> SubscriberConnection? {
+        guard let subscriber = subscriber(handshake.descriptor), subscriber.number == handshake.number,
+            !subscriber.isBroken, !subscriber.line.session.isOpen
+        else { return nil }
+        return subscriber
     }
 
     private func armHandshakes() {
@@ -412,10 +425,6 @@ extension PublisherSocket {
         }
         rebinding?.begin(old.map(\.endpoint))
     }
-}
-
-extension PublisherSocket: Guarded {
-    func renewed(from old: Credentials) { if door.renewed(from: old) { changeKey() } }
 }
 
 // MARK: - Parts
@@ -487,12 +496,19 @@ private enum ListeningPlace {
     }
 }
 
-/// A handshake that may take so long and no longer.
+/// A handshake that may take so long and no longer. It names its subscriber by number: a weak reference would make each
+/// message's use of it dear.
 private struct Handshake {
-    weak var subscriber: SubscriberConnection?
+    let descriptor: Int32
+    let number: UInt64
     let began: Instant
+}
 
-    var isOver: Bool { subscriber.map { $0.isBroken || $0.session.isOpen } ?? true }
+/// Hears of other keys for a socket, which is not weakly referred to itself for the same reason.
+private final class KeyWatch: Guarded {
+    var onRenewal: (Credentials) -> Void = { _ in }
+
+    func renewed(from old: Credentials) { onRenewal(old) }
 }
 
 /// One subscriber that is connected, or in its handshake.
@@ -503,8 +519,9 @@ private final class SubscriberConnection {
     let descriptor: Int32
     let entrance: Entrance
     let peer: IPv4Endpoint?
-    var session: PublisherSession
-    var queue = SendQueue()
+    /// Another one for each connection, unlike the descriptor.
+    var number: UInt64 = 0
+    var line: PublisherLine
     /// The key that its handshake proved; `nil`: it came in the clear.
     var userID: String?
     /// The kernel takes no more for now: the loop tells when it does.
@@ -520,6 +537,36 @@ private final class SubscriberConnection {
         peer = PeerAddress.of(descriptor)
         self.socket = socket
         self.entrance = entrance
-        self.session = session
+        line = PublisherLine(session)
+    }
+}
+
+/// A subscriber's session, and what waits to be sent to it.
+private struct PublisherLine: ~Copyable {
+    enum Result: Equatable {
+        /// As many bytes wait now.
+        case waits(Int)
+        case full
+        case notOpen
+    }
+
+    var session: PublisherSession
+    var queue = SendQueue()
+
+    init(_ session: PublisherSession) { self.session = session }
+
+    mutating func put(_ message: [UInt8], _ room: inout QueueRoom) -> Result {
+        guard session.isOpen else { return .notOpen }
+        let count = message.count + PublisherSession.overhead
+        guard queue.mayTake(count, room) else { return .full }
+        queue.append(count, &room) { session.encode(message, into: &$0) }
+        return .waits(queue.count)
+    }
+
+    mutating func put(pong context: [UInt8], _ room: inout QueueRoom) -> Result {
+        let count = PublisherSession.pongOverhead + context.count
+        guard queue.mayTake(count, room) else { return .full }
+        queue.append(count, &room) { session.encode(pong: context, into: &$0) }
+        return .waits(queue.count)
     }
 }

@@ -42,6 +42,7 @@ public final class SubscriberSocket {
     private var stream: ConnectedStream?
     private var timer: Timer?
     private var buffer = [UInt8](repeating: 0, count: SubscriberSocket.readAtOnce)
+    private var messages = MessageBatch()
     private var place = 0
     private var end = 0
     /// Connections that ended for what their publisher sent.
@@ -209,27 +210,31 @@ extension SubscriberSocket {
     }
 
     private func take() {
-        var frames = ArrivedFrames(from: self)
-        handlers.frames(&frames)
+        var isMore = true
+        while isMore, machine.isOpen {
+            var failure: ZMTPError?
+            var item: SubscriberSession.Item?
+            do throws(ZMTPError) {
+                item = try session.next(&messages, in: buffer, at: &place, to: end)
+            } catch {
+                failure = error
+            }
+            isMore = item != nil || messages.isFull
+            hand()
+            if case .send(let bytes)? = item, machine.isOpen { send(bytes) }
+            if let failure, machine.isOpen {
+                broken &+= 1
+                ended(HandshakeFailure(failure))
+            }
+        }
         settle()
     }
 
-    /// The next frame of a message that has come; `nil`: no more for now.
-    func nextFrame() -> ArraySlice<UInt8>? {
-        while machine.isOpen {
-            do throws(ZMTPError) {
-                guard let item = try session.next(in: buffer, at: &place, to: end) else { return nil }
-                switch item {
-                case .message(let frame): return frame
-                case .send(let bytes): send(bytes)
-                case .opened, .nothing: break
-                }
-            } catch {
-                broken &+= 1
-                ended(HandshakeFailure(error))
-            }
-        }
-        return nil
+    private func hand() {
+        guard !messages.isEmpty else { return }
+        var frames = ArrivedFrames(messages.places, in: messages.opened.isEmpty ? buffer : messages.opened)
+        handlers.frames(&frames)
+        messages.removeAll()
     }
 
     /// What is left of a frame moves to the front, with room for the rest.

@@ -5,6 +5,17 @@ public import Linux
 import CSystemd
 import Glibc
 
+/// The clocks at the start of an iteration of a loop.
+public struct LoopTime: Hashable, Sendable {
+    public var now: Instant
+    public var wall: WallTime
+
+    public init(now: Instant, wall: WallTime) {
+        self.now = now
+        self.wall = wall
+    }
+}
+
 /// A loop of one thread.
 @safe
 public final class EventLoop {
@@ -35,6 +46,9 @@ public final class EventLoop {
 
     /// The wall clock at the start of this iteration.
     public var wall: WallTime { WallTime(nanoseconds: read(CLOCK_REALTIME)) }
+
+    /// Both, for who handles many things in one iteration.
+    public var time: LoopTime { LoopTime(now: now, wall: wall) }
 
     private func read(_ clock: clockid_t) -> Int64 {
         var microseconds: UInt64 = 0

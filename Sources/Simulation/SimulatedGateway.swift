@@ -19,6 +19,8 @@ final class SimulatedGateway {
     private unowned let world: Simulation
     private var clients: [Int32: SimulatedClient] = [:]
     private var connections: Int32 = 0
+    /// By topic, as the shell's topics keep them.
+    private var routes: [[UInt8]: TopicRoute] = [:]
     private var tableWake = 0
 
     init(_ world: Simulation) { self.world = world }
@@ -29,7 +31,7 @@ final class SimulatedGateway {
         runs += 1
         startedAt = world.now
         world.trace.say(world.now, "gateway", "starts, run \(runs)")
-        table = SubscriptionTable()
+        (table, routes) = (SubscriptionTable(), [:])
         feeds = world.feeds.indices.map { SimulatedFeed(world, self, $0, run: runs) }
         for (index, feed) in feeds.enumerated() {
             let hasBatches = !world.feeds[index].venue.isNumberedPerTopic
@@ -118,7 +120,9 @@ final class SimulatedGateway {
     /// Hands a frame to everybody whom the table names, who are those that were granted its topic.
     func fanOut(_ frame: PublishedFrame) {
         var receivers: [Int32] = []
-        table.findReceivers(of: Array(frame.topicText.utf8)[...], into: &receivers)
+        let topic = Array(frame.topicText.utf8)
+        routes[topic] = table.findReceivers(
+            of: topic[...], by: routes[topic, default: TopicRoute()], into: &receivers)
         receivers = receivers.filter { clients[$0] != nil }.sorted()
         let granted = clients.filter { $0.value.holds(frame.topicText) }.keys.sorted()
         if receivers != granted {
@@ -268,7 +272,8 @@ final class SimulatedFeed: FeedCoreOwner, FrameSink {
 
     // MARK: - What goes out
 
-    func publish(_ frame: [UInt8]) {
+    func publish(_ frame: [UInt8], topicLength: Int, by route: TopicRoute) -> TopicRoute {
         for frame in world.defect.spoil(frame) { world.published(frame, of: index) }
+        return route
     }
 }

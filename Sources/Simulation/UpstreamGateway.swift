@@ -59,7 +59,10 @@ final class UpstreamGateway: FeedCoreOwner, FrameSink {
         core?.drained()
     }
 
-    func publish(_ frame: [UInt8]) { path.relay(frame, evidence(of: frame), at: world.now) }
+    func publish(_ frame: [UInt8], topicLength: Int, by route: TopicRoute) -> TopicRoute {
+        path.relay(frame, evidence(of: frame), at: world.now)
+        return route
+    }
 
     /// What a frame proves: nothing, if it is stale where it comes from.
     private func evidence(of bytes: [UInt8]) -> Evidence? {

@@ -106,6 +106,13 @@ enum Secrecy<Handshake: Sendable>: Sendable {
     case handshake(Handshake)
     case boxes(CurveSession)
 
+    var isNone: Bool {
+        switch self {
+        case .none: true
+        case .handshake, .boxes: false
+        }
+    }
+
     /// As the greeting names it.
     var mechanism: String {
         switch self {

@@ -11,6 +11,31 @@ public enum SubscriberSecurity: Sendable {
     case curve(KeyPair, server: PublicKey, entropy: [UInt8])
 }
 
+/// Frames of messages that came together.
+public struct MessageBatch: Sendable {
+    /// How many are taken at a time.
+    static let most = 1024
+
+    /// Where they are: in the buffer that was read into, or in `opened` where they came in boxes.
+    public fileprivate(set) var places: [Range<Int>] = []
+    public private(set) var opened: [UInt8] = []
+
+    public init() {}
+
+    public var isEmpty: Bool { places.isEmpty }
+    public var isFull: Bool { places.count >= MessageBatch.most }
+
+    public mutating func removeAll() {
+        places.removeAll(keepingCapacity: true)
+        opened.removeAll(keepingCapacity: true)
+    }
+
+    fileprivate mutating func append(opened frame: ArraySlice<UInt8>) {
+        places.append(opened.count..<(opened.count + frame.count))
+        opened.append(contentsOf: frame)
+    }
+}
+
 /// One connection to a publisher.
 public struct SubscriberSession: Sendable {
     /// What the next bytes are.
@@ -75,6 +100,35 @@ public struct SubscriberSession: Sendable {
             defer { secrecy = .boxes(session) }
             let opened = try session.open(buffer[frame.body])
             return try understood(opened.payload, opened.flags)
+        }
+    }
+
+    /// Takes frames of messages, as long as one follows the other and there is room for them.
+    ///
+    /// - Returns: what comes behind them and is no message; `nil`: nothing, or more has to come first.
+    public mutating func next(
+        _ messages: inout MessageBatch, in buffer: [UInt8], at place: inout Int, to end: Int
+    ) throws(ZMTPError) -> Item? {
+        let isPlain = secrecy.isNone
+        if isPlain, stage == .open { try takePlain(&messages, in: buffer, at: &place, to: end) }
+        while !messages.isFull {
+            guard let item = try next(in: buffer, at: &place, to: end) else { return nil }
+            guard case .message(let frame) = item else { return item }
+            if isPlain { messages.places.append(frame.indices) } else { messages.append(opened: frame) }
+        }
+        return nil
+    }
+
+    /// As far as nothing else comes in between.
+    private func takePlain(
+        _ messages: inout MessageBatch, in buffer: [UInt8], at place: inout Int, to end: Int
+    ) throws(ZMTPError) {
+        while !messages.isFull,
+            let frame = try ZMTPFrame.next(in: buffer, from: place, to: end, limit: limit),
+            !frame.flags.contains(.command)
+        {
+            messages.places.append(frame.body)
+            place = frame.body.upperBound
         }
     }
 

@@ -15,7 +15,17 @@ import Testing
 
     private func receivers(of topic: String, _ table: inout SubscriptionTable) -> [Int32] {
         var receivers: [Int32] = []
-        table.findReceivers(of: Array(topic.utf8)[...], into: &receivers)
+        _ = table.findReceivers(of: Array(topic.utf8)[...], by: TopicRoute(), into: &receivers)
+        return receivers.sorted()
+    }
+
+    /// By the way that was found the last time.
+    private func receivers(
+        of topic: String, _ routes: inout [String: TopicRoute], _ table: inout SubscriptionTable
+    ) -> [Int32] {
+        var receivers: [Int32] = []
+        routes[topic] = table.findReceivers(
+            of: Array(topic.utf8)[...], by: routes[topic, default: TopicRoute()], into: &receivers)
         return receivers.sorted()
     }
 
@@ -97,6 +107,7 @@ import Testing
     @Test func `any sequence of requests has the receivers that a plain book has`() {
         var table = table(atATime: 2)
         var plain: [Int32: Set<String>] = [:]
+        var routes: [String: TopicRoute] = [:]
         var random = SystemRandomNumberGenerator()
         let prefixes = ["md/quotes/", "control/quotes/"] + (0..<5).map { "md/quotes/I\($0)/" }
         for _ in 0..<3000 {
@@ -117,6 +128,7 @@ import Testing
             let topic = prefixes.randomElement(using: &random) ?? ""
             let expected = plain.filter { $0.value.contains { topic.hasPrefix($0) } }.keys.sorted()
             #expect(receivers(of: topic, &table) == expected)
+            #expect(receivers(of: topic, &routes, &table) == expected)
         }
     }
 }

@@ -34,14 +34,14 @@ import Testing
     }
 
     @Test func `data, idle and heartbeat frames read back`() throws {
-        let data = try SequencedFrame(
-            decoding: frame(.data, topic: "AB/", sequence: 5, payload: [1, 2])[...])
+        let bytes = frame(.data, topic: "AB/", sequence: 5, payload: [1, 2])
+        let data = try SequencedFrame(decoding: bytes[...])
         #expect(data.kind == .data)
-        #expect(data.topic.elementsEqual("AB/".utf8))
+        #expect(bytes[data.topic].elementsEqual("AB/".utf8))
         #expect(data.session == 0x0102_0304_0506_0708)
         #expect(data.sequence == 5)
         #expect(data.sourceTime == time)
-        #expect(data.payload.elementsEqual([1, 2]))
+        #expect(bytes[data.payload].elementsEqual([1, 2]))
         let idle = try SequencedFrame(decoding: frame(.idle, topic: "AB/", sequence: 0)[...])
         #expect(idle.kind == .idle)
         #expect(idle.payload.isEmpty)

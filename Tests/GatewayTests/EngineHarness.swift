@@ -22,10 +22,15 @@ final class Recorder: FrameSink {
     private(set) var lines: [String] = []
     private(set) var frames: [Frame] = []
 
-    func publish(_ frame: [UInt8]) {
-        guard let frame = try? Frame(parsing: frame) else { return lines.append("no frame") }
+    func publish(_ frame: [UInt8], topicLength: Int, by route: TopicRoute) -> TopicRoute {
+        guard let frame = try? Frame(parsing: frame) else {
+            lines.append("no frame")
+            return route
+        }
         frames.append(frame)
         lines.append(Recorder.line(frame))
+        if frame.topicBytes.count != topicLength { lines.append("another topic length: \(topicLength)") }
+        return route
     }
 
     /// What was published since the last call.

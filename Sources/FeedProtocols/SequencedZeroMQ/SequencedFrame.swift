@@ -2,8 +2,8 @@
 // header and the payload. The table is in the README beside this file.
 public import Basics
 
-/// One frame of a sequenced ZeroMQ feed.
-public struct SequencedFrame: ~Copyable {
+/// One frame of a sequenced ZeroMQ feed: what its header says, and where in its bytes the rest is.
+public struct SequencedFrame: Hashable, Sendable {
     public enum Kind: Hashable, Sendable {
         /// The topic's next message.
         case data
@@ -22,8 +22,8 @@ public struct SequencedFrame: ~Copyable {
     /// The topic of heartbeats.
     public static let heartbeatTopic = Array("heartbeat/".utf8)
 
-    /// With its closing `/`.
-    public let topic: ArraySlice<UInt8>
+    /// Where the topic is, with its closing `/`.
+    public let topic: Range<Int>
     public let kind: Kind
     /// One run of one stream; two servers that play the same stream have the same.
     public let session: UInt64
@@ -31,14 +31,14 @@ public struct SequencedFrame: ~Copyable {
     public let sequence: UInt64
     /// When the server made the message.
     public let sourceTime: WallTime
-    public let payload: ArraySlice<UInt8>
+    public let payload: Range<Int>
     /// The server says that it is not fresh itself; only of frames that came in another form.
     public let isStale: Bool
 
     /// A frame that came in another form.
     public init(
-        topic: ArraySlice<UInt8>, kind: Kind, session: UInt64, sequence: UInt64, sourceTime: WallTime,
-        payload: ArraySlice<UInt8>, isStale: Bool
+        topic: Range<Int>, kind: Kind, session: UInt64, sequence: UInt64, sourceTime: WallTime,
+        payload: Range<Int>, isStale: Bool
     ) {
         self.topic = topic
         self.kind = kind
@@ -49,9 +49,14 @@ public struct SequencedFrame: ~Copyable {
         self.isStale = isStale
     }
 
+    /// - Throws: as `decode`.
+    public init(decoding frame: ArraySlice<UInt8>) throws(MalformedInput) {
+        self = try SequencedFrame.decode(frame)
+    }
+
     /// - Throws: `MalformedInput`: `oversized`, `badTopic`, `truncated`, `unknownVersion`, `unknownKind`; or
     ///   `inconsistent` for a data message with sequence 0 and for a heartbeat under another topic.
-    public init(decoding frame: ArraySlice<UInt8>) throws(MalformedInput) {
+    public static func decode(_ frame: ArraySlice<UInt8>) throws(MalformedInput) -> SequencedFrame {
         guard frame.count <= SequencedFrame.longest else {
             throw MalformedInput(.oversized, offset: 0, wanted: SequencedFrame.longest, found: frame.count)
         }
@@ -66,18 +71,16 @@ public struct SequencedFrame: ~Copyable {
         guard frame[header] == SequencedFrame.version else {
             throw MalformedInput(.unknownVersion, offset: offset, wanted: 1, found: Int(frame[header]))
         }
-        let topic = frame[frame.startIndex..<end]
-        kind = try SequencedFrame.kind(of: frame, header: header, topic: topic)
-        self.topic = topic
-        session = frame.word(at: header + 8, as: UInt64.self)
-        sequence = frame.word(at: header + 16, as: UInt64.self)
-        sourceTime = WallTime(nanoseconds: frame.word(at: header + 24, as: Int64.self))
-        payload = frame[(header + SequencedFrame.headerLength)...]
-        isStale = false
+        return SequencedFrame(
+            topic: frame.startIndex..<end, kind: try kind(of: frame, header: header),
+            session: frame.word(at: header + 8, as: UInt64.self),
+            sequence: frame.word(at: header + 16, as: UInt64.self),
+            sourceTime: WallTime(nanoseconds: frame.word(at: header + 24, as: Int64.self)),
+            payload: (header + headerLength)..<frame.endIndex, isStale: false)
     }
 
     private static func kind(
-        of frame: ArraySlice<UInt8>, header: Int, topic: ArraySlice<UInt8>
+        of frame: ArraySlice<UInt8>, header: Int
     ) throws(MalformedInput) -> Kind {
         let offset = header - frame.startIndex
         switch frame[header + 1] {
@@ -88,7 +91,7 @@ public struct SequencedFrame: ~Copyable {
             return .data
         case 2: return .idle
         case 3:
-            guard topic.elementsEqual(heartbeatTopic) else {
+            guard frame[..<(header - 1)].elementsEqual(heartbeatTopic) else {
                 throw MalformedInput(.inconsistent, offset: offset + 1, wanted: 1, found: 3)
             }
             return .heartbeat(every: .milliseconds(Int64(frame.word(at: header + 4, as: UInt32.self))))
