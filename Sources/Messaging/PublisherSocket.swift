@@ -257,6 +257,8 @@ extension PublisherSocket {
         guard let failure, isHere(subscriber) else { return }
         broken &+= 1
         door.failed(HandshakeFailure(failure))
+        // It may learn why from what it is sent last.
+        flush(subscriber)
         close(subscriber)
     }
 

@@ -124,6 +124,10 @@ public enum ZMTPFrame {
 public enum ZMTPGreeting {
     public static let size = 64
     static let signature: [UInt8] = [0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f]
+    /// How ZMTP 2.0 is said behind the signature (RFC 15); versions from 3 on say themselves.
+    static let second: UInt8 = 1
+    /// What a side that speaks several versions says before it knows which the other speaks.
+    static let opening = signature + [3]
 
     public static func encode(mechanism: String, isServer: Bool) -> [UInt8] {
         var bytes = signature + [3, 1]
@@ -132,6 +136,16 @@ public enum ZMTPGreeting {
         bytes.append(isServer ? 1 : 0)
         bytes += repeatElement(0, count: size - bytes.count)
         return bytes
+    }
+
+    private static func major(ofRevision revision: UInt8) -> UInt8 { min(revision + 1, 2) }
+
+    /// What the other side says behind its signature; `nil`: that is to come.
+    static func revision(of bytes: ArraySlice<UInt8>) throws(ZMTPError) -> UInt8? {
+        let greeting = Array(bytes.prefix(11))
+        if let first = greeting.first, first != 0xff { throw .notZMTP }
+        if greeting.count > 9, greeting[9] != 0x7f { throw .notZMTP }
+        return greeting.count > 10 ? greeting[10] : nil
     }
 
     /// Reads a greeting as far as it has come: what is wrong is told by its first wrong byte. `nil`: more is to come.
@@ -143,7 +157,7 @@ public enum ZMTPGreeting {
         let greeting = Array(bytes.prefix(size))
         if let first = greeting.first, first != 0xff { throw .notZMTP }
         if greeting.count > 9, greeting[9] != 0x7f { throw .notZMTP }
-        if greeting.count > 10, greeting[10] < 3 { throw .version(greeting[10]) }
+        if greeting.count > 10, greeting[10] < 3 { throw .version(major(ofRevision: greeting[10])) }
         guard greeting.count == size else { return nil }
         let name = greeting[12..<32].prefix { $0 != 0 }
         guard name.elementsEqual(mechanism.utf8) else {

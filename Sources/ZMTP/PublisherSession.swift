@@ -1,5 +1,5 @@
-// The publisher's side of one subscriber's connection, as RFCs 23, 37 (ZMTP 3.0, 3.1) and 29 (publish-subscribe) have
-// it: bytes come in, and what they mean comes out. The two steps of a CURVE handshake cost as much as a hundred messages
+// The publisher's side of one subscriber's connection, as RFCs 15, 23, 37 (ZMTP 2.0, 3.0, 3.1) and 29 (publish-subscribe)
+// have it: bytes come in, and what they mean comes out. The two steps of a CURVE handshake cost as much as a hundred messages
 // each, so that their time is the shell's to choose. A pure machine; sockets and queues are the shell's, too.
 import Basics
 public import Wire
@@ -42,6 +42,8 @@ public struct PublisherSession: Sendable {
 
     private enum Stage: Sendable {
         case greeting
+        /// Of ZMTP 2.0, which has nothing else before messages.
+        case identity
         case handshake
         case judgement
         case open
@@ -49,10 +51,17 @@ public struct PublisherSession: Sendable {
 
     /// The subscriber's types of sockets that go with ours.
     private static let types: Set = ["SUB", "XSUB"]
+    /// Likewise by their numbers in ZMTP 2.0, and ours: XPUB.
+    private static let numbers: Set<UInt8> = [2, 10]
+    private static let ownNumber: UInt8 = 9
 
     private let limits: Limits
     private var secrecy: Secrecy<CurveServer>
     private var stage = Stage.greeting
+    /// The subscriber has said which ZMTP it speaks, and was answered in it.
+    private var isAnswered = false
+    /// It speaks ZMTP 2.0, which has no commands.
+    private var isSecond = false
     /// A command of the CURVE handshake is whole, and `shakeHands` is to take it.
     public private(set) var isWaiting = false
     /// Bytes of a frame, or of the greeting, that is not whole yet.
@@ -70,10 +79,8 @@ public struct PublisherSession: Sendable {
 
     public var isOpen: Bool { stage == .open }
 
-    /// What we send as soon as the connection stands.
-    public var greeting: [UInt8] {
-        ZMTPGreeting.encode(mechanism: secrecy.mechanism, isServer: secrecy.mechanism != "NULL")
-    }
+    /// What we send as soon as the connection stands: no more than a subscriber of any version understands.
+    public var greeting: [UInt8] { ZMTPGreeting.opening }
 
     /// Its subscriber has answered our first step of a CURVE handshake.
     public var hasBegun: Bool { if case .handshake(let server) = secrecy { server.hasBegun } else { true } }
@@ -87,17 +94,52 @@ public struct PublisherSession: Sendable {
     ) throws(ZMTPError) {
         unread.append(contentsOf: bytes)
         if stage == .greeting {
-            let mechanism = secrecy.mechanism
-            guard try ZMTPGreeting.check(unread[...], mechanism: mechanism, isServer: true) != nil else {
-                return
-            }
-            unread.removeFirst(ZMTPGreeting.size)
-            stage = .handshake
-            if case .none = secrecy {
-                take(.send(ZMTPFrame.encode(ZMTPCommand.encode("READY", properties), .command)))
-            }
+            guard let revision = try ZMTPGreeting.revision(of: unread[...]) else { return }
+            try revision == ZMTPGreeting.second ? greetSecond(take) : greet(take)
         }
-        try proceed(from: 0, take)
+        if stage == .identity { try identify(take) }
+        if stage != .greeting, stage != .identity { try proceed(from: 0, take) }
+    }
+
+    private mutating func greet(_ take: (Event) -> Void) throws(ZMTPError) {
+        let mechanism = secrecy.mechanism
+        // Before it is judged: who is refused for its mechanism learns ours.
+        if !isAnswered {
+            isAnswered = true
+            let whole = ZMTPGreeting.encode(mechanism: mechanism, isServer: !secrecy.isNone)
+            take(.send(Array(whole[ZMTPGreeting.opening.count...])))
+        }
+        let greeted = try ZMTPGreeting.check(unread[...], mechanism: mechanism, isServer: true)
+        guard greeted != nil else { return }
+        unread.removeFirst(ZMTPGreeting.size)
+        stage = .handshake
+        guard secrecy.isNone else { return }
+        take(.send(ZMTPFrame.encode(ZMTPCommand.encode("READY", properties), .command)))
+    }
+
+    /// Behind its signature a ZMTP 2.0 subscriber says the number of its socket's type, and in a frame its identity, which
+    /// is nothing to us; we say ours, and that we have none.
+    private mutating func greetSecond(_ take: (Event) -> Void) throws(ZMTPError) {
+        guard secrecy.isNone else { throw .version(2) }
+        if !isAnswered {
+            isAnswered = true
+            take(.send([PublisherSession.ownNumber] + ZMTPFrame.encode([])))
+        }
+        let place = ZMTPGreeting.opening.count
+        guard unread.count > place else { return }
+        let number = unread[place]
+        guard PublisherSession.numbers.contains(number) else { throw .socketType("type \(number)") }
+        unread.removeFirst(place + 1)
+        stage = .identity
+        isSecond = true
+    }
+
+    private mutating func identify(_ take: (Event) -> Void) throws(ZMTPError) {
+        guard let frame = try next(from: 0) else { return }
+        guard frame.flags == [], frame.body.count <= 255 else { throw .malformed("identity") }
+        unread.removeFirst(frame.body.upperBound)
+        stage = .open
+        take(.opened)
     }
 
     /// One step of the CURVE handshake, and what came behind it.
@@ -162,6 +204,7 @@ public struct PublisherSession: Sendable {
         _ body: ArraySlice<UInt8>, _ flags: ZMTPFlags, _ take: (Event) -> Void
     ) throws(ZMTPError) {
         if flags.contains(.command) {
+            guard !isSecond else { throw .flags(flags.rawValue) }
             try command(body, take)
         } else {
             try message(body, isLast: !flags.contains(.more), take)
@@ -205,7 +248,7 @@ public struct PublisherSession: Sendable {
             let context = rest.dropFirst(2).prefix(limits.pingContext)
             take(.pong(Array(context)))
         case (.open, "PONG"): break
-        case (.greeting, _), (.handshake, _), (.judgement, _): throw .command(name)
+        case (.greeting, _), (.identity, _), (.handshake, _), (.judgement, _): throw .command(name)
         // RFC 23: what is not known is left alone.
         case (.open, _): take(.strange)
         }

@@ -63,6 +63,32 @@ import Wire
                 subscriptions: { subscriptions }))
     }
 
+    @Test func `who comes by another mechanism learns that it is that`() throws {
+        let publisher = try publisher(Desk())
+        let reader = Reader()
+        let security = EndpointSecurity.client(
+            try KeyPair.generate(), of: try KeyPair.generate().publicKey)
+        let subscriber = try subscriber(reader, publisher.lastEndpoint, security)
+        try run { !reader.news.isEmpty }
+        #expect(reader.news.first == .failed(.notUnderstood(code: HandshakeFailure.otherMechanism)))
+        #expect(subscriber.trouble != nil && publisher.counters.clients == 0)
+    }
+
+    @Test func `a subscriber that speaks ZMTP 2,0 gets what it asks for`() throws {
+        let desk = Desk()
+        let publisher = try publisher(desk)
+        let peer = try RawPeer(connectingTo: publisher.lastEndpoint, loop)
+        let opening = try peer.take(11)
+        #expect(opening == [0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0x7f, 3])
+        // Revision 1, a SUB socket, no identity.
+        peer.send(opening.dropLast() + [1, 2, 0, 0])
+        #expect(try peer.take(3) == [9, 0, 0])
+        peer.send([0, 2, 1, 65])
+        try run { desk.requests == [.subscribe([65])] }
+        publisher.send([65, 7], to: desk.connections[0])
+        #expect(try peer.take(4) == [0, 2, 65, 7])
+    }
+
     @Test func `what a subscriber asks for is heard, and it gets what it is sent, in order`() throws {
         let desk = Desk()
         let publisher = try publisher(desk)

@@ -42,7 +42,7 @@ import Testing
         }
         var old = good
         old[10] = 1
-        #expect(throws: ZMTPError.version(1)) {
+        #expect(throws: ZMTPError.version(2)) {
             try ZMTPGreeting.check(old[..<11], mechanism: "NULL", isServer: true)
         }
         #expect(throws: ZMTPError.mechanism("NULL", expected: "CURVE")) {

@@ -1,5 +1,6 @@
 // The publisher's side of a subscriber's connection, in dialogue.
 import Testing
+import Wire
 
 @testable import ZMTP
 
@@ -29,9 +30,11 @@ import Testing
 
     @Test func `a subscriber greets, says what it is, and is open`() throws {
         var session = PublisherSession(.plain)
-        #expect(session.greeting == Self.hello)
+        #expect(session.greeting == Array(Self.hello[..<11]))
+        #expect(try events(&session, Array(Self.hello[..<10])) == [])
+        #expect(try events(&session, [3]) == [.send(Array(Self.hello[11...]))])
         let ready = Self.command("READY", ZMTPCommand.encode([("Socket-Type", "XPUB")]))
-        #expect(try events(&session, Self.hello) == [.send(ready)])
+        #expect(try events(&session, Array(Self.hello[11...])) == [.send(ready)])
         #expect(!session.isOpen)
         #expect(try events(&session, Self.ready("SUB")) == [.opened])
         #expect(session.isOpen)
@@ -51,6 +54,49 @@ import Testing
             }
             #expect(got == expected)
         }
+    }
+
+    /// The signature, revision 1, a SUB socket, and the frame of an identity.
+    private static let second: [UInt8] =
+        ZMTPGreeting.signature + [1, 2] + ZMTPFrame.encode(Array("me".utf8))
+
+    @Test func `a subscriber that speaks ZMTP 2,0 is answered in it, however its bytes are cut`() throws {
+        let bytes = Self.second + ZMTPFrame.encode([1, 65]) + ZMTPFrame.encode([0, 65])
+        for size in [1, 2, 11, 12, 13, 100] {
+            var session = PublisherSession(.plain)
+            var got: [PublisherSession.Event] = []
+            for start in stride(from: 0, to: bytes.count, by: size) {
+                got += try events(&session, Array(bytes[start..<min(start + size, bytes.count)]))
+            }
+            #expect(got == [.send([9, 0, 0]), .opened, .subscribe([65]), .cancel([65])])
+            #expect(session.isOpen)
+            var message: [UInt8] = []
+            session.encode([65, 1], into: &message)
+            #expect(message == [0, 2, 65, 1])
+        }
+    }
+
+    @Test func `what ZMTP 2,0 does not have ends its subscriber`() throws {
+        func refusal(_ bytes: [UInt8], _ security: PublisherSecurity = .plain) -> ZMTPError? {
+            var session = PublisherSession(security)
+            do {
+                _ = try events(&session, bytes)
+                return nil
+            } catch {
+                return error as? ZMTPError
+            }
+        }
+        let signature = ZMTPGreeting.signature
+        #expect(refusal(signature + [0]) == .version(1))
+        #expect(refusal(signature + [1, 1]) == .socketType("type 1"))
+        #expect(refusal(signature + [1, 10, 4, 0]) == .malformed("identity"))
+        #expect(refusal(Self.second + Self.command("PING", [0, 0])) == .flags(4))
+        let entropy = [UInt8](repeating: 7, count: CurveServer.entropyCount)
+        let secret = Secret([UInt8](repeating: 3, count: 32))
+        let keys = KeyPair(
+            publicKey: try #require(PublicKey(bytes: secret.publicKey)),
+            secretKey: try #require(SecretKey(bytes: secret.bytes)))
+        #expect(refusal(signature + [1], .curve(keys, entropy: entropy)) == .version(2))
     }
 
     @Test func `subscriptions come as messages from 3,0 and as commands from 3,1`() throws {

@@ -148,16 +148,17 @@ import Wire
         let server = PublisherSecurity.curve(ours, entropy: Array(1...UInt8(CurveServer.entropyCount)))
         let entropy = Array(1...UInt8(CurveClient.entropyCount))
         var line = Line(server, .plain)
-        #expect(throws: ZMTPError.mechanism("CURVE", expected: "NULL")) { try line.meet() }
-        line = Line(.plain, .curve(theirs, server: ours.publicKey, entropy: entropy))
         #expect(throws: ZMTPError.mechanism("NULL", expected: "CURVE")) { try line.meet() }
+        line = Line(.plain, .curve(theirs, server: ours.publicKey, entropy: entropy))
+        #expect(throws: ZMTPError.mechanism("CURVE", expected: "NULL")) { try line.meet() }
         line = Line(server, .curve(theirs, server: theirs.publicKey, entropy: entropy))
         #expect(throws: ZMTPError.box("HELLO")) { try line.meet() }
     }
 
     @Test func `a step of CURVE waits for its turn, and what came behind it waits, too`() throws {
         var line = try Self.lines()[1]
-        let greeting = line.publisher.greeting
+        let greeting = ZMTPGreeting.encode(mechanism: "CURVE", isServer: true)
+        #expect(greeting.starts(with: line.publisher.greeting))
         var place = 0
         guard case .send(let hello)? = try line.subscriber.next(in: greeting, at: &place, to: 64) else {
             Issue.record("no HELLO")
@@ -166,7 +167,9 @@ import Wire
         var events: [PublisherSession.Event] = []
         let bytes: [UInt8] = line.subscriber.greeting + hello + hello
         try line.publisher.receive(bytes[...]) { events.append($0) }
-        #expect(events == [] && line.publisher.isWaiting && !line.publisher.hasBegun)
+        #expect(events == [.send(Array(greeting[11...]))])
+        #expect(line.publisher.isWaiting && !line.publisher.hasBegun)
+        events = []
         try line.publisher.shakeHands { events.append($0) }
         guard case .send(let welcome) = events.first else {
             Issue.record("no WELCOME")
@@ -218,6 +221,8 @@ import Wire
         }
         let ready = command("READY", ZMTPCommand.encode([("Socket-Type", "XPUB")]))
         #expect(refusal(Array("SSH-2.0".utf8)) == .notZMTP)
+        let curve = ZMTPGreeting.encode(mechanism: "CURVE", isServer: true)
+        #expect(refusal(curve) == .mechanism("CURVE", expected: "NULL"))
         #expect(refusal(greeting + ready) == nil)
         #expect(
             refusal(greeting + command("READY", ZMTPCommand.encode([("Socket-Type", "REP")])))

@@ -98,6 +98,7 @@ struct FuzzTarget: Sendable {
             return minor.map { [UInt64($0)] } ?? []
         },
         FuzzTarget("zmtp-frames", Seeds.zmtpFrames, Facts.zmtpFrames),
+        FuzzTarget("zmtp-session", Seeds.zmtpSession, Facts.zmtpSession),
         FuzzTarget("curve", Seeds.curve, Facts.curve),
         FuzzTarget("key-file", Seeds.keyFile) { bytes in
             try KeyFile.parse(Facts.text(bytes), name: "fuzz", isPair: { _ in true }).publicKey.bytes.map {
@@ -293,6 +294,20 @@ enum Facts {
             case .linkModes(let speed?, _): facts.append(UInt64(clamping: speed))
             case .family(let number): facts.append(UInt64(number))
             default: break
+            }
+        }
+        return facts
+    }
+
+    /// A subscriber's connection from its greeting on: what it asks for.
+    static func zmtpSession(_ bytes: [UInt8]) -> [UInt64] {
+        var facts: [UInt64] = []
+        var session = PublisherSession(.plain)
+        try? session.receive(bytes[...]) { event in
+            switch event {
+            case .subscribe(let prefix), .cancel(let prefix), .pong(let prefix):
+                facts += prefix.prefix(1).map { UInt64($0) }
+            case .send, .judge, .opened, .strange: break
             }
         }
         return facts

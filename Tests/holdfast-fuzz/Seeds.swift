@@ -345,6 +345,15 @@ enum Seeds {
         return [ready + subscription, error, long + ZMTPFrame.encode([])]
     }
 
+    @Sendable static func zmtpSession() -> [[UInt8]] {
+        let ready = ZMTPFrame.encode(ZMTPCommand.encode("READY", metadata), .command)
+        let ping = ZMTPFrame.encode(ZMTPCommand.encode("PING", [0, 0, 7, 8]), .command)
+        let asked = ZMTPFrame.encode([1] + "md/".utf8) + ZMTPFrame.encode([0] + "md/".utf8)
+        let greeting = ZMTPGreeting.encode(mechanism: "NULL", isServer: false)
+        let second = ZMTPGreeting.signature + [ZMTPGreeting.second, 2, 0, 0]
+        return [greeting + ready + asked + ping, second + asked]
+    }
+
     @Sendable static func curve() -> [[UInt8]] { CurveDialogue.sound?.seeds ?? [] }
 
     @Sendable static func agentFile() -> [[UInt8]] {
