@@ -76,7 +76,7 @@ extension Arbiter {
     mutating func keep(_ arrival: Arrival, at now: Instant) {
         lastWord = now
         strayed &= ~arrival.pathBit
-        pathReturned(arrival)
+        if case .doubted = stage { pathReturned(arrival) }
     }
 
     mutating func sort(_ arrival: Arrival, _ payload: ArraySlice<UInt8>, at now: Instant) -> Offer {

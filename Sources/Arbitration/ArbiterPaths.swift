@@ -16,18 +16,18 @@ struct PathLedger {
     /// Messages per block; the loss ratio covers one to two blocks.
     private static let block = 1024
 
-    private var paths: [Path]
+    /// By path; beyond `count` unused.
+    private var paths = InlineArray<8, Path>(repeating: Path())
+    let count: Int
     /// The paths that are expected to deliver, a bit each.
     private(set) var active: UInt8
     private var settled = 0
     private var settledBefore = 0
 
     init(count: Int) {
-        paths = Array(repeating: Path(), count: count)
+        self.count = count
         active = UInt8(truncatingIfNeeded: (1 << count) - 1)
     }
-
-    var count: Int { paths.count }
 
     func counters(of path: UInt8) -> PathCounters { paths[Int(path)].counters }
 
@@ -45,7 +45,7 @@ struct PathLedger {
         guard changed != active else { return }
         active = changed
         (settled, settledBefore) = (0, 0)
-        for index in paths.indices { (paths[index].missed, paths[index].missedBefore) = (0, 0) }
+        for index in 0..<count { (paths[index].missed, paths[index].missedBefore) = (0, 0) }
     }
 
     @inline(__always)
@@ -77,12 +77,12 @@ struct PathLedger {
     /// Whether each active path has gone beyond `sequence`.
     func areAllBeyond(_ sequence: UInt64) -> Bool {
         guard active != 0 else { return false }
-        return paths.indices.allSatisfy { active & (1 << $0) == 0 || paths[$0].highest > sequence }
+        return (0..<count).allSatisfy { active & (1 << $0) == 0 || paths[$0].highest > sequence }
     }
 
     /// A new epoch: no path has delivered anything of it.
     mutating func restart() {
-        for index in paths.indices { paths[index].highest = 0 }
+        for index in 0..<count { paths[index].highest = 0 }
     }
 
     /// A message leaves the history: whoever was active and did not bring it has missed it.
@@ -94,7 +94,7 @@ struct PathLedger {
     }
 
     private mutating func countMissed(_ missing: UInt8) {
-        for index in paths.indices where missing & (1 << index) != 0 {
+        for index in 0..<count where missing & (1 << index) != 0 {
             paths[index].counters.missed &+= 1
             paths[index].missed += 1
         }
@@ -102,7 +102,7 @@ struct PathLedger {
 
     private mutating func rollBlock() {
         (settledBefore, settled) = (settled, 0)
-        for index in paths.indices {
+        for index in 0..<count {
             (paths[index].missedBefore, paths[index].missed) = (paths[index].missed, 0)
         }
     }
