@@ -11,7 +11,7 @@ struct HashKey: Sendable {
     @inline(__always)
     func hash(_ bytes: UnsafeRawBufferPointer) -> Int {
         let count = bytes.count
-        var hash = first ^ UInt64(count)
+        var hash = first
         var place = 0
         while place + 8 <= count {
             hash = fold(hash ^ (unsafe bytes.loadUnaligned(fromByteOffset: place, as: UInt64.self)))
@@ -22,7 +22,7 @@ struct HashKey: Sendable {
             rest = rest << 8 | UInt64(unsafe bytes[place])
             place += 1
         }
-        return Int(truncatingIfNeeded: fold(fold(hash ^ rest) ^ first))
+        return Int(truncatingIfNeeded: fold(fold(hash ^ rest) ^ first ^ (UInt64(count) &* second)))
     }
 
     @inline(__always)

@@ -85,7 +85,7 @@ final class TopicEngine: FeedEngine {
         if let stand = offered.stand {
             publish(offered.topic, stand, payload, arrival, epoch: arrival.session, at: now)
         }
-        if offered.isMore { release(at: now, wall: arrival.receivedAt) }
+        if offered.isMore || waitingUntil != nil { release(at: now, wall: arrival.receivedAt) }
         return true
     }
 

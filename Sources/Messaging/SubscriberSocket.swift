@@ -220,8 +220,9 @@ extension SubscriberSocket {
                 failure = error
             }
             isMore = item != nil || messages.isFull
+            // Before what comes of the messages: boxes go out in the order in which they are numbered.
+            if case .send(let bytes)? = item { send(bytes) }
             hand()
-            if case .send(let bytes)? = item, machine.isOpen { send(bytes) }
             if let failure, machine.isOpen {
                 broken &+= 1
                 ended(HandshakeFailure(failure))

@@ -35,7 +35,7 @@ public enum ZMTPError: Error, Hashable, Sendable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .notZMTP: "it does not speak ZMTP 3"
-        case .version(let major): "it speaks ZMTP \(major), and 3 is needed"
+        case .version(let major): "it speaks ZMTP \(major), which is too old here"
         case .mechanism(let name, let expected): "its mechanism is \(name), and \(expected) is needed"
         case .role: "it has the same side of the handshake as we"
         case .flags(let flags): "a frame with the flags 0x\(String(flags, radix: 16))"

@@ -1,4 +1,5 @@
 // A peer of our sockets that is written by hand, for what no library says any more, or would not say.
+import CLinux
 import Glibc
 import Linux
 import Reactor

@@ -202,6 +202,11 @@ class CheckConfig(unittest.TestCase):
             with open(os.open(login, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
                 file.write('user = "me"\npassword = "secret"\n')
             text = "".join(lines).replace("/etc/holdfast/host.key", key).replace("/etc/holdfast/itch.login", login)
+            for number in (1, 2):
+                proxy = os.path.join(harness.folder_of(self), f"grp-{number}.login")
+                with open(os.open(proxy, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+                    file.write('session = "0001"\nuser = "HFST"\npassword = "secret"\n')
+                text = text.replace(f"/etc/holdfast/grp-{number}.login", proxy)
             done, path = self.check(text, name=f"{name}.toml")
             self.assertEqual((done.returncode, done.stderr), (0, ""), done.stderr)
 
