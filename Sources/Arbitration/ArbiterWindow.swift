@@ -31,6 +31,8 @@ struct ReorderWindow {
     private func index(_ sequence: UInt64) -> Int { Int(truncatingIfNeeded: sequence & mask) }
 
     /// The fingerprint and path of a held message; `nil`: it is not held.
+    ///
+    /// - Precondition: the number is not 0, here and below.
     func fingerprint(of sequence: UInt64) -> (fingerprint: UInt32, path: UInt8)? {
         let mark = marks[index(sequence)]
         return mark.sequence == sequence ? (mark.fingerprint, mark.path) : nil
@@ -48,6 +50,7 @@ struct ReorderWindow {
     ///
     /// - Precondition: its number is not 0.
     mutating func hold(_ message: HeldMessage, fingerprint: UInt32) {
+        precondition(message.arrival.sequence != 0, "a message that waits has a number")
         let (sequence, slot) = (message.arrival.sequence, index(message.arrival.sequence))
         _ = empty(slot)
         count += 1

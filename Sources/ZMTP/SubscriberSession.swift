@@ -1,5 +1,6 @@
 // The subscriber's side of one connection, as RFCs 23, 37 (ZMTP 3.0, 3.1) and 29 (publish-subscribe) have it. It reads in
-// the buffer that the shell received into, so that a message is not copied. A pure machine; sockets are the shell's.
+// the buffer that the shell received into, so that a message in the clear is not copied. A pure machine; sockets are the
+// shell's.
 import Basics
 public import Wire
 
