@@ -140,13 +140,12 @@ final class Feed {
         if let login = wanted.login,
             case .tcp(let host, let port)? = wanted.endpoint.flatMap({ Endpoint($0) })
         {
-            let route = StreamRoute(
-                interface: wanted.interface, source: wanted.localAddress.flatMap { IPv4Address($0) },
-                endsAfter: SoupSource.endsAfter)
             return try SoupSource(
                 surroundings.loop, surroundings.worker, path: path,
-                at: SoupSource.Address(host: host, port: port, route: route),
-                options: SoupClientOptions(login, silence: options.silence, resume: core.memory(of: 0)),
+                at: ServerAddress(
+                    host: host, port: port, interface: wanted.interface,
+                    source: wanted.localAddress.flatMap { IPv4Address($0) }),
+                SoupClientMachine(login, silence: options.silence, resume: core.memory(of: 0)),
                 log: log, owner: self)
         }
         let addresses = groups.map {

@@ -147,6 +147,7 @@ final class FileSource: FeedSource {
 
     private func play() {
         defer { owner.drained(path) }
+        let time = loop.time
         do throws(MalformedInput) {
             for _ in 0..<FileSource.mostAtOnce {
                 if upcoming == nil { upcoming = try next() }
@@ -157,16 +158,16 @@ final class FileSource: FeedSource {
                     case .closed, .reading, .ended: return
                     }
                 }
-                let due = due(packet.time)
-                guard due <= loop.now else {
+                let due = due(packet.time, at: time.now)
+                guard due <= time.now else {
                     timer?.arm(at: due)
                     return
                 }
                 upcoming = nil
                 counters.packets &+= 1
-                owner.received(packet.payload[...], on: path, receivedAt: loop.wall, at: loop.time)
+                owner.received(packet.payload[...], on: path, receivedAt: time.wall, at: time)
             }
-            timer?.arm(at: loop.now)
+            timer?.arm(at: time.now)
         } catch {
             end("\(file): \(error)")
         }
@@ -183,11 +184,11 @@ final class FileSource: FeedSource {
     }
 
     /// When a packet's turn comes.
-    private func due(_ recorded: WallTime?) -> Instant {
-        guard pace == .recorded, let recorded else { return loop.now }
+    private func due(_ recorded: WallTime?, at now: Instant) -> Instant {
+        guard pace == .recorded, let recorded else { return now }
         guard let origin else {
-            origin = (recorded.nanoseconds, loop.now)
-            return loop.now
+            origin = (recorded.nanoseconds, now)
+            return now
         }
         return origin.at + .nanoseconds(recorded.nanoseconds &- origin.recorded)
     }

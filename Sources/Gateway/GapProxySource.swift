@@ -12,7 +12,7 @@ import Wire
 final class GapProxySource: FeedRecovery {
     private let loop: EventLoop
     private var quota: RequestQuota
-    private var sessions: [GapProxySession] = []
+    private var connections: [LoginConnection<GapProxyDialect>] = []
     private var groups: GroupedSource?
     private var isJoined = false
     private var onReply: OnRecovered?
@@ -24,20 +24,20 @@ final class GapProxySource: FeedRecovery {
         loop = surroundings.loop
         quota = RequestQuota(
             second: options.requestsPerSecond, minute: options.requestsPerMinute, day: options.requestsPerDay)
-        let route = StreamRoute(
-            interface: options.interface, source: options.localAddress.flatMap { IPv4Address($0) },
-            endsAfter: SoupSource.endsAfter)
         for (server, text) in options.servers.enumerated() {
             guard let endpoint = IPv4Endpoint(text.dropFirst("tcp://".count)),
                 let login = options.login(of: server)
             else { continue }
-            sessions.append(
-                try GapProxySession(
-                    loop, surroundings.worker,
-                    at: SoupSource.Address(
-                        host: "\(endpoint.address)", port: endpoint.port, route: route),
-                    options: GapProxyOptions(login), log: log
-                ) { [unowned self] in answered($0, by: server) })
+            let address = ServerAddress(
+                host: "\(endpoint.address)", port: endpoint.port, interface: options.interface,
+                source: options.localAddress.flatMap { IPv4Address($0) })
+            connections.append(
+                try LoginConnection(
+                    loop, surroundings.worker, at: address, GapProxyMachine(login),
+                    meanwhile: "; until then nothing can be asked for there", log: log
+                ) { [unowned self] in
+                    if case .news(let response) = $0 { answered(response, by: server) }
+                })
         }
         let addresses = options.groups.compactMap { IPv4Endpoint($0) }.map {
             MulticastSource.Address(
@@ -52,24 +52,29 @@ final class GapProxySource: FeedRecovery {
     func start(_ onReply: @escaping OnRecovered, _ onRejection: @escaping OnRejected) {
         (self.onReply, self.onRejection) = (onReply, onRejection)
         groups?.activate([])
-        for session in sessions { session.start() }
+        for connection in connections { connection.start() }
     }
 
     func linkChanged(_ news: LinkNews?) {
         groups?.linkChanged(news)
-        for session in sessions { session.linkChanged(news) }
+        for connection in connections { connection.linkChanged(news) }
     }
 
     // MARK: - Asking
 
     /// Nothing is asked for that could not be heard.
     func ask(_ request: [UInt8], of server: Int) -> AskOutcome {
-        guard isJoined, sessions.indices.contains(server) else { return .failed }
+        guard isJoined, connections.indices.contains(server) else { return .failed }
         let allowed = quota.nextAllowed(at: loop.now)
         guard allowed <= loop.now else { return .notBefore(allowed) }
-        let outcome = sessions[server].ask(request)
-        if outcome == .sent { quota.count(at: loop.now) }
-        return outcome
+        switch connections[server].withMachine({ $0.ask(at: loop.now) }) {
+        case .unreachable: return .failed
+        case .notBefore(let end): return .notBefore(end)
+        case .now: connections[server].send(request)
+        }
+        guard connections[server].machine.isUp else { return .failed }
+        quota.count(at: loop.now)
+        return .sent
     }
 
     private func answered(_ response: GapResponse, by server: Int) {
@@ -85,15 +90,15 @@ final class GapProxySource: FeedRecovery {
     var trouble: String? {
         if !isJoined { return groups?.note ?? "the gap multicast is not joined" }
         let now = loop.now
-        let exhausted = sessions.compactMap { $0.machine.exhausted }.filter { $0.until > now }
-        let troubles = sessions.compactMap(\.trouble)
-        guard troubles.count + exhausted.count >= sessions.count else { return nil }
+        let exhausted = connections.compactMap { $0.machine.dialect.exhausted }.filter { $0.until > now }
+        let troubles = connections.compactMap(\.trouble)
+        guard troubles.count + exhausted.count >= connections.count else { return nil }
         return troubles.first ?? exhausted.first.flatMap { $0.quota.rejection }.map { "refused: \($0)" }
     }
 
     var values: [NamedValue] {
         let counters = groups?.counters ?? SourceCounters()
-        let machines = sessions.map(\.machine)
+        let machines = connections.map(\.machine)
         let retry = machines.map(\.retryAfter).max() ?? .zero
         return [
             NamedValue("recovery_connected", .integer(Int64(machines.count { $0.isUp }))),
@@ -125,11 +130,15 @@ extension GapProxySource: FeedSourceOwner {
     func resubscribed(_ path: Int) {}
 }
 
-extension GapProxyOptions {
+extension GapProxyMachine {
+    /// The server says each second that it lives, and hangs up on who is silent for two times five seconds.
+    private static let deadAfter: Duration = .seconds(5)
+
     init(_ login: VenueLogin) {
-        self.init(
-            GapProxyLogin(session: login.session ?? "", user: login.user, password: login.password))
-        seed = .random(in: .min ... .max)
+        var times = LoginTimes(deadAfter: GapProxyMachine.deadAfter)
+        times.seed = .random(in: .min ... .max)
+        let login = GapProxyLogin(session: login.session ?? "", user: login.user, password: login.password)
+        self.init(GapProxyDialect(login), times)
     }
 }
 

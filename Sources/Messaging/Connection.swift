@@ -114,7 +114,7 @@ public final class Connection {
             try socket.connect(endpoint, security)
         } catch {
             isWaiting = true
-            timer?.arm(at: loop.now + Backoff.longest)
+            timer?.arm(at: loop.now + HandshakeTrials.longestPause)
         }
     }
 }

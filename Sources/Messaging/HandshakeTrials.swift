@@ -1,13 +1,15 @@
 // What failed handshakes mean, and when another one is worth trying: the same rule for the connections that libzmq makes
 // and for our own.
+import Basics
 
 /// Handshakes with one peer, as far as they failed.
 struct HandshakeTrials: Hashable, Sendable {
     /// A handshake may be cut by accident; after this many in a row it is meant so.
     static let accidents = 3
+    static let longestPause: Duration = .seconds(10)
 
     private var inARow = 0
-    private var backoff = Backoff()
+    private var backoff = Backoff(first: .seconds(1), longest: longestPause)
     /// Why the peer will not have us; `nil`: it does, or nobody is there.
     private(set) var failure: HandshakeFailure?
 

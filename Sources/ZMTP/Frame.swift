@@ -1,12 +1,13 @@
-// ZMTP 3.0 and 3.1 (ZeroMQ RFCs 23 and 37) on the wire: the greeting and the frames. A frame is a flags byte, a length
-// of one or of eight bytes in network byte order, and that many bytes.
+// ZMTP 3.0 and 3.1 (ZeroMQ RFCs 23 and 37) on the wire, and as much of 2.0 (RFC 15) as subscribers need: the greeting and
+// the frames, which all of them cut alike. A frame is a flags byte, a length of one or of eight bytes in network byte
+// order, and that many bytes.
 import Basics
 
 /// What the other side sent is not ZMTP, or not what may come now. The connection ends.
 public enum ZMTPError: Error, Hashable, Sendable, CustomStringConvertible {
     /// It begins otherwise than every ZMTP since 2.0 does.
     case notZMTP
-    /// Older than 3.0.
+    /// Older than 2.0, or than 3.0 where only that will do: the major version.
     case version(UInt8)
     /// Its mechanism is not the one that this endpoint has.
     case mechanism(String, expected: String)
@@ -34,7 +35,7 @@ public enum ZMTPError: Error, Hashable, Sendable, CustomStringConvertible {
 
     public var description: String {
         switch self {
-        case .notZMTP: "it does not speak ZMTP 3"
+        case .notZMTP: "it does not speak ZMTP"
         case .version(let major): "it speaks ZMTP \(major), which is too old here"
         case .mechanism(let name, let expected): "its mechanism is \(name), and \(expected) is needed"
         case .role: "it has the same side of the handshake as we"
@@ -142,10 +143,10 @@ public enum ZMTPGreeting {
 
     /// What the other side says behind its signature; `nil`: that is to come.
     static func revision(of bytes: ArraySlice<UInt8>) throws(ZMTPError) -> UInt8? {
-        let greeting = Array(bytes.prefix(11))
-        if let first = greeting.first, first != 0xff { throw .notZMTP }
-        if greeting.count > 9, greeting[9] != 0x7f { throw .notZMTP }
-        return greeting.count > 10 ? greeting[10] : nil
+        if let first = bytes.first, first != 0xff { throw .notZMTP }
+        let rest = bytes.dropFirst(9)
+        if let last = rest.first, last != 0x7f { throw .notZMTP }
+        return rest.dropFirst().first
     }
 
     /// Reads a greeting as far as it has come: what is wrong is told by its first wrong byte. `nil`: more is to come.
@@ -154,11 +155,10 @@ public enum ZMTPGreeting {
     static func check(
         _ bytes: ArraySlice<UInt8>, mechanism: String, isServer: Bool
     ) throws(ZMTPError) -> UInt8? {
+        guard let revision = try revision(of: bytes) else { return nil }
+        guard revision >= 3 else { throw .version(major(ofRevision: revision)) }
+        guard bytes.count >= size else { return nil }
         let greeting = Array(bytes.prefix(size))
-        if let first = greeting.first, first != 0xff { throw .notZMTP }
-        if greeting.count > 9, greeting[9] != 0x7f { throw .notZMTP }
-        if greeting.count > 10, greeting[10] < 3 { throw .version(major(ofRevision: greeting[10])) }
-        guard greeting.count == size else { return nil }
         let name = greeting[12..<32].prefix { $0 != 0 }
         guard name.elementsEqual(mechanism.utf8) else {
             throw .mechanism(String(decoding: name, as: UTF8.self), expected: mechanism)

@@ -136,10 +136,8 @@ private struct ProxyDialogue {
     var machine: GapProxyMachine
     private var now = Instant(nanoseconds: 1_000_000_000)
 
-    init(_ change: (inout GapProxyOptions) -> Void = { _ in }) {
-        var options = GapProxyOptions(login)
-        change(&options)
-        machine = GapProxyMachine(options: options)
+    init(deadAfter: Duration = .seconds(5)) {
+        machine = GapProxyMachine(GapProxyDialect(login), LoginTimes(deadAfter: deadAfter))
     }
 
     mutating func start() -> [String] { lines(machine.start()) }
@@ -171,9 +169,9 @@ private struct ProxyDialogue {
         _ = receive(.loginAnswered(.accepted))
     }
 
-    private func lines(_ actions: [GapProxyAction]) -> [String] { actions.map(line) }
+    private func lines(_ actions: [GapProxyMachine.Action]) -> [String] { actions.map(line) }
 
-    private func line(_ action: GapProxyAction) -> String {
+    private func line(_ action: GapProxyMachine.Action) -> String {
         switch action {
         case .connect: return "connect"
         case .send(let bytes):
@@ -184,7 +182,7 @@ private struct ProxyDialogue {
             }
         case .close(let why): return "close: \(why)"
         case .accepted: return "accepted"
-        case .answered(let response):
+        case .news(let response):
             let request = response.request
             return "unit \(request.unit) \(request.first)+\(request.count): \(response.status)"
         }
@@ -276,7 +274,7 @@ private struct ProxyDialogue {
             (.secondQuota, 1000), (.minuteQuota, 60_000), (.dayQuota, 600_000),
         ]
         for (status, rest) in rests {
-            var dialogue = ProxyDialogue { $0.deadAfter = .seconds(10_000) }
+            var dialogue = ProxyDialogue(deadAfter: .seconds(10_000))
             dialogue.open()
             _ = dialogue.ask()
             #expect(dialogue.respond(status) == ["unit 1 5+2: \(status)"])

@@ -153,17 +153,18 @@ import Wire
         var random = SeededNumbers(6)
         let now = Instant(nanoseconds: 1)
         for _ in 0..<20_000 {
-            var machine = SoupClientMachine(options: SoupClientOptions(user: "me", password: "secret"))
-            _ = machine.start(at: now)
+            var machine = SoupClientMachine(
+                SoupDialect(user: "me", password: "secret"), LoginTimes(deadAfter: .seconds(1)))
+            _ = machine.start()
             _ = machine.opened(at: now)
             var next: UInt64?
             for action in machine.received(mutated(sound, &random), at: now) {
                 switch action {
-                case .accepted(let position): next = position.next
-                case .message(let sequence, _):
+                case .news(.begins(let position)): next = position.next
+                case .news(.message(let sequence, _)):
                     #expect(sequence == next)
                     next = next.map { $0 + 1 }
-                case .connect, .send, .close, .heartbeat, .sessionEnded: break
+                case .connect, .send, .close, .accepted, .news(.heartbeat), .news(.sessionEnded): break
                 }
             }
             #expect(machine.deadline != nil)

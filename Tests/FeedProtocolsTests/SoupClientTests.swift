@@ -7,16 +7,15 @@ private struct SoupDialogue {
     var machine: SoupClientMachine
     private var now = Instant(nanoseconds: 1_000_000_000)
 
-    init(_ change: (inout SoupClientOptions) -> Void = { _ in }) {
-        var options = SoupClientOptions(user: "me", password: "secret")
-        change(&options)
-        machine = SoupClientMachine(options: options)
+    init(deadAfter: Duration = .milliseconds(1500), resume: (epoch: UInt64, next: UInt64)? = nil) {
+        machine = SoupClientMachine(
+            SoupDialect(user: "me", password: "secret", resume: resume), LoginTimes(deadAfter: deadAfter))
     }
 
-    mutating func start() -> [String] { lines(machine.start(at: now)) }
+    mutating func start() -> [String] { lines(machine.start()) }
     mutating func opened() -> [String] { lines(machine.opened(at: now)) }
     mutating func closed() -> [String] { lines(machine.closed("reset", at: now)) }
-    mutating func hurry() -> [String] { lines(machine.hurry(at: now)) }
+    mutating func hurry() -> [String] { lines(machine.hurry()) }
 
     mutating func receive(_ packets: SoupPacket...) -> [String] {
         lines(machine.received(packets.flatMap(\.bytes), at: now))
@@ -41,9 +40,9 @@ private struct SoupDialogue {
         .accepted(SoupPosition(session: MoldSession(session), next: next))
     }
 
-    private func lines(_ actions: [SoupClientAction]) -> [String] { actions.map(line) }
+    private func lines(_ actions: [SoupClientMachine.Action]) -> [String] { actions.map(line) }
 
-    private func line(_ action: SoupClientAction) -> String {
+    private func line(_ action: SoupClientMachine.Action) -> String {
         switch action {
         case .connect: return "connect"
         case .send(let bytes):
@@ -54,11 +53,12 @@ private struct SoupDialogue {
             }
             return "login \(login.user) for \(login.position.session) at \(login.position.next)"
         case .close(let why): return "close: \(why)"
-        case .accepted(let position): return "accepted \(position.session) at \(position.next)"
-        case .message(let sequence, let bytes):
+        case .accepted: return "accepted"
+        case .news(.begins(let position)): return "begins in \(position.session) at \(position.next)"
+        case .news(.message(let sequence, let bytes)):
             return "message \(sequence) \(String(decoding: bytes, as: UTF8.self))"
-        case .heartbeat(let next): return "heartbeat, next \(next)"
-        case .sessionEnded(let next): return "ended, next \(next)"
+        case .news(.heartbeat(let next)): return "heartbeat, next \(next)"
+        case .news(.sessionEnded(let next)): return "ended, next \(next)"
         }
     }
 }
@@ -70,7 +70,7 @@ private func data(_ text: String) -> SoupPacket { .sequenced(Array(text.utf8)[..
         var dialogue = SoupDialogue()
         #expect(dialogue.start() == ["connect"])
         #expect(dialogue.opened() == ["login me for  at 1"])
-        #expect(dialogue.receive(dialogue.accepted(1)) == ["accepted S1 at 1", "heartbeat, next 1"])
+        #expect(dialogue.receive(dialogue.accepted(1)) == ["accepted", "begins in S1 at 1"])
         #expect(dialogue.receive(data("a"), data("b")) == ["message 1 a", "message 2 b"])
         #expect(dialogue.receive(.serverHeartbeat) == ["heartbeat, next 3"])
     }
@@ -82,7 +82,7 @@ private func data(_ text: String) -> SoupPacket { .sequenced(Array(text.utf8)[..
             dialogue.receive(.unsequenced([1]), .debug([2]), data("a")) == [
                 "heartbeat, next 1", "message 1 a",
             ])
-        #expect(dialogue.machine.unsequenced == 1)
+        #expect(dialogue.machine.dialect.unsequenced == 1)
     }
 
     @Test func `after a loss it goes on where it stopped`() {
@@ -94,34 +94,34 @@ private func data(_ text: String) -> SoupPacket { .sequenced(Array(text.utf8)[..
         #expect(dialogue.opened() == ["login me for S1 at 3"])
         #expect(
             dialogue.receive(dialogue.accepted(3), data("c")) == [
-                "accepted S1 at 3", "heartbeat, next 3", "message 3 c",
+                "accepted", "begins in S1 at 3", "message 3 c",
             ])
     }
 
     @Test func `it goes on where an earlier run stopped`() {
-        var dialogue = SoupDialogue { $0.resume = (MoldSession("S1").epoch, 40) }
+        var dialogue = SoupDialogue(resume: (MoldSession("S1").epoch, 40))
         _ = dialogue.start()
         #expect(dialogue.opened() == ["login me for  at 40"])
         #expect(
             dialogue.receive(dialogue.accepted(40), data("a")) == [
-                "accepted S1 at 40", "heartbeat, next 40", "message 40 a",
+                "accepted", "begins in S1 at 40", "message 40 a",
             ])
     }
 
     @Test func `another session than that of the earlier run is taken from its start at once`() {
-        var dialogue = SoupDialogue { $0.resume = (MoldSession("S1").epoch, 40) }
+        var dialogue = SoupDialogue(resume: (MoldSession("S1").epoch, 40))
         #expect(
             dialogue.open(at: 40, session: "S2") == ["close: another session than before: from its start"])
         #expect(dialogue.pass(0) == ["connect"])
         #expect(dialogue.opened() == ["login me for  at 1"])
         #expect(
             dialogue.receive(dialogue.accepted(1, session: "S2")) == [
-                "accepted S2 at 1", "heartbeat, next 1",
+                "accepted", "begins in S2 at 1",
             ])
     }
 
     @Test func `a place that the server does not have is not asked for again`() {
-        var dialogue = SoupDialogue { $0.resume = (MoldSession("S1").epoch, 40) }
+        var dialogue = SoupDialogue(resume: (MoldSession("S1").epoch, 40))
         _ = dialogue.start()
         _ = dialogue.opened()
         #expect(dialogue.receive(.rejected(.sessionNotAvailable)).count == 1)
@@ -131,7 +131,7 @@ private func data(_ text: String) -> SoupPacket { .sequenced(Array(text.utf8)[..
     }
 
     @Test func `it says that it lives when it has said nothing else for a second`() {
-        var dialogue = SoupDialogue { $0.deadAfter = .seconds(15) }
+        var dialogue = SoupDialogue(deadAfter: .seconds(15))
         _ = dialogue.open()
         #expect(dialogue.pass(999) == [])
         #expect(dialogue.pass(1) == ["send heartbeat"])
@@ -167,7 +167,7 @@ private func data(_ text: String) -> SoupPacket { .sequenced(Array(text.utf8)[..
     }
 
     @Test func `a connection that held lets the next loss be repaired quickly`() {
-        var dialogue = SoupDialogue { $0.deadAfter = .seconds(100) }
+        var dialogue = SoupDialogue(deadAfter: .seconds(100))
         _ = dialogue.start()
         for _ in 0..<6 {
             _ = dialogue.closed()
@@ -195,7 +195,7 @@ private func data(_ text: String) -> SoupPacket { .sequenced(Array(text.utf8)[..
         #expect(dialogue.opened() == ["login me for  at 1"])
         #expect(
             dialogue.receive(dialogue.accepted(1, session: "S2")) == [
-                "accepted S2 at 1", "heartbeat, next 1",
+                "accepted", "begins in S2 at 1",
             ]
         )
     }

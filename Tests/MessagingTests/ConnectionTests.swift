@@ -96,12 +96,4 @@ import Wire
             try EndpointSecurity.connecting(to: "tcp://192.0.2.1:1", server.publicKey, with: nil)
         }
     }
-
-    @Test func `waits grow to a bound and are never the same for all`() {
-        var backoff = Backoff()
-        #expect((0..<6).map { _ in backoff.wait(random: 0) } == [1, 2, 4, 8, 10, 10].map { .seconds($0) })
-        #expect(backoff.wait(random: 512) == .milliseconds(12_500))
-        backoff.reset()
-        #expect(backoff.wait(random: 1023) < .milliseconds(1500))
-    }
 }

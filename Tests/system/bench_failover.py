@@ -15,7 +15,6 @@ import time
 
 import harness
 import measure
-from test_gateway_itch import BUS
 
 SYMBOLS = [f"HF{number:04d}" for number in range(1, 6)]
 RATE = 500
@@ -102,7 +101,7 @@ class World:
             paths["quotes"] += head + f'endpoint = "tcp://10.82.{number}.2:17300"\nplaintext = true\n' + depends
         first, *feeds = GATEWAY.split("[[feed]]\n")
         text = "".join(f"[[feed]]\n{feed}{paths[name]}" for name, feed in zip(FEEDS, feeds))
-        return (f'{BUS}[journal]\ndirectory = "~/journal"\n[[agent]]\npublish = "{watcher.endpoint("agent.pub")}"\n'
+        return (f'{harness.GATEWAY_BUS}[journal]\ndirectory = "~/journal"\n[[agent]]\npublish = "{watcher.endpoint("agent.pub")}"\n'
                 f'request = "{watcher.endpoint("agent.req")}"\n{text}')
 
     # The subscriber
@@ -244,7 +243,7 @@ def spread(values):
     if not values:
         return {}
     return {"median_ms": round(statistics.median(values), 1),
-            "p99_ms": round(values[min(len(values) - 1, len(values) * 99 // 100)], 1), "max_ms": round(values[-1], 1)}
+            "p99_ms": round(values[-(-len(values) * 99 // 100) - 1], 1), "max_ms": round(values[-1], 1)}
 
 
 def rows(fault, runs):

@@ -13,14 +13,6 @@ import statistics
 import subprocess
 import sys
 
-GATEWAY = """host = "desk"
-[bus]
-publish = ["ipc://~/gateway.pub"]
-request = ["ipc://~/gateway.req"]
-[downstream]
-publish = ["ipc://~/gateway.md"]
-"""
-
 
 class Bench:
     """One run of one arrangement: what it starts ends with it."""
@@ -44,7 +36,7 @@ class Bench:
 
     def gateway(self, feed):
         """A gateway that is ready, and whose words to its manager are read."""
-        daemon = harness.Daemon(self.stage, "holdfast-gateway", GATEWAY + feed)
+        daemon = harness.Daemon(self.stage, "holdfast-gateway", harness.GATEWAY_BUS + feed)
         return daemon.start()
 
     def subscribe(self, endpoint, *words):
@@ -284,7 +276,7 @@ def strangers(options):
     rows = []
     for name, rate in bench_strangers.RUNS.items():
         with Bench() as bench:
-            parts = bench_strangers.run(bench, GATEWAY, quotes_feed(bench, "ab"), rate, 5 * options.seconds)
+            parts = bench_strangers.run(bench, harness.GATEWAY_BUS, quotes_feed(bench, "ab"), rate, 5 * options.seconds)
             sent, got, came = (part and result(part) for part in parts[:3])
             rows.append(bench_strangers.row(name, sent, got, came, parts[3]))
     return rows

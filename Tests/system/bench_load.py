@@ -1,7 +1,6 @@
 """What `holdfast-bench agent` measures of the agent alone: how soon it speaks, what it costs with many subjects, and how
 often it cries wolf."""
 
-import os
 import subprocess
 import threading
 import time

@@ -346,6 +346,14 @@ class Daemon:
             self.fail(f"{self.program} does not end")
 
 
+GATEWAY_BUS = """host = "desk"
+[bus]
+publish = ["ipc://~/gateway.pub"]
+request = ["ipc://~/gateway.req"]
+[downstream]
+publish = ["ipc://~/gateway.md"]
+"""
+
 AGENT_BUS = """host = "desk"
 [bus]
 publish = ["ipc://~/agent.pub"]

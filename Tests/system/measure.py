@@ -268,7 +268,7 @@ class Market:
                 "--zeromq", f"tcp://10.82.{number}.2:7001"), stderr=subprocess.DEVNULL)
         part = (f'[[agent]]\npublish = "{watcher.endpoint("agent.pub")}"\n'
                 f'request = "{watcher.endpoint("agent.req")}"\n')
-        text = itch_tests.BUS + part + quote_tests.FEED % (
+        text = harness.GATEWAY_BUS + part + quote_tests.FEED % (
             'hold_down = "1s"\n', "tcp://10.82.1.2:7001", depends[0], "tcp://10.82.2.2:7001", depends[1])
         gateway = harness.Daemon(stage, "holdfast-gateway", text, self.desk).start()
         self.requests = gateway.endpoint("gateway.req")
@@ -394,12 +394,11 @@ def parse():
 
 def main():
     options = parse()
-    global harness, zmq, tests, curve_tests, itch_tests, quote_tests
+    global harness, zmq, tests, curve_tests, quote_tests
     import zmq
     import harness
     import test_agent_bus as tests
     import test_curve as curve_tests
-    import test_gateway_itch as itch_tests
     import test_gateway_quotes as quote_tests
     if not harness.can_use_namespaces():
         print("measure: needs root, to make network namespaces", file=sys.stderr)

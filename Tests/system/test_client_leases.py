@@ -9,8 +9,8 @@ import harness
 import test_entitlements
 import test_examples
 import venue
-from harness import Daemon, HealthClient, MarketClient, needs_namespaces, reader
-from test_gateway_itch import BUS, FEED
+from harness import GATEWAY_BUS, Daemon, HealthClient, MarketClient, needs_namespaces, reader
+from test_gateway_itch import FEED
 from test_gateway_quotes import Case as Quotes
 from test_gateway_quotes import SYMBOLS
 
@@ -65,7 +65,7 @@ class Leasing:
 class Channels(Leasing, unittest.TestCase):
     def setUp(self):
         self.lines = venue.Lines(self)
-        self.daemon = Daemon(self, "holdfast-gateway", BUS + FEED % (
+        self.daemon = Daemon(self, "holdfast-gateway", GATEWAY_BUS + FEED % (
             "", self.lines.group("A"), self.lines.group("B"))).start()
         self.open(self.daemon, "itch", "HF0001")
         self.lines.wait_heard(self.bus)

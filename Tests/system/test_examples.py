@@ -9,7 +9,7 @@ import unittest
 import curve
 import harness
 import venue
-from harness import AGENT_BUS, Daemon, Namespace, agent, health, needs_namespaces
+from harness import AGENT_BUS, GATEWAY_BUS, Daemon, Namespace, agent, health, needs_namespaces
 from test_agent_bus import QUIET, watch, write_pid
 from test_gateway_itch import FEED
 
@@ -36,13 +36,7 @@ class README(unittest.TestCase):
         lines = venue.Lines(self)
         watched = harness.spawn(self, ["sleep", "86400"])
         gateway = Daemon(self, "holdfast-gateway", "")
-        gateway.configure(f"""host = "desk"
-[bus]
-publish = ["ipc://~/gateway.pub"]
-request = ["ipc://~/gateway.req"]
-[downstream]
-publish = ["ipc://~/gateway.md"]
-""" + FEED % ("", lines.group("A"), lines.group("B")))
+        gateway.configure(GATEWAY_BUS + FEED % ("", lines.group("A"), lines.group("B")))
         gateway.start()
         lines.wait_heard(health(self, gateway, name="gateway"))
         daemon = Daemon(self, "holdfast-agent", "")

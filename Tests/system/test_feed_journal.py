@@ -15,8 +15,8 @@ import curve
 import harness
 import test_entitlements
 import venue
-from harness import Daemon, HealthClient, MarketClient, binary, reader, spawn
-from test_gateway_itch import BUS, FEED, SYMBOLS, Case
+from harness import GATEWAY_BUS, Daemon, HealthClient, MarketClient, binary, reader, spawn
+from test_gateway_itch import FEED, SYMBOLS, Case
 
 JOURNAL = """[journal]
 directory = "~/journal"
@@ -99,7 +99,7 @@ class Journalled(Case):
     def setUp(self):
         self.lines = venue.Lines(self)
         options = f'journal = true\nstart = "{self.start}"\n' + self.options
-        text = BUS + JOURNAL % (self.fsync, self.segment_bytes, self.keep_bytes) + FEED % (
+        text = GATEWAY_BUS + JOURNAL % (self.fsync, self.segment_bytes, self.keep_bytes) + FEED % (
             options, self.lines.group("A"), self.lines.group("B"))
         self.daemon = Daemon(self, "holdfast-gateway", text, wrap=self.wrap).start()
         self.folder = f"{self.daemon.folder}/journal/itch/0"

@@ -9,18 +9,12 @@ import gap_proxy
 import harness
 import market
 from gap_proxy import GapProxy
-from harness import Daemon, HealthClient, MarketClient, needs_namespaces
+from harness import GATEWAY_BUS, Daemon, HealthClient, MarketClient, needs_namespaces
 from market import Account, Lines, Loss
 
 GAP_GROUP = ("239.83.9.1", 31009)
 
-TEXT = """host = "desk"
-[bus]
-publish = ["ipc://~/gateway.pub"]
-request = ["ipc://~/gateway.req"]
-[downstream]
-publish = ["ipc://~/gateway.md"]
-[[feed]]
+TEXT = GATEWAY_BUS + """[[feed]]
 name = "md"
 policy = "hot-hot"
 protocol = "pitch"
@@ -41,8 +35,9 @@ class Case(unittest.TestCase):
 
     def setUp(self):
         self.lines = Lines(self)
-        self.proxies = [GapProxy(self, GAP_GROUP, "10.82.1.2", self.lines.venue, "10.82.1.2") for _ in range(self.count)]
-        servers = ", ".join(f'"{proxy.url}"' for proxy in self.proxies)
+        self.proxies = [GapProxy(self, GAP_GROUP, "10.82.1.2", address="10.82.1.2", namespace=self.lines.venue)
+                        for _ in range(self.count)]
+        servers = ", ".join(f'"{proxy.endpoint}"' for proxy in self.proxies)
         text = TEXT % (self.feed, servers, *GAP_GROUP, self.limits) + self.lines.paths()
         self.daemon = Daemon(self, "holdfast-gateway", text, self.lines.desk)
         file = os.path.join(self.daemon.folder, "grp.login")
@@ -195,9 +190,8 @@ class Recovery(Case):
         self.client.wait(lambda message: message["kind"] == "state" and message["state"] == "stale", "stale")
 
     def test_a_connection_that_ends_is_made_again(self):
-        for client in list(self.proxies[0].clients):
-            client["socket"].shutdown(2)
-        self.proxies[0].wait_login(self, 2)
+        self.proxies[0].drop()
+        self.proxies[0].wait_login(self, count=2)
         self.wait_state(lambda state: state["values"]["recovery_connects"] >= 2
                         and state["values"]["recovery_connected"] == 1, "logged in again")
         self.packet(1, "", 3)

@@ -8,18 +8,10 @@ import unittest
 
 import harness
 import venue
-from harness import Daemon, HealthClient, MarketClient, Namespace, Order, RawPeer, needs_namespaces
+from harness import GATEWAY_BUS, Daemon, HealthClient, MarketClient, Namespace, Order, RawPeer, needs_namespaces
 from test_agent_line import session
 
 SYMBOLS = ("ALFA", "BRAVO", "CHARLIE")
-
-BUS = """host = "desk"
-[bus]
-publish = ["ipc://~/gateway.pub"]
-request = ["ipc://~/gateway.req"]
-[downstream]
-publish = ["ipc://~/gateway.md"]
-"""
 
 FEED = """[[feed]]
 name = "itch"
@@ -40,7 +32,7 @@ class Case(unittest.TestCase):
 
     def setUp(self):
         self.lines = venue.Lines(self)
-        text = BUS + FEED % (self.options, self.lines.group("A"), self.lines.group("B"))
+        text = GATEWAY_BUS + FEED % (self.options, self.lines.group("A"), self.lines.group("B"))
         self.daemon = Daemon(self, "holdfast-gateway", text).start()
         self.client = MarketClient(self, self.daemon.endpoint("gateway.md"), "itch", everything=True)
         self.client.sync()
@@ -469,7 +461,7 @@ class Multicast(unittest.TestCase):
         for number, name in enumerate("ab", 1):
             harness.veth(desk, f"isp-{name}", market, f"to-{name}", number)
         groups = {"A": "239.82.1.1:30001", "B": "239.82.1.2:30001"}
-        text = BUS + FEED % ("", groups["A"] + '"\ninterface = "isp-a', groups["B"] + '"\ninterface = "isp-b')
+        text = GATEWAY_BUS + FEED % ("", groups["A"] + '"\ninterface = "isp-a', groups["B"] + '"\ninterface = "isp-b')
         daemon = Daemon(self, "holdfast-gateway", text, desk).start()
         client = MarketClient(self, daemon.endpoint("gateway.md"), "itch", everything=True)
         client.sync()

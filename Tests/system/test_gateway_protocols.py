@@ -7,16 +7,10 @@ import unittest
 
 import harness
 import market
-from harness import Daemon, HealthClient, MarketClient, Order, needs_namespaces
+from harness import GATEWAY_BUS, Daemon, HealthClient, MarketClient, Order, needs_namespaces
 from market import Account, Lines, Loss
 
-BUS = """host = "desk"
-[bus]
-publish = ["ipc://~/gateway.pub"]
-request = ["ipc://~/gateway.req"]
-[downstream]
-publish = ["ipc://~/gateway.md"]
-[[feed]]
+HEAD = GATEWAY_BUS + """[[feed]]
 name = "md"
 policy = "hot-hot"
 # A machine that is busy reads one line long before the other; how long a hole waits is not what is tried here.
@@ -35,7 +29,7 @@ class Case(unittest.TestCase):
 
     def setUp(self):
         self.lines = Lines(self, self.choose)
-        text = BUS + self.options + self.lines.paths(self.groups)
+        text = HEAD + self.options + self.lines.paths(self.groups)
         self.daemon = Daemon(self, "holdfast-gateway", text, self.lines.desk).start()
         self.client = MarketClient(self, self.daemon.endpoint("gateway.md"), "md", everything=True)
         self.client.sync()
@@ -364,7 +358,7 @@ class Played(unittest.TestCase):
 
     def play(self, protocol, generated, instrument):
         lines = Lines(self)
-        daemon = Daemon(self, "holdfast-gateway", BUS + f'protocol = "{protocol}"\n' + lines.paths(), lines.desk).start()
+        daemon = Daemon(self, "holdfast-gateway", HEAD + f'protocol = "{protocol}"\n' + lines.paths(), lines.desk).start()
         client = MarketClient(self, daemon.endpoint("gateway.md"), "md", everything=True)
         client.sync()
         words = [harness.binary("holdfast"), "play", "--generate", generated, "--symbols", "50", "--rate", "4000",

@@ -9,9 +9,8 @@ import unittest
 
 import harness
 import venue
-from harness import Daemon, HealthClient, MarketClient, Namespace, Order, agent, needs_namespaces
+from harness import GATEWAY_BUS, Daemon, HealthClient, MarketClient, Namespace, Order, agent, needs_namespaces
 from test_agent_bus import QUIET, watch, write_pid
-from test_gateway_itch import BUS
 
 FEED = """[[feed]]
 name = "quotes"
@@ -39,7 +38,7 @@ class Case(unittest.TestCase):
     def start(self, options=None, agent_part="", depends=("", "")):
         self.market = venue.Market(self, *SYMBOLS)
         A, B = self.market.A, self.market.B
-        text = BUS + agent_part + FEED % (options or self.options, A.endpoint, depends[0], B.endpoint, depends[1])
+        text = GATEWAY_BUS + agent_part + FEED % (options or self.options, A.endpoint, depends[0], B.endpoint, depends[1])
         self.daemon = Daemon(self, "holdfast-gateway", text).start()
         self.order = Order(per_topic=True)
 
@@ -230,7 +229,7 @@ class Divergence(unittest.TestCase):
     def start(self, *names):
         self.book = venue.Book()
         self.lines = {name: venue.Upstream(self, self.book) for name in names}
-        text = BUS + '[[feed]]\nname = "quotes"\nprotocol = "zeromq"\npolicy = "hot-hot"\nhold_down = "1h"\n'
+        text = GATEWAY_BUS + '[[feed]]\nname = "quotes"\nprotocol = "zeromq"\npolicy = "hot-hot"\nhold_down = "1h"\n'
         for name, line in self.lines.items():
             text += f'[[feed.path]]\nname = "{name}"\nplaintext = true\nendpoint = "{line.endpoint}"\n'
         self.daemon = Daemon(self, "holdfast-gateway", text).start()
@@ -508,7 +507,7 @@ class TwoISPs(Case):
         B = venue.Upstream(self, book, "10.82.2.2", market)
         watcher = agent(self, '[nic]\ninclude = ["isp-a", "isp-b"]\n' + paths, desk)
         part = f'[[agent]]\npublish = "{watcher.endpoint("agent.pub")}"\nrequest = "{watcher.endpoint("agent.req")}"\n'
-        text = BUS + part + FEED % (self.options, A.endpoint, depends[0], B.endpoint, depends[1])
+        text = GATEWAY_BUS + part + FEED % (self.options, A.endpoint, depends[0], B.endpoint, depends[1])
         self.daemon = Daemon(self, "holdfast-gateway", text, desk).start()
         client = self.join("HF1")
         client.wait_live()

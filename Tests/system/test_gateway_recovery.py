@@ -8,8 +8,8 @@ import unittest
 
 import harness
 import venue
-from harness import Daemon, HealthClient, MarketClient, Namespace, Order, needs_namespaces
-from test_gateway_itch import BUS, FEED, SYMBOLS
+from harness import GATEWAY_BUS, Daemon, HealthClient, MarketClient, Namespace, Order, needs_namespaces
+from test_gateway_itch import FEED, SYMBOLS
 
 RECOVER = """reorder_time = "5ms"
 [feed.recover]
@@ -25,7 +25,7 @@ class Case(unittest.TestCase):
         self.lines = venue.Lines(self)
         self.servers = [venue.ReRequests(self, self.lines) for _ in range(self.count)]
         servers = ", ".join(f'"{server.url}"' for server in self.servers)
-        text = BUS + '[journal]\ndirectory = "~/journal"\n' + FEED % (self.options + RECOVER % (servers, self.limits), self.lines.group("A"), self.lines.group("B"))
+        text = GATEWAY_BUS + '[journal]\ndirectory = "~/journal"\n' + FEED % (self.options + RECOVER % (servers, self.limits), self.lines.group("A"), self.lines.group("B"))
         self.daemon = Daemon(self, "holdfast-gateway", text).start()
         self.health = HealthClient(self, self.daemon.endpoint("gateway.pub"), self.daemon.endpoint("gateway.req"))
         self.client = MarketClient(self, self.daemon.endpoint("gateway.md"), "itch", everything=True)
@@ -241,7 +241,7 @@ class Play(unittest.TestCase):
         for number, name in enumerate("ab", 1):
             harness.veth(desk, f"isp-{name}", market, f"to-{name}", number)
         groups = {"A": "239.82.1.1:30001", "B": "239.82.1.2:30001"}
-        text = BUS + '[journal]\ndirectory = "~/journal"\n' + FEED % (RECOVER % ('"udp://10.82.1.2:18000"', 'requests_per_second = 1000'),
+        text = GATEWAY_BUS + '[journal]\ndirectory = "~/journal"\n' + FEED % (RECOVER % ('"udp://10.82.1.2:18000"', 'requests_per_second = 1000'),
                              groups["A"] + '"\ninterface = "isp-a', groups["B"] + '"\ninterface = "isp-b')
         daemon = Daemon(self, "holdfast-gateway", text, desk).start()
         client = MarketClient(self, daemon.endpoint("gateway.md"), "itch", everything=True)

@@ -10,8 +10,8 @@ import unittest
 
 import harness
 import venue
-from harness import Daemon, HealthClient, MarketClient, Namespace, Order, needs_namespaces
-from test_gateway_itch import BUS, SYMBOLS
+from harness import GATEWAY_BUS, Daemon, HealthClient, MarketClient, Namespace, Order, needs_namespaces
+from test_gateway_itch import SYMBOLS
 
 PEERS = os.path.join(harness.ROOT, ".build/peers/bin/python")
 PEER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "soup_peer.py")
@@ -35,7 +35,7 @@ login_file = "~/itch.login"
 
 class Case(unittest.TestCase):
     def gateway(self, paths, options="", namespace=None, password="secret", mode=0o600, ready=True):
-        self.daemon = Daemon(self, "holdfast-gateway", BUS + FEED % options + paths, namespace)
+        self.daemon = Daemon(self, "holdfast-gateway", GATEWAY_BUS + FEED % options + paths, namespace)
         self.login_file(password, mode)
         self.daemon.start(ready=ready)
         if ready:
@@ -205,7 +205,7 @@ class Reloaded(OwnVenues):
         self.journalled = FEED % 'journal = true\nstart = "journal"\n' + PATH % ("A", self.venues[0].endpoint, "")
         self.calm = '[journal]\ndirectory = "~/journal"\n' + FEED.replace('"itch"', '"calm"') % "" + PATH % (
             "A", self.venues[1].endpoint, "")
-        self.daemon = Daemon(self, "holdfast-gateway", BUS + self.calm + self.journalled)
+        self.daemon = Daemon(self, "holdfast-gateway", GATEWAY_BUS + self.calm + self.journalled)
         self.login_file()
         self.daemon.start()
         self.join()
@@ -215,7 +215,7 @@ class Reloaded(OwnVenues):
         self.flawless()
 
     def reload(self, text):
-        self.daemon.configure(BUS + text)
+        self.daemon.configure(GATEWAY_BUS + text)
         self.daemon.signal(signal.SIGHUP)
         lines = self.daemon.wait_told("READY=1")
         self.assertFalse([line for line in lines if "refused" in line], lines)
@@ -377,7 +377,7 @@ class Capture(unittest.TestCase):
         path = self.write(folder, packets)
         lines = "".join(f'[[feed.path]]\nname = "{name}"\nfile = "{path}"\ngroup = "{group}:30001"\npace = "{pace}"\n'
                         for name, group in (("A", "239.1.1.1"), ("B", "239.1.2.1")))
-        text = BUS + '[[feed]]\nname = "itch"\nprotocol = "moldudp64"\npolicy = "hot-hot"\nreorder_time = "5s"\n' + lines
+        text = GATEWAY_BUS + '[[feed]]\nname = "itch"\nprotocol = "moldudp64"\npolicy = "hot-hot"\nreorder_time = "5s"\n' + lines
         daemon = Daemon(self, "holdfast-gateway", text).start()
         health = HealthClient(self, daemon.endpoint("gateway.pub"), daemon.endpoint("gateway.req"))
         health.subscribe("sample/desk/feed-path/")

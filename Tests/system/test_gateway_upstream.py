@@ -11,7 +11,7 @@ import unittest
 import harness
 import venue
 from curve import Keys, write_clients
-from harness import Daemon, HealthClient, MarketClient, Namespace, Order, needs_namespaces
+from harness import GATEWAY_BUS, Daemon, HealthClient, MarketClient, Namespace, Order, needs_namespaces
 
 SYMBOLS = ("ALFA", "BRAVO", "BRK/A")
 
@@ -33,13 +33,7 @@ name = "A"
 group = "127.0.0.1:%d"
 """
 
-DESK = """host = "desk"
-[bus]
-publish = ["ipc://~/gateway.pub"]
-request = ["ipc://~/gateway.req"]
-[downstream]
-publish = ["ipc://~/gateway.md"]
-[curve]
+DESK = GATEWAY_BUS + """[curve]
 key = "~/host.key"
 [[feed]]
 name = "copy"

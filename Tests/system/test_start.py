@@ -6,16 +6,9 @@ import subprocess
 import unittest
 
 import harness
-from harness import AGENT_BUS, Daemon, agent, health
+from harness import AGENT_BUS, GATEWAY_BUS, Daemon, agent, health
 from test_agent_bus import QUIET
 
-GATEWAY = """host = "desk"
-[bus]
-publish = ["ipc://~/gateway.pub"]
-request = ["ipc://~/gateway.req"]
-[downstream]
-publish = ["ipc://~/gateway.md"]
-"""
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 
 # A /run of its own that is full: no inode is left on it for a socket.
@@ -32,7 +25,7 @@ needs_root = unittest.skipUnless(os.geteuid() == 0, "needs root, to be somebody 
 
 def with_both(case, text, judge, **options):
     """Judges each daemon with the file that `text` makes of its usual one."""
-    for program, usual in (("holdfast-agent", AGENT_BUS + QUIET), ("holdfast-gateway", GATEWAY)):
+    for program, usual in (("holdfast-agent", AGENT_BUS + QUIET), ("holdfast-gateway", GATEWAY_BUS)):
         with case.subTest(program):
             judge(Daemon(case, program, text(usual), **options))
 

@@ -11,6 +11,7 @@ import zmq
 
 import curve
 import harness
+import login_server
 
 # MoldUDP64 and ITCH 5.0
 
@@ -288,121 +289,54 @@ class ReRequests:
         self.socket.close()
 
 
-class Soup:
-    """A SoupBinTCP server, in a thread: lets in who knows the password, sends each what it has not got, heartbeats each
-    second; `frozen` says nothing and reads nothing, as a host that has gone."""
+class Soup(login_server.LoginServer):
+    """A SoupBinTCP server: lets in who knows the password, sends each what it has not got, heartbeats each second."""
 
-    def __init__(self, case, session="S000000001", address="127.0.0.1", namespace=None, port=0):
-        self.session, self.messages, self.logins = session, [], []
-        self.frozen, self.garbage, self.ends = False, None, False
-        self.lock = threading.Condition()
+    def __init__(self, case, session="S000000001", **place):
+        self.session, self.messages, self.garbage = session, [], None
+        super().__init__(case, **place)
 
-        def listen():
-            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((address, port))
-            listener.listen()
-            listener.settimeout(0.02)
-            return listener
-        self.listener = namespace.enter(listen) if namespace else listen()
-        self.endpoint = "tcp://%s:%d" % self.listener.getsockname()
-        self.clients = []
-        self.thread = threading.Thread(target=self.run)
-        self.thread.start()
-        case.addCleanup(self.close)
+    def cut(self, data):
+        if len(data) < 2:
+            return 0
+        length = 2 + struct.unpack_from(">H", data)[0]
+        return length if len(data) >= length else 0
 
-    def run(self):
-        while not self.ends:
-            try:
-                connection, _ = self.listener.accept()
-                connection.settimeout(0.02)
-                self.clients.append({"socket": connection, "input": b"", "next": None, "sent": time.monotonic()})
-            except TimeoutError:
-                pass
-            for client in list(self.clients):
-                try:
-                    self.serve(client)
-                except (ConnectionError, OSError):
-                    self.drop_one(client)
+    def take(self, client, packet):
+        return packet[2:3] != b"L" or self.let_in(client, packet[2:])
 
-    def serve(self, client):
-        if self.frozen:
-            return
-        try:
-            data = client["socket"].recv(4096)
-            if not data:
-                return self.drop_one(client)
-            client["input"] += data
-        except TimeoutError:
-            pass
-        while len(client["input"]) >= 2:
-            length, = struct.unpack_from(">H", client["input"])
-            if len(client["input"]) < 2 + length:
-                break
-            packet, client["input"] = client["input"][2:2 + length], client["input"][2 + length:]
-            if packet[:1] == b"L" and not self.let_in(client, packet):
-                return self.drop_one(client)
-        if client["next"] is None:
+    def idle(self, client):
+        if client.next is None:
             return
         if self.garbage is not None:
-            client["socket"].sendall(self.garbage)
+            client.socket.sendall(self.garbage)
             self.garbage = None
         with self.lock:
-            waiting = self.messages[client["next"] - 1:]
-            client["next"] += len(waiting)
+            waiting = self.messages[client.next - 1:]
+            client.next += len(waiting)
         if waiting:
-            self.send(client, b"".join(self.packet(b"S", message) for message in waiting))
-        elif time.monotonic() - client["sent"] >= 1:
-            self.send(client, self.packet(b"H"))
+            client.send(b"".join(self.packet(b"S", message) for message in waiting))
+        elif time.monotonic() - client.sent >= 1:
+            client.send(self.packet(b"H"))
 
     @staticmethod
     def packet(kind, payload=b""):
         return struct.pack(">H", len(payload) + 1) + kind + payload
 
-    def send(self, client, data):
-        client["socket"].sendall(data)
-        client["sent"] = time.monotonic()
-
     def let_in(self, client, packet):
         user, password, session, sequence = (field.decode().strip() for field in
                                              struct.unpack("6s10s10s20s", packet[1:47]))
-        with self.lock:
-            self.logins.append((user, password, session, int(sequence)))
-            self.lock.notify_all()
+        self.logged_in((user, password, session, int(sequence)))
         if (user, password) != ("me", "secret"):
-            client["socket"].sendall(self.packet(b"J", b"A"))
+            client.send(self.packet(b"J", b"A"))
             return False
         if session not in ("", self.session):
-            client["socket"].sendall(self.packet(b"J", b"S"))
+            client.send(self.packet(b"J", b"S"))
             return False
-        client["next"] = int(sequence) or len(self.messages) + 1
-        self.send(client, self.packet(b"A", self.session.rjust(10).encode() + str(client["next"]).rjust(20).encode()))
+        client.next = int(sequence) or len(self.messages) + 1
+        client.send(self.packet(b"A", self.session.rjust(10).encode() + str(client.next).rjust(20).encode()))
         return True
 
     def add(self, *messages):
         with self.lock:
             self.messages += messages
-
-    def wait_login(self, case, condition, what):
-        with self.lock:
-            if not self.lock.wait_for(lambda: any(map(condition, self.logins)), harness.PATIENCE_S):
-                case.fail(f"no login {what}, only {self.logins}")
-
-    def drop_one(self, client):
-        client["socket"].close()
-        if client in self.clients:
-            self.clients.remove(client)
-
-    def drop(self):
-        for client in list(self.clients):
-            try:
-                client["socket"].shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
-
-    def close(self):
-        self.ends = True
-        self.thread.join()
-        for client in list(self.clients):
-            self.drop_one(client)
-        self.listener.close()

@@ -49,14 +49,9 @@ public struct SequencedFrame: Hashable, Sendable {
         self.isStale = isStale
     }
 
-    /// - Throws: as `decode`.
-    public init(decoding frame: ArraySlice<UInt8>) throws(MalformedInput) {
-        self = try SequencedFrame.decode(frame)
-    }
-
     /// - Throws: `MalformedInput`: `oversized`, `badTopic`, `truncated`, `unknownVersion`, `unknownKind`; or
     ///   `inconsistent` for a data message with sequence 0 and for a heartbeat under another topic.
-    public static func decode(_ frame: ArraySlice<UInt8>) throws(MalformedInput) -> SequencedFrame {
+    public init(decoding frame: ArraySlice<UInt8>) throws(MalformedInput) {
         guard frame.count <= SequencedFrame.longest else {
             throw MalformedInput(.oversized, offset: 0, wanted: SequencedFrame.longest, found: frame.count)
         }
@@ -71,12 +66,12 @@ public struct SequencedFrame: Hashable, Sendable {
         guard frame[header] == SequencedFrame.version else {
             throw MalformedInput(.unknownVersion, offset: offset, wanted: 1, found: Int(frame[header]))
         }
-        return SequencedFrame(
-            topic: frame.startIndex..<end, kind: try kind(of: frame, header: header),
+        self.init(
+            topic: frame.startIndex..<end, kind: try SequencedFrame.kind(of: frame, header: header),
             session: frame.word(at: header + 8, as: UInt64.self),
             sequence: frame.word(at: header + 16, as: UInt64.self),
             sourceTime: WallTime(nanoseconds: frame.word(at: header + 24, as: Int64.self)),
-            payload: (header + headerLength)..<frame.endIndex, isStale: false)
+            payload: (header + SequencedFrame.headerLength)..<frame.endIndex, isStale: false)
     }
 
     private static func kind(
