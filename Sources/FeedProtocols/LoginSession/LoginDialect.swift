@@ -16,23 +16,23 @@ public protocol LoginDialect: Sendable {
     ///
     /// - Returns: the login.
     mutating func begin() -> [UInt8]
-    /// Bytes came; `next` takes all messages out of them before the next ones.
+    /// Bytes came; `read` takes all messages out of them before the next ones.
     mutating func feed(_ bytes: some Collection<UInt8>)
-    /// What the next message means; `nil`: none has come in whole.
+    /// Takes messages up to one by which the session turns, and puts what they tell behind `actions`.
     ///
     /// - Parameter isUp: whether the server has let us in.
+    /// - Returns: the turn; `nil`: there was none, and all is taken that has come in whole.
     /// - Throws: `MalformedInput` where the bytes are none of the protocol's.
-    mutating func next(isUp: Bool, at now: Instant) throws(MalformedInput) -> LoginStep<News>?
+    mutating func read(
+        _ actions: inout [LoginAction<News>], isUp: Bool, at now: Instant
+    ) throws(MalformedInput) -> LoginTurn<News>?
 }
 
-/// What one message means for the session.
-public enum LoginStep<News: Hashable & Sendable>: Hashable, Sendable {
-    /// A sign of life, and no more.
-    case life
-    case news(News)
-    /// The server lets us in.
+/// A message's meaning for the session itself.
+public enum LoginTurn<News: Hashable & Sendable>: Hashable, Sendable {
+    /// The server lets us in; the news follow.
     case accepted(News?)
-    /// The session ends here, after the news.
+    /// The session ends, after the news.
     case over(News?, LoginEnd, LoginRetry)
     /// The message has no place here: what it is, for people.
     case unexpected(String)

@@ -99,8 +99,8 @@ public struct LoginMachine<Dialect: LoginDialect>: Sendable {
         lastHeard = now
         var actions: [Action] = []
         do throws(MalformedInput) {
-            while hasConnection, let step = try dialect.next(isUp: isUp, at: now) {
-                take(step, &actions, at: now)
+            while hasConnection, let turn = try dialect.read(&actions, isUp: isUp, at: now) {
+                take(turn, &actions, at: now)
             }
         } catch {
             errors += 1
@@ -128,14 +128,10 @@ public struct LoginMachine<Dialect: LoginDialect>: Sendable {
         }
     }
 
-    // MARK: - What a message means
-
     private mutating func take(
-        _ step: LoginStep<Dialect.News>, _ actions: inout [Action], at now: Instant
+        _ turn: LoginTurn<Dialect.News>, _ actions: inout [Action], at now: Instant
     ) {
-        switch step {
-        case .life: break
-        case .news(let news): actions.append(.news(news))
+        switch turn {
         case .accepted(let news):
             state = .up(since: now)
             logins += 1

@@ -23,25 +23,27 @@ public struct GapProxyDialect: LoginDialect {
 
     public mutating func feed(_ bytes: some Collection<UInt8>) { decoder.feed(bytes) }
 
-    public mutating func next(
-        isUp: Bool, at now: Instant
-    ) throws(MalformedInput) -> LoginStep<GapResponse>? {
-        guard let message = try decoder.next() else { return nil }
-        switch message {
-        case .heartbeat, .other: return .life
-        case .loginAnswered(let status):
-            return isUp ? .unexpected("a login's answer") : GapProxyDialect.step(after: status)
-        case .response(let response):
-            guard isUp else { return .unexpected("a request's answer") }
-            if let rest = GapProxyDialect.rest(after: response.status) {
-                exhausted = (response.status, now + rest)
+    public mutating func read(
+        _ actions: inout [LoginAction<GapResponse>], isUp: Bool, at now: Instant
+    ) throws(MalformedInput) -> LoginTurn<GapResponse>? {
+        while let message = try decoder.next() {
+            switch message {
+            case .heartbeat, .other: break
+            case .loginAnswered(let status):
+                return isUp ? .unexpected("a login's answer") : GapProxyDialect.turn(after: status)
+            case .response(let response):
+                guard isUp else { return .unexpected("a request's answer") }
+                if let rest = GapProxyDialect.rest(after: response.status) {
+                    exhausted = (response.status, now + rest)
+                }
+                actions.append(.news(response))
+            case .login, .request: return .unexpected("a client's message")
             }
-            return .news(response)
-        case .login, .request: return .unexpected("a client's message")
         }
+        return nil
     }
 
-    private static func step(after status: GapProxyLoginStatus) -> LoginStep<GapResponse> {
+    private static func turn(after status: GapProxyLoginStatus) -> LoginTurn<GapResponse> {
         switch status {
         case .accepted: .accepted(nil)
         // The server has not noticed yet that our last connection is gone.

@@ -48,33 +48,41 @@ public struct SoupDialect: LoginDialect {
 
     public mutating func feed(_ bytes: some Collection<UInt8>) { decoder.feed(bytes) }
 
-    public mutating func next(isUp: Bool, at now: Instant) throws(MalformedInput) -> LoginStep<News>? {
-        guard let packet = try decoder.next() else { return nil }
-        switch packet {
-        case .sequenced(let data):
-            guard isUp, position.next < .max else { return .unexpected("a message") }
-            defer { position.next += 1 }
-            return .news(.message(sequence: position.next, data))
-        case .accepted(let accepted):
-            guard !isUp, accepted.next > 0 else { return .unexpected("a login's answer") }
-            guard isResumed(accepted.session) else {
-                position = start
-                return .over(nil, .over("another session than before: from its start"), .atOnce)
+    public mutating func read(
+        _ actions: inout [LoginAction<News>], isUp: Bool, at now: Instant
+    ) throws(MalformedInput) -> LoginTurn<News>? {
+        while let packet = try decoder.next() {
+            switch packet {
+            case .sequenced(let data):
+                guard isUp, position.next < .max else { return .unexpected("a message") }
+                actions.append(.news(.message(sequence: position.next, data)))
+                position.next += 1
+            case .serverHeartbeat: if isUp { actions.append(.news(.heartbeat(next: position.next))) }
+            case .unsequenced:
+                unsequenced += 1
+                if isUp { actions.append(.news(.heartbeat(next: position.next))) }
+            case .debug: break
+            case .accepted(let accepted):
+                return isUp ? .unexpected("a login's answer") : self.accepted(accepted)
+            case .rejected(let why): return isUp ? .unexpected("a login's answer") : rejected(why)
+            case .endOfSession:
+                guard isUp else { return .unexpected("the session's end") }
+                // The next session is hours away as a rule.
+                return .over(.sessionEnded(next: position.next), .over("the session ended"), .rarely)
+            case .login, .clientHeartbeat, .logout: return .unexpected("a client's packet")
             }
-            position = accepted
-            return .accepted(.begins(accepted))
-        case .rejected(let why): return isUp ? .unexpected("a login's answer") : rejected(why)
-        case .serverHeartbeat: return isUp ? .news(.heartbeat(next: position.next)) : .life
-        case .unsequenced:
-            unsequenced += 1
-            return isUp ? .news(.heartbeat(next: position.next)) : .life
-        case .debug: return .life
-        case .endOfSession:
-            guard isUp else { return .unexpected("the session's end") }
-            // The next session is hours away as a rule.
-            return .over(.sessionEnded(next: position.next), .over("the session ended"), .rarely)
-        case .login, .clientHeartbeat, .logout: return .unexpected("a client's packet")
         }
+        return nil
+    }
+
+    private mutating func accepted(_ accepted: SoupPosition) -> LoginTurn<News> {
+        guard accepted.next > 0 else { return .unexpected("a login's answer") }
+        guard isResumed(accepted.session) else {
+            position = start
+            return .over(nil, .over("another session than before: from its start"), .atOnce)
+        }
+        position = accepted
+        return .accepted(.begins(accepted))
     }
 
     /// Whether a session is the one that an earlier run stopped in, where there was one.
@@ -85,7 +93,7 @@ public struct SoupDialect: LoginDialect {
     }
 
     /// A session that is gone is not asked for again: the current one begins where the first login began.
-    private mutating func rejected(_ why: SoupRejection) -> LoginStep<News> {
+    private mutating func rejected(_ why: SoupRejection) -> LoginTurn<News> {
         let retry: LoginRetry
         switch why {
         case .sessionNotAvailable: (position, resumed, retry) = (start, nil, .backingOff)
