@@ -71,12 +71,12 @@ public struct ChannelMachine: ~Copyable, Sendable {
 
     /// A path said something, data or heartbeat; before what it said is published.
     public mutating func heard(_ path: UInt8, at now: Instant) -> [ChannelAction] {
-        note(path, at: now) ? [] : judge(at: now)
+        noteHeard(path, at: now) ? [] : judge(at: now)
     }
 
     /// The same, as far as it costs little: whether that is all, since the channel is live. If not, `heard` is to be
     /// called as well.
-    public mutating func note(_ path: UInt8, at now: Instant) -> Bool {
+    public mutating func noteHeard(_ path: UInt8, at now: Instant) -> Bool {
         let bit: UInt8 = 1 << (path & 7)
         heard[Int(path & 7)] = now
         stale &= ~bit
@@ -101,7 +101,7 @@ public struct ChannelMachine: ~Copyable, Sendable {
 
     /// The same, as far as it costs little: what the message's header says of the channel. `nil`: the session had ended,
     /// and `published` is to be called instead.
-    public mutating func note(
+    public mutating func notePublished(
         sequence: UInt64, sourceTime: WallTime?, wall: WallTime
     ) -> (flags: FrameFlags, state: ChannelState)? {
         guard ended == nil else { return nil }

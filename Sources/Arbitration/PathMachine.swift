@@ -70,11 +70,11 @@ public struct PathMachine: Sendable {
 
     /// Anything came in on a path, data or heartbeat.
     public mutating func heard(_ path: Int, at now: Instant) -> [PathAction] {
-        note(path, at: now) ? [] : evaluate(at: now)
+        noteHeard(path, at: now) ? [] : evaluate(at: now)
     }
 
     /// The same, for each packet: whether that is all, since all is well. If not, `judge` is to be called.
-    public mutating func note(_ path: Int, at now: Instant) -> Bool {
+    public mutating func noteHeard(_ path: Int, at now: Instant) -> Bool {
         let wasWell = records[path].isWell
         records[path].noteHeard(at: now, provenAfter: min(options.silence, options.silenceBehindTwin))
         var isBehind = false

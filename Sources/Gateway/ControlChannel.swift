@@ -58,7 +58,7 @@ final class ControlChannel {
 
     /// A path said something; before what it said is published.
     func heard(_ path: UInt8, isStale: Bool, at now: Instant, wall: WallTime) {
-        if !isStale, machine.note(path, at: now) { return }
+        if !isStale, machine.noteHeard(path, at: now) { return }
         let actions = isStale ? machine.heardStale(path, at: now) : machine.heard(path, at: now)
         if !actions.isEmpty { step(wall: wall) { _ in actions } }
     }
@@ -90,7 +90,7 @@ final class ControlChannel {
     func publishing(
         _ sequence: UInt64, sourceTime: WallTime?, at now: Instant, wall: WallTime
     ) -> (flags: FrameFlags, state: ChannelState) {
-        if let said = machine.note(sequence: sequence, sourceTime: sourceTime, wall: wall) {
+        if let said = machine.notePublished(sequence: sequence, sourceTime: sourceTime, wall: wall) {
             return (said.flags.union(flags), said.state)
         }
         published(sequence, at: now, wall: wall)

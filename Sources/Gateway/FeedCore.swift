@@ -86,7 +86,7 @@ package final class FeedCore {
         _ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant, wall: WallTime
     ) {
         guard engine.received(bytes, on: path, receivedAt: receivedAt, at: now) else { return }
-        if !machine.note(path, at: now) { perform(machine.judge(at: now), at: now, wall: wall) }
+        if !machine.noteHeard(path, at: now) { perform(machine.judge(at: now), at: now, wall: wall) }
         if !divergences.found.isEmpty { followDivergences(at: now, wall: wall) }
         if let armedAt, let waiting = engine.waitingUntil, waiting < armedAt { arm() }
     }
