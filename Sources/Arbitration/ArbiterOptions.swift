@@ -29,6 +29,9 @@ public struct ArbiterOptions: Hashable, Sendable {
     public var lateTime: Duration = .seconds(2)
     /// How long that run must be.
     public var restartCount = 16
+    /// Paths, a bit each, whose numbers never begin again within a session, because each connection says where it goes
+    /// on: old numbers of theirs are copies, however many come and whatever is remembered of them.
+    public var neverRestarting: UInt8 = 0
     public var divergence = DivergenceOptions()
 
     public init(paths: Int) { self.paths = paths }

@@ -157,7 +157,9 @@ extension Arbiter {
         let entry = history.entry(of: arrival.sequence)
         let isCopy = entry.map { !$0.isGap && $0.fingerprint == fingerprint(payload) } ?? false
         // What was told as missing may come after all, and all at once: that is no new numbering.
-        let mayBeLate = entry?.isGap ?? mayBeFromBefore(arrival, at: now)
+        let mayBeLate =
+            options.neverRestarting & arrival.pathBit != 0
+            || entry?.isGap ?? mayBeFromBefore(arrival, at: now)
         if isCopy {
             run.count = 0
         } else if !mayBeLate, beginsAgain(arrival, payload, at: now) {

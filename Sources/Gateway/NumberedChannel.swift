@@ -452,6 +452,10 @@ extension ArbiterOptions {
         reorderTime = feed.reorderTime
         reorderCount = feed.reorderCount
         historyCount = 4096
+        // A SoupBinTCP server that is asked for all of its session sends it, whenever that is.
+        for (path, options) in feed.paths.enumerated() where options.login != nil {
+            neverRestarting |= 1 << UInt8(path)
+        }
         guard isRecovering else { return }
         recoveryTime = feed.recover.within
         reorderCount = max(reorderCount, feed.recover.count)

@@ -201,6 +201,21 @@ import Testing
         #expect(dialogue.arbiter.first == 51)
     }
 
+    @Test func `a path that says where it goes on brings copies only, and another one begins again`() {
+        var dialogue = Dialogue {
+            $0.restartCount = 4
+            $0.neverRestarting = 1 << 1
+        }
+        _ = dialogue.offer(1000...1100)
+        dialogue.pass(5000)
+        #expect(dialogue.offer(1...999, path: 1) == Array(repeating: .refused(.duplicate), count: 999))
+        #expect(dialogue.offer(1101, path: 1) == [.message(1101)])
+        #expect(dialogue.arbiter.counters.epochs == 0)
+        dialogue.pass(600)
+        #expect(dialogue.offer(1...3) == Array(repeating: .refused(.duplicate), count: 3))
+        #expect(dialogue.offer(4) == [.refused(.held), .epoch(8, .inferred)])
+    }
+
     @Test func `a path's own latecomers do not begin the numbering again while new numbers come`() {
         var dialogue = Dialogue { $0.restartCount = 4 }
         _ = dialogue.offer(1000)
