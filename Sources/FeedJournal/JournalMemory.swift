@@ -108,12 +108,14 @@ public struct JournalMemory: Hashable, Sendable {
             .merge(more.units) { _, new in new }
     }
 
-    /// Completes what a later segment told with what only an earlier one has.
+    /// Nothing that an earlier segment could add is missing.
+    public var isComplete: Bool { last > 0 && directory != nil }
+
+    /// Completes what a later segment told with what only an earlier one has. A run that nothing came to does not make
+    /// forget how far the one before it was.
     public mutating func complete(from earlier: JournalMemory) {
-        if epoch == 0 {
-            self = earlier
-        } else if directory == nil, let known = earlier.byEpoch[epoch] {
-            byEpoch[epoch] = known
-        }
+        guard epoch != 0 else { return self = earlier }
+        if last == 0, earlier.epoch == epoch { last = earlier.last }
+        if directory == nil, let known = earlier.byEpoch[epoch] { byEpoch[epoch] = known }
     }
 }

@@ -301,7 +301,7 @@ extension JournalTail {
     private static func lookBack(from numbers: [UInt64], _ plan: JournalPlan, _ opening: inout JournalOpening)
     {
         for number in numbers.dropLast().suffix(mostLookedBack).reversed()
-        where opening.memory.directory == nil {
+        where !opening.memory.isComplete {
             guard let survey = try? SegmentSurvey(plan.folder.segment(number)) else { continue }
             opening.memory.complete(from: survey.memory)
         }

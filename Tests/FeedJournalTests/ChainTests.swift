@@ -170,6 +170,34 @@ import Wire
         #expect(later == memory)
     }
 
+    @Test func `a run that nothing came to does not make forget where the one before stopped`() {
+        func memory(_ frames: [UInt8]...) -> JournalMemory {
+            var memory = JournalMemory()
+            for frame in frames {
+                let head = RecordHead(
+                    kind: .frame, length: frame.count, topicLength: frame.firstIndex(of: 0) ?? 0, checksum: 0)
+                memory.take(Record(head: head, number: 0, offset: 0, contents: frame[...]))
+            }
+            return memory
+        }
+        let directory = VenueDirectory(epoch: 7, units: [1: [65]])
+        func taught(_ memory: JournalMemory) -> JournalMemory {
+            var memory = memory
+            let contents = directory.records[0]
+            let head = RecordHead(kind: .directory, length: contents.count, topicLength: 0, checksum: 0)
+            memory.take(Record(head: head, number: 0, offset: 0, contents: contents[...]))
+            return memory
+        }
+        let earlier = taught(memory(frame(5)))
+        var idle = taught(memory(frame(0, kind: .heartbeat)))
+        #expect(idle.last == 0 && idle.directory == directory && !idle.isComplete)
+        idle.complete(from: earlier)
+        #expect(idle == earlier && idle.isComplete)
+        var another = memory(frame(0, epoch: 8, kind: .heartbeat))
+        another.complete(from: earlier)
+        #expect(another.epoch == 8 && another.last == 0 && another.directory == nil)
+    }
+
     @Test func `a large directory takes several records, and a repeat takes none`() {
         var directory = VenueDirectory(epoch: 7)
         for number in 0..<20_000 {
