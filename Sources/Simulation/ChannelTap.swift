@@ -289,7 +289,7 @@ final class ChannelTap {
 
     func look() {
         guard let gatewaySince = world.gateway.startedAt, !venue.isFrozen, !venue.hasEnded, !feed.isHeld,
-            let sound = feed.paths.compactMap(\.soundSince).min()
+            let sound = feed.paths.compactMap({ $0.steadySince(feed.options.silence, at: world.now) }).min()
         else {
             liveAt = world.now
             return

@@ -14,6 +14,8 @@ package enum Defect: String, Hashable, Sendable, CaseIterable {
     case deafPaths = "deaf-paths"
     /// What a disk was said to have is gone after a kill.
     case losesWritten = "loses-written"
+    /// A client of SoupBinTCP asks to go on one message too late.
+    case resumesLate = "resumes-late"
     /// Clients do not look at `previous` and idle frames.
     case blindClients = "blind-clients"
 }
@@ -45,7 +47,7 @@ final class DefectiveSink {
             lie[end + 3] &= ~7
             lie[end + 34] = 1
             return [lie]
-        case .deafPaths, .blindClients, .losesWritten: return [frame]
+        case .deafPaths, .blindClients, .losesWritten, .resumesLate: return [frame]
         }
     }
 

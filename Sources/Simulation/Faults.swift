@@ -11,6 +11,7 @@ enum Fault: String, CaseIterable {
     case agentTrue, agentFalse, mute, hold, switchPath
     case slowClient, clientGone, changeOfMind, gatewayKilled, lying
     case diskFull, diskSlow, upstreamKilled
+    case halfOpen, serverFrozen, serverRestarted, loginRejected, loginUnanswered, garbage
 }
 
 extension Simulation {
@@ -31,7 +32,7 @@ extension Simulation {
         case .stall: return stall(path)
         case .disconnection: return path.isStream && disconnect(path)
         case .flapping: return flap(path)
-        case .linkDown: return !path.isStream && linkDown(path)
+        case .linkDown: return (!path.isStream || path.server != nil) && linkDown(path)
         case .venueFreeze: return freeze(feed)
         case .sessionRoll: return roll(feed)
         case .sequenceReset: return reset(feed)
@@ -41,12 +42,12 @@ extension Simulation {
         case .slowClient, .clientGone, .changeOfMind: return client(fault, feed)
         case .gatewayKilled: return killGateway()
         case .upstreamKilled: return killUpstream(path)
+        case .halfOpen, .serverFrozen, .serverRestarted, .loginRejected, .loginUnanswered, .garbage:
+            return path.server.map { self.server(fault, $0, path) } ?? false
         case .lying: return lie(feed, path)
         case .diskFull, .diskSlow: return spoilDisk(feed, isFull: fault == .diskFull)
         }
     }
-
-    private func name(_ path: SimulatedPath) -> String { "\(path.venue.name)/\(path.name)" }
 
     /// Something is wrong until then.
     private func lasts(_ length: Duration, _ end: @escaping () -> Void) {
@@ -61,10 +62,10 @@ extension Simulation {
     private func trouble(
         _ path: SimulatedPath, _ length: Duration, _ what: String, _ end: @escaping () -> Void
     ) {
-        trace.say(now, name(path), "FAULT \(what), for \(length.inMilliseconds) ms")
+        trace.say(now, path.place, "FAULT \(what), for \(length.inMilliseconds) ms")
         path.troubleBegins()
         lasts(length) { [self] in
-            trace.say(now, name(path), "is over: \(what)")
+            trace.say(now, path.place, "is over: \(what)")
             end()
             path.troubleEnds(at: now)
         }
@@ -101,11 +102,16 @@ extension Simulation {
     private func cut(_ path: SimulatedPath, for lengths: ClosedRange<Duration>) -> Bool {
         let length = random.duration(lengths)
         path.cuts += 1
-        trouble(path, length, "is a black hole") {
+        trouble(path, length, "is a black hole") { [self] in
             path.cuts -= 1
-            if path.isStream { path.lost?() }
+            tellLoss(path)
         }
         return true
+    }
+
+    /// The end of a stream on which something was lost; over SoupBinTCP it may find out by itself.
+    private func tellLoss(_ path: SimulatedPath) {
+        if path.isStream, path.server == nil || random.chance(0.5) { path.lost?() }
     }
 
     /// Everything is held back, and then comes at once.
@@ -120,7 +126,7 @@ extension Simulation {
         path.isRefusing = true
         trouble(path, random.duration(.milliseconds(1) ... .seconds(2)), "is disconnected") {
             path.isRefusing = false
-            path.restored?()
+            if path.server == nil { path.restored?() }
         }
         path.lost?()
         return true
@@ -147,7 +153,7 @@ extension Simulation {
             path.isRefusing = false
             path.restored?()
         }
-        path.lost?()
+        if path.server == nil { path.lost?() }
         return true
     }
 
@@ -161,6 +167,36 @@ extension Simulation {
                 _ = cut(path, for: down...down)
             }
             at = at + down + random.duration(.milliseconds(10) ... .milliseconds(400))
+        }
+        return true
+    }
+
+    // MARK: - Servers of SoupBinTCP
+
+    private func server(_ fault: Fault, _ server: SoupServer, _ path: SimulatedPath) -> Bool {
+        let length = random.duration(.milliseconds(100) ... .seconds(4))
+        switch fault {
+        case .halfOpen:
+            server.sever()
+            trouble(path, .milliseconds(1), "is half open") {}
+        case .serverFrozen:
+            server.frozen += 1
+            trouble(path, length, "has a frozen server") {
+                server.frozen -= 1
+                server.thaws()
+            }
+        case .loginRejected:
+            server.rejecting += 1
+            trouble(path, length, "rejects logins") { server.rejecting -= 1 }
+        case .loginUnanswered:
+            server.deaf += 1
+            trouble(path, length, "does not answer logins") { server.deaf -= 1 }
+        case .serverRestarted:
+            server.hasForgotten = random.chance(0.5)
+            return disconnect(path)
+        default:
+            server.willSpoil = true
+            trouble(path, .milliseconds(1), "is to say what is no packet") {}
         }
         return true
     }
@@ -189,6 +225,7 @@ extension Simulation {
             trace.say(now, feed.options.name, "the venue goes on")
             feed.venue.isFrozen = false
             feed.disturbedAt = now
+            for path in feed.paths { path.server?.thaws() }
         }
         return true
     }
@@ -272,7 +309,7 @@ extension Simulation {
         ) {
             if isTrue {
                 path.cuts -= 1
-                if path.isStream { path.lost?() }
+                self.tellLoss(path)
             }
             self.agents.removeAll { $0.subject == path.subject }
             self.tell(path, .ok, nil)
@@ -295,14 +332,14 @@ extension Simulation {
         }
         switch fault {
         case .mute:
-            trace.say(now, name(path), "FAULT \(path.subject) is muted by an operator")
+            trace.say(now, path.place, "FAULT \(path.subject) is muted by an operator")
             running.steer { try? $0.mute(path.subject, until: $1 + .seconds(2), at: $1, wall: $2) }
             return true
         default: break
         }
         guard feed.options.policy == .hotWarm, !feed.isHeld else { return false }
         let isHeld = fault == .hold
-        trace.say(now, name(path), "FAULT an operator \(isHeld ? "holds" : "moves") the feed there")
+        trace.say(now, path.place, "FAULT an operator \(isHeld ? "holds" : "moves") the feed there")
         running.steer { try? $0.switchTo(path.index, hold: isHeld, at: $1, wall: $2) }
         feed.disturbedAt = now
         guard isHeld else { return true }

@@ -141,7 +141,7 @@ final class SimulatedFeed: FeedCoreOwner, FrameSink {
     private let index: Int
     private var core: FeedCore?
     private var journal: SimulatedJournal?
-    private var sources: [SimulatedSource] = []
+    private var sources: [any PathSource] = []
     private let book = UpstreamBook()
     private var wake = 0
     private let run: UInt32
@@ -181,18 +181,23 @@ final class SimulatedFeed: FeedCoreOwner, FrameSink {
         let core = FeedCore(plan)
         self.core = core
         core.owner = self
-        sources = world.feeds[index].paths.map {
-            SimulatedSource(world, $0, self, rate: options.subscribeRate, book: book)
-        }
         // What an earlier run journalled is known before the first message comes.
         journal?.open()
+        sources = world.feeds[index].paths.map { source($0) }
         core.start(gateway.table.requests(of: options.name), at: world.now, wall: wall)
         for source in sources { source.open() }
     }
 
+    private func source(_ path: SimulatedPath) -> any PathSource {
+        guard let server = path.server, let login = options.paths[path.index].login else {
+            return SimulatedSource(world, path, self, rate: options.subscribeRate, book: book)
+        }
+        return SimulatedSoupSource(world, path, server, self, login, resume: core?.memory(of: 0))
+    }
+
     private func remember(_ channel: UInt16, _ memory: JournalMemory) {
         core?.remember(memory, channel: channel, at: world.now, wall: wall)
-        guard options.feedProtocol == .moldUDP64, let directory = memory.directory else { return }
+        guard world.feeds[index].venue.kind.speaksITCH, let directory = memory.directory else { return }
         // The locate of a stock directory message is the instrument here.
         let locates = directory.units.values.compactMap { $0.count > 2 ? Int($0[1]) << 8 | Int($0[2]) : nil }
         world.feeds[index].remembered = (directory.epoch, Set(locates))

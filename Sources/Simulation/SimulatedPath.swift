@@ -39,7 +39,9 @@ final class SimulatedPath {
     /// When one of them ended last.
     private(set) var betterSince = Instant.zero
     /// How many of these faults cut it off.
-    var cuts = 0
+    var cuts = 0 {
+        didSet { if isCut { server?.sever() } }
+    }
     /// Until then a stream stands still, and a switch holds datagrams back.
     var stalledUntil = Instant.zero
     /// What the server of a stream knows of the gateway's subscriptions.
@@ -56,6 +58,8 @@ final class SimulatedPath {
     var isRefusing = false
     /// The gateway that it comes from, in place of the venue's server.
     var upstream: UpstreamGateway?
+    /// The server that it comes from, where it is a stream of SoupBinTCP.
+    var server: SoupServer?
     /// Another number for each connection: what was under way on an earlier one is lost.
     var connection = 0
 
@@ -65,6 +69,7 @@ final class SimulatedPath {
     private let jitter: Duration
     private var random: SeededRandom
     private var lastArrival = Instant.zero
+    private var lastArrivalBack = Instant.zero
     private var underWay = 0
 
     init(
@@ -88,6 +93,16 @@ final class SimulatedPath {
 
     var isCut: Bool { cuts > 0 }
 
+    /// The path, for people.
+    var place: String { "\(venue.name)/\(name)" }
+
+    /// Since when it can be expected to bring everything; `nil`: it cannot.
+    func steadySince(_ silence: Duration, at now: Instant) -> Instant? {
+        guard let server, let soundSince else { return soundSince }
+        return server.steady(
+            since: soundSince, wayBack: SimulatedSoupSource.wayBack(silence: silence), at: now)
+    }
+
     func troubleBegins() {
         troubles += 1
         soundSince = nil
@@ -104,6 +119,7 @@ final class SimulatedPath {
     /// The venue's server says something of a generation.
     func send(_ word: VenueWord, _ generation: Int, at now: Instant) {
         if let upstream { return upstream.take(word, generation) }
+        if let server { return server.say(word) }
         if isStream, arrival == nil || isCut { return }
         let said = venue.generations[generation]
         for part in parts(of: word) {
@@ -116,10 +132,33 @@ final class SimulatedPath {
     /// A gateway's frame goes on to the next one.
     func relay(_ frame: [UInt8], _ evidence: Evidence?, at now: Instant) {
         guard arrival != nil, !isCut, underWay < SimulatedPath.serverQueue else { return }
-        let at = max(
+        arrive(frame, evidence, at: nextArrival(now))
+    }
+
+    /// When what a stream carries now is there, behind all that went before.
+    private func nextArrival(_ now: Instant) -> Instant {
+        lastArrival = max(
             lastArrival, stalledUntil, now + delay + weather.extraDelay + random.duration(.zero...jitter))
-        lastArrival = at
-        arrive(frame, evidence, at: at)
+        return lastArrival
+    }
+
+    /// A stream's bytes on their way to the gateway, in pieces that are cut anywhere.
+    func carry(_ bytes: [UInt8]) {
+        var rest = bytes[...]
+        while !rest.isEmpty {
+            let length = random.chance(0.2) ? 1 + random.below(rest.count) : rest.count
+            arrive(Array(rest.prefix(length)), nil, at: nextArrival(world.now))
+            rest = rest.dropFirst(length)
+        }
+    }
+
+    /// The gateway's bytes on their way to a stream's server, unless nothing gets through.
+    func carryBack(_ bytes: [UInt8], _ receive: @escaping ([UInt8]) -> Void) {
+        guard !isCut else { return }
+        lastArrivalBack = max(lastArrivalBack, stalledUntil, world.now + delay + weather.extraDelay)
+        world.note(at: lastArrivalBack) { [self, connection] in
+            if connection == self.connection { receive(bytes) }
+        }
     }
 
     /// Whether its server is asked for topics.
@@ -149,10 +188,7 @@ final class SimulatedPath {
             return
         }
         guard underWay < SimulatedPath.serverQueue else { return }
-        let at = max(
-            lastArrival, stalledUntil, now + delay + weather.extraDelay + random.duration(.zero...jitter))
-        lastArrival = at
-        arrive(packet, evidence, at: at)
+        arrive(packet, evidence, at: nextArrival(now))
     }
 
     private func datagram(_ packet: [UInt8], _ evidence: Evidence, at now: Instant) {
@@ -194,7 +230,7 @@ final class SimulatedPath {
 
     func cutOff() {
         connection += 1
-        lastArrival = .zero
+        (lastArrival, lastArrivalBack) = (.zero, .zero)
         hasEverything = false
         instruments = []
     }

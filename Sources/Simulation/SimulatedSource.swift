@@ -4,7 +4,19 @@ import Arbitration
 import Basics
 import Gateway
 
-final class SimulatedSource {
+/// The gateway's end of a path.
+protocol PathSource: AnyObject {
+    var path: SimulatedPath { get }
+    func open()
+    /// The gateway has ended.
+    func close()
+    func activate(_ topics: [UpstreamTopic])
+    func deactivate()
+    func subscribe(_ topic: UpstreamTopic)
+    func unsubscribe(_ topic: UpstreamTopic)
+}
+
+final class SimulatedSource: PathSource {
     let path: SimulatedPath
     private unowned let world: Simulation
     private unowned let feed: SimulatedFeed

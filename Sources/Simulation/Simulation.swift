@@ -135,7 +135,9 @@ package final class Simulation {
 
     /// All faults run out, then the venues say something of each instrument, then they say nothing new.
     private func calmDown() {
-        guard ongoing == 0 else { return note(at: now + .milliseconds(50)) { [self] in calmDown() } }
+        guard ongoing == 0, areSteady else {
+            return note(at: now + .milliseconds(50)) { [self] in calmDown() }
+        }
         trace.say(now, "calm", "no fault is left")
         let settled = feeds.map { max($0.options.silence, .seconds(1)) }.max() ?? .seconds(1)
         note(at: now + settled + .milliseconds(2000)) { [self] in
@@ -149,6 +151,13 @@ package final class Simulation {
         }
     }
 
+    /// Clients that wait before they try again have come back.
+    private var areSteady: Bool {
+        feeds.allSatisfy { feed in
+            feed.paths.allSatisfy { $0.steadySince(feed.options.silence, at: now) != nil }
+        }
+    }
+
     private func sayAll(_ feed: FeedOfWorld) {
         let venue = feed.venue
         feed.send(.messages(venue.instruments.indices.map { venue.message(of: $0, at: now) }), at: now)
@@ -159,7 +168,7 @@ package final class Simulation {
     private func pace(_ feed: FeedOfWorld) {
         beat(feed)
         trade(feed, random.fork())
-        if feed.venue.kind == .itch { repeatDirectory(feed) }
+        if feed.venue.kind.speaksITCH { repeatDirectory(feed) }
     }
 
     private func beat(_ feed: FeedOfWorld) {
@@ -212,7 +221,7 @@ extension Simulation {
     private func makeFeeds() {
         for number in 0...random.below(2) {
             let kind = random.element(of: VenueKind.allCases)
-            let policy = kind == .chain ? .hotHot : random.element(of: FeedOptions.Policy.allCases)
+            let policy = kind.isHotHot ? .hotHot : random.element(of: FeedOptions.Policy.allCases)
             let name = "\(kind.name)\(number + 1)"
             var options = FeedOptions(
                 name: name, feedProtocol: kind.feedProtocol, keys: kind.feedProtocol.keys,
@@ -222,23 +231,36 @@ extension Simulation {
             options.holdDown = random.element(of: [.milliseconds(500), .seconds(5)])
             options.subscribeRate = random.element(of: [50, 100_000])
             options.linger = random.element(of: [.milliseconds(200), .seconds(5)])
+            if kind == .soup {
+                // A server says each second that it lives.
+                options.silence = random.element(of: [.milliseconds(1500), .seconds(3)])
+                options.freshness = .seconds(2)
+            }
             let count = 2 + random.below(2)
-            if kind == .itch, random.chance(0.5) {
+            if kind.speaksITCH, random.chance(0.5) {
                 options.recover.servers = ["udp://192.0.2.1:1", "udp://192.0.2.2:1"]
                 options.recover.requestsPerSecond = random.element(of: [5, 100])
             }
             options.journal = random.chance(0.5)
             if options.journal, random.chance(0.7) { options.start = .journal }
             options.paths = (0..<count).map { FeedPathOptions(of: name, number: $0) }
+            let streams = streams(of: kind, count)
+            if kind == .soup {
+                for path in streams.indices where streams[path] {
+                    options.paths[path].login = VenueLogin(user: "me", password: "secret")
+                }
+            }
             let venue = Venue(name, kind, instruments: 4 + random.below(8), at: now)
             let feed = FeedOfWorld(
                 options, venue, isHeldWhole: kind != .sequenced || random.chance(0.5),
                 heartbeatEvery: min(.milliseconds(250), options.silence / 3), at: now)
             feed.paths = (0..<count).map {
                 SimulatedPath(
-                    self, feed: number, index: $0, venue: venue,
-                    isStream: kind == .sequenced || kind == .chain,
+                    self, feed: number, index: $0, venue: venue, isStream: streams[$0],
                     random: random.fork(), at: now)
+            }
+            if kind == .soup {
+                for path in feed.paths where path.isStream { path.server = SoupServer(self, path) }
             }
             if kind == .chain {
                 for path in feed.paths {
@@ -250,6 +272,18 @@ extension Simulation {
                 now, name,
                 "\(kind.feedProtocol.rawValue), \(policy.rawValue), \(count) paths, silence \(options.silence.inMilliseconds) ms, freshness \(options.freshness.inMilliseconds) ms, \(venue.instruments.count) instruments"
             )
+        }
+    }
+
+    /// Which of its paths are streams.
+    private func streams(of kind: VenueKind, _ count: Int) -> [Bool] {
+        switch kind {
+        case .itch, .iex, .pitch, .mdp3: return Array(repeating: false, count: count)
+        case .sequenced, .chain: return Array(repeating: true, count: count)
+        case .soup:
+            let isMixed = random.chance(0.5)
+            let first = random.below(count)
+            return (0..<count).map { $0 == first || !isMixed || random.chance(0.5) }
         }
     }
 

@@ -31,12 +31,15 @@ extension VenueWord {
 /// The kinds of venue there are.
 enum VenueKind: CaseIterable {
     case itch, iex, pitch, mdp3, sequenced
+    /// The messages of ITCH over SoupBinTCP, on some paths perhaps by MoldUDP64.
+    case soup
     /// Gateways of a venue of IEX-TP, which stand in between.
     case chain
 
     var feedProtocol: FeedOptions.FeedProtocol {
         switch self {
         case .itch: .moldUDP64
+        case .soup: .soupBinTCP
         case .iex: .iexTP
         case .pitch: .pitch
         case .mdp3: .mdp3
@@ -48,11 +51,28 @@ enum VenueKind: CaseIterable {
     var name: String {
         switch self {
         case .itch: "itch"
+        case .soup: "soup"
         case .iex: "iex"
         case .pitch: "pitch"
         case .mdp3: "mdp"
         case .sequenced: "quotes"
         case .chain: "chain"
+        }
+    }
+
+    /// Whether its messages are those of ITCH 5.0, with a directory.
+    var speaksITCH: Bool {
+        switch self {
+        case .itch, .soup: true
+        case .iex, .pitch, .mdp3, .sequenced, .chain: false
+        }
+    }
+
+    /// Whether its paths are always joined, so that one is as good as another at any time.
+    var isHotHot: Bool {
+        switch self {
+        case .chain, .soup: true
+        case .itch, .iex, .pitch, .mdp3, .sequenced: false
         }
     }
 }
@@ -91,21 +111,21 @@ final class Venue {
     /// Whether the first instrument stands for the messages that concern none.
     var hasUnnamed: Bool {
         switch kind {
-        case .itch, .pitch, .mdp3: true
+        case .itch, .soup, .pitch, .mdp3: true
         case .iex, .sequenced, .chain: false
         }
     }
     /// Whether its messages or packets say when they were sent; else nobody can tell how old they are.
     var tellsTime: Bool {
         switch kind {
-        case .itch, .iex, .mdp3, .sequenced, .chain: true
+        case .itch, .soup, .iex, .mdp3, .sequenced, .chain: true
         case .pitch: false
         }
     }
     /// Whether packets name their session, so that another one can begin.
     var namesSessions: Bool {
         switch kind {
-        case .itch, .iex, .sequenced, .chain: true
+        case .itch, .soup, .iex, .sequenced, .chain: true
         case .pitch, .mdp3: false
         }
     }
@@ -120,7 +140,7 @@ final class Venue {
         let text = "\(name.uppercased())\(sessions)"
         let epoch: UInt64 =
             switch kind {
-            case .itch: FrameHeader.epoch(ofSession: text.utf8)
+            case .itch, .soup: FrameHeader.epoch(ofSession: text.utf8)
             case .iex, .sequenced, .chain: UInt64(sessions)
             // The date on which the numbers began: the day, and the Sunday of the week.
             case .pitch: 20_260_102_000_000
@@ -151,7 +171,7 @@ final class Venue {
 
     /// The directory, as it is repeated from time to time; of protocols that have one.
     func directory(at now: Instant) -> [TrueMessage] {
-        guard kind == .itch else { return [] }
+        guard kind.speaksITCH else { return [] }
         return instruments.indices.dropFirst().map { index in
             make(index, at: now) { .stockDirectory(symbol: ITCHSymbol(instruments[$0])) }
         }
@@ -164,7 +184,7 @@ final class Venue {
     /// The word that all begins anew, of a venue whose packets name no session.
     func resetMessage(at now: Instant) -> TrueMessage? {
         switch kind {
-        case .itch, .iex, .sequenced, .chain: return nil
+        case .itch, .soup, .iex, .sequenced, .chain: return nil
         case .pitch: return current.append(0, at: now, [6, PITCHPacket.unitClear, 0, 0, 0, 0])
         case .mdp3:
             var writer = ByteWriter(capacity: 20)
@@ -202,7 +222,7 @@ final class Venue {
         idleSince[instrument] = now
         var writer = ByteWriter(capacity: 40)
         switch kind {
-        case .itch:
+        case .itch, .soup:
             let time = Venue.noonInDay &+ UInt64(bitPattern: (now - start).nanoseconds)
             // Locate 0 is that of messages for no instrument.
             body(instrument).write(

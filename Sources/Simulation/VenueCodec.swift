@@ -12,7 +12,7 @@ struct VenueCodec {
     /// The packets of what is said of a generation.
     func packets(_ word: VenueWord, _ generation: Generation, at now: Instant) -> [[UInt8]] {
         switch venue.kind {
-        case .itch: mold(word, generation)
+        case .itch, .soup: mold(word, generation)
         case .iex, .chain: segments(word, generation, at: now)
         case .pitch: units(word, generation, at: now)
         case .mdp3: numberedPackets(word, at: now)

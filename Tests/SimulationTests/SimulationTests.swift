@@ -32,6 +32,7 @@ import Testing
             (Defect.dropsGap, Invariant.delivery), (.repeatsMessage, .delivery), (.losesMessage, .delivery),
             (.swapsMessages, .delivery), (.changesMessage, .delivery), (.claimsLive, .freshness),
             (.deafPaths, .liveness), (.blindClients, .losses), (.losesWritten, .journal),
+            (.resumesLate, .delivery),
         ])
     func `a planted mistake is found`(defect: Defect, invariant: Invariant) {
         let found = (UInt64(1)...20).lazy.compactMap { seed in
