@@ -14,6 +14,8 @@ public struct RecoveryMachine: Sendable {
     private struct Ask {
         var range: SequenceRange
         var server: Int
+        /// The first number as it was asked for, by which a server names the request.
+        let asked: UInt64
         /// When it is given up, or its rest asked for again.
         var due: Instant
         var isAnswered = false
@@ -90,7 +92,7 @@ public struct RecoveryMachine: Sendable {
     /// A server said that it will not send what it was asked for from this number on. `isFinal`: at no other time
     /// either, so that only others are asked for it; else it rests for a while.
     public mutating func refused(from first: UInt64, by server: Int, isFinal: Bool, at now: Instant) {
-        guard let index = asks.firstIndex(where: { $0.server == server && $0.range.first == first }) else {
+        guard let index = asks.firstIndex(where: { $0.server == server && $0.asked == first }) else {
             return
         }
         let range = asks.remove(at: index).range
@@ -170,7 +172,7 @@ public struct RecoveryMachine: Sendable {
         let end = min(range.last, refusal?.range.last ?? refusedAfter(range.first).map { $0 - 1 } ?? .max)
         let last = min(end, range.first &+ (options.messagesPerRequest - 1))
         let part = SequenceRange(range.first, max(range.first, last))
-        asks.append(Ask(range: part, server: server, due: now + options.answerWithin))
+        asks.append(Ask(range: part, server: server, asked: part.first, due: now + options.answerWithin))
         sent.append(now)
         counters.requests += 1
         return RecoveryRequest(part, server: server)

@@ -197,6 +197,17 @@ private struct Recovery {
         #expect(recovery.look(after: 500) == ["1–2 of 0"])
     }
 
+    @Test func `a refusal counts although some of what was asked for has come by another way`() {
+        var recovery = Recovery()
+        recovery.suspect(1...6)
+        #expect(recovery.look(after: 20) == ["1–6 of 0"])
+        recovery.answer(1...3, by: nil)
+        recovery.refuse(from: 1, by: 0, isFinal: true)
+        var asked: [String] = []
+        for _ in 0..<1000 { asked += recovery.look(after: 1) }
+        #expect(asked == [] && !recovery.machine.isWaiting)
+    }
+
     @Test func `a refusal for now lets the next server be asked, and this one later`() {
         var recovery = Recovery(servers: 2)
         recovery.suspect(9...9)
