@@ -11,7 +11,7 @@ import Wire
 
 final class GapProxySource: FeedRecovery {
     private let loop: EventLoop
-    private var quota: RequestQuota
+    private var desk: GapProxyDesk
     private var connections: [LoginConnection<GapProxyDialect>] = []
     private var groups: GroupedSource?
     private var isJoined = false
@@ -22,8 +22,7 @@ final class GapProxySource: FeedRecovery {
         _ options: RecoverOptions, _ surroundings: FeedSurroundings, log: @escaping EventLog
     ) throws(SystemError) {
         loop = surroundings.loop
-        quota = RequestQuota(
-            second: options.requestsPerSecond, minute: options.requestsPerMinute, day: options.requestsPerDay)
+        desk = GapProxyDesk(options)
         for (server, text) in options.servers.enumerated() {
             guard let endpoint = IPv4Endpoint(text.dropFirst("tcp://".count)),
                 let login = options.login(of: server)
@@ -65,23 +64,16 @@ final class GapProxySource: FeedRecovery {
     /// Nothing is asked for that could not be heard.
     func ask(_ request: [UInt8], of server: Int) -> AskOutcome {
         guard isJoined, connections.indices.contains(server) else { return .failed }
-        let allowed = quota.nextAllowed(at: loop.now)
-        guard allowed <= loop.now else { return .notBefore(allowed) }
-        switch connections[server].withMachine({ $0.ask(at: loop.now) }) {
-        case .unreachable: return .failed
-        case .notBefore(let end): return .notBefore(end)
-        case .now: connections[server].send(request)
-        }
+        let outcome = connections[server].withMachine { desk.ask(&$0, at: loop.now) }
+        guard outcome == .sent else { return outcome }
+        connections[server].send(request)
         guard connections[server].machine.isUp else { return .failed }
-        quota.count(at: loop.now)
+        desk.sent(at: loop.now)
         return .sent
     }
 
     private func answered(_ response: GapResponse, by server: Int) {
-        guard let reason = response.status.rejection else { return }
-        let rejection = RequestRejection(
-            channel: UInt16(response.request.unit), first: UInt64(response.request.first), reason: reason,
-            isFinal: response.status.isFinal)
+        guard let rejection = RequestRejection(response) else { return }
         onRejection?(rejection, server)
     }
 
@@ -128,41 +120,4 @@ extension GapProxySource: FeedSourceOwner {
     func connected(_ path: Int) { isJoined = true }
     func disconnected(_ path: Int, because reason: String) { isJoined = false }
     func resubscribed(_ path: Int) {}
-}
-
-extension GapProxyMachine {
-    /// The server says each second that it lives, and hangs up on who is silent for two times five seconds.
-    private static let deadAfter: Duration = .seconds(5)
-
-    init(_ login: VenueLogin) {
-        var times = LoginTimes(deadAfter: GapProxyMachine.deadAfter)
-        times.seed = .random(in: .min ... .max)
-        let login = GapProxyLogin(session: login.session ?? "", user: login.user, password: login.password)
-        self.init(GapProxyDialect(login), times)
-    }
-}
-
-extension GapResponse.Status {
-    /// As it is counted and told; `nil`: the request is served.
-    var rejection: String? {
-        switch self {
-        case .accepted: nil
-        case .outOfRange: "out-of-range"
-        case .dayQuota: "day-quota"
-        case .minuteQuota: "minute-quota"
-        case .secondQuota: "second-quota"
-        case .count: "count"
-        case .invalidUnit: "invalid-unit"
-        case .unitUnavailable: "unit-unavailable"
-        case .other: "other"
-        }
-    }
-
-    /// The same request would be refused again.
-    var isFinal: Bool {
-        switch self {
-        case .outOfRange, .count, .invalidUnit: true
-        case .accepted, .dayQuota, .minuteQuota, .secondQuota, .unitUnavailable, .other: false
-        }
-    }
 }

@@ -16,6 +16,8 @@ package enum Defect: String, Hashable, Sendable, CaseIterable {
     case losesWritten = "loses-written"
     /// A client of SoupBinTCP asks to go on one message too late.
     case resumesLate = "resumes-late"
+    /// What a Gap Request Proxy refused for good is taken for refused for now.
+    case asksAgain = "asks-again"
     /// Clients do not look at `previous` and idle frames.
     case blindClients = "blind-clients"
 }
@@ -47,7 +49,7 @@ final class DefectiveSink {
             lie[end + 3] &= ~7
             lie[end + 34] = 1
             return [lie]
-        case .deafPaths, .blindClients, .losesWritten, .resumesLate: return [frame]
+        case .deafPaths, .blindClients, .losesWritten, .resumesLate, .asksAgain: return [frame]
         }
     }
 

@@ -1,6 +1,7 @@
 // What goes wrong, and for how long: each fault is begun, and undone when it is over.
 import Basics
 import Configuration
+import FeedProtocols
 import Gateway
 import Wire
 
@@ -11,6 +12,7 @@ enum Fault: String, CaseIterable {
     case agentTrue, agentFalse, mute, hold, switchPath
     case slowClient, clientGone, changeOfMind, gatewayKilled, lying
     case diskFull, diskSlow, upstreamKilled
+    case proxyGone, proxyRefuses, proxySlow, gapLoss
     case halfOpen, serverFrozen, serverRestarted, loginRejected, loginUnanswered, garbage
 }
 
@@ -44,6 +46,7 @@ extension Simulation {
         case .upstreamKilled: return killUpstream(path)
         case .halfOpen, .serverFrozen, .serverRestarted, .loginRejected, .loginUnanswered, .garbage:
             return path.server.map { self.server(fault, $0, path) } ?? false
+        case .proxyGone, .proxyRefuses, .proxySlow, .gapLoss: return proxy(fault, feed)
         case .lying: return lie(feed, path)
         case .diskFull, .diskSlow: return spoilDisk(feed, isFull: fault == .diskFull)
         }
@@ -197,6 +200,43 @@ extension Simulation {
         default:
             server.willSpoil = true
             trouble(path, .milliseconds(1), "is to say what is no packet") {}
+        }
+        return true
+    }
+
+    // MARK: - Gap Request Proxies
+
+    private func proxy(_ fault: Fault, _ feed: FeedOfWorld) -> Bool {
+        guard !feed.proxies.isEmpty else { return false }
+        let proxy = random.element(of: feed.proxies)
+        let length = random.duration(.milliseconds(100) ... .seconds(4))
+        func lasts(_ what: String, _ end: @escaping () -> Void) {
+            trace.say(now, proxy.name, "FAULT \(what), for \(length.inMilliseconds) ms")
+            self.lasts(length, end)
+        }
+        switch fault {
+        case .proxyGone:
+            guard !proxy.isRefusing else { return false }
+            (proxy.isRefusing, proxy.isInUse) = (true, random.chance(0.3))
+            lasts("hangs up") { proxy.isRefusing = false }
+            proxy.hangUp?()
+        case .proxyRefuses:
+            guard proxy.refusal == nil else { return false }
+            let refusal: GapResponse.Status = random.element(of: [
+                .outOfRange, .outOfRange, .outOfRange, .secondQuota, .minuteQuota, .dayQuota, .count,
+                .invalidUnit, .unitUnavailable,
+                .other(0x58),
+            ])
+            proxy.refusal = refusal
+            lasts("answers with \(refusal)") { proxy.refusal = nil }
+        case .proxySlow:
+            let extra = random.duration(.milliseconds(10) ... .milliseconds(300))
+            proxy.extraDelay = proxy.extraDelay + extra
+            lasts("answers \(extra.inMilliseconds) ms later") { proxy.extraDelay = proxy.extraDelay - extra }
+        default:
+            let ratio = random.ratio(0.1...0.9)
+            feed.gapLoss += ratio
+            lasts("sends what loses \(Int(ratio * 100)) %") { feed.gapLoss -= ratio }
         }
         return true
     }

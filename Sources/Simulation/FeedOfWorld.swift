@@ -12,6 +12,11 @@ final class FeedOfWorld {
     var paths: [SimulatedPath] = []
     /// The venue's re-request servers, which may be deaf.
     var deafServers = 0
+    /// Those of PITCH, and how much of what they send again is lost.
+    var proxies: [GapProxyServer] = []
+    var gapLoss = 0.02
+    /// The gateway's end of the gap multicast; `nil`: there is none.
+    var gapArrival: (([UInt8], Evidence) -> Void)?
     /// What outlives a gateway of its journal, a disk for each channel, and what is wrong with them.
     var disks: [UInt16: SimulatedDisk] = [:]
     var disk = DiskWeather()

@@ -5,12 +5,18 @@ import Configuration
 import FeedProtocols
 import Gateway
 
-final class RequestServers: RecoverySink {
+/// A feed's way to whom it asks again, in one run of the gateway.
+protocol SimulatedRecovery: RecoverySink {
+    func open()
+    /// The gateway that asks has ended.
+    func close()
+}
+
+final class RequestServers: SimulatedRecovery {
     /// What one answer holds at most.
     private static let mostPerAnswer = 8
 
-    /// The gateway that asks has ended.
-    var isClosed = false
+    private var isClosed = false
     private unowned let world: Simulation
     private let feed: Int
     private let answer: ([UInt8], Int) -> Void
@@ -21,6 +27,9 @@ final class RequestServers: RecoverySink {
         self.feed = feed
         self.answer = answer
     }
+
+    func open() {}
+    func close() { isClosed = true }
 
     func ask(_ request: [UInt8], of server: Int) -> AskOutcome {
         count()

@@ -145,7 +145,10 @@ final class SimulatedFeed: FeedCoreOwner, FrameSink {
     private let book = UpstreamBook()
     private var wake = 0
     private let run: UInt32
-    private lazy var servers = RequestServers(world, index) { [weak self] in self?.recovered($0, from: $1) }
+    private lazy var recovery: any SimulatedRecovery =
+        world.feeds[index].proxies.isEmpty
+        ? RequestServers(world, index) { [weak self] in self?.recovered($0, from: $1) }
+        : SimulatedGapProxies(world, index, self)
 
     init(_ world: Simulation, _ gateway: SimulatedGateway, _ index: Int, run: UInt32) {
         self.world = world
@@ -177,7 +180,7 @@ final class SimulatedFeed: FeedCoreOwner, FrameSink {
             sink: self, journal: journal,
             log: { [world, index] _, message in
                 world.trace.say(world.now, world.feeds[index].options.name, "logs: \(message)")
-            }, now: world.now, recovery: options.recover.servers.isEmpty ? nil : servers)
+            }, now: world.now, recovery: options.recover.servers.isEmpty ? nil : recovery)
         let core = FeedCore(plan)
         self.core = core
         core.owner = self
@@ -186,6 +189,7 @@ final class SimulatedFeed: FeedCoreOwner, FrameSink {
         sources = world.feeds[index].paths.map { source($0) }
         core.start(gateway.table.requests(of: options.name), at: world.now, wall: wall)
         for source in sources { source.open() }
+        if !options.recover.servers.isEmpty { recovery.open() }
     }
 
     private func source(_ path: SimulatedPath) -> any PathSource {
@@ -205,7 +209,7 @@ final class SimulatedFeed: FeedCoreOwner, FrameSink {
 
     func end() {
         wake += 1
-        servers.isClosed = true
+        recovery.close()
         for source in sources { source.close() }
         journal?.end()
         (core, journal) = (nil, nil)
@@ -248,8 +252,13 @@ final class SimulatedFeed: FeedCoreOwner, FrameSink {
         if world.random.chance(0.5) { core?.drained() }
     }
 
-    private func recovered(_ bytes: [UInt8], from server: Int) {
+    /// - Parameter server: `nil`: it went to all who listen.
+    func recovered(_ bytes: [UInt8], from server: Int?) {
         core?.recovered(bytes[...], from: server, receivedAt: wall, at: world.now, wall: wall)
+    }
+
+    func rejected(_ rejection: RequestRejection, by server: Int) {
+        core?.rejected(rejection, by: server, at: world.now)
     }
 
     func connected(_ path: Int) { core?.connected(path, at: world.now, wall: wall) }

@@ -173,6 +173,7 @@ package final class Simulation {
 
     private func beat(_ feed: FeedOfWorld) {
         note(at: now + feed.heartbeatEvery) { [self] in beat(feed) }
+        for proxy in feed.proxies { proxy.beat() }
         guard !feed.venue.isFrozen else { return }
         if feed.venue.kind == .mdp3 { return beatByMessage(feed) }
         feed.send(feed.venue.hasEnded && !feed.venue.isNumberedPerTopic ? .endOfSession : .heartbeat, at: now)
@@ -241,6 +242,7 @@ extension Simulation {
                 options.recover.servers = ["udp://192.0.2.1:1", "udp://192.0.2.2:1"]
                 options.recover.requestsPerSecond = random.element(of: [5, 100])
             }
+            if kind == .pitch, random.chance(0.6) { addProxies(to: &options.recover) }
             options.journal = random.chance(0.5)
             if options.journal, random.chance(0.7) { options.start = .journal }
             options.paths = (0..<count).map { FeedPathOptions(of: name, number: $0) }
@@ -262,6 +264,11 @@ extension Simulation {
             if kind == .soup {
                 for path in feed.paths where path.isStream { path.server = SoupServer(self, path) }
             }
+            if kind == .pitch {
+                feed.proxies = options.recover.servers.indices.map {
+                    GapProxyServer(self, feed, number: $0)
+                }
+            }
             if kind == .chain {
                 for path in feed.paths {
                     path.upstream = UpstreamGateway(self, path, freshness: options.freshness)
@@ -273,6 +280,14 @@ extension Simulation {
                 "\(kind.feedProtocol.rawValue), \(policy.rawValue), \(count) paths, silence \(options.silence.inMilliseconds) ms, freshness \(options.freshness.inMilliseconds) ms, \(venue.instruments.count) instruments"
             )
         }
+    }
+
+    private func addProxies(to recover: inout RecoverOptions) {
+        recover.servers = Array(["tcp://192.0.2.1:1", "tcp://192.0.2.2:1"].prefix(1 + random.below(2)))
+        recover.groups = ["239.0.2.1:1"]
+        recover.requestsPerSecond = random.element(of: [5, 100])
+        recover.requestsPerMinute = random.element(of: [30, 1500])
+        recover.messagesPerRequest = random.element(of: [10, 100])
     }
 
     /// Which of its paths are streams.

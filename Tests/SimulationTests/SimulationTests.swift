@@ -32,10 +32,10 @@ import Testing
             (Defect.dropsGap, Invariant.delivery), (.repeatsMessage, .delivery), (.losesMessage, .delivery),
             (.swapsMessages, .delivery), (.changesMessage, .delivery), (.claimsLive, .freshness),
             (.deafPaths, .liveness), (.blindClients, .losses), (.losesWritten, .journal),
-            (.resumesLate, .delivery),
+            (.resumesLate, .delivery), (.asksAgain, .quota),
         ])
     func `a planted mistake is found`(defect: Defect, invariant: Invariant) {
-        let found = (UInt64(1)...20).lazy.compactMap { seed in
+        let found = (UInt64(1)...60).lazy.compactMap { seed in
             Simulation(SimulationPlan(seed: seed, faults: 40, defect: defect)).run().violations.first
         }.first
         #expect(found?.invariant == invariant, "\(found.map { "\($0)" } ?? "nothing was found")")
