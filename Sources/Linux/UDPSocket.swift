@@ -21,11 +21,15 @@ public struct UDPSocket: ~Copyable, Sendable {
     /// address of this host. It takes packets for no other group (`IP_MULTICAST_ALL` = 0), counts what the
     /// kernel drops for want of buffer, and stamps each packet's arrival.
     ///
-    /// - Parameter bufferBytes: the receive buffer to ask for; the kernel caps it at `net.core.rmem_max`.
-    public init(receivingAt endpoint: IPv4Endpoint, bufferBytes: Int32) throws(SystemError) {
+    /// - Parameters:
+    ///   - bufferBytes: the receive buffer to ask for; the kernel caps it at `net.core.rmem_max`.
+    ///   - isShared: whether others may receive there, too, as with a group; of an own address, only one of them does.
+    public init(receivingAt endpoint: IPv4Endpoint, bufferBytes: Int32, isShared: Bool = true)
+        throws(SystemError)
+    {
         let opened = try UDPSocket.open()
         let raw = opened.raw
-        try setOption(raw, SOL_SOCKET, SO_REUSEADDR, Int32(1), "SO_REUSEADDR")
+        if isShared { try setOption(raw, SOL_SOCKET, SO_REUSEADDR, Int32(1), "SO_REUSEADDR") }
         try setOption(raw, Int32(IPPROTO_IP), IP_MULTICAST_ALL, Int32(0), "IP_MULTICAST_ALL")
         try setOption(raw, SOL_SOCKET, SO_RXQ_OVFL, Int32(1), "SO_RXQ_OVFL")
         try setOption(raw, SOL_SOCKET, SO_TIMESTAMPNS, Int32(1), "SO_TIMESTAMPNS")

@@ -5,6 +5,7 @@ import Wire
 /// What to do about an endpoint that could not be bound for this reason; `nil` where there is nothing to say.
 func bindAdvice(_ endpoint: String, _ number: Int32) -> String? {
     switch Endpoint(bound: endpoint) {
+    case _ where number == EINVAL: "an endpoint is ipc:///PATH or tcp://ADDRESS:PORT"
     case .ipc(let path) where path.hasPrefix("/"): folderAdvice(folder(of: path), number)
     case .tcp(let host, let port): portAdvice(host, port, number)
     default: nil

@@ -148,7 +148,8 @@ struct Play: ParsableCommand {
         try validateNumbers()
         guard packets.contains(where: { !$0.addresses.isEmpty }) || !zeromq.isEmpty || soup != nil else {
             throw ValidationError(
-                "nowhere to play to: give --mold ADDRESS:PORT, --zeromq ENDPOINT or --soup PORT")
+                "nowhere to play to: give --\(carrier) ADDRESS:PORT\(dialect == .itch ? ", --zeromq ENDPOINT or --soup PORT" : "")"
+            )
         }
         try validateTargets()
         _ = try requestEndpoint()
@@ -172,6 +173,9 @@ struct Play: ParsableCommand {
                 content == .itch
                     ? "\(option) carries itch and recordings; use --\(carrier) for --generate \(dialect.rawValue)"
                     : "\(option) is for --generate \(content.rawValue)")
+        }
+        guard generate != .quotes || packets.allSatisfy({ $0.addresses.isEmpty }) && soup == nil else {
+            throw ValidationError("quotes are for --zeromq: the other protocols carry messages of a venue")
         }
         guard dialect == .itch || zeromq.isEmpty && soup == nil && moldRequests == nil else {
             throw ValidationError(

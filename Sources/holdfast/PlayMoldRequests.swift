@@ -26,7 +26,7 @@ final class PlayMoldRequests {
         self.history = history
         builder = MoldUDP64PacketBuilder(session: session)
         do throws(SystemError) {
-            socket = try UDPSocket(receivingAt: endpoint, bufferBytes: 1 << 20)
+            socket = try UDPSocket(receivingAt: endpoint, bufferBytes: 1 << 20, isShared: false)
             source = try IOSource(loop, descriptor: socket.descriptor.raw) { [unowned self] in
                 receive(at: loop.now)
             }

@@ -140,7 +140,7 @@ final class PlayServer {
         do throws(ConfigurationError) {
             return try LoginFile.read(path: path)
         } catch {
-            throw .unreadable(file: path, "\(error)")
+            throw .unreadable(file: "--soup-login", "\(error)")
         }
     }
 

@@ -22,6 +22,7 @@ import Testing
         ("ipc:///run/holdfast/a", EADDRINUSE, "another process serves it"),
         ("tcp://10.0.0.1:5555", ENODEV, "this host has no address 10.0.0.1, or not yet: see ip address"),
         ("tcp://*:5555", EADDRINUSE, "another process has the port: see ss -ltnp sport = 5555"),
+        ("127.0.0.1:5555", EINVAL, "an endpoint is ipc:///PATH or tcp://ADDRESS:PORT"),
         ("tcp://*:555", EACCES, "ports below 1024 take a capability: choose a higher one"),
     ])
     func `the reason comes with what to do`(endpoint: String, number: Int32, advice: String) {

@@ -270,6 +270,8 @@ class Play(unittest.TestCase):
             (["--generate", "itch", "--mdp3", "239.1.1.1:1"], "--generate mdp3"),
             (["--generate", "deep", "--iex-tp", "nowhere"], "nowhere"),
             (["--generate", "deep", "--zeromq", "ipc:///tmp/x"], "--zeromq"),
+            (["--generate", "quotes", "--mold", "239.1.1.1:1"], "--zeromq"),
+            (["--generate", "mdp3"], "--mdp3"),
         ):
             with self.subTest(words):
                 done = tool("play", *words)
@@ -295,6 +297,19 @@ class Play(unittest.TestCase):
             done = tool("play", "--generate", "quotes", "--zeromq", endpoint)
         self.assertEqual(done.returncode, 69)
         self.assertIn(endpoint, done.stderr)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            taken.bind(("127.0.0.1", 0))
+            address = f"127.0.0.1:{taken.getsockname()[1]}"
+            done = tool("play", "--generate", "itch", "--mold", "127.0.0.1:9", "--mold-requests", address,
+                        "--count", "1")
+        self.assertEqual(done.returncode, 69)
+        self.assertIn(address, done.stderr)
+
+    def test_an_endpoint_that_is_none(self):
+        done = tool("play", "--generate", "quotes", "--zeromq", "127.0.0.1:7001")
+        self.assertEqual(done.returncode, 69)
+        self.assertIn("an endpoint is ipc:///PATH or tcp://ADDRESS:PORT", done.stderr)
 
     def test_it_plays_so_many_messages_and_says_so(self):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
