@@ -2,6 +2,7 @@
 // faults; a seed that fails is printed, and plays again exactly.
 import ArgumentParser
 import Basics
+import Glibc
 import Linux
 import Simulation
 
@@ -17,9 +18,10 @@ struct HoldfastSimulate: ParsableCommand {
             """,
         version: "holdfast-simulate \(Version.number)")
 
-    @Option(help: ArgumentHelp("How many worlds.", valueName: "count")) var seeds = 100
+    @Option(help: ArgumentHelp("How many worlds (default: 100; with --seed: 1).", valueName: "count"))
+    var seeds: Int?
     @Option(help: ArgumentHelp("How many faults in each.", valueName: "count")) var faults = 100
-    @Option(help: ArgumentHelp("The first world's seed; alone, only this world.", valueName: "number"))
+    @Option(help: ArgumentHelp("The first world's seed (default: 1).", valueName: "number"))
     var seed: UInt64?
     @Flag(help: "Print what happens, an event a line.") var trace = false
     @Flag(help: "Print the result as JSON.") var json = false
@@ -27,16 +29,20 @@ struct HoldfastSimulate: ParsableCommand {
     var defect: Defect?
 
     func validate() throws {
-        guard seeds >= 1, faults >= 0 else {
-            throw ValidationError("--seeds must be at least 1, --faults at least 0")
+        guard (1...1_000_000_000).contains(worlds), faults >= 0 else {
+            throw ValidationError("--seeds must be from 1 to 1000000000, --faults at least 0")
         }
     }
+
+    private var worlds: Int { seeds ?? (seed == nil ? 100 : 1) }
 
     func run() throws {
         let begin = Clock.monotonic
         let first = seed ?? 1
         var results: [SimulationResult] = []
-        for number in first..<(first &+ UInt64(seed == nil ? seeds : 1)) {
+        for index in 0..<UInt64(worlds) {
+            let number = first &+ index
+            if trace, worlds > 1 { print("seed \(number)") }
             let plan = SimulationPlan(seed: number, faults: faults, defect: defect)
             let result = Simulation(plan, trace: trace ? { print($0) } : nil).run()
             results.append(result)
@@ -51,9 +57,16 @@ struct HoldfastSimulate: ParsableCommand {
         guard !trace else { return }
         let planted = defect.map { " --defect \($0.rawValue)" } ?? ""
         for violation in result.violations {
-            print("seed \(result.seed): \(violation)")
+            say("seed \(result.seed): \(violation)")
         }
-        print("again: holdfast-simulate --seed \(result.seed) --faults \(faults)\(planted) --trace")
+        say("again: holdfast-simulate --seed \(result.seed) --faults \(faults)\(planted) --trace")
+    }
+
+    /// A line for a person; beside JSON, on standard error.
+    private func say(_ line: String) {
+        guard json else { return print(line) }
+        let bytes = Array("\(line)\n".utf8)
+        _ = unsafe bytes.withUnsafeBytes { unsafe write(STDERR_FILENO, $0.baseAddress, $0.count) }
     }
 
     private func report(_ results: [SimulationResult], _ violations: Int, _ took: Duration) {

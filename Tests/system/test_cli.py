@@ -348,6 +348,25 @@ class Play(unittest.TestCase):
         self.assertEqual(playing.wait(harness.PATIENCE_S), 0)
 
 
+class Simulate(unittest.TestCase):
+    def simulate(self, *words):
+        return subprocess.run([harness.binary("holdfast-simulate"), "--faults", "20", *words], capture_output=True,
+                              text=True, timeout=harness.PATIENCE_S)
+
+    def test_worlds_begin_with_the_seed_that_is_named(self):
+        for words, seeds in ((["--seed", "5"], 1), (["--seed", "5", "--seeds", "3"], 3), (["--seeds", "2"], 2)):
+            self.assertEqual(json.loads(self.simulate("--json", *words).stdout)["seeds"], seeds, words)
+        done = self.simulate("--seed", str(2 ** 64 - 1))
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_what_fails_is_told_beside_the_JSON_with_how_to_see_it_again(self):
+        done = self.simulate("--seeds", "3", "--defect", "loses-message", "--json")
+        self.assertEqual(done.returncode, 1)
+        report = json.loads(done.stdout)
+        self.assertTrue(report["violations"] and report["failed_seeds"], report)
+        self.assertIn(f"again: holdfast-simulate --seed {report['failed_seeds'][0]} ", done.stderr)
+
+
 class Steering(unittest.TestCase):
     def test_a_gateway_that_does_not_answer_is_69(self):
         for words in (("switch", "itch", "B"), ("mute", "nic/eth0", "--for", "1m"), ("unmute", "nic/eth0")):
