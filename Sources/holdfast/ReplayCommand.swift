@@ -73,15 +73,12 @@ struct ReplayCommand: ParsableCommand {
 
     func run() throws {
         var source: ReplaySource
-        do throws(SystemError) {
-            guard let channel = try channel() else { throw SystemError(folder, number: EISDIR) }
-            source = try ReplaySource(self, channel)
-            if zeromq == nil {
-                while let record = try source.next() { write(line(record) + "\n") }
-            }
-        } catch {
-            if error.number != EISDIR { complain("\(error)") }
-            throw error.number == EISDIR ? ExitCode.usage : ExitCode.noInput
+        do {
+            source = try ReplaySource(self, try channel(of: ChannelFolder.all(below: folder)))
+            if zeromq == nil { try show(&source) }
+        } catch let error as SystemError {
+            complain("\(error)")
+            throw ExitCode.noInput
         }
         if let zeromq { source = try serve(source, at: zeromq) }
         for damage in source.damages { complain(damage) }
@@ -99,15 +96,23 @@ struct ReplayCommand: ParsableCommand {
         }
     }
 
-    /// The one channel of the folder; `nil`: there are several, which was said.
-    private func channel() throws(SystemError) -> ChannelFolder? {
-        let found = try ChannelFolder.all(below: folder)
+    /// The one channel of the folder.
+    private func channel(of found: [ChannelFolder]) throws(ExitCode) -> ChannelFolder {
         if found.count == 1 { return found[0] }
         complain(
             found.isEmpty
                 ? "no segment of a journal in \(folder)"
                 : "\(folder) has several channels: give one of \(found.map(\.path).joined(separator: ", "))")
-        return nil
+        throw found.isEmpty ? .noInput : .usage
+    }
+
+    private func show(_ source: inout ReplaySource) throws(SystemError) {
+        var isEmpty = true
+        while let record = try source.next() {
+            isEmpty = false
+            write(line(record) + "\n")
+        }
+        if isEmpty { complain("replay: 0 frames: nothing in \(folder) is what was asked for") }
     }
 
     var start: JournalStart {

@@ -14,7 +14,8 @@ struct VerifyCommand: ParsableCommand {
         discussion: """
             Reads every byte of a journal's folder (all of it, a feed's, or a channel's), or of single segments, \
             and names each fault by segment, record and sequence. The last digest vouches for all that was \
-            written before it: keep it elsewhere, and give it back with --digest.
+            written before it: keep it elsewhere, and give it back with --digest. The segment that a gateway is \
+            writing to has none yet.
 
             Exit status: 0 whole; 65 something is wrong; 66 it cannot be read; 64 wrong usage.
 
@@ -44,11 +45,13 @@ struct VerifyCommand: ParsableCommand {
             throw ExitCode.noInput
         }
         guard !checks.isEmpty else {
-            complain("no segment of a journal in \(paths.joined(separator: ", "))")
+            complain(
+                "no segment of a journal (\(SegmentName.file(1)) and so on) in \(paths.joined(separator: ", "))"
+            )
             throw ExitCode.noInput
         }
         let isFound =
-            digest.map { wanted in checks.contains { $0.digests.contains(wanted.lowercased()) } } ?? true
+            digest.map { wanted in checks.contains { $0.has(wanted.lowercased()) } } ?? true
         if json {
             let whole = JSON.Member("whole", .bool(checks.allSatisfy(\.isWhole)))
             let found = digest == nil ? [] : [JSON.Member("digest_found", .bool(isFound))]
@@ -71,7 +74,7 @@ struct JournalCheck {
     let path: String
     private(set) var chain = SegmentChain(fastestCRC)
     /// Of each segment, in hexadecimal.
-    private(set) var digests: [String] = []
+    private var digests: [(segment: UInt64, digest: String)] = []
     private var lastSegment: UInt64 = 0
     /// The last segment ends in what a gateway is writing right now.
     private var isBeingWritten = false
@@ -80,8 +83,10 @@ struct JournalCheck {
     static func all(at path: String) throws(SystemError) -> [JournalCheck] {
         guard Files.isFolder(path) else {
             let name = path.split(separator: "/").last.map(String.init) ?? path
+            // What is not there is told as that, whatever it is called.
             guard let number = SegmentName.number(of: name) else {
-                throw SystemError("\(path): a segment is called \(SegmentName.file(1)) or so", number: EINVAL)
+                _ = try ReadFile(path)
+                return []
             }
             var check = JournalCheck(path: path)
             try check.read(path, number)
@@ -100,6 +105,8 @@ struct JournalCheck {
 
     private init(path: String) { self.path = path }
 
+    func has(_ digest: String) -> Bool { digests.contains { $0.digest == digest } }
+
     private mutating func read(_ path: String, _ number: UInt64) throws(SystemError) {
         let file = try ReadFile(path)
         chain.begin(number)
@@ -111,7 +118,7 @@ struct JournalCheck {
             chain.take(piece)
         }
         chain.end()
-        digests.append(chain.digest?.description ?? "")
+        digests.append((number, chain.digest?.description ?? ""))
         lastSegment = number
     }
 
@@ -127,11 +134,22 @@ struct JournalCheck {
 
     var isWhole: Bool { faultCount == 0 }
 
+    /// The last segment to which nothing is added any more, and its digest: what is worth keeping.
+    private var vouching: (segment: UInt64, digest: String)? {
+        digests.dropLast(isBeingWritten ? 1 : 0).last
+    }
+
+    private var digestLine: String {
+        let open = isBeingWritten ? "segment \(lastSegment) is being written to and has none yet" : nil
+        let closed = vouching.map { "last digest \($0.digest) (segment \($0.segment))" }
+        return "  " + [closed ?? "no digest", open].compactMap(\.self).joined(separator: "; ")
+    }
+
     var lines: [String] {
         let verdict = isWhole ? "whole" : "\(faultCount) fault\(faultCount == 1 ? "" : "s")"
         var lines = [
             "\(path): \(verdict): \(chain.segments) segments, \(chain.records) records, \(chain.bytes) bytes",
-            "  \(isBeingWritten ? "digest so far" : "last digest") \(digests.last ?? "") (segment \(lastSegment))",
+            digestLine,
         ]
         lines += faults.map { "  \($0)" }
         if faultCount > UInt64(faults.count) {
@@ -149,7 +167,9 @@ struct JournalCheck {
             JSON.Member("frames", .integer(Int64(clamping: chain.frames))),
             JSON.Member("bytes", .integer(Int64(clamping: chain.bytes))),
             JSON.Member("last_segment", .integer(Int64(clamping: lastSegment))),
-            JSON.Member("last_digest", .string(digests.last ?? "")),
+            JSON.Member("last_digest", vouching.map { .string($0.digest) } ?? .null),
+            JSON.Member(
+                "last_digest_segment", vouching.map { .integer(Int64(clamping: $0.segment)) } ?? .null),
             JSON.Member("being_written", .bool(isBeingWritten)),
             JSON.Member("fault_count", .integer(Int64(clamping: faultCount))),
             JSON.Member("faults", .array(faults.map { .string($0.description) })),

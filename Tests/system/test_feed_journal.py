@@ -204,14 +204,33 @@ class Verifying(Journalled):
         self.assertEqual(code, 65)
         self.assertIn("(sequence 20)", errors)
 
+    def test_the_digest_that_is_told_of_a_running_gateway_s_journal_holds_later_too(self):
+        self.open()
+        self.lines.both(self.orders(30))
+        self.wait_written(30)
+        channel = self.verify()["channels"][0]
+        self.assertEqual((channel["being_written"], channel["last_digest"]), (True, None))
+        self.end()
+        self.daemon.stop()
+        self.daemon.start()
+        self.lines.wait_heard(self.health())
+        channel = self.verify()["channels"][0]
+        self.assertEqual((channel["being_written"], channel["last_digest_segment"]), (True, 1))
+        self.daemon.stop()
+        self.verify("--digest", channel["last_digest"])
+
     def test_strange_files_are_refused_by_name(self):
         other = os.path.join(self.daemon.folder, "000000000001.journal")
         write(other, os.urandom(5000))
         code, out, _ = holdfast("verify", other)
         self.assertEqual(code, 65, out)
         self.assertIn("segment 1: header: this is no segment of a journal", out)
-        self.assertEqual(holdfast("verify", self.daemon.file)[0], 66)
-        self.assertEqual(holdfast("verify", self.daemon.folder + "/nothing")[0], 66)
+        code, _, errors = holdfast("verify", self.daemon.file)
+        self.assertEqual((code, "no segment of a journal" in errors), (66, True), errors)
+        code, _, errors = holdfast("verify", self.daemon.folder + "/nothing")
+        self.assertEqual((code, "No such file" in errors), (66, True), errors)
+        os.mkdir(os.path.join(self.daemon.folder, "empty"))
+        self.assertEqual(holdfast("replay", os.path.join(self.daemon.folder, "empty"))[0], 66)
         self.assertEqual(holdfast("verify", "--digest", "12", other)[0], 64)
 
 
@@ -309,6 +328,7 @@ class Replaying(Journalled):
         since = [json.loads(line) for line in self.replay("--json", "--since", lines[0]["receive_time"])]
         self.assertEqual(since[-1]["sequence"], self.lines.next - 1)
         self.assertEqual(self.replay("--since", "2100-01-01T00:00:00Z"), [])
+        self.assertIn("0 frames", holdfast("replay", self.folder, "--from", "99999999")[2])
         mine = self.replay("--topic", "md/itch/BRAVO/")
         self.assertTrue(mine and all(" md/itch/BRAVO/ " in line for line in mine))
 
