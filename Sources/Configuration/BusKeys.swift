@@ -59,10 +59,10 @@ private func areShared(_ one: String, _ other: String) -> Bool {
     return one.clashes(with: other)
 }
 
-/// Refuses the elements that have an earlier one's name.
+/// Refuses the elements that have an earlier one's name, each where it stands.
 func refuseDuplicates(_ names: [String], of what: String, at place: Place) {
     var seen: Set<String> = []
-    for name in names where !name.isEmpty && !seen.insert(name).inserted {
-        place.refuse("two \(what) are called \"\(Setting.printable(name))\"; names must differ")
+    for (index, name) in names.enumerated() where !name.isEmpty && !seen.insert(name).inserted {
+        place.item(index).refuse("two \(what) are called \"\(Setting.printable(name))\"; names must differ")
     }
 }

@@ -115,7 +115,7 @@ enum Rules {
     }
 
     /// An absolute path of a file.
-    static let file = text("must be an absolute path, such as \"/run/matcher.pid\"") { text in
+    static let file = text("must be an absolute path, which begins with /") { text in
         text.hasPrefix("/") && text.utf8.count < 4096 && !text.unicodeScalars.contains { $0.value < 0x20 }
     }
 

@@ -78,6 +78,9 @@ extension Key {
             }
             var draft = SessionDraft()
             Section<SessionDraft>.session.read(setting, at: place, into: &draft)
+            for (index, other) in draft.otherHours.enumerated() where draft.holidays.contains(other.date) {
+                place.key("other_hours").item(index).refuse("\(other.date) is one of holidays as well")
+            }
             options[keyPath: target] = draft.calendar
         }
     }

@@ -18,7 +18,7 @@ public struct WireError: Error, Hashable, Sendable, CustomStringConvertible {
     }
 
     public var description: String {
-        "\"\(key)\" is \(found ?? "missing"), expected \(expected)"
+        "\(key.isEmpty ? "the message" : "\"\(key)\"") is \(found ?? "missing"), expected \(expected)"
     }
 }
 

@@ -166,7 +166,14 @@ import Testing
             (feed(mold, a + "group = \"10.0.0.1:1\"\nsource = \"10.0.0.2\""), "needs a multicast group"),
             (feed(mold, a + group, "name = \"B\"\n" + group), "is the very line of path A"),
             (feed(zeromq, a + endpoint, "name = \"B\"\n" + endpoint), "is the very line of path A"),
-            (feed(mold, a + group, a + "group = \"239.1.1.2:1\""), "two paths are called \"A\""),
+            (feed(mold, a + group, a + "group = \"239.1.1.2:1\""), "path[1]: two paths are called \"A\""),
+            (
+                feed(
+                    mold + "\nsession = { zone = \"UTC\", hours = [\"04:00-20:00\"], "
+                        + "holidays = [\"2026-12-24\"], other_hours = [\"2026-12-24 04:00-13:00\"] }",
+                    a + group),
+                "session.other_hours[0]: 2026-12-24 is one of holidays as well"
+            ),
             (
                 feed(mold, a + group + "\ndepends_on = [\"nic/eth0\"]"),
                 "there is no [[agent]] that would tell of nic/eth0"
