@@ -305,6 +305,7 @@ extension Feed {
             let loss = NamedValue("loss_ratio", .number(alarms[path].ratio))
             surroundings.health.sample(Sample(options.subject(ofPath: path), figures.values + [loss]))
         }
+        surroundings.health.sample(Sample(options.subject, counters(engine.channel)))
         logGaps()
         logUnanswered()
         reportAll()
@@ -403,12 +404,17 @@ extension Feed {
     private func feedVerdict(_ channel: ChannelFigures) -> (Status, String) {
         switch (channel.state, machine.redundancy) {
         case (.closed, _): (.ok, "closed: \(channel.reason)")
-        case (_, .none): (machine.hasHeard ? .critical : .unknown, "no path is well")
+        case (_, .none): (machine.hasHeard || hasFailed ? .critical : .unknown, "no path is well")
         case (.stale, _): (.critical, "stale: \(channel.reason)")
         case (.recovering, _): (.warning, "recovering: \(channel.reason)")
         case (.live, .reduced): (.warning, "live, without redundancy")
         case (.live, .full): (.ok, channel.reason.isEmpty ? "live" : "live, \(channel.reason)")
         }
+    }
+
+    /// Whether each path is known to have failed, heard before or not.
+    private var hasFailed: Bool {
+        options.paths.indices.allSatisfy { if case .failed = machine.state(of: $0) { true } else { false } }
     }
 
     private func values(_ channel: ChannelFigures, muted: String) -> [NamedValue] {
@@ -417,6 +423,11 @@ extension Feed {
             NamedValue("policy", .text(options.policy.rawValue)),
             NamedValue("held", .flag(machine.isHeld)),
             NamedValue("muted", .text(muted)),
+        ] + counters(channel)
+    }
+
+    private func counters(_ channel: ChannelFigures) -> [NamedValue] {
+        [
             NamedValue("switches", .integer(Int64(machine.switches))),
             NamedValue("messages", .integer(Int64(clamping: channel.published))),
             NamedValue("gaps", .integer(Int64(clamping: channel.gaps))),

@@ -48,7 +48,12 @@ final class LoginConnection<Dialect: LoginDialect> {
 
     /// Why the server does not have us, for a person; `nil`: it does.
     var trouble: String? {
-        machine.isUp ? nil : "\(address): \(machine.lastEnd?.description ?? "not connected")"
+        machine.isUp ? nil : told(machine.lastEnd?.description ?? "not connected")
+    }
+
+    /// What is wrong, and with whom, once.
+    private func told(_ trouble: String) -> String {
+        trouble.contains("\(address)") ? trouble : "\(address): \(trouble)"
     }
 
     func start() { perform(machine.start()) }
@@ -99,7 +104,7 @@ final class LoginConnection<Dialect: LoginDialect> {
         let trouble = why.description
         if trouble != toldTrouble {
             toldTrouble = trouble
-            log(why.event, "\(address): \(trouble), trying again\(meanwhile)")
+            log(why.event, "\(told(trouble)), trying again\(meanwhile)")
         }
         onEvent(.closed(trouble))
     }

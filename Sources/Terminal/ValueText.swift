@@ -54,7 +54,7 @@ public enum ValueText {
     private static func plain(_ value: Value) -> String {
         switch value {
         case .integer(let whole): String(whole)
-        case .number(let number): fixed(number, 3)
+        case .number(let number): Int64(exactly: number).map { "\($0)" } ?? fixed(number, 3)
         case .text(let text): text
         case .flag(let flag): flag ? "yes" : "no"
         }

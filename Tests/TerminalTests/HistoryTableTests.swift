@@ -45,6 +45,13 @@ import Wire
         #expect(lines[1].hasSuffix("█") && lines[1].count <= 50)
     }
 
+    @Test func `a count has no decimals`() {
+        var counted = document([(10, 3), (5, 12)])
+        counted.series[0].name = "messages"
+        let lines = HistoryTable.lines(of: counted, width: 50, palette: Palette(isColoured: false))
+        #expect(lines[1].hasPrefix("messages  12   3      12    ▁"))
+    }
+
     @Test func `without numbers it says so`() {
         var empty = document([])
         empty.series = []

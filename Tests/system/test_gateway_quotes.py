@@ -35,9 +35,10 @@ BEAT = "heartbeat/"
 class Case(unittest.TestCase):
     options = 'hold_down = "500ms"\nlinger = "200ms"\n'
 
-    def start(self, options=None, agent_part="", depends=("", "")):
+    def start(self, options=None, agent_part="", depends=("", ""), is_frozen=False):
         self.market = venue.Market(self, *SYMBOLS)
         A, B = self.market.A, self.market.B
+        A.is_frozen = B.is_frozen = is_frozen
         text = GATEWAY_BUS + agent_part + FEED % (options or self.options, A.endpoint, depends[0], B.endpoint, depends[1])
         self.daemon = Daemon(self, "holdfast-gateway", text).start()
         self.order = Order(per_topic=True)
@@ -131,6 +132,41 @@ class Crowd(Case):
             counts.append(health.status()["subscriptions"])
         midst = [count for count in counts if before < count < total]
         self.assertGreater(len(midst), 1, "it was silent until it had them all")
+
+
+class Paced(Case):
+    options = Case.options + "subscribe_rate = 20\n"
+
+    def test_how_far_a_path_is_and_how_much_longer_it_takes_is_published(self):
+        self.start()
+        symbols = [f"X{number}" for number in range(100)]
+        self.join(*symbols)
+        self.market.A.wait_held(self, BEAT, *(symbol + "/" for symbol in symbols))
+        health, seen = self.health("sample/"), []
+        self.tool("switch", "quotes", "B", "--hold")
+
+        def is_done(message):
+            values = message.get("values", {})
+            if message["topic"].endswith("/feed-path/quotes.B/") and values.get("to_subscribe") == len(symbols):
+                seen.append((values["subscribed"], values["subscribe_remaining_s"]))
+            return bool(seen) and seen[-1][0] == len(symbols)
+
+        health.wait(is_done, "every topic")
+        midst = [(done, left) for done, left in seen if 0 < done < len(symbols)]
+        self.assertTrue(midst, seen)
+        for done, left in midst:
+            self.assertAlmostEqual(left, (len(symbols) - done) / 20, delta=0.2)
+        self.assertEqual(seen[-1][1], 0)
+
+
+class Unheard(Case):
+    def test_a_feed_whose_paths_have_all_failed_is_critical_though_nothing_was_ever_heard(self):
+        self.start(is_frozen=True)
+        health = self.health("state/", "sample/")
+        state = health.wait_state("feed/quotes", lambda state: state["status"] == "critical" and state["cause"])
+        self.assertEqual((state["reason"], state["cause"]), ("no path is well", "feed-path/quotes.A"))
+        health.wait(lambda message: message["topic"].startswith("sample/") and message["kind"] == "feed", "a sample")
+        self.assertIn("gaps", self.tool("history", "feed/quotes"))
 
 
 class Failover(Case):
