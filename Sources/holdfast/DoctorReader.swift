@@ -151,6 +151,8 @@ extension DoctorReader {
         let configured =
             agent.path.isps.compactMap(\.interface) + feeds.compactMap(\.interface)
             + recoveries.compactMap(\.interface)
+        facts.namedInterfaces = Set(configured).count
+        facts.missingInterfaces = Set(configured).filter { Interface.index(of: $0) == nil }.sorted()
         for name in Set(configured + watched + physical) where name != "lo" {
             // Dots in a name are dots in the path: it is a folder.
             guard let own = number("\(sysctls)/conf/\(name)/rp_filter") else { continue }

@@ -53,6 +53,15 @@ import Wire
         }
     }
 
+    @Test func `an interface that is configured and not there is told by its name`() {
+        let told = advised {
+            $0.namedInterfaces = 2
+            $0.missingInterfaces = ["eth9"]
+        }
+        #expect(told == ["interfaces: there is no interface eth9: nothing comes in or goes out there"])
+        #expect(advised { $0.namedInterfaces = 2 }.isEmpty)
+    }
+
     @Test func `ping needs the capability or the group`() {
         let none = DoctorFacts.Process(capabilities: 0, groups: [990])
         #expect(advised { $0.process = none }.first?.hasPrefix("ping: the agent may not") == true)

@@ -40,7 +40,8 @@ public enum DoctorChecks {
 
     /// All of them, in the order in which they are shown.
     public static let all: [@Sendable (DoctorFacts) -> [DoctorFinding]] = [
-        agent, files, unknownSubjects, ping, reversePath, receiveBuffer, memberships, upsServers, upsDrivers,
+        agent, files, unknownSubjects, interfaces, ping, reversePath, receiveBuffer, memberships, upsServers,
+        upsDrivers,
         clock, lines, systemBus, pressure, executables,
     ]
 
@@ -107,6 +108,20 @@ public enum DoctorChecks {
                 "ping", .advice, "the agent may not send ICMP echo: no path is watched",
                 advice: "give it CAP_NET_RAW, as the shipped unit does, or widen net.ipv4.ping_group_range")
         ]
+    }
+
+    @Sendable static func interfaces(_ facts: DoctorFacts) -> [DoctorFinding] {
+        guard facts.namedInterfaces > 0 else {
+            return [DoctorFinding("interfaces", .skipped, "the configuration names none")]
+        }
+        guard !facts.missingInterfaces.isEmpty else {
+            return [DoctorFinding("interfaces", .ok, "each one that the configuration names is there")]
+        }
+        return facts.missingInterfaces.map { name in
+            DoctorFinding(
+                "interfaces", .advice, "there is no interface \(name): nothing comes in or goes out there",
+                advice: "ip link shows those that there are; correct interface in the configuration")
+        }
     }
 
     @Sendable static func reversePath(_ facts: DoctorFacts) -> [DoctorFinding] {

@@ -51,6 +51,9 @@ public struct DoctorFacts: Hashable, Sendable {
     /// `net.ipv4.ping_group_range`.
     public var pingGroups: ClosedRange<UInt32>?
     public var watchesPaths = true
+    /// Interfaces that the configuration files name, and those of them that this host does not have.
+    public var namedInterfaces = 0
+    public var missingInterfaces: [String] = []
     /// The reverse-path filter in force (the higher of `all` and the interface's), by interface that matters.
     public var reversePathFilters: [String: Int] = [:]
     /// Multicast groups that are received, the gateway's feeds among them.
