@@ -69,5 +69,5 @@ final class BenchSocket {
     }
 
     /// Sends what was received last as it is, without copying it.
-    func pass(to other: BenchSocket) { unsafe zmq_msg_send(message, other.raw, ZMQ_DONTWAIT) }
+    func pass(to other: BenchSocket) { unsafe zmq_msg_send(message, other.raw, 0) }
 }

@@ -17,6 +17,7 @@ struct Merge: ParsableCommand {
         let context = BenchContext()
         let subscribers = try BenchSocket(context, ZMQ_XPUB)
         try subscribers.set(ZMQ_SNDHWM, 50_000)
+        try subscribers.set(ZMQ_XPUB_NODROP, 1)
         try subscribers.bind(back)
         while unsafe subscribers.receive()?.first != 1 {}
         let venues = try fronts.map { front in

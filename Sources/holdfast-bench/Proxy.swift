@@ -13,6 +13,8 @@ struct Proxy: ParsableCommand {
         let venue = try BenchSocket(context, ZMQ_XSUB)
         let subscribers = try BenchSocket(context, ZMQ_XPUB)
         try subscribers.set(ZMQ_SNDHWM, 50_000)
+        // Who is slow slows the venue down, as on each side of the gateway.
+        try subscribers.set(ZMQ_XPUB_NODROP, 1)
         try venue.connect(front)
         try subscribers.bind(back)
         unsafe zmq_proxy(venue.raw, subscribers.raw, nil)

@@ -2,7 +2,6 @@
 // slowest of them takes.
 import ArgumentParser
 import Basics
-import CZeroMQ
 import FeedProtocols
 import Glibc
 import Linux
@@ -16,26 +15,23 @@ struct SendQuotes: ParsableCommand {
     @Option(help: "Messages to send.") var messages = 1_000_000
     @Option(help: "Bytes of a message's payload.") var size = 64
     @Option(help: "Instruments.") var topics = 100
+    @Flag(help: "By lines of our own, all to one subscriber of each, and not by libzmq's sockets.")
+    var lines = false
 
     private static let heartbeatEvery = 100_000_000 as Int64
+    /// Messages between two looks at the clock, as fast as it goes.
+    private static let atOnce = 64
 
     func run() throws {
         guard !endpoint.isEmpty, (1...1_000_000).contains(topics), (0...65_536).contains(size) else {
             throw ValidationError("--endpoint ENDPOINT, at least once; see --help")
         }
-        let context = BenchContext()
-        let sockets = try endpoint.map { endpoint in
-            let socket = try BenchSocket(context, ZMQ_XPUB)
-            // Who is slow slows the sender down and loses nothing.
-            try socket.set(ZMQ_XPUB_NODROP, 1)
-            try socket.set(ZMQ_SNDHWM, 10_000)
-            try socket.bind(endpoint)
-            return socket
-        }
-        for socket in sockets { awaitSubscriber(socket) }
+        let outlet: any QuoteOutlet =
+            lines ? try QuoteLines(at: endpoint) : try QuoteSockets(at: endpoint)
+        try outlet.awaitSubscribers()
         var stream = QuoteStream(topics: topics, size: size)
         var pace = Pace(rate: rate)
-        let step = rate > 0 ? max(1, Int(rate / 20_000)) : 64
+        let step = rate > 0 ? max(1, Int(rate / 20_000)) : SendQuotes.atOnce
         var sent = 0
         var nextHeartbeat = Int64.min
         while sent < messages {
@@ -44,12 +40,13 @@ struct SendQuotes: ParsableCommand {
             if now.nanoseconds >= nextHeartbeat {
                 nextHeartbeat = now.nanoseconds + SendQuotes.heartbeatEvery
                 stream.heartbeat(at: now)
-                for socket in sockets { socket.send(stream.frame) }
+                try outlet.send(stream.frame)
             }
             for _ in 0..<step {
                 stream.advance(at: now)
-                for socket in sockets { socket.send(stream.frame) }
+                try outlet.send(stream.frame)
             }
+            try outlet.flush()
             sent += step
         }
         let seconds = pace.seconds
@@ -57,21 +54,19 @@ struct SendQuotes: ParsableCommand {
             JSON.Member("messages", count: sent), JSON.Member("seconds", .number(seconds)),
             JSON.Member("rate", .number(Double(sent) / seconds)),
         ])
-        linger(sockets, &stream)
+        linger(outlet, &stream)
     }
 
-    /// Waits for a subscription to more than heartbeats.
-    private func awaitSubscriber(_ socket: BenchSocket) {
-        while let asked = unsafe socket.receive().map({ unsafe Array($0) }) {
-            if asked.first == 1, !asked.dropFirst().elementsEqual(SequencedFrame.heartbeatTopic) { return }
-        }
-    }
-
-    /// Says for a while where each topic stands.
-    private func linger(_ sockets: [BenchSocket], _ stream: inout QuoteStream) {
+    /// Says for a while where each topic stands, to those who are still there.
+    private func linger(_ outlet: any QuoteOutlet, _ stream: inout QuoteStream) {
         for _ in 0..<20 {
             stream.heartbeat(at: Clock.wall)
-            for socket in sockets { socket.send(stream.frame, wait: false) }
+            do {
+                try outlet.send(stream.frame)
+                try outlet.flush()
+            } catch {
+                return
+            }
             usleep(50_000)
         }
     }
@@ -94,6 +89,11 @@ struct QuoteStream {
         names = (1...topics).map { Array("Q\($0)/".utf8) }
         sequences = Array(repeating: 0, count: topics)
         payload = Array(repeating: 0x2A, count: size)
+    }
+
+    /// Whether who subscribes to this gets more than heartbeats.
+    static func isData(topic: some Sequence<UInt8>) -> Bool {
+        !topic.elementsEqual(SequencedFrame.heartbeatTopic)
     }
 
     mutating func advance(at now: WallTime) {

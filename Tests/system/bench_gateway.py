@@ -83,10 +83,15 @@ def quotes_feed(bench, names, more=""):
                             for name in names)
 
 
+def send_quotes(bench, names, messages, rate):
+    """A venue that costs little, so that it is not what bounds the rest."""
+    endpoints = (word for name in names for word in ("--endpoint", bench.path(name)))
+    return bench.spawn("send-quotes", "--lines", *endpoints, "--messages", messages, "--rate", rate)
+
+
 def through_gateway(messages, rate, *words, is_journalled=False):
     with Bench() as bench:
-        venue = bench.spawn("send-quotes", "--endpoint", bench.path("a"), "--endpoint", bench.path("b"),
-                            "--messages", messages, "--rate", rate)
+        venue = send_quotes(bench, "ab", messages, rate)
         feed = quotes_feed(bench, "ab", "journal = true\n" if is_journalled else "")
         daemon = bench.gateway((JOURNAL if is_journalled else "") + feed)
         reader = bench.subscribe(daemon.endpoint("gateway.md"), "--topic", "md/quotes/", "--topic", "control/quotes/",
@@ -98,7 +103,7 @@ def through_gateway(messages, rate, *words, is_journalled=False):
 
 def through_proxy(messages, rate, *words):
     with Bench() as bench:
-        venue = bench.spawn("send-quotes", "--endpoint", bench.path("a"), "--messages", messages, "--rate", rate)
+        venue = send_quotes(bench, "a", messages, rate)
         proxy = bench.spawn("proxy", bench.path("a"), bench.path("out"))
         reader = bench.subscribe(bench.path("out"), "--format", "sequenced", *words)
         sent, got = result(venue), result(reader)
@@ -110,8 +115,7 @@ def through_proxy(messages, rate, *words):
 def through_merge(messages, rate, *words):
     """Both inputs received, the first one's messages passed on unseen: what the gateway could be at best."""
     with Bench() as bench:
-        venue = bench.spawn("send-quotes", "--endpoint", bench.path("a"), "--endpoint", bench.path("b"),
-                            "--messages", messages, "--rate", rate)
+        venue = send_quotes(bench, "ab", messages, rate)
         merge = bench.spawn("merge", bench.path("out"), bench.path("a"), bench.path("b"))
         reader = bench.subscribe(bench.path("out"), "--format", "sequenced", *words)
         sent, got = result(venue), result(reader)
