@@ -142,6 +142,19 @@ public struct ByteWriter {
     }
 }
 
+extension [UInt8] {
+    /// Appends bytes that lie in one piece, which nobody else holds meanwhile: each message passes here.
+    @inlinable
+    public mutating func append(copying bytes: ArraySlice<UInt8>) {
+        unsafe bytes.withUnsafeBufferPointer { unsafe append(contentsOf: $0) }
+    }
+
+    @inlinable
+    public mutating func append(copying bytes: [UInt8]) {
+        unsafe bytes.withUnsafeBufferPointer { unsafe append(contentsOf: $0) }
+    }
+}
+
 extension ArraySlice<UInt8> {
     /// A little-endian number at an index; 0 where the bytes end before.
     @inlinable

@@ -141,7 +141,7 @@ public struct RecordBatch: Hashable, Sendable {
         unsafe withUnsafeBytes(of: (first.littleEndian, UInt64(0))) {
             unsafe bytes.append(contentsOf: $0)
         }
-        bytes.append(contentsOf: contents)
+        bytes.append(copying: contents)
         count += 1
     }
 

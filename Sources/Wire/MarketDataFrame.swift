@@ -127,9 +127,9 @@ extension FrameHeader {
     /// Appends the whole frame: `topic`, NUL, this header, `body`.
     @inlinable
     public func encode(topic: ArraySlice<UInt8>, body: ArraySlice<UInt8>, into output: inout [UInt8]) {
-        output.append(contentsOf: topic)
+        output.append(copying: topic)
         output.append(0)
         encode(into: &output)
-        output.append(contentsOf: body)
+        output.append(copying: body)
     }
 }

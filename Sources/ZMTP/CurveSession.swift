@@ -60,7 +60,7 @@ public struct CurveSession: Sendable {
         bytes.append(
             (flags.contains(.more) ? CurveSession.more : 0)
                 | (flags.contains(.command) ? CurveSession.command : 0))
-        bytes.append(contentsOf: payload)
+        bytes.append(copying: payload)
         Box.seal(&bytes, from: box, sending, key)
     }
 
@@ -128,7 +128,7 @@ enum Secrecy<Handshake: Sendable>: Sendable {
         switch self {
         case .none:
             ZMTPFrame.appendHeader(flags, count: body.count, to: &bytes)
-            bytes.append(contentsOf: body)
+            bytes.append(copying: body)
         case .boxes(var session):
             session.seal(body, flags, into: &bytes)
             self = .boxes(session)
