@@ -132,10 +132,19 @@ public struct TopicArbiter: ~Copyable, Sendable {
             topics[topic].begin(session: arrival.session, after: arrival.sequence)
         }
         enter(arrival.session, topic, first: arrival.sequence)
+        topics[topic].join(after: arrival.sequence)
         guard arrival.sequence > topics[topic].last else { return }
         hold(topic, through: arrival.sequence, at: now)
         if !mayWait { settle(topic, cause: .passed) }
         makeRoom()
+    }
+
+    /// A topic that was not heard for a while is subscribed anew: its next word says where it is, and what it had
+    /// meanwhile is no gap.
+    public mutating func join(topic: Int) {
+        guard topics.indices.contains(topic), topics[topic].isKnown else { return }
+        settle(topic, cause: .passed)
+        topics[topic].isJoining = true
     }
 
     /// The next item that is to be published; `nil`: nothing more for now.

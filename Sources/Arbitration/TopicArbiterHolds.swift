@@ -11,6 +11,8 @@ struct TopicRecord {
     /// It was in another session before this one.
     var hasFormer = false
     var isHolding = false
+    /// It is subscribed anew: what it had while nobody asked for it is not missing.
+    var isJoining = false
     /// The path that brought the message `last`; `nobody`: it was not delivered, or is of another session.
     var deliveredBy = TopicRecord.nobody
     /// Of that message.
@@ -20,7 +22,7 @@ struct TopicRecord {
 
     @inline(__always)
     func goesStraightThrough(_ arrival: Arrival) -> Bool {
-        isKnown && !isHolding && session == arrival.session && arrival.sequence == last &+ 1
+        isKnown && !isHolding && !isJoining && session == arrival.session && arrival.sequence == last &+ 1
     }
 
     @inline(__always)
@@ -28,6 +30,13 @@ struct TopicRecord {
         last = arrival.sequence
         deliveredBy = arrival.path
         self.fingerprint = fingerprint
+    }
+
+    /// The first word since it was subscribed anew: `last` is what it had before. An older one is from before that.
+    mutating func join(after last: UInt64) {
+        guard isJoining, last >= self.last else { return }
+        isJoining = false
+        if last > self.last { pass(to: last) }
     }
 
     /// What is missing up to there is told, or was named only.
@@ -141,6 +150,7 @@ extension TopicArbiter {
             topics[topic].begin(session: arrival.session, after: arrival.sequence - 1)
         }
         let hasEntered = enter(arrival.session, topic, first: arrival.sequence - 1)
+        topics[topic].join(after: arrival.sequence - 1)
         guard arrival.sequence > topics[topic].last, !isHeld(topic, arrival.sequence) else {
             return duplicate(topic, arrival, payload, at: now)
         }
@@ -179,7 +189,8 @@ extension TopicArbiter {
         guard topics[topic].session != session else { return false }
         settle(topic, cause: .epochLeft)
         let from = topics[topic].session
-        let start = options.sessionStart.map { max($0, 1) - 1 } ?? first
+        let sessionStart = topics[topic].isJoining ? nil : options.sessionStart
+        let start = sessionStart.map { max($0, 1) - 1 } ?? first
         let resumes = move(topic, to: session, after: min(start, first))
         let change = EpochChange(from: from, epoch: session, cause: resumes ? .resumed : .session)
         released.append(TopicRelease(topic: topic, .epoch(change)))

@@ -198,6 +198,7 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
     }
 
     /// All that is sent is heard.
+    func joined(_ topic: UpstreamTopic, alreadyWanted: [UpstreamTopic], at now: Instant, wall: WallTime) {}
     func released(_ topic: UpstreamTopic, stillWanted: [UpstreamTopic]) {}
 
     // MARK: - Figures

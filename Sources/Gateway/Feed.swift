@@ -182,10 +182,23 @@ final class Feed {
     func granted(_ request: TopicRequest) { core.granted(request, at: now, wall: wall) }
 
     func upstream(_ topic: UpstreamTopic, isWanted: Bool) {
+        if isWanted { joined(topic) }
         for (path, source) in sources.enumerated() where machine.isSubscribed(path) {
             isWanted ? source.subscribe(topic) : source.unsubscribe(topic)
         }
         if !isWanted { released(topic) }
+    }
+
+    /// What was heard all the time, since everything is subscribed, goes on as it is.
+    private func joined(_ topic: UpstreamTopic) {
+        let table = surroundings.downstream.table
+        switch topic {
+        case .instrument:
+            guard !table.wantsEverything(of: options.name) else { return }
+            engine.joined(topic, alreadyWanted: [], at: now, wall: wall)
+        case .everything:
+            engine.joined(topic, alreadyWanted: table.wanted(of: options.name), at: now, wall: wall)
+        }
     }
 
     /// What is not subscribed upstream any more is not heard, unless everything is.

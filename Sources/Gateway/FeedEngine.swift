@@ -138,6 +138,8 @@ package protocol FeedEngine: AnyObject {
     func place(of channel: UInt16) -> ChannelPlace?
     /// The last values of topics, as many as one reply holds; `nil`: none are kept.
     func snapshot(_ wants: SnapshotWants, wall: WallTime) -> SnapshotPage?
+    /// A topic is subscribed upstream, perhaps not for the first time; when it is everything, these already were.
+    func joined(_ topic: UpstreamTopic, alreadyWanted: [UpstreamTopic], at now: Instant, wall: WallTime)
     /// A topic is no longer subscribed upstream; when it was everything, these still are.
     func released(_ topic: UpstreamTopic, stillWanted: [UpstreamTopic])
     /// What a path contributed; the source's counters are left to the shell.

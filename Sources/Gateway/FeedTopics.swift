@@ -139,12 +139,6 @@ extension FeedTopics {
         if keepsValues { values.forgetAll() }
     }
 
-    /// Likewise for all but these, by the feed's own spelling.
-    mutating func forgetValues(but keys: Set<[UInt8]>) {
-        guard keepsValues else { return }
-        for handle in 0..<count where !keys.contains(Array(key(handle))) { values.forget(handle) }
-    }
-
     /// Adds values to a page.
     ///
     /// - Parameters:

@@ -82,6 +82,10 @@ final class HoldfastEngine: FeedEngine {
         isDecided || plan.lastValue == .none ? engine.snapshot(wants, wall: wall) : SnapshotPage()
     }
 
+    func joined(_ topic: UpstreamTopic, alreadyWanted: [UpstreamTopic], at now: Instant, wall: WallTime) {
+        engine.joined(topic, alreadyWanted: alreadyWanted, at: now, wall: wall)
+    }
+
     func released(_ topic: UpstreamTopic, stillWanted: [UpstreamTopic]) {
         engine.released(topic, stillWanted: stillWanted)
     }

@@ -242,18 +242,30 @@ final class TopicEngine: FeedEngine {
         return page
     }
 
-    /// What comes on it is not heard any more.
-    func released(_ topic: UpstreamTopic, stillWanted: [UpstreamTopic]) {
-        guard !stillWanted.contains(.everything) else { return }
+    /// What it had while nobody asked for it is not told as missing, and nobody's message before it.
+    func joined(_ topic: UpstreamTopic, alreadyWanted: [UpstreamTopic], at now: Instant, wall: WallTime) {
+        for topic in handles(of: topic, but: alreadyWanted) {
+            stream.arbiter.join(topic: topic)
+            stream.topics.epochChanged(of: topic)
+        }
+        release(at: now, wall: wall)
+    }
+
+    /// The topics that are known of what is subscribed or not any more, but for some.
+    private func handles(of topic: UpstreamTopic, but others: [UpstreamTopic]) -> [Int] {
         switch topic {
         case .instrument(let name):
-            if let topic = stream.topics.find(UpstreamName.topic(of: name)[...]) {
-                stream.topics.forgetValue(of: topic)
-            }
+            return stream.topics.find(UpstreamName.topic(of: name)[...]).map { [$0] } ?? []
         case .everything:
-            stream.topics.forgetValues(
-                but: Set(stillWanted.compactMap(\.name).map { UpstreamName.topic(of: $0) }))
+            let keys = Set(others.compactMap(\.name).map { UpstreamName.topic(of: $0) })
+            return (0..<stream.topics.count).filter { !keys.contains(Array(stream.topics.key($0))) }
         }
+    }
+
+    /// What comes on it is not heard any more: where it stands is not known.
+    func released(_ topic: UpstreamTopic, stillWanted: [UpstreamTopic]) {
+        guard !stillWanted.contains(.everything) else { return }
+        for topic in handles(of: topic, but: stillWanted) { stream.topics.epochChanged(of: topic) }
     }
 
     /// Topics name themselves.

@@ -36,6 +36,11 @@ struct TopicDialogue: ~Copyable {
         return drain()
     }
 
+    mutating func join(topic: Int = 0) -> [Published] {
+        arbiter.join(topic: topic)
+        return drain()
+    }
+
     mutating func tick(after count: Int64) -> [Published] {
         now = now + .milliseconds(count)
         arbiter.tick(at: now)
@@ -73,6 +78,41 @@ struct TopicDialogue: ~Copyable {
         #expect(dialogue.offer(3) == [.refused(.duplicate)])
         #expect(dialogue.arbiter.counters.gapsTold == 2)
         #expect(dialogue.arbiter.deadline == nil)
+    }
+
+    @Test func `what a topic had while nobody asked for it is no gap`() {
+        var dialogue = TopicDialogue()
+        _ = dialogue.offer(1)
+        _ = dialogue.offer(2)
+        #expect(dialogue.join() == [])
+        #expect(dialogue.offer(2) == [.refused(.duplicate)], "from before")
+        #expect(dialogue.offer(10) == [.message(10)])
+        #expect(dialogue.offer(12) == [.refused(.held), .gap(11, 11, .passed), .message(12)])
+        #expect(dialogue.join() == [])
+        #expect(dialogue.caughtUp(11) == [], "from before")
+        #expect(dialogue.caughtUp(20) == [])
+        #expect(dialogue.offer(23) == [.refused(.held), .gap(21, 22, .passed), .message(23)])
+        #expect(dialogue.arbiter.counters.gapsTold == 3)
+    }
+
+    @Test func `a topic that had nothing meanwhile, or another session, goes on`() {
+        var dialogue = TopicDialogue()
+        _ = dialogue.offer(5)
+        #expect(dialogue.join() == [])
+        #expect(dialogue.caughtUp(5) == [])
+        #expect(dialogue.offer(7) == [.refused(.held), .gap(6, 6, .passed), .message(7)])
+        #expect(dialogue.join() == [])
+        #expect(dialogue.offer(3, session: 8).contains(.message(3)))
+        #expect(dialogue.arbiter.counters.gapsTold == 1)
+    }
+
+    @Test func `what waits for the other path is told before the topic is subscribed anew`() {
+        var dialogue = TopicDialogue(active: [0, 1])
+        _ = dialogue.offer(1)
+        #expect(dialogue.offer(3) == [.refused(.held)])
+        #expect(dialogue.join() == [.gap(2, 2, .passed), .message(3)])
+        #expect(dialogue.offer(9, path: 1) == [.message(9)])
+        #expect(dialogue.offer(8) == [.refused(.duplicate)])
     }
 
     @Test func `what the old path still brings after a move is welcome or a duplicate`() {

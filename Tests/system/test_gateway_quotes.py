@@ -99,6 +99,32 @@ class Subscriptions(Case):
         client.unsubscribe("md/quotes/HF2/")
         self.market.A.wait_held(self, BEAT, "HF1/")
 
+    def test_what_a_topic_had_while_nobody_asked_for_it_is_no_gap(self):
+        for prefix, other in (("md/quotes/HF1/", ["HF2/"]), ("md/quotes/", [])):
+            client = self.join("HF2") if other else MarketClient(self, self.daemon.endpoint("gateway.md"), "quotes")
+            client.subscribe("control/quotes/", prefix)
+            wanted = ["HF1/", *other] if other else [""]
+            self.market.A.wait_held(self, BEAT, *wanted)
+            self.market.quote("HF1")
+            first = client.wait(lambda message: message["topic"] == "md/quotes/HF1/" and self.data(message), "a quote")
+            client.unsubscribe(prefix)
+            self.market.A.wait_held(self, BEAT, *other)
+            for _ in range(5):
+                self.market.quote("HF1")
+            self.market.A.wait_sent(self)
+            client.subscribe(prefix)
+            self.market.A.wait_held(self, BEAT, *wanted)
+            self.market.quote("HF1")
+            seen = client.until(lambda message: message["topic"] == "md/quotes/HF1/" and self.data(message), "another")
+            self.assertEqual([message for message in seen if message["kind"] in ("gap", "idle")
+                              and message["sequence"] < first["sequence"] + 5], [])
+            self.assertEqual((seen[-1]["sequence"], seen[-1]["previous"]), (first["sequence"] + 6, 0))
+            client.close()
+            self.market.A.wait_held(self, BEAT)
+        sample = self.health("sample/desk/feed/quotes/").wait(
+            lambda message: message["values"]["messages"] == 4, "the feed's figures")
+        self.assertEqual(sample["values"]["gaps"], 0)
+
     def test_a_symbol_that_does_not_exist_hurts_nobody(self):
         client = self.join("HF1", "NOSUCH", "odd%2Fname")
         self.market.A.wait_held(self, BEAT, "HF1/", "NOSUCH/", "odd%2Fname/")

@@ -114,7 +114,7 @@ class Upstream:
         self.subscriptions = []  # ("+" or "-", topic) in the order of their arrival
         self.is_frozen = False
         self.lock = threading.Condition()
-        self.outbox, self.ends = [], False
+        self.outbox, self.is_sent, self.ends = [], True, False
         self.sender = None
 
         def open_socket():
@@ -147,6 +147,9 @@ class Upstream:
             if not self.is_frozen:
                 for message in outbox:
                     self.socket.send(message)
+            with self.lock:
+                self.is_sent = not self.outbox
+                self.lock.notify_all()
 
     def heard(self, message):
         sign, topic = ("+" if message[0] else "-"), message[1:].decode()
@@ -159,6 +162,13 @@ class Upstream:
     def send(self, message):
         with self.lock:
             self.outbox.append(message)
+            self.is_sent = False
+
+    def wait_sent(self, case):
+        """Waits until all is sent, to whoever is subscribed by then."""
+        with self.lock:
+            if not self.lock.wait_for(lambda: self.is_sent, harness.PATIENCE_S):
+                case.fail(f"{self.endpoint}: {len(self.outbox)} messages are not sent")
 
     @property
     def held(self):
