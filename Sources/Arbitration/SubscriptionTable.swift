@@ -5,7 +5,8 @@ public import Basics
 /// The subscriptions of all clients.
 public struct SubscriptionTable: Sendable {
     public struct Limits: Hashable, Sendable {
-        public var prefixesPerClient = 100_000
+        /// 100,000 topics, with room for control topics and sync markers.
+        public var prefixesPerClient = 101_000
         public var prefixes = 1_000_000
         /// Topics of one feed that are subscribed upstream.
         public var topics = 250_000

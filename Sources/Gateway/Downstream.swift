@@ -70,6 +70,8 @@ final class Downstream: FrameSink {
     var clients: Int { access.clients }
     var access: AccessCounters { server?.counters ?? AccessCounters() }
 
+    /// Connections that ended for what their client sent.
+    var broken: UInt64 { server?.broken ?? 0 }
     /// Messages that clients did not get since they did not keep up.
     var dropped: UInt64 { server?.dropped ?? 0 }
 

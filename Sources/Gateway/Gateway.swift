@@ -482,6 +482,7 @@ extension Gateway {
             JSON.Member("subscriptions_refused", count(counters.refused.values.reduce(0, &+))),
             JSON.Member("unsubscriptions_ignored", count(counters.notHeld)),
             JSON.Member("malformed_client_messages", count(downstream.malformed)),
+            JSON.Member("broken_client_connections", count(downstream.broken)),
             JSON.Member("dropped_messages", count(downstream.dropped)),
             JSON.Member("repairs", count(repairs.repairs)),
             JSON.Member("repaired_frames", count(repairs.frames)),

@@ -2,6 +2,7 @@
 
 import os
 import random
+import socket
 import struct
 import subprocess
 import unittest
@@ -284,6 +285,24 @@ class Topics(Case):
         self.assertEqual(self.order.faults, [])
         leaked = [message for message in other.sync() if message["kind"] == "data"]
         self.assertEqual(leaked, [])
+
+    def test_who_does_not_speak_the_protocol_is_hung_up_on_and_counted(self):
+        self.open()
+        path = self.daemon.endpoint("gateway.md").removeprefix("ipc://")
+        for number in range(5):
+            with socket.socket(socket.AF_UNIX) as stranger:
+                stranger.settimeout(harness.PATIENCE_S)
+                stranger.connect(path)
+                stranger.sendall(b"GET / HTTP/1.1\r\n\r\n" + bytes([number]) * 100)
+                try:
+                    while stranger.recv(4096):
+                        pass
+                except ConnectionResetError:
+                    pass  # what it sent was not read to its end
+        self.lines.both(self.orders(30))
+        self.end()
+        self.assertEqual(self.order.faults, [])
+        self.assertEqual(self.health().status()["broken_client_connections"], 5)
 
     def test_a_peer_that_gives_up_what_it_never_held_takes_nothing_from_others(self):
         self.open()
