@@ -32,6 +32,8 @@ struct ReplayCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp("Publish here, as the gateway does, in place of printing.", valueName: "endpoint"))
     var zeromq: String?
+    @Flag(help: "Publish in the clear where others than this host can read it.")
+    var plaintext = false
     @Flag(help: "Print JSON lines.")
     var json = false
     @Option(help: ArgumentHelp("Begin with this sequence.", valueName: "sequence"))
@@ -62,8 +64,15 @@ struct ReplayCommand: ParsableCommand {
         guard !json || zeromq == nil else {
             throw ValidationError("--json is for printing, not for --zeromq")
         }
-        guard zeromq != nil || (speed == nil && !flatOut) else {
-            throw ValidationError("--speed and --flat-out are for --zeromq")
+        guard zeromq != nil || (speed == nil && !flatOut && !plaintext) else {
+            throw ValidationError("--speed, --flat-out and --plaintext are for --zeromq")
+        }
+        if let zeromq, zeromq.hasPrefix("tcp://"), !Endpoint.isLocal(zeromq), !plaintext {
+            throw ValidationError(
+                """
+                --zeromq \(zeromq): others than this host could read the journal there; \
+                add --plaintext if they may, or take an endpoint of this host, such as tcp://127.0.0.1:7009
+                """)
         }
         guard speed == nil || !flatOut else { throw ValidationError("give --speed or --flat-out, not both") }
         guard (0.000_001...1_000_000).contains(speed ?? 1) else {

@@ -348,6 +348,16 @@ class Replaying(Journalled):
         self.assertEqual([(m["sequence"], m["topic"]) for m in received if m["kind"] == "data"], wanted)
         self.assertEqual(player.wait(harness.PATIENCE_S), 0)
 
+    def test_where_others_could_read_it_nothing_is_published_unless_that_is_meant(self):
+        self.open()
+        self.end()
+        self.daemon.stop()
+        for endpoint in ("tcp://*:0", "tcp://0.0.0.0:0", "tcp://10.82.1.1:7009"):
+            status, _, said = holdfast("replay", self.folder, "--zeromq", endpoint)
+            self.assertEqual(status, 64, said)
+            self.assertIn("--plaintext", said)
+        self.assertEqual(holdfast("replay", self.folder, "--plaintext")[0], 64)
+
 
 class Remembering(Journalled):
     start = "journal"
