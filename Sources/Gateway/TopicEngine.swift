@@ -257,8 +257,9 @@ final class TopicEngine: FeedEngine {
         case .instrument(let name):
             return stream.topics.find(UpstreamName.topic(of: name)[...]).map { [$0] } ?? []
         case .everything:
-            let keys = Set(others.compactMap(\.name).map { UpstreamName.topic(of: $0) })
-            return (0..<stream.topics.count).filter { !keys.contains(Array(stream.topics.key($0))) }
+            let known = Set(
+                others.compactMap(\.name).compactMap { stream.topics.find(UpstreamName.topic(of: $0)[...]) })
+            return (0..<stream.topics.count).filter { !known.contains($0) }
         }
     }
 

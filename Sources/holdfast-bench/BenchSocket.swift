@@ -52,12 +52,9 @@ final class BenchSocket {
         if unsafe zmq_connect(raw, endpoint) != 0 { throw BenchFailure("connect \(endpoint)") }
     }
 
-    /// Waits until it is sent, or not at all. `false`: not now.
-    @discardableResult
-    func send(_ bytes: [UInt8], wait: Bool = true) -> Bool {
-        unsafe bytes.withUnsafeBytes {
-            unsafe zmq_send(raw, $0.baseAddress, $0.count, wait ? 0 : ZMQ_DONTWAIT) >= 0
-        }
+    /// Waits until it is sent.
+    func send(_ bytes: [UInt8]) {
+        _ = unsafe bytes.withUnsafeBytes { unsafe zmq_send(raw, $0.baseAddress, $0.count, 0) }
     }
 
     /// The next frame, valid until the next call; `nil`: none within the socket's time limit, or none now.
