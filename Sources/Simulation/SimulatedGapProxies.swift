@@ -1,22 +1,11 @@
-// The gateway's way to a venue's Gap Request Proxies, as GapProxySource and LoginConnection are for sockets: the
-// production's clients log in, its desk keeps the quota, and what comes by multicast goes to the feed.
+// The gateway's way to a venue's Gap Request Proxies, as GapProxySource is for sockets: the production's clients log in,
+// its desk keeps the quota, and what comes by multicast goes to the feed.
 import Basics
 import Configuration
 import FeedProtocols
 import Gateway
 
 final class SimulatedGapProxies: SimulatedRecovery {
-    /// One proxy, as the gateway sees it.
-    private struct Link {
-        let server: GapProxyServer
-        let delay: Duration
-        var machine: GapProxyMachine
-        /// Another number for each attempt: what was under way on an earlier one is lost.
-        var connection = 0
-        var isConnected = false
-        var wake = 0
-    }
-
     /// What a proxy will not serve at any time, and said so before it was given up.
     private struct Refusal {
         var server: Int
@@ -28,8 +17,7 @@ final class SimulatedGapProxies: SimulatedRecovery {
     private unowned let owner: SimulatedFeed
     private let index: Int
     private var desk: GapProxyDesk
-    private var links: [Link]
-    private var isOpen = true
+    private var links: [GapProxyLink] = []
     private var asked: [Instant] = []
     private var pending: [(server: Int, request: GapRequest, at: Instant)] = []
     private var refusals: [Refusal] = []
@@ -40,11 +28,8 @@ final class SimulatedGapProxies: SimulatedRecovery {
         self.owner = owner
         feed = world.feeds[index]
         desk = GapProxyDesk(feed.options.recover)
-        links = feed.proxies.map { server in
-            Link(
-                server: server, delay: world.random.duration(.microseconds(50) ... .milliseconds(3)),
-                machine: GapProxyMachine(
-                    VenueLogin(session: "0001", user: "me", password: "secret"), seed: world.random.next()))
+        links = feed.proxies.enumerated().map { number, server in
+            GapProxyLink(world, server) { [unowned self] in answered($0, by: number) }
         }
     }
 
@@ -54,30 +39,22 @@ final class SimulatedGapProxies: SimulatedRecovery {
             world.checker.recovered(evidence, of: index)
             owner.recovered(bytes, from: nil)
         }
-        for link in links.indices {
-            links[link].server.hangUp = { [weak self] in self?.lost(link) }
-            perform(links[link].machine.start(), link)
-        }
+        for link in links { link.open() }
     }
 
     func close() {
-        isOpen = false
         feed.gapArrival = nil
-        for link in links.indices {
-            links[link].server.hangUp = nil
-            letGo(link)
-        }
+        for link in links { link.close() }
     }
 
     // MARK: - Asking
 
     func ask(_ request: [UInt8], of server: Int) -> AskOutcome {
-        let outcome = desk.ask(&links[server].machine, at: world.now)
+        let outcome = links[server].ask(&desk)
         guard outcome == .sent else { return outcome }
         desk.sent(at: world.now)
         check(request, server)
-        send(request, server)
-        wakeUp(server)
+        links[server].send(request)
         return .sent
     }
 
@@ -121,71 +98,68 @@ final class SimulatedGapProxies: SimulatedRecovery {
         guard isFinal, world.now - at < feed.options.recover.answerWithin else { return }
         refusals.append(Refusal(server: server, numbers: response.request.numbers))
     }
+}
 
-    // MARK: - The machines' edge
+/// The connection to one proxy.
+private final class GapProxyLink: SimulatedRoute {
+    let server: GapProxyServer
+    private var login: SimulatedLogin<GapProxyDialect>?
+    private unowned let world: Simulation
+    private let delay: Duration
+    private let onAnswer: (GapResponse) -> Void
 
-    private func perform(_ actions: [GapProxyMachine.Action], _ link: Int) {
-        for action in actions {
-            switch action {
-            case .connect: connect(link)
-            case .send(let bytes): send(bytes, link)
-            case .close(let why):
-                world.trace.say(world.now, links[link].server.name, "closes: \(why)")
-                letGo(link)
-            case .accepted: world.trace.say(world.now, links[link].server.name, "is let in")
-            case .news(let response): answered(response, by: link)
-            }
-        }
-        wakeUp(link)
+    init(_ world: Simulation, _ server: GapProxyServer, onAnswer: @escaping (GapResponse) -> Void) {
+        self.world = world
+        self.server = server
+        self.onAnswer = onAnswer
+        delay = world.random.duration(.microseconds(50) ... .milliseconds(3))
+        let machine = GapProxyMachine(
+            VenueLogin(session: "0001", user: "me", password: "secret"), seed: world.random.next())
+        login = SimulatedLogin(world, over: self, machine) { [unowned self] in heard($0) }
     }
 
-    private func wakeUp(_ link: Int) {
-        links[link].wake += 1
-        guard let due = links[link].machine.deadline else { return }
-        world.note(at: max(due, world.now)) { [weak self, wake = links[link].wake] in
-            guard let self, isOpen, wake == links[link].wake else { return }
-            perform(links[link].machine.tick(at: world.now), link)
+    func open() {
+        server.hangUp = { [weak self] in self?.login?.lost() }
+        login?.start()
+    }
+
+    func close() {
+        server.hangUp = nil
+        login?.close()
+    }
+
+    /// Whether it may be asked now.
+    func ask(_ desk: inout GapProxyDesk) -> AskOutcome {
+        login?.withMachine { desk.ask(&$0, at: world.now) } ?? .failed
+    }
+
+    private func heard(_ event: SimulatedLogin<GapProxyDialect>.Event) {
+        switch event {
+        case .accepted: world.trace.say(world.now, server.name, "is let in")
+        case .news(let response): onAnswer(response)
+        case .closed(let why): world.trace.say(world.now, server.name, "closes: \(why)")
+        case .done: break
         }
     }
 
-    /// Does something after the way there or back, unless the connection is another one by then.
-    private func later(_ link: Int, _ work: @escaping (SimulatedGapProxies) -> Void) {
-        world.note(at: world.now + links[link].delay) {
-            [weak self, connection = links[link].connection] in
-            guard let self, isOpen, connection == links[link].connection else { return }
-            work(self)
-        }
+    // MARK: - The way to the server
+
+    func timeThere() -> Duration { delay }
+
+    var obstacle: (why: String, knownAfter: Duration)? {
+        server.isRefusing ? ("connection refused", .zero) : nil
     }
 
-    private func connect(_ link: Int) {
-        links[link].connection += 1
-        later(link) { $0.reached(link) }
-    }
-
-    private func reached(_ link: Int) {
-        let server = links[link].server
-        guard !server.isRefusing else {
-            return perform(links[link].machine.closed("connection refused", at: world.now), link)
-        }
-        links[link].isConnected = true
+    func connected() {
         server.connected { [weak self] bytes in
-            self?.later(link) { $0.perform($0.links[link].machine.received(bytes, at: $0.world.now), link) }
+            guard let self else { return }
+            login?.later(delay) { $0.received(bytes) }
         }
-        perform(links[link].machine.opened(at: world.now), link)
     }
 
-    private func send(_ bytes: [UInt8], _ link: Int) { later(link) { $0.links[link].server.receive(bytes) } }
+    func send(_ bytes: [UInt8]) { login?.later(delay) { [server] _ in server.receive(bytes) } }
 
-    private func lost(_ link: Int) {
-        guard isOpen, links[link].isConnected else { return }
-        perform(links[link].machine.closed("connection reset", at: world.now), link)
-    }
-
-    private func letGo(_ link: Int) {
-        links[link].connection += 1
-        links[link].isConnected = false
-        links[link].server.closed()
-    }
+    func closed() { server.closed() }
 }
 
 extension GapRequest {

@@ -1,5 +1,5 @@
-// The gateway's end of a path of SoupBinTCP, as SoupSource and LoginConnection are for sockets: the production's client
-// decides, and what it tells is put into packets by the production's code.
+// The gateway's end of a path of SoupBinTCP, as SoupSource is for sockets: what the production's client tells is put into
+// packets by the production's code.
 import Arbitration
 import Basics
 import Configuration
@@ -15,11 +15,8 @@ final class SimulatedSoupSource: PathSource {
     private unowned let world: Simulation
     private unowned let feed: SimulatedFeed
     private let server: SoupServer
-    private var machine: SoupClientMachine
+    private var login: SimulatedLogin<SoupDialect>?
     private var packets = SoupPackets()
-    private var isOpen = true
-    private var attempt = 0
-    private var wake = 0
 
     /// - Parameter memory: where an earlier run stopped.
     init(
@@ -30,8 +27,9 @@ final class SimulatedSoupSource: PathSource {
         self.path = path
         self.server = server
         self.feed = feed
-        machine = SoupClientMachine(
+        let machine = SoupClientMachine(
             login, silence: feed.options.silence, resume: memory, seed: world.random.next())
+        self.login = SimulatedLogin(world, over: self, machine) { [unowned self] in heard($0) }
         server.expect(memory.flatMap { $0.last > 0 ? (epoch: $0.epoch, next: $0.last + 1) : nil })
     }
 
@@ -44,23 +42,19 @@ final class SimulatedSoupSource: PathSource {
     }
 
     func open() {
-        path.lost = { [weak self] in self?.lost() }
-        path.restored = { [weak self] in
-            guard let self, isOpen else { return }
-            perform(machine.hurry())
-        }
+        path.lost = { [weak self] in self?.login?.lost() }
+        path.restored = { [weak self] in self?.login?.restored() }
     }
 
     func close() {
-        isOpen = false
         (path.lost, path.restored) = (nil, nil)
-        letGo()
+        login?.close()
     }
 
     // MARK: - Subscriptions: a login brings everything
 
     func activate(_ topics: [UpstreamTopic]) {
-        perform(machine.start())
+        login?.start()
         feed.resubscribed(path.index)
     }
 
@@ -68,23 +62,51 @@ final class SimulatedSoupSource: PathSource {
     func subscribe(_ topic: UpstreamTopic) {}
     func unsubscribe(_ topic: UpstreamTopic) {}
 
-    // MARK: - The machine's edge
+    // MARK: - The login
 
-    private func perform(_ actions: [SoupClientMachine.Action]) {
-        for action in actions {
-            switch action {
-            case .connect: connect()
-            case .send(let bytes):
-                path.carryBack(spoiled(bytes)) { [server] in server.receive($0) }
-            case .close(let why): closed(why)
-            case .accepted:
-                say("is let in")
-                feed.connected(path.index)
-            case .news(let news): hand(on: packets.take(news))
-            }
+    private func heard(_ event: SimulatedLogin<SoupDialect>.Event) {
+        switch event {
+        case .accepted:
+            say("is let in")
+            feed.connected(path.index)
+        case .news(let news): hand(on: packets.take(news))
+        case .closed(let why):
+            say("closes: \(why); again in \(login?.machine.retryAfter.inMilliseconds ?? 0) ms")
+            hand(on: packets.flush())
+            feed.disconnected(path.index)
+        case .done: hand(on: packets.flush())
         }
-        hand(on: packets.flush())
-        wakeUp()
+    }
+
+    private func hand(on packets: [[UInt8]]) {
+        for bytes in packets { feed.received(bytes[...], on: path.index) }
+    }
+
+    private func say(_ what: @autoclosure () -> String) { world.trace.say(world.now, path.place, what()) }
+}
+
+// MARK: - The way to the server
+
+extension SimulatedSoupSource: SimulatedRoute {
+    func timeThere() -> Duration { world.random.duration(.microseconds(100) ... .milliseconds(10)) }
+
+    var obstacle: (why: String, knownAfter: Duration)? {
+        if path.isCut { return ("timed out", SimulatedSoupSource.connectWithin) }
+        return path.isRefusing ? ("connection refused", .zero) : nil
+    }
+
+    func connected() {
+        path.arrival = { [weak self] bytes, _ in self?.arrived(bytes) }
+        server.connected()
+    }
+
+    private func arrived(_ bytes: ArraySlice<UInt8>) {
+        if let evidence = server.arrived(bytes.count) { world.checker.arrived(evidence, on: path) }
+        login?.received(bytes)
+    }
+
+    func send(_ bytes: [UInt8]) {
+        path.carryBack(spoiled(bytes)) { [server] in server.receive($0) }
     }
 
     /// What a client that counts badly would send.
@@ -98,69 +120,9 @@ final class SimulatedSoupSource: PathSource {
         return SoupPacket.login(login).bytes
     }
 
-    private func hand(on packets: [[UInt8]]) {
-        for bytes in packets { feed.received(bytes[...], on: path.index) }
-    }
-
-    private func wakeUp() {
-        wake += 1
-        guard let due = machine.deadline else { return }
-        world.note(at: max(due, world.now)) { [weak self, wake] in
-            guard let self, wake == self.wake, isOpen else { return }
-            perform(machine.tick(at: world.now))
-        }
-    }
-
-    private func connect() {
-        later(world.random.duration(.microseconds(100) ... .milliseconds(10))) { source in
-            source.path.isCut
-                ? source.later(SimulatedSoupSource.connectWithin) { $0.failed("timed out") }
-                : source.reached()
-        }
-    }
-
-    /// Does what comes of this attempt after a while, unless it is over by then.
-    private func later(_ wait: Duration, _ work: @escaping (SimulatedSoupSource) -> Void) {
-        attempt += 1
-        world.note(at: world.now + wait) { [weak self, attempt] in
-            guard let self, isOpen, attempt == self.attempt else { return }
-            work(self)
-        }
-    }
-
-    private func reached() {
-        guard !path.isRefusing else { return failed("connection refused") }
-        path.arrival = { [weak self] bytes, _ in self?.received(bytes) }
-        server.connected()
-        perform(machine.opened(at: world.now))
-    }
-
-    private func failed(_ why: String) { perform(machine.closed(why, at: world.now)) }
-
-    private func received(_ bytes: ArraySlice<UInt8>) {
-        if let evidence = server.arrived(bytes.count) { world.checker.arrived(evidence, on: path) }
-        perform(machine.received(bytes, at: world.now))
-    }
-
-    /// The network or the server ended the connection, and says so.
-    private func lost() {
-        guard isOpen, path.arrival != nil else { return }
-        failed("connection reset")
-    }
-
-    private func closed(_ why: LoginEnd) {
-        say("closes: \(why); again in \(machine.retryAfter.inMilliseconds) ms")
-        letGo()
-        hand(on: packets.flush())
-        feed.disconnected(path.index)
-    }
-
-    private func letGo() {
-        attempt += 1
+    func closed() {
         path.arrival = nil
         path.cutOff()
         server.closed()
     }
-
-    private func say(_ what: @autoclosure () -> String) { world.trace.say(world.now, path.place, what()) }
 }
