@@ -31,7 +31,7 @@ final class GapProxyServer {
     /// To the gateway; `nil`: nobody is connected.
     private var reply: (([UInt8]) -> Void)?
     /// Requests of late, of this and earlier runs of the gateway.
-    private var asked: [Instant] = []
+    private var asked = RecentCount()
 
     init(_ world: Simulation, _ feed: FeedOfWorld, number: Int) {
         self.world = world
@@ -96,17 +96,15 @@ final class GapProxyServer {
     private func status(of request: GapRequest) -> GapResponse.Status {
         let end = UInt64(feed.venue.current.messages.count)
         let last = UInt64(request.first) + UInt64(request.count) - 1
-        asked.append(world.now)
-        asked.removeAll { world.now - $0 >= .seconds(60) }
+        asked.add(at: world.now)
         if let refusal { return refusal }
         if request.unit != 1 { return .invalidUnit }
         if request.count > GapProxyServer.mostMessages { return .count }
         if last > end || UInt64(request.first) + reach < end { return .outOfRange }
         let options = feed.options.recover
-        if asked.count(where: { world.now - $0 < .seconds(1) }) > options.requestsPerSecond {
-            return .secondQuota
-        }
-        return asked.count > options.requestsPerMinute ?? .max ? .minuteQuota : .accepted
+        if asked.inLast(.seconds(1), at: world.now) > options.requestsPerSecond { return .secondQuota }
+        let minute = asked.inLast(.seconds(60), at: world.now)
+        return minute > options.requestsPerMinute ?? .max ? .minuteQuota : .accepted
     }
 
     /// Sends messages to all who listen.

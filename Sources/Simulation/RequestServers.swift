@@ -20,7 +20,7 @@ final class RequestServers: SimulatedRecovery {
     private unowned let world: Simulation
     private let feed: Int
     private let answer: ([UInt8], Int) -> Void
-    private var asked: [Instant] = []
+    private var asked = RecentCount()
 
     init(_ world: Simulation, _ feed: Int, _ answer: @escaping ([UInt8], Int) -> Void) {
         self.world = world
@@ -48,10 +48,10 @@ final class RequestServers: SimulatedRecovery {
 
     private func count() {
         let quota = world.feeds[feed].options.recover.requestsPerSecond
-        asked.append(world.now)
-        asked.removeAll { world.now - $0 >= .seconds(1) }
-        if asked.count > quota {
-            world.checker.violated(.quota, "\(asked.count) requests in a second, and \(quota) are allowed")
+        asked.add(at: world.now)
+        let lately = asked.inLast(.seconds(1), at: world.now)
+        if lately > quota {
+            world.checker.violated(.quota, "\(lately) requests in a second, and \(quota) are allowed")
         }
     }
 

@@ -18,7 +18,7 @@ final class SimulatedGapProxies: SimulatedRecovery {
     private let index: Int
     private var desk: GapProxyDesk
     private var links: [GapProxyLink] = []
-    private var asked: [Instant] = []
+    private var asked = RecentCount()
     private var pending: [(server: Int, request: GapRequest, at: Instant)] = []
     private var refusals: [Refusal] = []
 
@@ -65,14 +65,7 @@ final class SimulatedGapProxies: SimulatedRecovery {
             return world.checker.violated(.quota, "a request is none")
         }
         pending.append((server, request, world.now))
-        asked.append(world.now)
-        asked.removeAll { world.now - $0 >= .seconds(60) }
-        let options = feed.options.recover
-        let lately = asked.count { world.now - $0 < .seconds(1) }
-        if lately > options.requestsPerSecond || asked.count > options.requestsPerMinute ?? .max {
-            world.checker.violated(
-                .quota, "\(lately) requests in a second, \(asked.count) in a minute, and fewer are allowed")
-        }
+        countRequest()
         if let known = refusals.first(where: {
             $0.server == server && $0.numbers.overlaps(request.numbers)
         }) {
@@ -80,6 +73,17 @@ final class SimulatedGapProxies: SimulatedRecovery {
                 .quota,
                 "asks \(links[server].server.name) for \(request.numbers), and was refused \(known.numbers) for good"
             )
+        }
+    }
+
+    private func countRequest() {
+        let options = feed.options.recover
+        asked.add(at: world.now)
+        let second = asked.inLast(.seconds(1), at: world.now)
+        let minute = asked.inLast(.seconds(60), at: world.now)
+        if second > options.requestsPerSecond || minute > options.requestsPerMinute ?? .max {
+            world.checker.violated(
+                .quota, "\(second) requests in a second, \(minute) in a minute, and fewer are allowed")
         }
     }
 
