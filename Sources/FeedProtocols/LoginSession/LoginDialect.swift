@@ -4,6 +4,8 @@ public import Basics
 
 /// One protocol's client, as far as it differs from the others.
 public protocol LoginDialect: Sendable {
+    /// Cuts what comes into messages.
+    associatedtype Decoder: LoginDecoder
     /// What its messages tell beyond the session's own course.
     associatedtype News: Hashable, Sendable
 
@@ -12,20 +14,23 @@ public protocol LoginDialect: Sendable {
     /// Says that we live.
     static var heartbeat: [UInt8] { get }
 
-    /// A connection stands: what an earlier one left half said is forgotten.
-    ///
-    /// - Returns: the login.
-    mutating func begin() -> [UInt8]
-    /// Bytes came; `read` takes all messages out of them before the next ones.
-    mutating func feed(_ bytes: some Collection<UInt8>)
+    /// Asks to be let in.
+    var greeting: [UInt8] { get }
     /// Takes messages up to one by which the session turns, and puts what they tell behind `actions`.
     ///
     /// - Parameter isUp: whether the server has let us in.
     /// - Returns: the turn; `nil`: there was none, and all is taken that has come in whole.
     /// - Throws: `MalformedInput` where the bytes are none of the protocol's.
     mutating func read(
-        _ actions: inout [LoginAction<News>], isUp: Bool, at now: Instant
+        _ decoder: inout Decoder, into actions: inout [LoginAction<News>], isUp: Bool, at now: Instant
     ) throws(MalformedInput) -> LoginTurn<News>?
+}
+
+/// One connection's bytes on their way to a dialect.
+public protocol LoginDecoder: Sendable {
+    init()
+    /// Bytes came; all messages are taken out of them before the next ones.
+    mutating func feed(_ piece: some Collection<UInt8>)
 }
 
 /// A message's meaning for the session itself.

@@ -29,6 +29,8 @@ public struct LoginMachine<Dialect: LoginDialect>: Sendable {
     /// The wait before the next attempt, while there is no connection and none is being made.
     public private(set) var retryAfter: Duration = .zero
 
+    /// Another for each connection: what an earlier one left half said is forgotten.
+    private var decoder = Dialect.Decoder()
     private var state = State.idle
     private var lastSent = Instant.zero
     private var lastHeard = Instant.zero
@@ -81,7 +83,8 @@ public struct LoginMachine<Dialect: LoginDialect>: Sendable {
         guard case .connecting = state else { return [] }
         state = .loggingIn(until: now + times.loginWithin)
         (lastSent, lastHeard) = (now, now)
-        return [.send(dialect.begin())]
+        decoder = Dialect.Decoder()
+        return [.send(dialect.greeting)]
     }
 
     /// The connection could not be made, or ended without our doing.
@@ -95,11 +98,11 @@ public struct LoginMachine<Dialect: LoginDialect>: Sendable {
     /// Bytes came.
     public mutating func received(_ bytes: some Collection<UInt8>, at now: Instant) -> [Action] {
         guard hasConnection else { return [] }
-        dialect.feed(bytes)
+        decoder.feed(bytes)
         lastHeard = now
         var actions: [Action] = []
         do throws(MalformedInput) {
-            while hasConnection, let turn = try dialect.read(&actions, isUp: isUp, at: now) {
+            while hasConnection, let turn = try dialect.read(&decoder, into: &actions, isUp: isUp, at: now) {
                 take(turn, &actions, at: now)
             }
         } catch {

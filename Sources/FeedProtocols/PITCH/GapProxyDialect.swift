@@ -12,19 +12,14 @@ public struct GapProxyDialect: LoginDialect {
     private let login: GapProxyLogin
     /// The quota that the venue says is used up, and until when it is believed.
     public internal(set) var exhausted: (quota: GapResponse.Status, until: Instant)?
-    private var decoder = GapProxyDecoder()
 
     public init(_ login: GapProxyLogin) { self.login = login }
 
-    public mutating func begin() -> [UInt8] {
-        decoder = GapProxyDecoder()
-        return GapProxyMessage.login(login).bytes
-    }
-
-    public mutating func feed(_ bytes: some Collection<UInt8>) { decoder.feed(bytes) }
+    public var greeting: [UInt8] { GapProxyMessage.login(login).bytes }
 
     public mutating func read(
-        _ actions: inout [LoginAction<GapResponse>], isUp: Bool, at now: Instant
+        _ decoder: inout GapProxyDecoder, into actions: inout [LoginAction<GapResponse>], isUp: Bool,
+        at now: Instant
     ) throws(MalformedInput) -> LoginTurn<GapResponse>? {
         while let message = try decoder.next() {
             switch message {

@@ -205,7 +205,7 @@ extension GapProxyMessage {
 
 /// Cuts a GRP's stream into messages. It holds at most one block that is not complete, which a length of 16 bits
 /// bounds, and the messages of one that is.
-public struct GapProxyDecoder: Sendable {
+public struct GapProxyDecoder: LoginDecoder {
     private var queue = ByteQueue()
     private var messages: [GapProxyMessage] = []
     /// A stream that made no sense once makes none any more: nothing says where the next block begins.

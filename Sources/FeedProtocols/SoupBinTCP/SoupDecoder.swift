@@ -3,7 +3,7 @@
 import Basics
 
 /// Cuts a stream into packets.
-public struct SoupDecoder: Sendable {
+public struct SoupDecoder: LoginDecoder {
     private var queue = ByteQueue()
     /// A stream that made no sense once makes none any more: nothing says where the next packet begins.
     private var failure: MalformedInput?

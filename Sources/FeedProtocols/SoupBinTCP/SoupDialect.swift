@@ -28,7 +28,6 @@ public struct SoupDialect: LoginDialect {
     public private(set) var unsequenced: UInt64 = 0
     /// The epoch that the first login takes up, until the server has said which one it has.
     private var resumed: UInt64?
-    private var decoder = SoupDecoder()
 
     /// - Parameter resume: where an earlier run stopped: the number that follows, in the session of this epoch. If the
     ///   server has another session by now, the first login is repeated from `start`.
@@ -41,15 +40,12 @@ public struct SoupDialect: LoginDialect {
         resumed = resume?.epoch
     }
 
-    public mutating func begin() -> [UInt8] {
-        decoder = SoupDecoder()
-        return SoupPacket.login(SoupLogin(user: user, password: password, position: position)).bytes
+    public var greeting: [UInt8] {
+        SoupPacket.login(SoupLogin(user: user, password: password, position: position)).bytes
     }
 
-    public mutating func feed(_ bytes: some Collection<UInt8>) { decoder.feed(bytes) }
-
     public mutating func read(
-        _ actions: inout [LoginAction<News>], isUp: Bool, at now: Instant
+        _ decoder: inout SoupDecoder, into actions: inout [LoginAction<News>], isUp: Bool, at now: Instant
     ) throws(MalformedInput) -> LoginTurn<News>? {
         while let packet = try decoder.next() {
             switch packet {
