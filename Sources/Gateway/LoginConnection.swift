@@ -48,12 +48,7 @@ final class LoginConnection<Dialect: LoginDialect> {
 
     /// Why the server does not have us, for a person; `nil`: it does.
     var trouble: String? {
-        machine.isUp ? nil : told(machine.lastEnd?.description ?? "not connected")
-    }
-
-    /// What is wrong, and with whom, once.
-    private func told(_ trouble: String) -> String {
-        trouble.contains("\(address)") ? trouble : "\(address): \(trouble)"
+        machine.isUp ? nil : "\(address): \(machine.lastEnd?.description ?? "not connected")"
     }
 
     func start() { perform(machine.start()) }
@@ -104,7 +99,7 @@ final class LoginConnection<Dialect: LoginDialect> {
         let trouble = why.description
         if trouble != toldTrouble {
             toldTrouble = trouble
-            log(why.event, "\(told(trouble)), trying again\(meanwhile)")
+            log(why.event, "\(address): \(trouble), trying again\(meanwhile)")
         }
         onEvent(.closed(trouble))
     }

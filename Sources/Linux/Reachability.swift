@@ -11,7 +11,7 @@ public enum Reachability {
             let socket = try StreamSocket(connecting: address)
             var waiting = pollfd(fd: socket.descriptor.raw, events: Int16(POLLOUT), revents: 0)
             guard try check("poll", { unsafe poll(&waiting, 1, limit) }) > 0 else { return "no answer" }
-            try socket.finishConnecting(address.text)
+            try socket.finishConnecting()
             return nil
         } catch {
             return SystemError.text(error.number)

@@ -49,7 +49,7 @@ public struct StreamSocket: ~Copyable {
     /// Takes over a connected socket.
     init(owning descriptor: consuming Descriptor) { self.descriptor = descriptor }
 
-    /// Begins to connect to a resolved address.
+    /// Begins to connect to a resolved address, which is not named if that fails.
     public init(
         connecting address: ResolvedAddress, by route: StreamRoute = StreamRoute()
     ) throws(SystemError) {
@@ -61,16 +61,16 @@ public struct StreamSocket: ~Copyable {
             unsafe connect(
                 raw, bytes.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t(bytes.count))
         }
-        if result != 0 && errno != EINPROGRESS { throw SystemError("connect \(address.text)", number: errno) }
+        if result != 0 && errno != EINPROGRESS { throw SystemError("connect", number: errno) }
         descriptor = owned
     }
 
     /// Whether the connection stands, once the socket can be written to.
     ///
     /// - Throws: why it does not.
-    public func finishConnecting(_ text: String) throws(SystemError) {
+    public func finishConnecting() throws(SystemError) {
         guard let error = integerOption(descriptor.raw, SOL_SOCKET, SO_ERROR) else { return }
-        if error != 0 { throw SystemError("connect \(text)", number: error) }
+        if error != 0 { throw SystemError("connect", number: error) }
     }
 
     /// What has come; `nil`: nothing now; empty: the peer has closed.
@@ -122,8 +122,6 @@ public struct StreamSocket: ~Copyable {
 public struct ResolvedAddress: Hashable, Sendable {
     let family: Int32
     let bytes: [UInt8]
-    /// For errors: `192.0.2.1:3493`.
-    public let text: String
 
     /// A Unix socket's, by its path or, after an `@`, by its abstract name; `nil`: it is too long.
     public init?(unix path: String) {
@@ -141,13 +139,11 @@ public struct ResolvedAddress: Hashable, Sendable {
             raw.removeLast(room - path.utf8.count)
         }
         bytes = raw
-        text = path
     }
 
-    @unsafe private init(_ entry: addrinfo, text: String) {
+    @unsafe private init(_ entry: addrinfo) {
         family = unsafe entry.ai_family
         bytes = unsafe Array(UnsafeRawBufferPointer(start: entry.ai_addr, count: Int(entry.ai_addrlen)))
-        self.text = text
     }
 
     /// The addresses of a host, which may take as long as name servers take: for the worker.
@@ -160,22 +156,21 @@ public struct ResolvedAddress: Hashable, Sendable {
         var list: UnsafeMutablePointer<addrinfo>?
         let result = unsafe getaddrinfo(host, String(port), &hints, &list)
         guard result == 0 else {
-            return .failure(
-                LookUpFailure(description: "\(host): \(unsafe String(cString: gai_strerror(result)))"))
+            return .failure(LookUpFailure(description: unsafe String(cString: gai_strerror(result))))
         }
         defer { unsafe freeaddrinfo(list) }
         var addresses: [ResolvedAddress] = []
         var entry = unsafe list
         while let current = unsafe entry, addresses.count < 8 {
-            unsafe addresses.append(ResolvedAddress(current.pointee, text: "\(host):\(port)"))
+            unsafe addresses.append(ResolvedAddress(current.pointee))
             unsafe entry = current.pointee.ai_next
         }
         return addresses.isEmpty
-            ? .failure(LookUpFailure(description: "\(host): no address")) : .success(addresses)
+            ? .failure(LookUpFailure(description: "no address")) : .success(addresses)
     }
 }
 
-/// Why a name has no address.
+/// Why a name has no address; which name, whoever asked knows.
 public struct LookUpFailure: Error, Hashable, Sendable, CustomStringConvertible {
     public var description: String
 }

@@ -7,11 +7,9 @@ public import Linux
 /// closures.
 public final class ConnectedStream {
     public let socket: StreamSocket
-    let text: String
 
     fileprivate init(_ address: ResolvedAddress, _ route: StreamRoute) throws(SystemError) {
         socket = try StreamSocket(connecting: address, by: route)
-        text = address.text
     }
 }
 
@@ -19,7 +17,7 @@ public final class ConnectedStream {
 public final class Dialler {
     public enum Outcome {
         case connected(ConnectedStream)
-        /// Nobody was reached, and why, for a person.
+        /// Nobody was reached, and why, for a person. The peer is not named: whoever dialled says whom.
         case failed(String)
     }
 
@@ -77,7 +75,7 @@ public final class Dialler {
         switch address {
         case .unix(let path):
             guard let resolved = ResolvedAddress(unix: path) else {
-                return perform(machine.notFound("\(path): too long for a socket", attempt: attempt))
+                return perform(machine.notFound("the path is too long for a socket", attempt: attempt))
             }
             found(.success([resolved]), attempt)
         case .tcp(let host, let port) where IPv4Address(host) != nil:
@@ -129,7 +127,7 @@ public final class Dialler {
     private func ready() {
         guard let stream else { return }
         do throws(SystemError) {
-            try stream.socket.finishConnecting(stream.text)
+            try stream.socket.finishConnecting()
         } catch {
             return perform(machine.failed("\(error)", at: loop.now))
         }

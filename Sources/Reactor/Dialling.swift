@@ -9,7 +9,7 @@ struct Dialling: Sendable {
         case lookUp(attempt: Int)
         /// Connect to this one of them, counted from 0.
         case connect(Int)
-        /// The last one came to nothing, and why, for a person.
+        /// The last one came to nothing, and why, for a person, without the peer's name.
         case failed(String)
     }
 

@@ -7,7 +7,7 @@ public final class StreamConnection {
     public enum Event: Hashable, Sendable {
         case opened
         case received([UInt8])
-        /// It is over, and why; another `open` may follow.
+        /// It is over, and why, without the peer's name; another `open` may follow.
         case closed(String)
     }
 

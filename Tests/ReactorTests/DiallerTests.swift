@@ -71,18 +71,35 @@ import Testing
         withExtendedLifetime((server, unix)) {}
     }
 
-    @Test func `who is not there is named, and so is a path that is too long`() throws {
+    @Test func `why a peer is not reached is told without its name`() throws {
         let port = try freePort()
         let outcomes = Outcomes()
         let dialler = try dialler(outcomes)
         dialler.dial(.tcp(host: "127.0.0.1", port: port))
         try run { outcomes.count == 1 }
-        #expect(outcomes.failures[0] == "connect 127.0.0.1:\(port): Connection refused")
-        let long = "/" + String(repeating: "x", count: 200)
-        dialler.dial(.unix(path: long))
-        #expect(outcomes.failures.last == "\(long): too long for a socket")
+        dialler.dial(.unix(path: "/" + String(repeating: "x", count: 200)))
         dialler.dial(.unix(path: "/nowhere/at/all"))
-        #expect(outcomes.failures.last == "connect /nowhere/at/all: No such file or directory")
+        #expect(
+            outcomes.failures == [
+                "connect: Connection refused", "the path is too long for a socket",
+                "connect: No such file or directory",
+            ])
+        // A label has 63 characters at most: no name server is asked.
+        let host = String(repeating: "x", count: 64)
+        dialler.dial(.tcp(host: host, port: port))
+        try run { outcomes.count == 4 }
+        #expect(outcomes.failures.last.map { $0.isEmpty || $0.contains(host) } == false)
+    }
+
+    @Test func `a route that this host does not have is told as its own`() throws {
+        let outcomes = Outcomes()
+        // Of the block for documentation (RFC 5737).
+        let route = StreamRoute(source: IPv4Address(number: 0xC000_0201))
+        let dialler = try Dialler(loop, worker, limit: .seconds(5), by: route) { outcome in
+            if case .failed(let reason) = outcome { outcomes.failures.append(reason) }
+        }
+        dialler.dial(.tcp(host: "127.0.0.1", port: 1))
+        #expect(outcomes.failures == ["bind 192.0.2.1:0: Cannot assign requested address"])
     }
 
     @Test func `what is stopped, or dialled anew, has no outcome`() throws {

@@ -35,7 +35,7 @@ import Testing
 
     @Test mutating func `a name without an address, and name servers that do not answer, are told`() {
         _ = dialling.dial(at: at(0))
-        #expect(dialling.notFound("venue: no address", attempt: 1) == .failed("venue: no address"))
+        #expect(dialling.notFound("not known", attempt: 1) == .failed("not known"))
         #expect(dialling.dial(at: at(100)) == .lookUp(attempt: 3))
         #expect(dialling.found(0, attempt: 3, at: at(100)) == .failed("no address"))
         _ = dialling.dial(at: at(200))
