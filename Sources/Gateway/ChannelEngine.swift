@@ -17,7 +17,8 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
     /// The channel that the last packet was for.
     private var latest: NumberedChannel<Keys>?
     private var admission = ChannelAdmission()
-    private var decodeErrors: [[String: UInt64]]
+    /// Of each path.
+    private var refused: [RefusedInput]
     private var condition: PathCondition?
     private var isFailover = false
     /// Channels whose batches somebody asked for, some of them perhaps not seen yet.
@@ -29,7 +30,7 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
     init(_ plan: EnginePlan) {
         self.plan = plan
         publisher = FramePublisher(plan)
-        decodeErrors = plan.options.paths.map { _ in [:] }
+        refused = plan.options.paths.map { _ in RefusedInput() }
         for channel in Framing.hasOneChannel ? [0] : plan.options.channels {
             _ = open(channel, at: plan.now, wall: WallTime(nanoseconds: 0))
         }
@@ -53,13 +54,13 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
         do throws(MalformedInput) {
             packet = try Framing.read(bytes)
         } catch {
-            decodeErrors[path][error.reason.rawValue, default: 0] &+= 1
+            refused[path].add(error, length: bytes.count)
             return false
         }
-        if packet.trailingBytes > 0 { decodeErrors[path]["trailing-bytes", default: 0] &+= 1 }
+        if packet.trailingBytes > 0 { refused[path].count("trailing-bytes") }
         if case .unsequenced = packet.header.kind {
             // It proves the path; messages without a number cannot be arbitrated.
-            if packet.header.messages ?? 0 > 0 { decodeErrors[path]["unsequenced", default: 0] &+= 1 }
+            if packet.header.messages ?? 0 > 0 { refused[path].count("unsequenced") }
             return !packet.isStale
         }
         guard let channel = channel(of: packet.header, path: path, receivedAt: receivedAt, at: now) else {
@@ -107,7 +108,7 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
 
     /// A packet of a channel that is none of the feed's.
     private func refuse(_ path: Int) -> NumberedChannel<Keys>? {
-        decodeErrors[path]["unknown-channel", default: 0] &+= 1
+        refused[path].count("unknown-channel")
         return nil
     }
 
@@ -206,7 +207,7 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
     func figures(of path: Int) -> PathFigures {
         var figures = PathFigures()
         for channel in channels { channel.add(to: &figures, path: UInt8(truncatingIfNeeded: path)) }
-        figures.decodeErrors = decodeErrors[path]
+        figures.refused = refused[path]
         return figures
     }
 

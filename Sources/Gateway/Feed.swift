@@ -37,6 +37,9 @@ final class Feed {
     private let surroundings: FeedSurroundings
     private var sources: [any FeedSource] = []
     private var alarms: [LossAlarm]
+    /// What was refused of each path, as far as the journal knows of it.
+    private var notices: [RefusalNotice]
+    private var messageNotice = RefusalNotice()
     private var timer: Timer?
     private var reporting: Timer?
     /// Sequences told as missing of which the journal knows.
@@ -53,6 +56,7 @@ final class Feed {
         self.surroundings = surroundings
         self.journal = journal
         alarms = options.paths.map { _ in LossAlarm() }
+        notices = options.paths.map { _ in RefusalNotice() }
         let log = Feed.log(options.subject, surroundings.logger, surroundings.limited)
         recovery = try Feed.recovery(options, surroundings, log)
         core = FeedCore(
@@ -317,8 +321,10 @@ extension Feed {
             alarms[path].update(received: figures.messages, missed: figures.missed)
             let loss = NamedValue("loss_ratio", .number(alarms[path].ratio))
             surroundings.health.sample(Sample(options.subject(ofPath: path), figures.values + [loss]))
+            logRefused(figures.refused, of: path)
         }
         surroundings.health.sample(Sample(options.subject, counters(engine.channel)))
+        logRefusedMessages()
         logGaps()
         logUnanswered()
         reportAll()
@@ -349,6 +355,28 @@ extension Feed {
             by: feedLogger)
     }
 
+    /// Something else comes on a path than the configuration says.
+    private func logRefused(_ refused: RefusedInput, of path: Int) {
+        guard let more = notices[path].update(refused.refused, at: now) else { return }
+        let name = options.paths[path].name
+        log(RefusalEntry(more, packetsOf: name, options, refused), options.subject(ofPath: path), path: name)
+    }
+
+    private func logRefusedMessages() {
+        let refused = engine.channel.refusedMessages
+        guard let more = messageNotice.update(refused.refused, at: now) else { return }
+        log(RefusalEntry(more, messagesOf: options, refused), options.subject)
+    }
+
+    private func log(_ entry: RefusalEntry?, _ subject: Subject, path: String? = nil) {
+        guard let entry else { return }
+        var fields = entry.fields
+        fields["subject"] = "\(subject)"
+        if let path { fields["path"] = "\(path)" }
+        surroundings.limited.event(
+            .inputRefused, key: "\(subject)", entry.message, fields, by: surroundings.logger)
+    }
+
     private var feedLogger: Logger {
         var logger = surroundings.logger
         logger[metadataKey: "subject"] = "\(options.subject)"
@@ -375,17 +403,25 @@ extension Feed {
         if status == .critical || status == .unknown, engine.channel.state == .closed {
             (status, reason) = (.ok, "closed")
         }
-        if let note = sources[path].note, status != .ok { reason += " (\(note))" }
+        if let note = note(on: path), status != .ok { reason += " (\(note))" }
         if machine.mutes[subject] != nil { reason += ", muted" }
         let values = [
             NamedValue("state", .text(machine.state(of: path).word)),
             NamedValue("muted", .flag(machine.mutes[subject] != nil)),
             NamedValue("loss_ratio", .number(alarms[path].ratio)),
         ]
+        let figures = figures(of: path)
+        let refused = figures.refused.last.map { [NamedValue("refused_last", .text("\($0)"))] } ?? []
         surroundings.health.report(
             Report(
-                subject, status, reason: reason, values: values + figures(of: path).values,
+                subject, status, reason: reason, values: values + figures.values + refused,
                 dependsOn: options.paths[path].dependsOn, detectedAt: surroundings.loop.wall))
+    }
+
+    /// What explains that a path is not well, for a person.
+    private func note(on path: Int) -> String? {
+        if let note = sources[path].note { return note }
+        return notices[path].isRecent(at: now) ? "what comes is no \(options.feedProtocol.rawValue)" : nil
     }
 
     private func reportFeed() {

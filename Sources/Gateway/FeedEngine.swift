@@ -178,6 +178,8 @@ package struct ChannelFigures: Hashable, Sendable {
     package var waiting = 0
     /// `nil`: none are kept.
     package var lastValues: LastValueFigures?
+    /// Messages that are none of what the protocol carries; counted under `refused`, too.
+    package var refusedMessages = RefusedInput()
 }
 
 extension ChannelFigures {
@@ -195,6 +197,7 @@ extension ChannelFigures {
         if let figures = other.recovery { recovery?.add(figures) }
         if let values = other.lastValues { lastValues = (lastValues ?? LastValueFigures()) + values }
         refused.merge(other.refused) { $0 &+ $1 }
+        refusedMessages.add(other.refusedMessages)
     }
 }
 

@@ -28,7 +28,8 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     /// A directory's entry was seen in this epoch.
     private var hasDirectory = false
     private var clock = SourceClock()
-    private var messageErrors: [String: UInt64] = [:]
+    /// Messages that name no instrument, since they are none.
+    private var refusedMessages = RefusedInput()
     private var unresolved: UInt64 = 0
     private var isFailover = false
     /// What waited is being released, and is as old as it is by this time.
@@ -267,7 +268,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         do throws(MalformedInput) {
             try keys.route(unit, into: &route)
         } catch {
-            messageErrors[error.reason.rawValue, default: 0] &+= 1
+            refusedMessages.add(error, length: unit.count)
             route.begin(unit)
         }
         let sourceTime = sourceTime(arrival)
@@ -435,13 +436,13 @@ final class NumberedChannel<Keys: InstrumentKeys> {
             "overflow": counters.overflow,
             "late": counters.late, "distrusted": counters.distrusted,
             "topics": topics.refused &+ keys.directory.refused,
-        ].merging(messageErrors.map { ("message_\($0.key)", $0.value) }) { $0 &+ $1 }
+        ].merging(refusedMessages.counts.map { ("message_\($0.key)", $0.value) }) { $0 &+ $1 }
         return ChannelFigures(
             state: control.state, reason: control.reason, published: control.machine.messages,
             gaps: control.machine.missing, topics: topics.count, unresolved: unresolved,
             epochs: counters.epochs,
             refused: refused.filter { $0.value > 0 }, recovery: recovery?.figures, waiting: arbiter.waiting,
-            lastValues: topics.valueFigures)
+            lastValues: topics.valueFigures, refusedMessages: refusedMessages)
     }
 }
 

@@ -38,8 +38,10 @@ package struct PathFigures: Hashable, Sendable {
     package var duplicates: UInt64 = 0
     package var missed: UInt64 = 0
     package var divergent: UInt64 = 0
-    /// Packets that were no packets of the protocol, by name.
-    package var decodeErrors: [String: UInt64] = [:]
+    /// Packets that were no packets of the protocol.
+    package var refused = RefusedInput()
+    /// By name.
+    package var decodeErrors: [String: UInt64] { refused.counts }
 
     var values: [NamedValue] {
         var values = [

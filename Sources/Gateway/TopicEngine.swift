@@ -16,7 +16,8 @@ final class TopicEngine: FeedEngine {
     private let pathNames: [String]
     private let demand = TopicDemand()
     private var stream: TopicStream
-    private var decodeErrors: [[String: UInt64]]
+    /// Of each path.
+    private var refused: [RefusedInput]
     private let keepsValues: Bool
     private var isFailover = false
     private var reader: TopicFrameReader
@@ -36,7 +37,7 @@ final class TopicEngine: FeedEngine {
             topics: FeedTopics(
                 feed: plan.options.name, demand: demand, keepsValues: keepsValues,
                 at: plan.now))
-        decodeErrors = plan.options.paths.map { _ in [:] }
+        refused = plan.options.paths.map { _ in RefusedInput() }
     }
 
     var index: UInt16 {
@@ -68,7 +69,7 @@ final class TopicEngine: FeedEngine {
             case .idle: return idle(topic, arrival, at: now) && !frame.isStale
             }
         } catch {
-            decodeErrors[path][error.reason.rawValue, default: 0] &+= 1
+            refused[path].add(error, length: bytes.count)
             return false
         }
     }
@@ -92,7 +93,7 @@ final class TopicEngine: FeedEngine {
     private func handle(_ topic: ArraySlice<UInt8>, _ path: UInt8, at now: Instant) -> Int? {
         if let known = stream.topics.find(topic) { return known }
         guard let name = UpstreamName.name(of: topic) else {
-            decodeErrors[Int(path)]["bad-name", default: 0] &+= 1
+            refused[Int(path)].count("bad-name")
             return nil
         }
         return stream.topics.intern(topic, at: now) { name }
@@ -283,7 +284,7 @@ final class TopicEngine: FeedEngine {
         figures.first = counters.first
         figures.duplicates = counters.duplicates
         figures.divergent = counters.divergent
-        figures.decodeErrors = decodeErrors[path]
+        figures.refused = refused[path]
         return figures
     }
 

@@ -57,6 +57,9 @@ public enum JournalEvent: String, Sendable, CaseIterable {
     case recoveryUnanswered = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a1b"
     /// A venue does not let us in, or does not have the session that was asked for.
     case loginRejected = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a1c"
+    /// Packets or messages that were none of the feed's protocol, the first at once and then at most one entry a minute
+    /// and path; with HOLDFAST_REASON, HOLDFAST_OFFSET, HOLDFAST_LENGTH and HOLDFAST_REFUSED.
+    case inputRefused = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a1d"
 
     // MARK: Agents and collectors
     /// The gateway no longer hears an agent that it follows.
@@ -130,7 +133,8 @@ extension JournalEvent {
             .notice
         case .restartNeeded, .clockNotSet, .incarnationNotKept, .onIsolatedProcessors, .switched,
             .pathNotReceiving,
-            .receiveBufferSmall, .gapTold, .recoveryUnanswered, .loginRejected, .subscriptionsUnconfirmed,
+            .receiveBufferSmall, .gapTold, .recoveryUnanswered, .loginRejected, .inputRefused,
+            .subscriptionsUnconfirmed,
             .upstreamFailed, .agentLost,
             .collectorLost,
             .clientRefused, .subscriptionRefused, .requestRefused, .clientMissed, .leaseRefused,
@@ -151,7 +155,8 @@ extension JournalEvent {
     public var mayBeHeldBack: Bool {
         switch self {
         case .epochBegan, .copiesDiffer, .pathNotReceiving, .pathReceivingAgain, .subscriptionsUnconfirmed,
-            .upstreamFailed, .recoveryUnanswered, .loginRejected, .collectorConnected, .collectorLost,
+            .upstreamFailed, .recoveryUnanswered, .loginRejected, .inputRefused, .collectorConnected,
+            .collectorLost,
             .clientRefused, .subscriptionRefused,
             .requestRefused, .clientMissed, .leaseRefused, .probeFailed, .watchedWithLess, .networkNewsLost,
             .malformedInput,

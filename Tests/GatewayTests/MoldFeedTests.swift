@@ -173,7 +173,12 @@ import Wire
         var cut = venue.packet(1, [venue.delete(1)])
         cut.removeLast(3)
         #expect(!bench.engine.received(cut[...], on: 1, receivedAt: wall(1), at: ms(1)))
-        #expect(bench.engine.figures(of: 1).decodeErrors == ["truncated": 4])
+        let refused = bench.engine.figures(of: 1).refused
+        #expect(refused.counts == ["truncated": 4])
+        #expect(refused.refused == 4)
+        let last = refused.last.map { "\($0)" }
+        #expect(last == "38 bytes, offset 22: truncated, 19 bytes wanted, 16 left")
+        #expect(bench.engine.figures(of: 0).refused.last == nil)
         #expect(bench.recorder.take() == [])
     }
 
@@ -181,6 +186,8 @@ import Wire
         let bench = Bench(.moldUDP64, .hotHot)
         #expect(bench.receive(venue.packet(1, [[0x52, 0, 1]]), on: 0, at: 1).last == "md/itch/*/ 1 after 0")
         #expect(bench.engine.channel.refused == ["message_truncated": 1])
+        let last = bench.engine.channel.refusedMessages.last.map { "\($0)" }
+        #expect(last == "3 bytes, offset 0: truncated, 39 bytes wanted, 3 left")
     }
 
     @Test func `each message of a lossy stream arrives once and in order or is told`() {

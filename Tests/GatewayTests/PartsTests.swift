@@ -1,6 +1,8 @@
 // The gateway's small parts: names, the venue's clock, link messages, the loss alarm.
 import Arbitration
 import Basics
+import Configuration
+import FeedProtocols
 import Testing
 
 @testable import Gateway
@@ -75,6 +77,40 @@ import Testing
             the receive buffer is 16383 KiB, not 16384: bursts may be dropped; raise net.core.rmem_max to 16777216
             """
         #expect(MulticastSource.warning(ofBuffer: 2 * asked - 2048) == words)
+    }
+
+    @Test func `refused input is told at once and then summed up once a minute`() {
+        var notice = RefusalNotice()
+        #expect(notice.update(0, at: ms(0)) == nil)
+        #expect(!notice.isRecent(at: ms(0)))
+        #expect(notice.update(1, at: ms(1000)) == 1)
+        #expect(notice.update(5, at: ms(2000)) == nil)
+        #expect(notice.isRecent(at: ms(6999)))
+        #expect(!notice.isRecent(at: ms(7000)))
+        #expect(notice.update(9, at: ms(60_999)) == nil)
+        #expect(notice.update(9, at: ms(61_000)) == 8)
+        #expect(notice.update(9, at: ms(200_000)) == nil)
+        // Another engine took over.
+        #expect(notice.update(2, at: ms(201_000)) == 2)
+    }
+
+    @Test func `an entry about refused input says where and why, and whose it is`() throws {
+        let feed = FeedOptions(name: "md", feedProtocol: .moldUDP64, keys: .itch50, policy: .hotHot)
+        var refused = RefusedInput()
+        #expect(RefusalEntry(1, packetsOf: "A", feed, refused) == nil)
+        refused.add(MalformedInput(.truncated, offset: 20, wanted: 11, found: 2), length: 24)
+        let one = try #require(RefusalEntry(1, packetsOf: "A", feed, refused))
+        #expect(
+            one.message.hasPrefix(
+                "path A of feed md: a packet was refused of 24 bytes, offset 20: truncated, 11 bytes wanted, 2 left, which is no moldudp64; see whether"
+            ))
+        #expect(
+            one.fields.mapValues { "\($0)" } == [
+                "reason": "truncated", "offset": "20", "length": "24", "refused": "1",
+            ])
+        let more = try #require(RefusalEntry(7, packetsOf: "A", feed, refused))
+        #expect(
+            more.message.hasPrefix("path A of feed md: 7 packets were refused, the last one of 24 bytes,"))
     }
 
     @Test func `the loss alarm raises at 1 percent and clears below a half`() {

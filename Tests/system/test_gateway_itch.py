@@ -375,6 +375,21 @@ class Paths(Case):
         self.lines.both(self.orders())
 
 
+class AnotherProtocol(Case):
+    options = 'silence = "300ms"'
+
+    def test_a_path_on_which_something_else_comes_says_so(self):
+        health = self.health()
+        health.subscribe("state/desk/feed-path")
+        while True:
+            self.lines.both(b"\x01\x00\x04\x80 of quite another protocol, and long enough")
+            told = [message for message in health.messages(0.1) if "is no moldudp64" in message.get("reason", "")]
+            if told:
+                break
+        self.assertEqual(told[0]["status"], "critical")
+        self.assertRegex(told[0]["reason"], r"\(what comes is no moldudp64\)$")
+
+
 class HostileInput(Case):
     def hostile(self):
         """Packets that are none, by the name under which they are counted where one is certain."""
@@ -408,6 +423,19 @@ class HostileInput(Case):
         certain = [name for _, name in self.hostile() if name]
         for name in set(certain):
             self.wait_counted(f"decode_errors_{name}", certain.count(name))
+
+    def test_what_was_refused_is_told_with_its_place_and_at_a_limited_rate(self):
+        self.open()
+        packet = venue.mold(self.lines.session, self.lines.next, [venue.add_order(1, 1, "ALFA")])
+        for _ in range(100):
+            self.lines.send("A", packet[:-3])
+        self.wait_counted("decode_errors_truncated", 100)
+        last = f"{len(packet) - 3} bytes, offset 22: truncated, 36 bytes wanted, 33 left"
+        self.daemon.wait_log(f"of {last}, which is no moldudp64")
+        self.assertEqual(self.daemon.log().count("which is no moldudp64"), 1)
+        states = self.health().states()
+        self.assertEqual(states["feed-path/itch.A"]["values"]["refused_last"], last)
+        self.assertNotIn("refused_last", states["feed-path/itch.B"]["values"])
 
     def test_a_stray_packet_of_another_session_opens_no_epoch(self):
         self.open()
