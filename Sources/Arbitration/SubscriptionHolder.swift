@@ -13,6 +13,8 @@ struct SubscriptionHolder: Sendable {
     private var narrowed: [Prefix: Int] = [:]
     /// How many prefixes are held.
     private(set) var count = 0
+    /// How many of them bring no market data.
+    private(set) var signals = 0
 
     init(number: HolderIndex.Holder) { self.number = number }
 
@@ -38,7 +40,9 @@ struct SubscriptionHolder: Sendable {
     func grant(of request: Prefix) -> [Prefix]? { asAsked.contains(request) ? [] : instead[request] }
 
     /// Enters what a request is granted, instead of what it was granted before.
-    mutating func set(_ request: Prefix, to grant: [Prefix]?) -> Change {
+    ///
+    /// - Parameter isSignal: whether the request, and so all that it is granted, brings no market data.
+    mutating func set(_ request: Prefix, to grant: [Prefix]?, isSignal: Bool) -> Change {
         let (old, new) = (prefixes(of: request, self.grant(of: request)), prefixes(of: request, grant))
         let before = (old + new).filter(holds)
         for prefix in instead[request] ?? [] { release(prefix) }
@@ -48,7 +52,9 @@ struct SubscriptionHolder: Sendable {
         let change = Change(
             gained: new.filter { !before.contains($0) },
             lost: old.filter { before.contains($0) && !holds($0) })
-        count += change.gained.count - change.lost.count
+        let gain = change.gained.count - change.lost.count
+        count += gain
+        if isSignal { signals += gain }
         return change
     }
 

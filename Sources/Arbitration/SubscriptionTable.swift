@@ -5,8 +5,10 @@ public import Basics
 /// The subscriptions of all clients.
 public struct SubscriptionTable: Sendable {
     public struct Limits: Hashable, Sendable {
-        /// 100,000 topics, with room for control topics and sync markers.
-        public var prefixesPerClient = 101_000
+        /// Of market data.
+        public var prefixesPerClient = 100_000
+        /// Control topics and sync markers, which a client may hold besides.
+        public var signalsPerClient = 10_000
         public var prefixes = 1_000_000
         /// Topics of one feed that are subscribed upstream.
         public var topics = 250_000
@@ -242,14 +244,15 @@ public struct SubscriptionTable: Sendable {
         _ prefix: String, _ grant: [String], for connection: Int32
     ) throws(SubscriptionRefusal) -> (gained: [String], lost: [String]) {
         let (request, granted) = (prefixes.take(prefix), grant.map { prefixes.take($0) })
+        let isSignal = TopicRequest.isSignal(prefix)
         let before: [PrefixBook.Handle]?
         do throws(SubscriptionRefusal) {
-            before = try admit(request, granted, of: connection)
+            before = try admit(request, granted, isSignal: isSignal, of: connection)
         } catch {
             drop([request] + granted)
             throw error
         }
-        let change = change(request, of: connection, to: granted)
+        let change = change(request, isSignal: isSignal, of: connection, to: granted)
         count += change.gained.count
         if let before { drop([request] + before) }
         return change
@@ -258,14 +261,19 @@ public struct SubscriptionTable: Sendable {
     /// What a request was granted before, if there is room for what it is to be granted. Its copy of the holder is gone
     /// before the holder changes, or all that it holds would be copied with each request.
     private func admit(
-        _ request: PrefixBook.Handle, _ grant: [PrefixBook.Handle], of connection: Int32
+        _ request: PrefixBook.Handle, _ grant: [PrefixBook.Handle], isSignal: Bool, of connection: Int32
     ) throws(SubscriptionRefusal) -> [PrefixBook.Handle]? {
         let holder = holders[connection]
         let gain = holder?.gain(of: request, grant) ?? max(1, grant.count)
-        guard gain == 0 || (holder?.count ?? 0) + gain <= limits.prefixesPerClient else {
+        guard gain > 0 else { return holder?.grant(of: request) }
+        let signals = holder?.signals ?? 0
+        guard isSignal || (holder?.count ?? 0) - signals + gain <= limits.prefixesPerClient else {
             throw .tooManyForClient(limit: limits.prefixesPerClient)
         }
-        guard gain == 0 || count + gain <= limits.prefixes else { throw .tooMany(limit: limits.prefixes) }
+        guard !isSignal || signals + gain <= limits.signalsPerClient else {
+            throw .tooManySignalsForClient(limit: limits.signalsPerClient)
+        }
+        guard count + gain <= limits.prefixes else { throw .tooMany(limit: limits.prefixes) }
         return holder?.grant(of: request)
     }
 
@@ -275,7 +283,8 @@ public struct SubscriptionTable: Sendable {
     ) -> [SubscriptionAction] {
         guard let request = prefixes.find(prefix), let before = holders[connection]?.grant(of: request)
         else { return [] }
-        let lost = change(request, of: connection, to: nil).lost
+        let isSignal = TopicRequest.isSignal(prefix)
+        let lost = change(request, isSignal: isSignal, of: connection, to: nil).lost
         if let holder = holders[connection], holder.isEmpty {
             holders[connection] = nil
             index.forget(holder.number)
@@ -285,13 +294,13 @@ public struct SubscriptionTable: Sendable {
     }
 
     private mutating func change(
-        _ request: PrefixBook.Handle, of connection: Int32, to grant: [PrefixBook.Handle]?
+        _ request: PrefixBook.Handle, isSignal: Bool, of connection: Int32, to grant: [PrefixBook.Handle]?
     ) -> (gained: [String], lost: [String]) {
         if holders[connection] == nil {
             holders[connection] = SubscriptionHolder(number: index.makeHolder(of: connection))
         }
         guard let number = holders[connection]?.number,
-            let change = holders[connection]?.set(request, to: grant)
+            let change = holders[connection]?.set(request, to: grant, isSignal: isSignal)
         else { return ([], []) }
         for prefix in change.gained { index.add(prefix, number) }
         for prefix in change.lost { index.remove(prefix, number) }

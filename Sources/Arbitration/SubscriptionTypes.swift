@@ -43,6 +43,8 @@ public enum SubscriptionRefusal: Error, Hashable, Sendable, CustomStringConverti
     /// The client may read something else, or nothing.
     case notEntitled(Entitlements)
     case tooManyForClient(limit: Int)
+    /// Control topics and sync markers.
+    case tooManySignalsForClient(limit: Int)
     case tooMany(limit: Int)
 
     /// The name under which it is counted.
@@ -56,6 +58,7 @@ public enum SubscriptionRefusal: Error, Hashable, Sendable, CustomStringConverti
         case .notBatched: "not_batched"
         case .notEntitled: "not_entitled"
         case .tooManyForClient: "too_many_for_client"
+        case .tooManySignalsForClient: "too_many_signals_for_client"
         case .tooMany: "too_many"
         }
     }
@@ -71,7 +74,10 @@ public enum SubscriptionRefusal: Error, Hashable, Sendable, CustomStringConverti
             "there is no feed \(feed); there is \(known.isEmpty ? "none" : known.joined(separator: ", "))"
         case .notBatched(let feed): "feed \(feed) has no channels, and so no batches: take md/\(feed)/"
         case .notEntitled(let entitled): "the client may read \(entitled)"
-        case .tooManyForClient(let limit): "the client holds \(limit) subscriptions, the most that one may"
+        case .tooManyForClient(let limit):
+            "the client holds \(limit) subscriptions to market data, the most that one may"
+        case .tooManySignalsForClient(let limit):
+            "the client holds \(limit) control topics and markers, the most that one may"
         case .tooMany(let limit): "the gateway holds \(limit) subscriptions, the most that it may"
         }
     }
@@ -130,6 +136,11 @@ extension TopicRequest {
         case (_, _, .sync(let nonce)): self = .sync(nonce: nonce)
         case (_, _, .state), (_, _, .sample), (_, _, .heartbeat), (_, _, nil): return nil
         }
+    }
+
+    /// Whether a prefix that was read is one of control topics and markers, which bring no market data.
+    static func isSignal(_ prefix: String) -> Bool {
+        prefix.hasPrefix("control/") || prefix.hasPrefix("sync/")
     }
 
     private func require(_ feeds: some Collection<String>) throws(SubscriptionRefusal) {

@@ -208,6 +208,52 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
         #expect(table.counters.refused == ["too_many_for_client": 1, "too_many": 1])
     }
 
+    @Test func `control topics and markers do not count towards the topics, and have a bound of their own`() {
+        var limits = SubscriptionTable.Limits()
+        (limits.prefixesPerClient, limits.signalsPerClient) = (2, 2)
+        var table = table(limits)
+        func refused(_ topic: String) -> SubscriptionRefusal? {
+            guard case .refuse(7, topic, let refusal)? = table.subscribe(bytes(topic), by: 7, at: ms(0)).first
+            else { return nil }
+            return refusal
+        }
+        for topic in ["control/itch/", "md/itch/A/", "sync/1/", "batch/itch/", "sync/1/"] {
+            #expect(refused(topic) == nil)
+        }
+        #expect(refused("md/itch/B/") == .tooManyForClient(limit: 2))
+        #expect(refused("sync/2/") == .tooManySignalsForClient(limit: 2))
+        #expect(refused("control/itch/0/") == .tooManySignalsForClient(limit: 2))
+        #expect(table.count(of: 7) == 4)
+        _ = table.unsubscribe(bytes("sync/1/"), by: 7, at: ms(1))
+        #expect(refused("md/itch/B/") == .tooManyForClient(limit: 2))
+        #expect(refused("sync/2/") == nil && refused("sync/3/") == .tooManySignalsForClient(limit: 2))
+        _ = table.unsubscribe(bytes("md/itch/A/"), by: 7, at: ms(2))
+        #expect(refused("md/itch/B/") == nil && refused("md/itch/C/") == .tooManyForClient(limit: 2))
+        table.removeFeed("itch")
+        _ = table.unsubscribe(bytes("control/itch/"), by: 7, at: ms(3))
+        #expect(refused("sync/3/") == nil)
+        _ = table.closed(7, at: ms(4))
+        #expect(table.count == 0)
+        #expect(refused("sync/1/") == nil && refused("sync/2/") == nil)
+    }
+
+    @Test func `a client that has 100,000 topics gets no more of them, and its markers all the same`() {
+        var table = table()
+        for topic in 0..<100_000 { _ = table.subscribe(bytes("md/itch/\(topic)/"), by: 7, at: ms(0)) }
+        for topic in 100_000..<1_000_000 where topic.isMultiple(of: 9999) {
+            #expect(
+                table.subscribe(bytes("md/itch/\(topic)/"), by: 7, at: ms(0)) == [
+                    .refuse(
+                        connection: 7, prefix: "md/itch/\(topic)/", .tooManyForClient(limit: 100_000))
+                ])
+        }
+        #expect(
+            table.subscribe(bytes("sync/1/"), by: 7, at: ms(0)) == [
+                .grant(prefix: "sync/1/", .sync(nonce: "1"))
+            ])
+        #expect(table.count(of: 7) == 100_001)
+    }
+
     @Test func `too many lingering topics release the oldest early`() {
         var limits = SubscriptionTable.Limits()
         limits.topics = 1
