@@ -79,7 +79,10 @@ struct DeliveryHistory {
 
 /// A cheap hash of a payload, to tell whether two copies are the same. Not for adversarial input.
 @inline(__always)
-func fingerprint(_ payload: ArraySlice<UInt8>) -> UInt32 {
+func fingerprint(_ payload: ArraySlice<UInt8>) -> UInt32 { fingerprint(payload.span) }
+
+@inline(__always)
+func fingerprint(_ payload: Span<UInt8>) -> UInt32 {
     let hash = unsafe payload.withUnsafeBytes { bytes in
         var hash = UInt64(truncatingIfNeeded: bytes.count) &* 0x9e37_79b9_7f4a_7c15
         // Two at a time, each on its own: the processor works on both at once.

@@ -43,7 +43,7 @@ struct BlockChains: ~Copyable, Sendable {
     /// Puts another body in the place of a chain's; one of as many blocks is written over it.
     ///
     /// - Precondition: there is room for it.
-    mutating func put(_ body: ArraySlice<UInt8>, in chain: inout Chain) {
+    mutating func put(_ body: Span<UInt8>, in chain: inout Chain) {
         resize(&chain, to: body.count)
         var block = chain.first
         unsafe body.withUnsafeBytes { body in

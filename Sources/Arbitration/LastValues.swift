@@ -67,7 +67,7 @@ public struct LastValues: ~Copyable {
     /// A message is published that says all there is to know of its topic.
     ///
     /// - Parameter header: of a data frame of the channel.
-    public mutating func keep(_ topic: Int, _ header: FrameHeader, body: ArraySlice<UInt8>) {
+    public mutating func keep(_ topic: Int, _ header: FrameHeader, body: Span<UInt8>) {
         guard admit(topic), makeRoom(for: body.count, of: topic) else {
             forget(topic)
             return refused &+= 1

@@ -1,5 +1,6 @@
 // Where short names lie: one after the other in one buffer, six bytes each besides their own. Who keeps names as
 // numbers, keeps them here.
+import Basics
 
 /// Strings of bytes, numbered 0, 1, 2 …
 public struct PackedBytes: Sendable {
@@ -11,7 +12,7 @@ public struct PackedBytes: Sendable {
 
     private let hashKey = HashKey()
     /// Each string behind its length.
-    private var bytes: [UInt8] = []
+    public private(set) var bytes: [UInt8] = []
     private var starts: [UInt32] = []
     private var leftovers = 0
 
@@ -25,9 +26,15 @@ public struct PackedBytes: Sendable {
     /// Empty where one is gone.
     @inline(__always)
     public subscript(number: Int) -> ArraySlice<UInt8> {
-        guard starts[number] != PackedBytes.gone else { return [] }
+        bytes[place(of: number)]
+    }
+
+    /// Where in the bytes one is; nowhere where one is gone.
+    @inline(__always)
+    public func place(of number: Int) -> Range<Int> {
+        guard starts[number] != PackedBytes.gone else { return 0..<0 }
         let start = Int(starts[number]) + PackedBytes.prefix
-        return bytes[start..<(start + length(number))]
+        return start..<(start + length(number))
     }
 
     /// Whether it is this string, which takes no slice of what lies here.
@@ -40,6 +47,12 @@ public struct PackedBytes: Sendable {
             place += 1
         }
         return true
+    }
+
+    /// Likewise, of a string that is borrowed.
+    @inline(__always)
+    func isEqual(_ number: Int, to string: Span<UInt8>) -> Bool {
+        bytes.span.extracting(place(of: number)).isEqual(to: string)
     }
 
     /// - Precondition: the string has less than 64 KiB, and all of them together less than 4 GiB.
@@ -70,6 +83,12 @@ public struct PackedBytes: Sendable {
             unsafe hashKey.hash(UnsafeRawBufferPointer(bytes))
         }
         return hash ?? self.hash(Array(string))
+    }
+
+    /// Likewise, of a string that is borrowed.
+    @inline(__always)
+    func hash(_ string: Span<UInt8>) -> Int {
+        unsafe string.withUnsafeBytes { unsafe hashKey.hash($0) }
     }
 
     @inline(__always)

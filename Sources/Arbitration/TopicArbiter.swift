@@ -102,7 +102,7 @@ public struct TopicArbiter: ~Copyable, Sendable {
     /// Judges one message of a topic. Besides the active paths' messages those that a path sent before it
     /// was left are welcome, if they belong to the current session.
     public mutating func offer(
-        topic: Int, _ arrival: Arrival, payload: ArraySlice<UInt8>, at now: Instant
+        topic: Int, _ arrival: Arrival, payload: Span<UInt8>, at now: Instant
     ) -> Offer {
         paths[Int(arrival.path)].counters.received &+= 1
         guard arrival.sequence != 0, arrival.sequence != .max else {

@@ -19,7 +19,7 @@ extension TopicArbiter {
     /// A path that is not trusted delivers nothing and begins nothing; what it says of a message that is remembered
     /// shows whether it still differs.
     mutating func compare(
-        _ topic: Int, _ arrival: Arrival, _ payload: ArraySlice<UInt8>, at now: Instant
+        _ topic: Int, _ arrival: Arrival, _ payload: Span<UInt8>, at now: Instant
     ) -> Offer {
         guard topics[topic].isKnown, topics[topic].session == arrival.session else {
             counters.distrusted += 1
@@ -35,7 +35,7 @@ extension TopicArbiter {
 
     /// What was said of a message before it came on a path that is trusted.
     mutating func heedClaims(
-        _ topic: Int, _ arrival: Arrival, _ payload: ArraySlice<UInt8>, at now: Instant
+        _ topic: Int, _ arrival: Arrival, _ payload: Span<UInt8>, at now: Instant
     ) {
         guard distrusted != 0,
             let other = claims.contradicts(arrival.sequence, of: topic, fingerprint(payload))
@@ -45,7 +45,7 @@ extension TopicArbiter {
 
     /// A number that was passed, or waits.
     mutating func duplicate(
-        _ topic: Int, _ arrival: Arrival, _ payload: ArraySlice<UInt8>, at now: Instant
+        _ topic: Int, _ arrival: Arrival, _ payload: Span<UInt8>, at now: Instant
     ) -> Offer {
         counters.duplicates += 1
         paths[Int(arrival.path)].counters.duplicates &+= 1
@@ -67,7 +67,7 @@ extension TopicArbiter {
             return record.deliveredBy == TopicRecord.nobody ? nil : (record.fingerprint, record.deliveredBy)
         }
         guard record.isHolding, let held = holds[topic]?.message(sequence) else { return nil }
-        return (fingerprint(held.payload[...]), held.arrival.path)
+        return (fingerprint(held.payload.span), held.arrival.path)
     }
 
     private mutating func differs(

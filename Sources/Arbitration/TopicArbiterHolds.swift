@@ -144,7 +144,7 @@ extension TopicArbiter {
 
     /// The slow path of `offer`.
     mutating func weigh(
-        _ topic: Int, _ arrival: Arrival, _ payload: ArraySlice<UInt8>, at now: Instant
+        _ topic: Int, _ arrival: Arrival, _ payload: Span<UInt8>, at now: Instant
     ) -> Offer {
         if !topics[topic].isKnown {
             topics[topic].begin(session: arrival.session, after: arrival.sequence - 1)
@@ -165,10 +165,11 @@ extension TopicArbiter {
     }
 
     private mutating func wait(
-        _ topic: Int, _ arrival: Arrival, _ payload: ArraySlice<UInt8>, at now: Instant
+        _ topic: Int, _ arrival: Arrival, _ payload: Span<UInt8>, at now: Instant
     ) -> Offer {
         hold(topic, through: arrival.sequence, at: now)
-        let message = HeldMessage(arrival: arrival, epoch: arrival.session, payload: Array(payload))
+        let message = HeldMessage(
+            arrival: arrival, epoch: arrival.session, payload: [UInt8](copying: payload))
         holds[topic]?.insert(message)
         heldCount += 1
         counters.held += 1
@@ -244,7 +245,7 @@ extension TopicArbiter {
     }
 
     private mutating func release(_ topic: Int, _ message: HeldMessage) {
-        topics[topic].deliver(message.arrival, fingerprint(message.payload[...]))
+        topics[topic].deliver(message.arrival, fingerprint(message.payload.span))
         delivered(by: message.arrival.path)
         released.append(TopicRelease(topic: topic, .message(message)))
     }

@@ -22,6 +22,11 @@ public struct TopicIndex: ~Copyable, Sendable {
     /// The handle of a topic that is known; `nil`: it is not.
     public func find(_ topic: ArraySlice<UInt8>) -> Int? { find(topic, topics.hash(topic)) }
 
+    /// Likewise, of a topic that is borrowed.
+    public func find(_ topic: Span<UInt8>) -> Int? {
+        buckets.find(topics.hash(topic)) { topics.isEqual($0, to: topic) }
+    }
+
     /// The handle of a topic, a new one if need be; `nil`: there are too many, or it is too long, counted.
     public mutating func intern(_ topic: ArraySlice<UInt8>) -> Int? {
         let hash = topics.hash(topic)

@@ -155,6 +155,41 @@ extension [UInt8] {
     }
 }
 
+extension [UInt8] {
+    /// Appends bytes that are borrowed from somewhere else.
+    @inlinable
+    public mutating func append(copying bytes: Span<UInt8>) {
+        unsafe bytes.withUnsafeBufferPointer { unsafe append(contentsOf: $0) }
+    }
+
+    /// A copy of borrowed bytes.
+    @inlinable
+    public init(copying bytes: Span<UInt8>) {
+        self = []
+        append(copying: bytes)
+    }
+}
+
+// Where every message passes, bytes are borrowed: a slice would count one more who holds them, and one less again.
+extension Span<UInt8> {
+    /// A little-endian number at an index; 0 where the bytes end before.
+    @inlinable
+    public func word<T: FixedWidthInteger>(at index: Int, as type: T.Type) -> T {
+        guard index >= 0, index + T.bitWidth / 8 <= count else { return 0 }
+        return unsafe withUnsafeBytes { bytes in
+            T(littleEndian: unsafe bytes.loadUnaligned(fromByteOffset: index, as: type))
+        }
+    }
+
+    /// Whether they are the same bytes.
+    @inlinable
+    public func isEqual(to other: Span<UInt8>) -> Bool {
+        guard count == other.count else { return false }
+        for index in indices where self[index] != other[index] { return false }
+        return true
+    }
+}
+
 extension ArraySlice<UInt8> {
     /// A little-endian number at an index; 0 where the bytes end before.
     @inlinable

@@ -56,7 +56,8 @@ final class BatchTopic {
     func flush() {
         guard let header else { return }
         self.header = nil
-        publisher.publish(header, topic: topic[...], body: body.bytes[...])
+        let (topic, bytes) = (topic, body.bytes)
+        publisher.publish(header, topic: topic.span, body: bytes.span)
         body.removeAll()
     }
 }

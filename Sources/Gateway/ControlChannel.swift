@@ -170,6 +170,7 @@ final class ControlChannel {
             epoch: epoch,
             sequence: isNumberedPerTopic ? 0 : machine.last, path: path, state: machine.state,
             receiveTime: wall)
-        publisher.publish(header, topic: topic[...], body: body.bytes[...], beginsEpoch: beginsEpoch)
+        let (topic, bytes) = (topic, body.bytes)
+        publisher.publish(header, topic: topic.span, body: bytes.span, beginsEpoch: beginsEpoch)
     }
 }

@@ -295,9 +295,13 @@ extension Feed: FeedCoreOwner {
 
 // MARK: - What the sources say
 
-extension Feed: FeedSourceOwner {
+extension Feed: FrameSourceOwner {
     func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at time: LoopTime) {
         core.received(bytes, on: path, receivedAt: receivedAt, at: time.now, wall: time.wall)
+    }
+
+    func received(_ frames: inout ArrivedFrames, on path: Int, at time: LoopTime) {
+        core.received(&frames, on: path, receivedAt: time.wall, at: time.now, wall: time.wall)
     }
 
     func drained(_ path: Int) { core.drained() }

@@ -86,6 +86,22 @@ package final class FeedCore {
         _ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant, wall: WallTime
     ) {
         guard engine.received(bytes, on: path, receivedAt: receivedAt, at: now) else { return }
+        heard(path, at: now, wall: wall)
+    }
+
+    /// Takes all frames that came together. The first shows whether the path lives, before the others are judged.
+    package func received(
+        _ frames: inout ArrivedFrames, on path: Int, receivedAt: WallTime, at now: Instant, wall: WallTime
+    ) {
+        var most = 1
+        while !frames.isEmpty {
+            let isHeard = engine.received(&frames, atMost: most, on: path, receivedAt: receivedAt, at: now)
+            if isHeard { heard(path, at: now, wall: wall) }
+            most = .max
+        }
+    }
+
+    private func heard(_ path: Int, at now: Instant, wall: WallTime) {
         if !machine.noteHeard(path, at: now) { perform(machine.judge(at: now), at: now, wall: wall) }
         if !divergences.found.isEmpty { followDivergences(at: now, wall: wall) }
         if let armedAt, let waiting = engine.waitingUntil, waiting < armedAt { arm() }

@@ -114,6 +114,11 @@ package protocol FeedEngine: AnyObject {
     var index: UInt16 { get set }
     /// Takes one packet or frame. `false`: it was none of the protocol's, and proves nothing of the path.
     func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant) -> Bool
+    /// Takes frames that came together, as many as it may, and none behind one that makes a path worth looking at; at
+    /// least one. `false`: none was of the protocol.
+    func received(
+        _ frames: inout ArrivedFrames, atMost most: Int, on path: Int, receivedAt: WallTime, at now: Instant
+    ) -> Bool
     /// Takes what a re-request server sent; `nil`: one of them did, to all who listen.
     func recovered(_ bytes: ArraySlice<UInt8>, from server: Int?, receivedAt: WallTime, at now: Instant)
     /// A re-request server will not send what it was asked for.
@@ -146,6 +151,15 @@ package protocol FeedEngine: AnyObject {
     func figures(of path: Int) -> PathFigures
     /// All channels together.
     var channel: ChannelFigures { get }
+}
+
+extension FeedEngine {
+    package func received(
+        _ frames: inout ArrivedFrames, atMost most: Int, on path: Int, receivedAt: WallTime, at now: Instant
+    ) -> Bool {
+        guard let place = frames.next() else { return false }
+        return received(frames.bytes[place], on: path, receivedAt: receivedAt, at: now)
+    }
 }
 
 /// Where a channel is, for who wants to know how far behind it a client is.

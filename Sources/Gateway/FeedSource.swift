@@ -17,6 +17,12 @@ protocol FeedSourceOwner: AnyObject {
     func resubscribed(_ path: Int)
 }
 
+/// Likewise of a source whose frames come together.
+protocol FrameSourceOwner: FeedSourceOwner {
+    /// Frames came in on a path; it takes them all.
+    func received(_ frames: inout ArrivedFrames, on path: Int, at time: LoopTime)
+}
+
 /// One path's way in.
 protocol FeedSource: AnyObject {
     func activate(_ topics: [UpstreamTopic])

@@ -17,7 +17,8 @@ struct FeedTopics: ~Copyable {
     private(set) var book: TopicBook
     /// By the feed's own spelling; empty: the messages for no instrument.
     private var index = TopicIndex(capacity: TopicDemand.limit)
-    private var wire = PackedBytes()
+    /// The topics' bytes on the wire.
+    private(set) var wire = PackedBytes()
     private var flags: [FrameFlags] = []
     private var routes: [TopicRoute] = []
     /// Somebody asked for the topic; frames that nobody asked for are booked but not written.
@@ -43,8 +44,6 @@ struct FeedTopics: ~Copyable {
     var refused: UInt64 { withoutRoom &+ book.refused }
     var deadline: Instant? { book.deadline }
 
-    /// The bytes of a topic on the wire.
-    func wireTopic(_ handle: Int) -> ArraySlice<UInt8> { wire[handle] }
     /// What every frame of the topic is flagged with.
     func flags(_ handle: Int) -> FrameFlags { flags[handle] }
     /// The feed's own spelling.
@@ -72,6 +71,7 @@ struct FeedTopics: ~Copyable {
     }
 
     func find(_ key: ArraySlice<UInt8>) -> Int? { index.find(key) }
+    func find(_ key: Span<UInt8>) -> Int? { index.find(key) }
 
     /// The handle of a topic; `instrument` names it when it is new. `nil`: no room.
     mutating func intern(
@@ -126,7 +126,7 @@ extension FeedTopics {
     }
 
     /// A message is published that says all there is to know of its topic.
-    mutating func keep(_ handle: Int, _ header: FrameHeader, body: ArraySlice<UInt8>) {
+    mutating func keep(_ handle: Int, _ header: FrameHeader, body: Span<UInt8>) {
         values.keep(handle, header, body: body)
     }
 
@@ -156,7 +156,9 @@ extension FeedTopics {
             guard !page.isFull else { return place }
             if let handle = keys.map({ find($0[place][...]) }) ?? place {
                 let frame = values.value(of: handle).map {
-                    publisher.frame(header($0.header), topic: wire[handle], body: $0.body)
+                    publisher.frame(
+                        header($0.header), topic: wire.bytes.span.extracting(wire.place(of: handle)),
+                        body: $0.body)
                 }
                 page.look(frame, hasHistory: last(of: handle) > 0)
             }

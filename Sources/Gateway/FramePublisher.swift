@@ -31,7 +31,7 @@ final class FramePublisher {
     /// - Returns: what to give with the topic's next frame.
     @discardableResult
     func publish(
-        _ header: FrameHeader, topic: ArraySlice<UInt8>, body: ArraySlice<UInt8> = [],
+        _ header: FrameHeader, topic: Span<UInt8>, body: Span<UInt8> = Span(),
         by route: TopicRoute = TopicRoute(), isWanted: Bool = true, beginsEpoch: Bool = false
     ) -> TopicRoute {
         var header = header
@@ -54,13 +54,13 @@ final class FramePublisher {
     }
 
     /// A frame for one client alone.
-    func frame(_ header: FrameHeader, topic: ArraySlice<UInt8>, body: [UInt8]) -> [UInt8] {
+    func frame(_ header: FrameHeader, topic: Span<UInt8>, body: [UInt8]) -> [UInt8] {
         var header = header
         header.feed = feed
         header.run = run
         var frame: [UInt8] = []
         frame.reserveCapacity(topic.count + 1 + FrameHeader.size + body.count)
-        header.encode(topic: topic, body: body[...], into: &frame)
+        header.encode(topic: topic, body: body.span, into: &frame)
         return frame
     }
 

@@ -40,7 +40,7 @@ final class HoldfastEngine: FeedEngine {
         var plan = plan
         plan.now = now
         let index = engine.index
-        engine = TopicEngine(plan, reader: .downstream(HoldfastTopicReader()))
+        engine = TopicEngine(plan, downstream: HoldfastTopicReader())
         engine.index = index
         if let condition { engine.pathsChanged(condition, at: now, wall: wall) }
         for request in requests { engine.granted(request, at: now, wall: wall) }

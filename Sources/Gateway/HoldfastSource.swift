@@ -61,7 +61,8 @@ final class HoldfastSource: FeedSource {
 
     private func received(_ frames: inout ArrivedFrames) {
         let (owner, time) = (owner, loop.time)
-        while let frame = frames.next() {
+        while let place = frames.next() {
+            let frame = frames.bytes[place]
             counted.packets &+= 1
             counted.bytes &+= UInt64(frame.count)
             if frame.starts(with: marker) {

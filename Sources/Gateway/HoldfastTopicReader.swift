@@ -5,6 +5,8 @@ import FeedProtocols
 import Wire
 
 struct HoldfastTopicReader: Sendable {
+    typealias Read = (frame: SequencedFrame, topic: ArraySlice<UInt8>)
+
     /// Topics whose spelling is remembered.
     private static let mostTopics = 200_000
 
@@ -21,7 +23,7 @@ struct HoldfastTopicReader: Sendable {
 
     /// The frame, and the feed's own spelling of its topic. Control frames are heartbeats.
     /// - Throws: `MalformedInput`; `inconsistent` for feeds that are numbered by channel.
-    mutating func read(_ bytes: ArraySlice<UInt8>) throws(MalformedInput) -> TopicFrameReader.Read {
+    mutating func read(_ bytes: ArraySlice<UInt8>) throws(MalformedInput) -> Read {
         let frame = try HoldfastFraming.frame(bytes)
         let header = frame.header
         guard header.flags.contains(.numberedPerTopic), header.kind != .data || header.sequence > 0 else {
@@ -49,30 +51,5 @@ struct HoldfastTopicReader: Sendable {
         let spelled = UpstreamName.topic(of: name)[...]
         if spellings.count < HoldfastTopicReader.mostTopics { spellings[ArraySlice(Array(topic))] = spelled }
         return spelled
-    }
-}
-
-/// How the frames of a feed are read whose topics are numbered each by itself.
-enum TopicFrameReader {
-    /// Holdfast's sequenced ZeroMQ feed.
-    case sequenced
-    /// Another gateway's feed.
-    case downstream(HoldfastTopicReader)
-
-    typealias Read = (frame: SequencedFrame, topic: ArraySlice<UInt8>)
-
-    /// The frame, and the feed's own spelling of its topic.
-    @inline(__always)
-    mutating func read(_ bytes: ArraySlice<UInt8>) throws(MalformedInput) -> Read {
-        switch self {
-        case .sequenced:
-            let frame = try SequencedFrame(decoding: bytes)
-            return (frame, bytes[frame.topic])
-        case .downstream(var reader):
-            // Taken out while it changes, so that its tables are not copied.
-            self = .sequenced
-            defer { self = .downstream(reader) }
-            return try reader.read(bytes)
-        }
     }
 }

@@ -310,10 +310,11 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         var header = header(arrival, epoch, sourceTime)
         header.flags.formUnion(flags)
         header.previous = stand.previous
-        if isValue { topics.keep(slot, header, body: body) }
+        if isValue { topics.keep(slot, header, body: body.span) }
         guard stand.isWanted || publisher.isJournalled else { return }
         let next = publisher.publish(
-            header, topic: topics.wireTopic(slot), body: body, by: stand.route, isWanted: stand.isWanted)
+            header, topic: topics.wire.bytes.span.extracting(topics.wire.place(of: slot)), body: body.span,
+            by: stand.route, isWanted: stand.isWanted)
         if next != stand.route { topics.set(next, of: slot) }
     }
 
@@ -384,7 +385,8 @@ final class NumberedChannel<Keys: InstrumentKeys> {
             feed: 0, channel: number,
             epoch: arbiter.epoch, sequence: sequence, previous: sequence, state: control.state,
             receiveTime: wall)
-        publisher.publish(header, topic: topics.wireTopic(slot))
+        let topic = topics.wire[slot]
+        publisher.publish(header, topic: topic.span)
     }
 
     func pathsChanged(_ condition: PathCondition, wasFailover: Bool, at now: Instant, wall: WallTime) {

@@ -106,8 +106,8 @@ final class VenueLink {
 
     private func received(_ frames: inout ArrivedFrames, on strand: Strand) {
         if strand === current { return handlers.frames(&frames) }
-        while let frame = frames.next() {
-            if strand === successor { kept.append((loop.now, Array(frame))) }
+        while let place = frames.next() {
+            if strand === successor { kept.append((loop.now, Array(frames.bytes[place]))) }
         }
     }
 
@@ -173,7 +173,7 @@ final class VenueLink {
         handover?.arm(at: loop.now)
         let latest = kept.elements.filter { loop.now - $0.at <= VenueLink.overlap }
         kept = Ring(capacity: VenueLink.mostKept)
-        var frames = ArrivedFrames(kept: latest.map(\.frame))
+        var frames = ArrivedFrames(copying: latest.map(\.frame))
         handlers.frames(&frames)
     }
 

@@ -14,7 +14,7 @@ final class ZeroMQSource: FeedSource {
     private let endpoint: String
     private let loop: EventLoop
     private let log: EventLog
-    private unowned let owner: any FeedSourceOwner
+    private unowned let owner: any FrameSourceOwner
     private var link: VenueLink?
     private var timer: Timer?
     private var replay: SubscriptionReplay
@@ -25,7 +25,7 @@ final class ZeroMQSource: FeedSource {
     ///   - book: the feed's.
     init(
         _ loop: EventLoop, _ worker: Worker, path: Int, at address: VenueLink.Address,
-        keys: KeyPair?, rate: Int, book: UpstreamBook, log: @escaping EventLog, owner: any FeedSourceOwner
+        keys: KeyPair?, rate: Int, book: UpstreamBook, log: @escaping EventLog, owner: any FrameSourceOwner
     ) throws(BusError) {
         self.loop = loop
         self.path = path
@@ -119,19 +119,16 @@ final class ZeroMQSource: FeedSource {
     // MARK: - Frames
 
     private func received(_ frames: inout ArrivedFrames) {
-        let (owner, time) = (owner, loop.time)
-        var (packets, bytes): (UInt64, UInt64) = (0, 0)
-        defer {
-            counted.packets &+= packets
-            counted.bytes &+= bytes
-        }
-        while let frame = frames.next() {
-            packets += 1
-            bytes += UInt64(frame.count)
+        counted.packets &+= UInt64(frames.count)
+        counted.bytes &+= UInt64(frames.size)
+        let time = loop.time
+        while replay.awaitsConfirmation, let place = frames.next() {
+            let frame = frames.bytes[place]
             owner.received(frame, on: path, receivedAt: time.wall, at: time)
             // Behind what it says: a gap that it shows is told before the path counts as recovered.
-            if replay.awaitsConfirmation { confirm(frame) }
+            confirm(frame)
         }
+        owner.received(&frames, on: path, at: time)
     }
 
     private func confirm(_ frame: ArraySlice<UInt8>) {

@@ -4,7 +4,7 @@
 import Basics
 import Linux
 public import Reactor
-import Wire
+public import Wire
 import ZMTP
 
 /// Receives what it subscribed to at one endpoint.
@@ -233,9 +233,9 @@ extension SubscriberSocket {
 
     private func hand() {
         guard !messages.isEmpty else { return }
-        var frames = ArrivedFrames(messages.places, in: messages.opened.isEmpty ? buffer : messages.opened)
+        var frames = messages.take(from: &buffer)
         handlers.frames(&frames)
-        messages.removeAll()
+        messages.giveBack(frames, to: &buffer)
     }
 
     /// What is left of a frame moves to the front, with room for the rest.

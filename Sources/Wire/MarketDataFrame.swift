@@ -124,9 +124,15 @@ extension FrameHeader {
         unsafe withUnsafeBytes(of: words) { unsafe output.append(contentsOf: $0) }
     }
 
-    /// Appends the whole frame: `topic`, NUL, this header, `body`.
+    /// Likewise, of slices.
     @inlinable
     public func encode(topic: ArraySlice<UInt8>, body: ArraySlice<UInt8>, into output: inout [UInt8]) {
+        encode(topic: topic.span, body: body.span, into: &output)
+    }
+
+    /// Appends the whole frame: `topic`, NUL, this header, `body`.
+    @inlinable
+    public func encode(topic: Span<UInt8>, body: Span<UInt8>, into output: inout [UInt8]) {
         output.append(copying: topic)
         output.append(0)
         encode(into: &output)

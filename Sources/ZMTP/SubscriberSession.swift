@@ -26,9 +26,24 @@ public struct MessageBatch: Sendable {
     public var isEmpty: Bool { places.isEmpty }
     public var isFull: Bool { places.count >= MessageBatch.most }
 
-    public mutating func removeAll() {
+    /// Hands the frames over, and with them what they lie in, so that nobody else holds it meanwhile.
+    ///
+    /// - Parameter buffer: what was read into; it is empty until the frames are given back.
+    public mutating func take(from buffer: inout [UInt8]) -> ArrivedFrames {
+        var (places, bytes): ([Range<Int>], [UInt8]) = ([], [])
+        swap(&places, &self.places)
+        if opened.isEmpty { swap(&bytes, &buffer) } else { swap(&bytes, &opened) }
+        return ArrivedFrames(places, in: bytes)
+    }
+
+    /// Those that were taken are done with.
+    public mutating func giveBack(_ frames: consuming ArrivedFrames, to buffer: inout [UInt8]) {
+        var bytes: [UInt8]
+        (places, bytes) = frames.emptied()
         places.removeAll(keepingCapacity: true)
-        opened.removeAll(keepingCapacity: true)
+        if buffer.isEmpty { return swap(&bytes, &buffer) }
+        bytes.removeAll(keepingCapacity: true)
+        swap(&bytes, &opened)
     }
 
     fileprivate mutating func append(opened frame: ArraySlice<UInt8>) {

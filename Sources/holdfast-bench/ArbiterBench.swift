@@ -56,7 +56,7 @@ struct ArbiterBench: ParsableCommand {
         let header = FrameHeader(
             kind: .data, feed: 0, channel: 0, epoch: 1, sequence: sequence, previous: sequence - 1, path: 0,
             state: .live, receiveTime: WallTime(nanoseconds: 1))
-        for topic in 0..<ArbiterBench.topics { values.keep(topic, header, body: payload) }
+        for topic in 0..<ArbiterBench.topics { values.keep(topic, header, body: payload.span) }
     }
 
     private func offer(to arbiter: inout Arbiter, _ numbers: Range<UInt64>, _ payload: ArraySlice<UInt8>)

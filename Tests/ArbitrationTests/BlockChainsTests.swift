@@ -12,20 +12,21 @@ import Testing
         var chains = BlockChains(bytes: 1 << 20)
         var (chain, other) = (BlockChains.Chain(), BlockChains.Chain())
         let body = (0..<length).map { UInt8(truncatingIfNeeded: $0 &* 7) }
-        chains.put(self.body(40, 9)[...], in: &other)
-        chains.put(body[...], in: &chain)
+        chains.put(self.body(40, 9).span, in: &other)
+        chains.put(body.span, in: &chain)
         #expect(chains.body(of: chain) == body)
         #expect(chains.bytes == 64 + (length + 31) / 32 * 32)
         #expect(chains.body(of: other) == self.body(40, 9))
-        // A slice that does not begin at 0.
-        chains.put(([7] + body)[1...], in: &other)
+        // A part that does not begin at 0.
+        let longer = [7] + body
+        chains.put(longer.span.extracting(1...), in: &other)
         #expect(chains.body(of: other) == body)
     }
 
     @Test func `what one gives up suits any other, and nothing more is reserved for it`() {
         var chains = BlockChains(bytes: 4096)
         var long = [BlockChains.Chain](repeating: .init(), count: 2)
-        for index in long.indices { chains.put(body(2048)[...], in: &long[index]) }
+        for index in long.indices { chains.put(body(2048).span, in: &long[index]) }
         #expect(chains.bytes == 4096)
         let reserved = chains.memory
         var short = [BlockChains.Chain](repeating: .init(), count: 128)
@@ -34,7 +35,7 @@ import Testing
         #expect(chains.hasRoom(for: 2049, in: long[0]) == false)
         for index in long.indices { chains.clear(&long[index]) }
         #expect(chains.bytes == 0)
-        for index in short.indices { chains.put(body(32, UInt8(index))[...], in: &short[index]) }
+        for index in short.indices { chains.put(body(32, UInt8(index)).span, in: &short[index]) }
         for index in short.indices { #expect(chains.body(of: short[index]) == body(32, UInt8(index))) }
         #expect(chains.hasRoom(for: 1, in: long[0]) == false)
         #expect(chains.memory == reserved)
@@ -53,7 +54,7 @@ import Testing
             }
             #expect(chains.hasRoom(for: body.count, in: held[index]) == (taken <= 1250))
             if taken <= 1250 {
-                chains.put(body[...], in: &held[index])
+                chains.put(body.span, in: &held[index])
                 expected[index] = body
             } else {
                 chains.clear(&held[index])

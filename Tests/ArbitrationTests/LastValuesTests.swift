@@ -32,7 +32,7 @@ import Wire
             previous: 12, path: path, state: .recovering,
             sourceTime: path.map { WallTime(nanoseconds: Int64($0)) }, receiveTime: WallTime(nanoseconds: 17))
         var values = LastValues(channel: 9)
-        values.keep(1, header, body: [UInt8](repeating: 1, count: 100)[...])
+        values.keep(1, header, body: [UInt8](repeating: 1, count: 100))
         values.keep(0, header, body: [2])
         #expect(values.value(of: 1)?.header == header)
         #expect(values.value(of: 1)?.body == [UInt8](repeating: 1, count: 100))
@@ -41,13 +41,13 @@ import Wire
     @Test func `values that change and stay as long take nothing more`() {
         var values = LastValues()
         for topic in 0..<100 {
-            values.keep(topic, header(1), body: [UInt8](repeating: 1, count: 60 + topic)[...])
+            values.keep(topic, header(1), body: [UInt8](repeating: 1, count: 60 + topic))
         }
         let (bytes, memory) = (values.bytes, values.memory)
         for sequence in 2..<20 {
             for topic in 0..<100 {
                 let body = [UInt8](repeating: UInt8(sequence), count: 60 + topic)
-                values.keep(topic, header(UInt64(sequence)), body: body[...])
+                values.keep(topic, header(UInt64(sequence)), body: body)
             }
         }
         #expect(values.bytes == bytes)
@@ -80,11 +80,11 @@ import Wire
         (limits.topics, limits.bytes) = (2, 4096)
         var values = LastValues(limits: limits)
         let long = [UInt8](repeating: 1, count: 3000)
-        values.keep(0, header(1), body: long[...])
+        values.keep(0, header(1), body: long)
         values.keep(2, header(2), body: [1])
         #expect(values.refused == 1)
         values.keep(1, header(3), body: [1])
-        values.keep(1, header(4), body: long[...])
+        values.keep(1, header(4), body: long)
         // What it had is not its last value any more.
         #expect(values.value(of: 1) == nil)
         #expect(values.refused == 2)
@@ -98,11 +98,17 @@ import Wire
         limits.bytes = 4096
         var values = LastValues(limits: limits)
         let long = [UInt8](repeating: 1, count: 3000)
-        values.keep(0, header(1), body: long[...])
+        values.keep(0, header(1), body: long)
         values.forgetAll()
-        values.keep(1, header(1), body: long[...])
+        values.keep(1, header(1), body: long)
         #expect(values.value(of: 1)?.body == long)
         #expect(values.refused == 0)
         #expect((3000...4096).contains(values.bytes))
+    }
+}
+
+extension LastValues {
+    fileprivate mutating func keep(_ topic: Int, _ header: FrameHeader, body: [UInt8]) {
+        keep(topic, header, body: body.span)
     }
 }

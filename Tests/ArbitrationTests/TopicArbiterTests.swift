@@ -3,6 +3,12 @@ import Arbitration
 import Basics
 import Testing
 
+extension TopicArbiter {
+    mutating func offer(topic: Int, _ arrival: Arrival, payload: [UInt8], at now: Instant) -> Offer {
+        offer(topic: topic, arrival, payload: payload.span, at: now)
+    }
+}
+
 /// A dialogue with a topic arbiter, in milliseconds.
 struct TopicDialogue: ~Copyable {
     var arbiter: TopicArbiter
@@ -24,7 +30,7 @@ struct TopicDialogue: ~Copyable {
         payload: [UInt8] = [1, 2, 3]
     ) -> [Published] {
         let verdict = arbiter.offer(
-            topic: topic, arrival(sequence, path, session), payload: payload[...], at: now)
+            topic: topic, arrival(sequence, path, session), payload: payload, at: now)
         let drained = drain()
         return (verdict == .deliver ? [.message(sequence)] : [.refused(verdict)]) + drained
     }
@@ -296,7 +302,7 @@ struct TopicDialogue: ~Copyable {
                 let arrival = Arrival(
                     path: path, session: 7, sequence: next[topic], receivedAt: WallTime(nanoseconds: 0))
                 let verdict = dialogue.arbiter.offer(
-                    topic: topic, arrival, payload: [1][...], at: dialogue.now)
+                    topic: topic, arrival, payload: [1], at: dialogue.now)
                 if verdict == .deliver { judge(topic, next[topic], next[topic]) }
                 drain()
             }

@@ -19,7 +19,7 @@ import Testing
 
     private func refusal(_ bytes: [UInt8]) -> MalformedInput? {
         do {
-            _ = try SequencedFrame(decoding: bytes[...])
+            _ = try SequencedFrame(decoding: bytes.span)
             return nil
         } catch {
             return error
@@ -35,18 +35,18 @@ import Testing
 
     @Test func `data, idle and heartbeat frames read back`() throws {
         let bytes = frame(.data, topic: "AB/", sequence: 5, payload: [1, 2])
-        let data = try SequencedFrame(decoding: bytes[...])
+        let data = try SequencedFrame(decoding: bytes.span)
         #expect(data.kind == .data)
         #expect(bytes[data.topic].elementsEqual("AB/".utf8))
         #expect(data.session == 0x0102_0304_0506_0708)
         #expect(data.sequence == 5)
         #expect(data.sourceTime == time)
         #expect(bytes[data.payload].elementsEqual([1, 2]))
-        let idle = try SequencedFrame(decoding: frame(.idle, topic: "AB/", sequence: 0)[...])
+        let idle = try SequencedFrame(decoding: frame(.idle, topic: "AB/", sequence: 0).span)
         #expect(idle.kind == .idle)
         #expect(idle.payload.isEmpty)
         let beat = frame(.heartbeat(every: .milliseconds(100)), topic: "heartbeat/", sequence: 0)
-        #expect(try SequencedFrame(decoding: beat[...]).kind == .heartbeat(every: .milliseconds(100)))
+        #expect(try SequencedFrame(decoding: beat.span).kind == .heartbeat(every: .milliseconds(100)))
     }
 
     @Test func `a frame cut anywhere is refused`() {

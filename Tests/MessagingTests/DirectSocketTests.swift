@@ -59,7 +59,9 @@ import Wire
             loop, worker, endpoint: endpoint, security: security,
             SubscriberSocket.Handlers(
                 news: { reader.news.append($0) },
-                frames: { frames in while let frame = frames.next() { reader.frames.append(Array(frame)) } },
+                frames: { frames in
+                    while let place = frames.next() { reader.frames.append(Array(frames.bytes[place])) }
+                },
                 subscriptions: { subscriptions }))
     }
 

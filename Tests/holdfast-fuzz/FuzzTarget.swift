@@ -46,7 +46,7 @@ struct FuzzTarget: Sendable {
         FuzzTarget("soupbintcp", Seeds.soup, Facts.soup),
         FuzzTarget("gap-proxy", Seeds.gapProxy, Facts.gapProxy),
         FuzzTarget("feed-journal", Seeds.journal, Facts.journal),
-        FuzzTarget("sequenced-frame", Seeds.sequenced) { [try SequencedFrame(decoding: $0[...]).sequence] },
+        FuzzTarget("sequenced-frame", Seeds.sequenced) { [try SequencedFrame(decoding: $0.span).sequence] },
         FuzzTarget("downstream-frame", Seeds.frames, Facts.frame),
         FuzzTarget("pcap", Seeds.pcap, Facts.recording),
         FuzzTarget("pcapng", Seeds.pcapng, Facts.recording),

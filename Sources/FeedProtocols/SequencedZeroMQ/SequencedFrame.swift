@@ -51,56 +51,54 @@ public struct SequencedFrame: Hashable, Sendable {
 
     /// - Throws: `MalformedInput`: `oversized`, `badTopic`, `truncated`, `unknownVersion`, `unknownKind`; or
     ///   `inconsistent` for a data message with sequence 0 and for a heartbeat under another topic.
-    public init(decoding frame: ArraySlice<UInt8>) throws(MalformedInput) {
+    public init(decoding frame: Span<UInt8>) throws(MalformedInput) {
         guard frame.count <= SequencedFrame.longest else {
             throw MalformedInput(.oversized, offset: 0, wanted: SequencedFrame.longest, found: frame.count)
         }
         let end = try SequencedFrame.endOfTopic(in: frame)
         let header = end + 1
-        let offset = header - frame.startIndex
-        guard frame.endIndex - header >= SequencedFrame.headerLength else {
+        guard frame.count - header >= SequencedFrame.headerLength else {
             throw MalformedInput(
-                .truncated, offset: offset, wanted: SequencedFrame.headerLength,
-                found: frame.endIndex - header)
+                .truncated, offset: header, wanted: SequencedFrame.headerLength,
+                found: frame.count - header)
         }
         guard frame[header] == SequencedFrame.version else {
-            throw MalformedInput(.unknownVersion, offset: offset, wanted: 1, found: Int(frame[header]))
+            throw MalformedInput(.unknownVersion, offset: header, wanted: 1, found: Int(frame[header]))
         }
         self.init(
-            topic: frame.startIndex..<end, kind: try SequencedFrame.kind(of: frame, header: header),
+            topic: 0..<end, kind: try SequencedFrame.kind(of: frame, header: header),
             session: frame.word(at: header + 8, as: UInt64.self),
             sequence: frame.word(at: header + 16, as: UInt64.self),
             sourceTime: WallTime(nanoseconds: frame.word(at: header + 24, as: Int64.self)),
-            payload: (header + SequencedFrame.headerLength)..<frame.endIndex, isStale: false)
+            payload: (header + SequencedFrame.headerLength)..<frame.count, isStale: false)
     }
 
     private static func kind(
-        of frame: ArraySlice<UInt8>, header: Int
+        of frame: Span<UInt8>, header: Int
     ) throws(MalformedInput) -> Kind {
-        let offset = header - frame.startIndex
         switch frame[header + 1] {
         case 1:
             guard frame.word(at: header + 16, as: UInt64.self) > 0 else {
-                throw MalformedInput(.inconsistent, offset: offset + 16, wanted: 1, found: 0)
+                throw MalformedInput(.inconsistent, offset: header + 16, wanted: 1, found: 0)
             }
             return .data
         case 2: return .idle
         case 3:
-            guard frame[..<(header - 1)].elementsEqual(heartbeatTopic) else {
-                throw MalformedInput(.inconsistent, offset: offset + 1, wanted: 1, found: 3)
+            guard frame.extracting(..<(header - 1)).isEqual(to: heartbeatTopic.span) else {
+                throw MalformedInput(.inconsistent, offset: header + 1, wanted: 1, found: 3)
             }
             return .heartbeat(every: .milliseconds(Int64(frame.word(at: header + 4, as: UInt32.self))))
         case let other:
-            throw MalformedInput(.unknownKind, offset: offset + 1, wanted: 3, found: Int(other))
+            throw MalformedInput(.unknownKind, offset: header + 1, wanted: 3, found: Int(other))
         }
     }
 
     /// Where the NUL is.
-    private static func endOfTopic(in frame: ArraySlice<UInt8>) throws(MalformedInput) -> Int {
-        var end = frame.startIndex
-        let limit = min(frame.endIndex, end + longestTopic + 1)
+    private static func endOfTopic(in frame: Span<UInt8>) throws(MalformedInput) -> Int {
+        var end = 0
+        let limit = min(frame.count, longestTopic + 1)
         while end < limit, frame[end] != 0 { end += 1 }
-        guard end < limit, end > frame.startIndex, frame[end - 1] == UInt8(ascii: "/") else {
+        guard end < limit, end > 0, frame[end - 1] == UInt8(ascii: "/") else {
             throw MalformedInput(.badTopic, offset: 0, wanted: longestTopic + 1, found: frame.count)
         }
         return end

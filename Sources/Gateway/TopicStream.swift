@@ -1,0 +1,220 @@
+// What becomes of the messages of a feed whose topics are numbered each by itself: each is read, judged, booked and
+// published. A value of its own, so that it is opened once for all frames that came together.
+import Arbitration
+import Basics
+import Configuration
+import FeedProtocols
+import Linux
+import Wire
+
+/// Where frames came, and when.
+struct FrameOrigin {
+    var path: Int
+    var receivedAt: WallTime
+    var now: Instant
+}
+
+struct TopicStream: ~Copyable {
+    let control: ControlChannel
+    let publisher: FramePublisher
+    private let log: EventLog
+    private let divergences: DivergenceInbox
+    private let pathNames: [String]
+    let keepsValues: Bool
+
+    var arbiter: TopicArbiter
+    var topics: FeedTopics
+    /// Reads the frames of another gateway's feed; `nil`: they are those of the sequenced ZeroMQ feed.
+    private var downstream: HoldfastTopicReader?
+    /// Of each path.
+    private(set) var refused: [RefusedInput]
+    /// Gaps are a failover's.
+    var isFailover = false
+    /// When the first message that waits for another path waits no more; kept, since it is asked for often and seldom
+    /// another one.
+    private(set) var waitingUntil: Instant?
+
+    init(_ plan: EnginePlan, demand: TopicDemand, downstream: HoldfastTopicReader?) {
+        self.downstream = downstream
+        publisher = FramePublisher(plan)
+        control = ControlChannel(plan, channel: 0, numberedPerTopic: true, publisher: publisher)
+        log = plan.log
+        divergences = plan.divergences
+        pathNames = plan.options.paths.map(\.name)
+        var limits = TopicArbiterOptions(paths: plan.options.paths.count)
+        limits.reorderTime = plan.options.reorderTime
+        arbiter = TopicArbiter(options: limits)
+        keepsValues = plan.lastValue == .ofEachMessage
+        topics = FeedTopics(
+            feed: plan.options.name, demand: demand, keepsValues: keepsValues, at: plan.now)
+        refused = plan.options.paths.map { _ in RefusedInput() }
+    }
+
+    func instrument(_ topic: Int) -> String? { UpstreamName.name(of: topics.key(topic)) }
+}
+
+// MARK: - Frames
+
+extension TopicStream {
+    /// Takes frames, as many as it may, and none behind one that makes a path worth looking at.
+    ///
+    /// - Returns: whether one of them was of the protocol, and proves something of the path.
+    mutating func take(_ frames: inout ArrivedFrames, atMost most: Int, from origin: FrameOrigin) -> Bool {
+        var (isHeard, left) = (false, most)
+        while left > 0, let place = frames.next() {
+            if read(frames.bytes, place, from: origin, isHeard: isHeard) { isHeard = true }
+            left = divergences.found.isEmpty ? left - 1 : 0
+        }
+        return isHeard
+    }
+
+    /// - Parameter isHeard: the path was heard before, at the same time.
+    @inline(__always)
+    private mutating func read(
+        _ bytes: [UInt8], _ place: Range<Int>, from origin: FrameOrigin, isHeard: Bool
+    ) -> Bool {
+        do throws(MalformedInput) {
+            if let (frame, topic) = try downstream?.read(bytes[place]) {
+                let payload = bytes.span.extracting(frame.payload)
+                return take(frame, topic.span, payload, from: origin, isHeard: isHeard)
+            }
+            let span = bytes.span.extracting(place)
+            let frame = try SequencedFrame(decoding: span)
+            return take(
+                frame, span.extracting(frame.topic), span.extracting(frame.payload), from: origin,
+                isHeard: isHeard)
+        } catch {
+            refused[origin.path].add(error, length: place.count)
+            return false
+        }
+    }
+
+    @inline(__always)
+    private mutating func take(
+        _ frame: SequencedFrame, _ topic: Span<UInt8>, _ payload: Span<UInt8>, from origin: FrameOrigin,
+        isHeard: Bool
+    ) -> Bool {
+        let arrival = Arrival(
+            path: UInt8(truncatingIfNeeded: origin.path), session: frame.session, sequence: frame.sequence,
+            sourceTime: frame.sourceTime.nanoseconds == 0 ? nil : frame.sourceTime,
+            receivedAt: origin.receivedAt)
+        if !isHeard || frame.isStale {
+            control.heard(arrival.path, isStale: frame.isStale, at: origin.now, wall: origin.receivedAt)
+        }
+        switch frame.kind {
+        case .heartbeat: return !frame.isStale
+        case .data: return data(topic, payload, arrival, at: origin.now)
+        case .idle: return idle(topic, arrival, at: origin.now) && !frame.isStale
+        }
+    }
+
+    private mutating func data(
+        _ key: Span<UInt8>, _ payload: Span<UInt8>, _ arrival: Arrival, at now: Instant
+    ) -> Bool {
+        guard let topic = topics.find(key) ?? intern(key, arrival.path, at: now) else { return false }
+        let offer = arbiter.offer(topic: topic, arrival, payload: payload, at: now)
+        // Before what it lets go: the messages that waited for it.
+        if offer == .deliver {
+            let stand = topics.published(topic, sequence: arrival.sequence, at: now)
+            publish(topic, stand, payload, arrival, epoch: arrival.session, at: now)
+        }
+        if offer == .held || arbiter.mayRelease || waitingUntil != nil {
+            release(at: now, wall: arrival.receivedAt)
+        }
+        return true
+    }
+
+    /// A topic that is new.
+    private mutating func intern(_ topic: Span<UInt8>, _ path: UInt8, at now: Instant) -> Int? {
+        let key = [UInt8](copying: topic)[...]
+        guard let name = UpstreamName.name(of: key) else {
+            refused[Int(path)].count("bad-name")
+            return nil
+        }
+        return topics.intern(key, at: now) { name }
+    }
+
+    private mutating func idle(_ key: Span<UInt8>, _ arrival: Arrival, at now: Instant) -> Bool {
+        guard let topic = topics.find(key) ?? intern(key, arrival.path, at: now) else { return false }
+        arbiter.caughtUp(topic: topic, arrival, at: now)
+        release(at: now, wall: arrival.receivedAt)
+        if arbiter.last(of: topic) == arrival.sequence {
+            topics.caughtUp(topic, last: arrival.sequence, at: now)
+        }
+        return true
+    }
+}
+
+// MARK: - Releasing
+
+extension TopicStream {
+    mutating func release(at now: Instant, wall: WallTime) {
+        while let item = arbiter.nextReleased() {
+            switch item.released {
+            case .message(let held):
+                let stand = topics.published(item.topic, sequence: held.arrival.sequence, at: now)
+                publish(item.topic, stand, held.payload.span, held.arrival, epoch: held.epoch, at: now)
+            case .gap(let gap):
+                topics.forgetValue(of: item.topic)
+                control.step(wall: wall, isFailover: isFailover, instrument: instrument(item.topic)) {
+                    $0.told(gap, at: now)
+                }
+            case .epoch(let change): enter(item.topic, change, at: now, wall: wall)
+            case .divergence(let found): tell(found, of: item.topic)
+            }
+        }
+        waitingUntil = arbiter.deadline
+    }
+
+    private func tell(_ divergence: Divergence, of topic: Int) {
+        if divergence.isRepeated { return divergences.add(divergence) }
+        let (path, other) = (pathNames[Int(divergence.path)], pathNames[Int(divergence.deliveredBy)])
+        log(
+            .copiesDiffer,
+            "message \(divergence.sequence) of \(instrument(topic) ?? "") differs between path \(path) and path \(other), whose copy was delivered"
+        )
+    }
+
+    private mutating func enter(_ topic: Int, _ change: EpochChange, at now: Instant, wall: WallTime) {
+        topics.epochChanged(of: topic)
+        guard control.epoch != change.epoch else { return }
+        topics.forgetValues()
+        control.begin(epoch: change.epoch, first: 0, wall: wall)
+        log(.epochBegan, "another session: sequences begin anew (\(change.cause.rawValue))")
+        control.step(wall: wall) { $0.epochChanged(at: now) }
+        control.sendState(wall: wall)
+    }
+}
+
+// MARK: - Publishing
+
+extension TopicStream {
+    private mutating func publish(
+        _ topic: Int, _ stand: FeedTopics.Stand, _ payload: Span<UInt8>, _ arrival: Arrival, epoch: UInt64,
+        at now: Instant
+    ) {
+        if control.epoch == 0 { control.begin(epoch: epoch, first: 0, wall: arrival.receivedAt) }
+        let (flags, state) = control.publishing(
+            arrival.sequence, sourceTime: arrival.sourceTime, at: now, wall: arrival.receivedAt)
+        let isWritten = stand.isWanted || publisher.isJournalled
+        guard isWritten || keepsValues else { return }
+        let header = FrameHeader(
+            kind: .data, flags: flags, feed: 0, channel: 0, epoch: epoch, sequence: arrival.sequence,
+            previous: stand.previous, path: arrival.path, state: state, sourceTime: arrival.sourceTime,
+            receiveTime: arrival.receivedAt)
+        if keepsValues { topics.keep(topic, header, body: payload) }
+        guard isWritten else { return }
+        let next = publisher.publish(
+            header, topic: topics.wire.bytes.span.extracting(topics.wire.place(of: topic)), body: payload,
+            by: stand.route, isWanted: stand.isWanted)
+        if next != stand.route { topics.set(next, of: topic) }
+    }
+
+    func publishIdle(_ topic: Int, _ sequence: UInt64, wall: WallTime) {
+        let header = FrameHeader(
+            kind: .idle, flags: control.dataFlags(sourceTime: nil, wall: wall), feed: 0, channel: 0,
+            epoch: arbiter.epoch(of: topic) ?? 0, sequence: sequence, previous: sequence,
+            state: control.state, receiveTime: wall)
+        publisher.publish(header, topic: topics.wire.bytes.span.extracting(topics.wire.place(of: topic)))
+    }
+}
