@@ -165,7 +165,7 @@ public struct SubscriptionTable: Sendable {
     ///   - route: as it was returned for this topic before, or a new one.
     /// - Returns: the topic's route as it is now.
     public mutating func findReceivers(
-        of topic: ArraySlice<UInt8>, by route: TopicRoute, into receivers: inout [Int32]
+        of topic: Span<UInt8>, by route: TopicRoute, into receivers: inout [Int32]
     ) -> TopicRoute {
         index.begin()
         if route.edition == prefixes.edition {
@@ -177,6 +177,7 @@ public struct SubscriptionTable: Sendable {
         }
         var found = TopicRoute(edition: prefixes.edition)
         var isFeed = false
+        let topic = [UInt8](copying: topic)
         for place in topic.indices where topic[place] == UInt8(ascii: "/") {
             // Nobody is granted the topics of all feeds.
             if isFeed, let prefix = prefixes.find(topic[...place]) {

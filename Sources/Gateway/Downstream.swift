@@ -35,8 +35,8 @@ final class Downstream: FrameSink {
 
     weak var owner: (any DownstreamOwner)?
     private let loop: EventLoop
-    private var server: PublisherSocket?
-    /// Whom the message goes to that is being published.
+    private let server: PublisherSocket
+    /// Room for whom a message goes to.
     private var receivers: [Int32] = []
     private var lingering: Timer?
     private let log: LimitedLog
@@ -48,13 +48,12 @@ final class Downstream: FrameSink {
     ) throws(BusError) {
         self.loop = loop
         self.log = log
-        server = try PublisherSocket(
-            loop, for: .marketData, at: endpoints, log: log,
-            onDeparture: { [unowned self] in perform(table.closed($0, at: loop.now)) },
-            onRequest: { [unowned self] in heard($0, of: $1, $2) })
+        server = try PublisherSocket(loop, for: .marketData, at: endpoints, log: log)
+        server.onDeparture = { [unowned self] in perform(table.closed($0, at: loop.now)) }
+        server.onRequest = { [unowned self] in heard($0, of: $1, $2) }
         // It comes back by itself, and is judged anew: what a connection holds can be taken from it only while
         // it is heard.
-        server?.isCurtailed = { old, new in
+        server.isCurtailed = { old, new in
             !Entitlements(topics: new.topics).covers(Entitlements(topics: old.topics))
         }
         do throws(SystemError) {
@@ -65,15 +64,15 @@ final class Downstream: FrameSink {
     }
 
     /// The endpoint bound last.
-    var lastEndpoint: String { server?.lastEndpoint ?? "" }
+    var lastEndpoint: String { server.lastEndpoint }
     /// How many clients are connected.
     var clients: Int { access.clients }
-    var access: AccessCounters { server?.counters ?? AccessCounters() }
+    var access: AccessCounters { server.counters }
 
     /// Connections that ended for what their client sent.
-    var broken: UInt64 { server?.broken ?? 0 }
+    var broken: UInt64 { server.broken }
     /// Messages that clients did not get since they did not keep up.
-    var dropped: UInt64 { server?.dropped ?? 0 }
+    var dropped: UInt64 { server.dropped }
 
     /// Somebody who is connected.
     struct Connected {
@@ -84,10 +83,10 @@ final class Downstream: FrameSink {
     }
 
     func connections(atMost limit: Int) -> [Connected] {
-        (server?.peers(atMost: limit) ?? []).map { peer in
+        server.peers(atMost: limit).map { peer in
             Connected(
                 peer: peer, subscriptions: table.count(of: peer.connection),
-                dropped: server?.dropped(of: peer.connection) ?? 0)
+                dropped: server.dropped(of: peer.connection))
         }
     }
 
@@ -97,9 +96,13 @@ final class Downstream: FrameSink {
     }
 
     func publish(_ frame: [UInt8], topicLength: Int, by route: TopicRoute) -> TopicRoute {
-        receivers.removeAll(keepingCapacity: true)
-        let next = table.findReceivers(of: frame[..<topicLength], by: route, into: &receivers)
-        if let server { for receiver in receivers { server.send(frame, to: receiver) } }
+        // Taken out meanwhile, so that nobody else holds it.
+        var found: [Int32] = []
+        swap(&found, &receivers)
+        let next = table.findReceivers(of: frame.span.extracting(..<topicLength), by: route, into: &found)
+        for index in found.indices { server.send(frame, to: found[index]) }
+        found.removeAll(keepingCapacity: true)
+        swap(&found, &receivers)
         return next
     }
 
@@ -154,7 +157,7 @@ final class Downstream: FrameSink {
 
     /// What a client does not get, or not wholly, is told in the status and in the log; never to the client.
     private func tell(_ connection: Int32, _ prefix: String, _ reason: String, _ what: String) {
-        let peer = server?.peer(connection) ?? Peer(connection: connection)
+        let peer = server.peer(connection)
         refusals.append(Refused(peer: peer, prefix: prefix, reason: reason, at: loop.wall))
         var fields: Logger.Metadata = ["connection": "\(connection)", "topic": "\(prefix)"]
         if let client = peer.client { fields["client"] = "\(client)" }

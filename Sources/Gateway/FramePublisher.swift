@@ -7,7 +7,7 @@ final class FramePublisher {
     /// The feed's index in the configuration.
     var feed: UInt16
     let run: UInt32
-    private unowned let sink: any FrameSink
+    private let sink: any FrameSink
     private let journal: (any FrameJournal)?
     private var buffer: [UInt8] = []
 

@@ -28,6 +28,8 @@ struct TopicStream: ~Copyable {
     private var downstream: HoldfastTopicReader?
     /// Of each path.
     private(set) var refused: [RefusedInput]
+    /// A path says something else than the others, again and again: it is worth looking at.
+    private var hasDiverged = false
     /// Gaps are a failover's.
     var isFailover = false
     /// When the first message that waits for another path waits no more; kept, since it is asked for often and seldom
@@ -61,9 +63,10 @@ extension TopicStream {
     /// - Returns: whether one of them was of the protocol, and proves something of the path.
     mutating func take(_ frames: inout ArrivedFrames, atMost most: Int, from origin: FrameOrigin) -> Bool {
         var (isHeard, left) = (false, most)
+        hasDiverged = false
         while left > 0, let place = frames.next() {
             if read(frames.bytes, place, from: origin, isHeard: isHeard) { isHeard = true }
-            left = divergences.found.isEmpty ? left - 1 : 0
+            left = hasDiverged ? 0 : left - 1
         }
         return isHeard
     }
@@ -166,8 +169,11 @@ extension TopicStream {
         waitingUntil = arbiter.deadline
     }
 
-    private func tell(_ divergence: Divergence, of topic: Int) {
-        if divergence.isRepeated { return divergences.add(divergence) }
+    private mutating func tell(_ divergence: Divergence, of topic: Int) {
+        if divergence.isRepeated {
+            hasDiverged = true
+            return divergences.add(divergence)
+        }
         let (path, other) = (pathNames[Int(divergence.path)], pathNames[Int(divergence.deliveredBy)])
         log(
             .copiesDiffer,

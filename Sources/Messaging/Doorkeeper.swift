@@ -12,22 +12,18 @@ final class Doorkeeper {
     private let loop: EventLoop
     private let service: Service
     private let log: LimitedLog
-    private let onDeparture: (Int32) -> Void
     private(set) var book: ConnectionBook
     /// Ends a connection if its peer is still this one; `nil`: it came in by a Unix socket.
     var hangUp: (Int32, IPv4Endpoint?) -> Void = { _, _ in }
+    /// Called when a connection is gone, before its descriptor can be another one's.
+    var onDeparture: (Int32) -> Void = { _ in }
     /// Whether a client that stays on the list may do less than before, and has to come in anew.
     var isCurtailed: (AllowedClient, AllowedClient) -> Bool = { _, _ in false }
 
-    /// - Parameter onDeparture: called when a connection is gone, before its descriptor can be another one's.
-    init(
-        _ loop: EventLoop, of service: Service, at endpoints: ServerEndpoints, log: LimitedLog,
-        onDeparture: @escaping (Int32) -> Void
-    ) {
+    init(_ loop: EventLoop, of service: Service, at endpoints: ServerEndpoints, log: LimitedLog) {
         self.loop = loop
         self.service = service
         self.log = log
-        self.onDeparture = onDeparture
         authenticator = endpoints.authenticator
         book = ConnectionBook(limits: endpoints.limits)
     }

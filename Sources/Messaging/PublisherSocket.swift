@@ -32,7 +32,8 @@ public final class PublisherSocket {
     private let loop: EventLoop
     private let log: LimitedLog
     private let door: Doorkeeper
-    private let onRequest: (Request, Int32, Caller) -> Void
+    /// Called with what no stranger asked for, and with who did.
+    public var onRequest: (Request, Int32, Caller) -> Void = { _, _, _ in }
     private var listeners: [PublisherListener] = []
     /// By descriptor.
     private var subscribers: [SubscriberConnection?] = []
@@ -59,19 +60,13 @@ public final class PublisherSocket {
 
     /// Binds to each endpoint.
     ///
-    /// - Parameters:
-    ///   - onDeparture: called when a connection is gone, before its descriptor can be another one's.
-    ///   - onRequest: called with what no stranger asked for, and with who did.
     /// - Throws: `BusError.noKeys` for an endpoint beyond this host without an authenticator.
     public init(
-        _ loop: EventLoop, for service: Service, at endpoints: ServerEndpoints, log: LimitedLog,
-        onDeparture: @escaping (Int32) -> Void = { _ in },
-        onRequest: @escaping (Request, Int32, Caller) -> Void
+        _ loop: EventLoop, for service: Service, at endpoints: ServerEndpoints, log: LimitedLog
     ) throws(BusError) {
         self.loop = loop
         self.log = log
-        self.onRequest = onRequest
-        door = Doorkeeper(loop, of: service, at: endpoints, log: log, onDeparture: onDeparture)
+        door = Doorkeeper(loop, of: service, at: endpoints, log: log)
         try bind(endpoints)
         do throws(SystemError) {
             handshakeTimer = try Timer(loop, accuracy: .milliseconds(50)) { [unowned self] in giveUpSlow() }
@@ -89,6 +84,12 @@ public final class PublisherSocket {
         }
         keyWatch.onRenewal = { [unowned self] old in if door.renewed(from: old) { changeKey() } }
         door.authenticator?.guards(keyWatch, of: service)
+    }
+
+    /// Called when a connection is gone, before its descriptor can be another one's.
+    public var onDeparture: (Int32) -> Void {
+        get { door.onDeparture }
+        set { door.onDeparture = newValue }
     }
 
     /// Whether a client that stays on the list may do less than before, and has to come in anew.

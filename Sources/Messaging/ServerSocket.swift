@@ -94,7 +94,8 @@ public final class ServerSocket {
         self.loop = loop
         self.log = log
         self.onMessage = onMessage
-        door = Doorkeeper(loop, of: service, at: endpoints, log: log, onDeparture: onDeparture)
+        door = Doorkeeper(loop, of: service, at: endpoints, log: log)
+        door.onDeparture = onDeparture
         do throws(MessagingError) {
             socket = try Socket(context, type)
             try ServerSocket.setLimits(of: socket, endpoints.limits)

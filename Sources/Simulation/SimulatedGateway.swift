@@ -122,7 +122,7 @@ final class SimulatedGateway {
         var receivers: [Int32] = []
         let topic = Array(frame.topicText.utf8)
         routes[topic] = table.findReceivers(
-            of: topic[...], by: routes[topic, default: TopicRoute()], into: &receivers)
+            of: topic.span, by: routes[topic, default: TopicRoute()], into: &receivers)
         receivers = receivers.filter { clients[$0] != nil }.sorted()
         let granted = clients.filter { $0.value.holds(frame.topicText) }.keys.sorted()
         if receivers != granted {
@@ -134,7 +134,7 @@ final class SimulatedGateway {
 }
 
 /// One feed of one run of the gateway.
-final class SimulatedFeed: FeedCoreOwner, FrameSink {
+final class SimulatedFeed: FeedCoreOwner {
     let options: FeedOptions
     private unowned let world: Simulation
     private unowned let gateway: SimulatedGateway
@@ -177,7 +177,7 @@ final class SimulatedFeed: FeedCoreOwner, FrameSink {
         }
         let plan = EnginePlan(
             options: options, index: UInt16(index), run: run, controlEvery: SimulatedGateway.controlEvery,
-            sink: self, journal: journal,
+            sink: Outlet { [unowned self] in publish($0) }, journal: journal,
             log: { [world, index] _, message in
                 world.trace.say(world.now, world.feeds[index].options.name, "logs: \(message)")
             }, now: world.now, recovery: options.recover.servers.isEmpty ? nil : recovery)
@@ -286,8 +286,7 @@ final class SimulatedFeed: FeedCoreOwner, FrameSink {
 
     // MARK: - What goes out
 
-    func publish(_ frame: [UInt8], topicLength: Int, by route: TopicRoute) -> TopicRoute {
+    private func publish(_ frame: [UInt8]) {
         for frame in world.defect.spoil(frame) { world.published(frame, of: index) }
-        return route
     }
 }

@@ -6,7 +6,7 @@ import Configuration
 import Gateway
 import Wire
 
-final class UpstreamGateway: FeedCoreOwner, FrameSink {
+final class UpstreamGateway: FeedCoreOwner {
     private unowned let world: Simulation
     private unowned let path: SimulatedPath
     private let codec: VenueCodec
@@ -34,7 +34,7 @@ final class UpstreamGateway: FeedCoreOwner, FrameSink {
         let core = FeedCore(
             EnginePlan(
                 options: options, index: 0, run: runs, controlEvery: SimulatedGateway.controlEvery,
-                sink: self,
+                sink: Outlet { [unowned self] in publish($0) },
                 log: { _, _ in }, now: world.now))
         self.core = core
         core.owner = self
@@ -59,10 +59,7 @@ final class UpstreamGateway: FeedCoreOwner, FrameSink {
         core?.drained()
     }
 
-    func publish(_ frame: [UInt8], topicLength: Int, by route: TopicRoute) -> TopicRoute {
-        path.relay(frame, evidence(of: frame), at: world.now)
-        return route
-    }
+    private func publish(_ frame: [UInt8]) { path.relay(frame, evidence(of: frame), at: world.now) }
 
     /// What a frame proves: nothing, if it is stale where it comes from.
     private func evidence(of bytes: [UInt8]) -> Evidence? {

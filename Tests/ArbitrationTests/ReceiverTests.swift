@@ -15,7 +15,7 @@ import Testing
 
     private func receivers(of topic: String, _ table: inout SubscriptionTable) -> [Int32] {
         var receivers: [Int32] = []
-        _ = table.findReceivers(of: Array(topic.utf8)[...], by: TopicRoute(), into: &receivers)
+        _ = table.findReceivers(of: Array(topic.utf8).span, by: TopicRoute(), into: &receivers)
         return receivers.sorted()
     }
 
@@ -25,7 +25,7 @@ import Testing
     ) -> [Int32] {
         var receivers: [Int32] = []
         routes[topic] = table.findReceivers(
-            of: Array(topic.utf8)[...], by: routes[topic, default: TopicRoute()], into: &receivers)
+            of: Array(topic.utf8).span, by: routes[topic, default: TopicRoute()], into: &receivers)
         return receivers.sorted()
     }
 

@@ -29,6 +29,22 @@ import Wire
         return core
     }
 
+    /// Data frames that messages bring which come together, and gaps.
+    private func say(
+        _ core: FeedCore, together messages: [(topic: String, sequence: UInt64, payload: String)],
+        on path: Int, at time: Int64 = 1
+    ) -> [String] {
+        _ = recorder.take()
+        var frames = ArrivedFrames(
+            copying: messages.map {
+                venue.frame(.data, $0.topic, $0.sequence, at: time, payload: $0.payload)
+            })
+        core.received(&frames, on: path, receivedAt: wall(time), at: ms(time), wall: wall(time))
+        let left = frames.count
+        #expect(left == 0)
+        return recorder.take().filter { !$0.hasPrefix("state") }
+    }
+
     /// Data frames that a message brings.
     private func say(
         _ core: FeedCore, _ topic: String, _ sequence: UInt64, _ payload: String, on path: Int
@@ -63,5 +79,45 @@ import Wire
             #expect((0..<3).map(core.machine.isDistrusted) == (0..<3).map { $0 == wrong })
             #expect(say(core, "P", 2, "wrong", on: wrong) == [])
         }
+    }
+
+    @Test func `what comes together with the copy that is one too many is only compared`() {
+        let core = feed("A", "B")
+        let topics = ["P", "Q", "R", "S"]
+        _ = say(core, together: topics.map { ($0, 1, "right") }, on: 0)
+        let wrong = topics.map { ($0, UInt64(1), "wrong") } + [("P", 2, "wrong")]
+        #expect(say(core, together: wrong, on: 1) == [])
+        #expect((0..<2).map(core.machine.isDistrusted) == [false, true])
+        #expect(say(core, together: [("P", 2, "right")], on: 0) == ["md/quotes/P/ 2 after 1"])
+    }
+
+    @Test func `of what comes together the first shows that a path lives, before the others are judged`() {
+        let core = feed("A", "B")
+        _ = say(core, together: [("P", 1, "")], on: 0)
+        for time: Int64 in [100, 200, 300, 400, 500] {
+            let sequence = UInt64(time / 100 + 1)
+            _ = say(core, together: [("P", sequence, "")], on: 1, at: time)
+            core.tick(at: ms(time), wall: wall(time))
+        }
+        #expect(!core.machine.isWell(0))
+        // Path B may have what is missing: only while both live is it waited for.
+        #expect(
+            say(core, together: [("P", 7, ""), ("P", 9, "")], on: 0, at: 510) == ["md/quotes/P/ 7 after 6"])
+        #expect(
+            say(core, together: [("P", 8, "")], on: 1, at: 511) == [
+                "md/quotes/P/ 8 after 7", "md/quotes/P/ 9 after 8",
+            ])
+    }
+
+    @Test func `what is no frame among others is counted, and they are taken`() {
+        let core = feed("A", "B")
+        var frames = ArrivedFrames(
+            copying: [[1], venue.frame(.data, "P", 1), [], venue.frame(.data, "P", 2)])
+        core.received(&frames, on: 0, receivedAt: wall(1), at: ms(1), wall: wall(1))
+        #expect(
+            recorder.take().filter { $0.hasPrefix("md/") }.map { $0.prefix(14) } == [
+                "md/quotes/P/ 1", "md/quotes/P/ 2",
+            ])
+        #expect(core.engine.figures(of: 0).decodeErrors == ["bad-topic": 2])
     }
 }

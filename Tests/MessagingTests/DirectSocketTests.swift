@@ -37,13 +37,13 @@ import Wire
     private func publisher(
         _ desk: Desk, at endpoints: ServerEndpoints? = nil
     ) throws -> PublisherSocket {
-        try PublisherSocket(
-            loop, for: .marketData, at: endpoints ?? anyPort, log: log,
-            onDeparture: { desk.departed.append($0) },
-            onRequest: { request, connection, _ in
-                desk.requests.append(request)
-                desk.connections.append(connection)
-            })
+        let publisher = try PublisherSocket(loop, for: .marketData, at: endpoints ?? anyPort, log: log)
+        publisher.onDeparture = { desk.departed.append($0) }
+        publisher.onRequest = { request, connection, _ in
+            desk.requests.append(request)
+            desk.connections.append(connection)
+        }
+        return publisher
     }
 
     private final class Reader {
@@ -199,11 +199,8 @@ import Wire
             var endpoints = ServerEndpoints([endpoint])
             endpoints.limits.local = 2
             let desk = Desk()
-            let publisher = try PublisherSocket(
-                loop, for: .marketData, at: endpoints, log: log,
-                onRequest: {
-                    desk.requests.append($0); _ = ($1, $2)
-                })
+            let publisher = try PublisherSocket(loop, for: .marketData, at: endpoints, log: log)
+            publisher.onRequest = { request, _, _ in desk.requests.append(request) }
             let readers = try (0..<2).map { _ in try subscriber(Reader(), publisher.lastEndpoint) }
             try run { desk.requests.count == 2 }
             let third = try subscriber(Reader(), publisher.lastEndpoint)

@@ -116,6 +116,30 @@ import Wire
         }
     }
 
+    @Test func `messages that came together are handed over with what they lie in, and come back`() throws {
+        for line in try Self.lines() {
+            var line = line
+            try line.meet()
+            var messages = MessageBatch()
+            for round: UInt8 in 1...2 {
+                var bytes: [UInt8] = []
+                for message in [[round, 2], [], [3]] { line.publisher.encode(message, into: &bytes) }
+                var place = 0
+                let end = bytes.count
+                #expect(try line.subscriber.next(&messages, in: bytes, at: &place, to: end) == nil)
+                #expect(place == end && !messages.isEmpty)
+                let buffer = bytes
+                var frames = messages.take(from: &bytes)
+                #expect(messages.isEmpty)
+                var taken: [[UInt8]] = []
+                while let place = frames.next() { taken.append(Array(frames.bytes[place])) }
+                #expect(taken == [[round, 2], [], [3]])
+                messages.giveBack(frames, to: &bytes)
+                #expect(bytes == buffer && messages.isEmpty)
+            }
+        }
+    }
+
     @Test func `a ping is answered, and the answer is nothing that concerns anybody`() throws {
         for line in try Self.lines() {
             var line = line
