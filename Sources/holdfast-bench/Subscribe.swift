@@ -22,9 +22,32 @@ struct Subscribe: ParsableCommand {
     @Option(help: "Whose frames they are.") var format = Format.holdfast
     @Option(help: "Milliseconds without data after which it ends.") var quiet: Int32 = 1000
     @Option(help: "Data messages that are not counted at the start.") var warmup = 0
+    @Flag(help: "By a line of our own, and not by libzmq's socket.") var line = false
     @Flag(help: "Measure from the source's time to the arrival.") var latency = false
 
     func run() throws {
+        if line { try runByLine() } else { try runBySocket() }
+    }
+
+    private func runByLine() throws {
+        let line = try SubscribeLine(to: endpoint, topic)
+        var tally = Tally(format: format, warmup: warmup, keepsLatencies: latency)
+        var last = Clock.monotonic
+        while goesOn(tally, since: last) {
+            var isData = false
+            unsafe try line.receive(within: 50) { frame in
+                if unsafe tally.take(frame) { isData = true }
+            }
+            if isData { last = Clock.monotonic }
+        }
+        tell(tally.summary)
+    }
+
+    private func goesOn(_ tally: Tally, since last: Instant) -> Bool {
+        !tally.hasBegun || (Clock.monotonic - last).nanoseconds < Int64(quiet) * 1_000_000
+    }
+
+    private func runBySocket() throws {
         let context = BenchContext()
         let socket = try BenchSocket(context, ZMQ_SUB)
         try socket.set(ZMQ_SNDHWM, 0)
@@ -34,7 +57,7 @@ struct Subscribe: ParsableCommand {
         try socket.connect(endpoint)
         var tally = Tally(format: format, warmup: warmup, keepsLatencies: latency)
         var last = Clock.monotonic
-        while !tally.hasBegun || (Clock.monotonic - last).nanoseconds < Int64(quiet) * 1_000_000 {
+        while goesOn(tally, since: last) {
             guard let frame = unsafe socket.receive() else { continue }
             if unsafe tally.take(frame) { last = Clock.monotonic }
         }

@@ -133,7 +133,7 @@ def zeromq(options):
     rows = {name: [] for name in PROGRAMS}
     for _ in range(options.repeats):
         for name, run in PROGRAMS.items():
-            rows[name].append(run(options.messages, 0, "--warmup", options.messages // 10))
+            rows[name].append(run(options.messages, 0, "--line", "--warmup", options.messages // 10))
     return [{"figure": "ZeroMQ, 64-byte messages, as fast as it goes", "program": name,
              "messages_per_s": round(statistics.median(run["rate"] for run in runs)),
              "lost": max(run["sent"] - run["messages"] - run["skipped"] for run in runs),
@@ -151,7 +151,7 @@ def journal(options):
     rows = {"without a journal": [], "with one": []}
     for _ in range(options.repeats):
         for name, run in zip(rows, (through_gateway, through_journal)):
-            rows[name].append(run(options.messages, 0, "--warmup", options.messages // 10))
+            rows[name].append(run(options.messages, 0, "--line", "--warmup", options.messages // 10))
     return [{"figure": f"two ZeroMQ inputs as fast as they go, {name}", "program": "gateway",
              "messages_per_s": round(statistics.median(run["rate"] for run in runs)),
              "cpu_us_per_message": round(statistics.median(run["cpu_s"] / run["sent"] for run in runs) * 1e6, 2)}
