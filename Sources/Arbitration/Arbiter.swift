@@ -28,6 +28,10 @@ public struct Arbiter: ~Copyable, Sendable {
     var paths: PathLedger
     /// What is missing up to here is missing for good.
     var givenUp = Surrender()
+    /// The session is being taken from its beginning; `nil`: it is not, or no longer.
+    var catchUp: CatchUp?
+    /// What was missing when that was given up.
+    public internal(set) var gaveUp: SequenceRange?
     var jump: Jump?
     var run = RestartRun()
     /// When the last new number came, and the last word of the session that was no new number.
@@ -119,7 +123,7 @@ public struct Arbiter: ~Copyable, Sendable {
 
     /// When `tick` must be called; `nil`: nothing waits for time to pass.
     public var deadline: Instant? {
-        let hole = holes.oldest.map { $0 + options.holeTime }
+        let hole = catchUp?.deadline ?? holes.oldest.map { $0 + options.holeTime }
         guard let change = changeDeadline else { return hole }
         return hole.map { min($0, change) } ?? change
     }

@@ -33,6 +33,14 @@ struct HoleLog {
         }
     }
 
+    /// The same, as part of the youngest record if that is not older than `span`.
+    mutating func extend(through last: UInt64, at now: Instant, within span: Duration) {
+        guard let youngest = records.last, now - youngest.since <= span else {
+            return open(through: last, at: now)
+        }
+        records[records.count - 1].last = last
+    }
+
     /// Forgets what lies below `sequence`.
     mutating func close(below sequence: UInt64) {
         while let first = records.first, first.last < sequence { records.removeFirst() }

@@ -33,7 +33,9 @@ extension Arbiter {
         guard let ripe = holes.expired(openSince: now - patience) else {
             return Missing([], ripensAt: ripensAt)
         }
-        let end = min(ripe, highest, expected &+ 2 &* UInt64(options.reorderCount))
+        // What is asked for while catching up must be within reach when it comes.
+        let reach = UInt64(options.reorderCount) &* (catchUp == nil ? 2 : 1)
+        let end = min(ripe, highest, expected &+ (reach &- (catchUp == nil ? 0 : 1)))
         var ranges: [SequenceRange] = []
         var sequence = expected
         while sequence <= end {
@@ -45,6 +47,7 @@ extension Arbiter {
                 return Missing(ranges, isComplete: false, ripensAt: ripensAt)
             }
             let first = sequence
+            if window.count == 0 { sequence = end + 1 }
             while sequence <= end, !window.holds(sequence) { sequence += 1 }
             ranges.append(SequenceRange(first, sequence - 1))
         }

@@ -62,6 +62,8 @@ public struct ArbiterCounters: Hashable, Sendable {
     public var oldEpoch: UInt64 = 0
     /// Messages for which there was no room.
     public var overflow: UInt64 = 0
+    /// Messages that came further ahead than the window reaches while the session is taken from its beginning.
+    public var passedOver: UInt64 = 0
     /// Epochs entered after the first.
     public var epochs: UInt64 = 0
     /// Those among them that were inferred from the numbers.

@@ -67,6 +67,7 @@ extension Arbiter {
         history.restart(at: sequence)
         paths.restart()
         givenUp = Surrender()
+        catchUp = nil
         jump = nil
         run = RestartRun()
         (lastAdvance, lastWord, startedAt) = (now, now, now)
@@ -92,6 +93,8 @@ extension Arbiter {
         }
         guard arrival.sequence != expected else {
             deliver(arrival, print, at: now)
+            // Nobody has lost what was sent before we were there.
+            if catchUp != nil { history.seen(arrival.sequence, by: .max) }
             highest = max(highest, arrival.sequence)
             holes.close(below: expected)
             return .deliver
@@ -117,6 +120,7 @@ extension Arbiter {
         _ arrival: Arrival, _ payload: ArraySlice<UInt8>, _ print: UInt32, at now: Instant
     ) -> Offer {
         guard isPlausible(arrival, arrival.sequence) else { return .refused }
+        if isBeyondReach(arrival.sequence) { return passOver(arrival, at: now) }
         guard makeRoom(for: arrival.sequence) else {
             counters.overflow += 1
             return .refused

@@ -35,8 +35,9 @@ extension Arbiter {
         _ message: HeldMessage, _ print: UInt32, by brought: UInt8
     ) -> HeldMessage {
         let arrival = message.arrival
-        paths.first(by: arrival.path)
-        record(DeliveryHistory.Entry(fingerprint: print, paths: brought, first: arrival.path))
+        self.paths.first(by: arrival.path)
+        let paths = catchUp == nil ? brought : .max
+        record(DeliveryHistory.Entry(fingerprint: print, paths: paths, first: arrival.path))
         expected = arrival.sequence + 1
         holes.close(below: expected)
         counters.delivered += 1
@@ -54,6 +55,7 @@ extension Arbiter {
     /// Why the hole in front is certain; `nil`: it may still be filled.
     private func certainty() -> GapCause? {
         if expected <= givenUp.through { return givenUp.cause }
+        if catchUp != nil { return nil }
         if window.count >= options.reorderCount || window.bytes > options.reorderBytes { return .windowFull }
         // A message gave way for want of room, and nothing remembers since when it is missing.
         if !holes.covers(expected) { return .windowFull }
@@ -74,12 +76,14 @@ extension Arbiter {
 
     /// Gives up on what has been missing for as long as a hole may stay open.
     mutating func expire(at now: Instant) {
+        if catchUp != nil { return judgeCatchUp(at: now) }
         guard !holes.isEmpty, let last = holes.expired(openSince: now - options.holeTime) else { return }
         givenUp.extend(through: last, cause: .timeout)
     }
 
     /// Finds out whether the next message can go straight through again.
     mutating func settleDown() {
+        settleCatchUp()
         isCalm =
             hasBegun && window.count == 0 && expected > highest && strayed == 0 && isSettled
             && backlog.isEmpty && divergences.isEmpty && distrusted == 0

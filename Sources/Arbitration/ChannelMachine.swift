@@ -29,6 +29,7 @@ public struct ChannelMachine: ~Copyable, Sendable {
     private var stale: UInt8 = 0
     private var failover: String?
     private var holeSince: Instant?
+    private var isCatchingUp = false
     private var hasDirectory = true
     /// The number that would have come next when the session ended.
     private var ended: UInt64?
@@ -124,6 +125,12 @@ public struct ChannelMachine: ~Copyable, Sendable {
         return judge(at: now)
     }
 
+    /// Whether what the session had before we came is being sent.
+    public mutating func catchingUp(_ isSo: Bool, at now: Instant) -> [ChannelAction] {
+        isCatchingUp = isSo
+        return judge(at: now)
+    }
+
     /// The feed uses these paths from now on, by index.
     public mutating func use(_ paths: [UInt8], at now: Instant) -> [ChannelAction] {
         let changed = mask(of: paths)
@@ -203,6 +210,7 @@ public struct ChannelMachine: ~Copyable, Sendable {
         if freshUntil <= now { return (.stale, .silent(options.freshness)) }
         if let failover { return (.recovering, .failover(failover)) }
         if lastHeard == nil || wordUntil <= now { return (.recovering, .joining) }
+        if isCatchingUp { return (.recovering, .catchingUp) }
         if let holeSince, holeSince + options.gapDwell <= now { return (.recovering, .gap) }
         return hasDirectory ? (.live, .complete) : (.recovering, .noDirectory)
     }

@@ -26,6 +26,8 @@ public enum ChannelReason: Hashable, Sendable, CustomStringConvertible {
     case complete
     /// The feed moves to another path, for a reason that the path machine names.
     case failover(String)
+    /// What the session had before we came is being sent.
+    case catchingUp
     /// A hole is open.
     case gap
     /// Instruments cannot be named yet.
@@ -43,6 +45,7 @@ public enum ChannelReason: Hashable, Sendable, CustomStringConvertible {
         case .joining: "joining"
         case .complete: "complete"
         case .failover(let why): "moving to another path: \(why)"
+        case .catchingUp: "catching up with the session"
         case .gap: "a gap is open"
         case .noDirectory: "no directory"
         case .silent(let limit): "no word from upstream for \(limit.nanoseconds / 1_000_000) ms"

@@ -33,6 +33,7 @@ extension Section where Options == FeedOptions {
                 .value("last_values", \.lastValues, Rules.flag),
                 .value("journal", \.journal, Rules.flag),
                 .value("start", \.start, Rules.word(FeedOptions.Start.self)),
+                .value("start_messages", \.startMessages, Rules.integer(1...1_000_000_000)),
                 .tables("path", \.paths, upTo: 8, .feedPath, empty: FeedPathOptions(name: "")) { path, _ in
                     path
                 },
@@ -51,11 +52,9 @@ extension Section where Options == FeedOptions {
             place.refuse("has no path; add one [[feed.path]] at least, two for redundancy")
         }
         refuseDuplicates(feed.paths.map(\.name), of: "paths", at: place.key("path"))
-        if feed.start == .journal, !feed.journal, place.accepted("journal") {
-            place.key("start").refuse(.text(feed.start.rawValue), "needs journal = true")
-        }
         guard place.accepted("protocol") else { return }
         checkKeys(feed, at: place)
+        checkStart(feed, at: place)
         switch feed.feedProtocol {
         case .moldUDP64, .soupBinTCP, .pitch, .iexTP, .mdp3: checkNumbered(feed, at: place)
         case .holdfast, .zeromq: checkUpstream(feed, at: place)
@@ -80,6 +79,37 @@ extension Section where Options == FeedOptions {
                 "is for zeromq, holdfast and iex-tp; the messages of \(name) are changes")
         }
         checkRecovery(feed, at: place.key("recover"))
+    }
+
+    private static func checkStart(_ feed: FeedOptions, at place: Place) {
+        switch feed.start {
+        case .now: break
+        case .journal:
+            if !feed.journal, place.accepted("journal") {
+                place.key("start").refuse(.text(feed.start.rawValue), "needs journal = true")
+            }
+        case .session: checkSessionStart(feed, at: place)
+        }
+    }
+
+    /// Whether the whole session can be had.
+    private static func checkSessionStart(_ feed: FeedOptions, at place: Place) {
+        let connections = feed.paths.count { $0.isConnection }
+        let why: String? =
+            switch feed.feedProtocol {
+            case .moldUDP64, .soupBinTCP:
+                if connections > 0, connections < feed.paths.count {
+                    "needs paths of one kind: lines, whose session the servers of [feed.recover] send, or connections"
+                } else if connections == 0, feed.recover.servers.isEmpty {
+                    "needs servers under [feed.recover]: they are asked for the session"
+                } else {
+                    nil
+                }
+            case .pitch, .iexTP, .mdp3, .holdfast, .zeromq:
+                "is for moldudp64 and soupbintcp; of \(feed.feedProtocol.rawValue) nobody sends a session from its beginning"
+            }
+        guard let why, place.accepted("recover", "path") else { return }
+        place.key("start").refuse(.text(feed.start.rawValue), why)
     }
 
     private static func checkNumbered(_ feed: FeedOptions, at place: Place) {

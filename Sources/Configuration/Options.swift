@@ -347,6 +347,8 @@ public struct FeedOptions: Hashable, Sendable {
         case now
         /// The venue's directory of instruments, as its journal has it.
         case journal
+        /// All of the session: what was sent before is asked for.
+        case session
     }
 
     public enum Policy: String, Hashable, Sendable, CaseIterable {
@@ -392,6 +394,8 @@ public struct FeedOptions: Hashable, Sendable {
     /// Whether what it releases is journalled.
     public var journal = false
     public var start = Start.now
+    /// With `Start.session`: a session that is more messages ahead is taken from where it is.
+    public var startMessages = 1_000_000
     /// In order of preference.
     public var paths: [FeedPathOptions] = []
 

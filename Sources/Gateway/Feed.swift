@@ -489,6 +489,8 @@ extension Feed {
             NamedValue("waiting", .integer(Int64(channel.waiting))),
             NamedValue("epochs", .integer(Int64(clamping: channel.epochs))),
         ]
+            + (channel.behind > 0
+                ? [NamedValue("behind_messages", .integer(Int64(clamping: channel.behind)))] : [])
             + lastValues(channel.lastValues)
             + recoveryValues(channel.recovery)
             + (journal?.values ?? [])

@@ -194,6 +194,8 @@ package struct ChannelFigures: Hashable, Sendable {
     package var lastValues: LastValueFigures?
     /// Messages that are none of what the protocol carries; counted under `refused`, too.
     package var refusedMessages = RefusedInput()
+    /// Messages that are missing of a session that is taken from its beginning.
+    package var behind: UInt64 = 0
 }
 
 extension ChannelFigures {
@@ -212,6 +214,7 @@ extension ChannelFigures {
         if let values = other.lastValues { lastValues = (lastValues ?? LastValueFigures()) + values }
         refused.merge(other.refused) { $0 &+ $1 }
         refusedMessages.add(other.refusedMessages)
+        behind &+= other.behind
     }
 }
 

@@ -42,7 +42,7 @@ final class JournalKeeper: FrameJournal {
     init(_ feed: FeedOptions, _ surroundings: JournalSurroundings) {
         self.feed = feed.name
         self.surroundings = surroundings
-        wantsMemory = feed.start == .journal
+        wantsMemory = feed.start != .now
         guard wantsMemory else { return }
         let path = "\(surroundings.options.directory)/\(SegmentName.folder(feed: feed.name))"
         let numbers = (try? Files.names(in: path))?.compactMap { UInt16($0) } ?? []

@@ -16,6 +16,9 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     private let log: EventLog
     private let divergences: DivergenceInbox
     private let pathNames: [String]
+    /// How much of the session may be missing that is taken from its beginning; `nil`: none is.
+    private let mostBehind: UInt64?
+    private var isCatchingUp = false
     private var arbiter: Arbiter
     /// Sessions and numbers, where the protocol names none.
     private var labels: SessionLabels
@@ -47,6 +50,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         divergences = plan.divergences
         let options = plan.options
         pathNames = options.paths.map(\.name)
+        mostBehind = options.start == .session ? UInt64(options.startMessages) : nil
         control = ControlChannel(
             plan, channel: number, numberedPerTopic: false, publisher: publisher, at: now)
         let batch = BatchTopic(feed: options.name, channel: number, publisher: publisher)
@@ -87,7 +91,8 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         if header.session == nil { label(&arrival, header, resets: packet.resets, at: now) }
         // The arbiter begins with this word, too: what can be known from then on is told before anything else.
         if !arbiter.hasBegun, arrival.sequence != 0, arrival.sequence != .max {
-            resume(before: arrival, at: now)
+            mostBehind == nil
+                ? resume(before: arrival, at: now) : catchUp(before: arrival, at: now, wall: receivedAt)
             let first = arbiter.hasBegun ? arbiter.first : arrival.sequence
             begin(epoch: arrival.session, first: first, at: now, wall: receivedAt)
         }
@@ -150,6 +155,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     private func settle(at now: Instant, wall: WallTime) {
         recovery?.follow(arbiter, at: now)
         control.step(wall: wall) { $0.hole(isOpen: arbiter.hasHole, at: now) }
+        followCatchUp(at: now, wall: wall)
     }
 
     private func label(
@@ -232,6 +238,40 @@ final class NumberedChannel<Keys: InstrumentKeys> {
             recovery.canRecover(after: remembered.last, before: arrival.sequence)
         else { return }
         arbiter.resume(arrival.session, after: remembered.last, at: now)
+    }
+
+    /// All that the session had before is asked for, or what came since an earlier run stopped in it: if it is not more
+    /// than an operator wants.
+    private func catchUp(before arrival: Arrival, at now: Instant, wall: WallTime) {
+        guard let mostBehind, recovery != nil else { return }
+        let known = remembered.flatMap { $0.epoch == arrival.session ? $0.last : nil } ?? 0
+        guard arrival.sequence > known + 1 else { return }
+        let behind = arrival.sequence - known - 1
+        guard behind <= mostBehind else {
+            return log(
+                .sessionNotTaken,
+                "\(place)the session is \(behind) messages ahead, more than start_messages (\(mostBehind)): it is taken from \(arrival.sequence) on"
+            )
+        }
+        arbiter.catchUp(arrival.session, after: known, CatchUpOptions(most: mostBehind), at: now)
+        isCatchingUp = true
+        control.step(wall: wall) { $0.catchingUp(true, at: now) }
+    }
+
+    /// Whether that is over, and how it ended.
+    private func followCatchUp(at now: Instant, wall: WallTime) {
+        guard isCatchingUp, !arbiter.isCatchingUp else { return }
+        isCatchingUp = false
+        if let range = arbiter.gaveUp {
+            log(
+                .sessionNotTaken,
+                "\(place)the session was not sent from \(range.first) on: what is missing of it up to \(range.last) is told as a gap"
+            )
+            if Keys.needsDirectory, !hasDirectory {
+                control.step(wall: wall) { $0.directory(isKnown: false, at: now) }
+            }
+        }
+        control.step(wall: wall) { $0.catchingUp(false, at: now) }
     }
 
     private func recall(at now: Instant, wall: WallTime) {
@@ -373,7 +413,9 @@ final class NumberedChannel<Keys: InstrumentKeys> {
             release(at: now, wall: wall)
         }
         recovery?.tick(arbiter, labels, at: now)
-        control.step(wall: wall) { $0.hole(isOpen: arbiter.hasHole, at: now) + $0.tick(at: now) }
+        control.step(wall: wall) { $0.hole(isOpen: arbiter.hasHole, at: now) }
+        followCatchUp(at: now, wall: wall)
+        control.step(wall: wall) { $0.tick(at: now) }
         if let deadline = topics.deadline, deadline <= now {
             for frame in topics.idle(at: now) { publishIdle(frame.topic, frame.sequence, wall: wall) }
         }
@@ -435,7 +477,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         let counters = arbiter.counters
         let refused = [
             "implausible": counters.implausible, "old_epoch": counters.oldEpoch,
-            "overflow": counters.overflow,
+            "overflow": counters.overflow, "passed_over": counters.passedOver,
             "late": counters.late, "distrusted": counters.distrusted,
             "topics": topics.refused &+ keys.directory.refused,
         ].merging(refusedMessages.counts.map { ("message_\($0.key)", $0.value) }) { $0 &+ $1 }
@@ -444,7 +486,8 @@ final class NumberedChannel<Keys: InstrumentKeys> {
             gaps: control.machine.missing, topics: topics.count, unresolved: unresolved,
             epochs: counters.epochs,
             refused: refused.filter { $0.value > 0 }, recovery: recovery?.figures, waiting: arbiter.waiting,
-            lastValues: topics.valueFigures, refusedMessages: refusedMessages)
+            lastValues: topics.valueFigures, refusedMessages: refusedMessages,
+            behind: arbiter.behind)
     }
 }
 

@@ -60,6 +60,8 @@ public enum JournalEvent: String, Sendable, CaseIterable {
     /// Packets or messages that were none of the feed's protocol, the first at once and then at most one entry a minute
     /// and path; with HOLDFAST_REASON, HOLDFAST_OFFSET, HOLDFAST_LENGTH and HOLDFAST_REFUSED.
     case inputRefused = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a1d"
+    /// A session could not be taken from its beginning, or not all of it.
+    case sessionNotTaken = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a1e"
 
     // MARK: Agents and collectors
     /// The gateway no longer hears an agent that it follows.
@@ -134,7 +136,7 @@ extension JournalEvent {
         case .restartNeeded, .clockNotSet, .incarnationNotKept, .onIsolatedProcessors, .switched,
             .pathNotReceiving,
             .receiveBufferSmall, .gapTold, .recoveryUnanswered, .loginRejected, .inputRefused,
-            .subscriptionsUnconfirmed,
+            .sessionNotTaken, .subscriptionsUnconfirmed,
             .upstreamFailed, .agentLost,
             .collectorLost,
             .clientRefused, .subscriptionRefused, .requestRefused, .clientMissed, .leaseRefused,
@@ -155,7 +157,8 @@ extension JournalEvent {
     public var mayBeHeldBack: Bool {
         switch self {
         case .epochBegan, .copiesDiffer, .pathNotReceiving, .pathReceivingAgain, .subscriptionsUnconfirmed,
-            .upstreamFailed, .recoveryUnanswered, .loginRejected, .inputRefused, .collectorConnected,
+            .upstreamFailed, .recoveryUnanswered, .loginRejected, .inputRefused, .sessionNotTaken,
+            .collectorConnected,
             .collectorLost,
             .clientRefused, .subscriptionRefused,
             .requestRefused, .clientMissed, .leaseRefused, .probeFailed, .watchedWithLess, .networkNewsLost,

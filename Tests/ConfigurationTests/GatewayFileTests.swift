@@ -6,7 +6,8 @@ import Testing
     private func feed(_ keys: String, _ paths: String...) -> String {
         "[[feed]]\nname = \"f\"\n\(keys)\n" + paths.map { "[[feed.path]]\n\($0)\n" }.joined()
     }
-    private let mold = "protocol = \"moldudp64\"\npolicy = \"hot-hot\""
+    private let session = "\nstart = \"session\""
+    let mold = "protocol = \"moldudp64\"\npolicy = \"hot-hot\""
     private let zeromq = "protocol = \"zeromq\"\npolicy = \"hot-warm\""
 
     @Test func `keys and silence default to the protocol's, wherever it stands`() throws {
@@ -119,6 +120,15 @@ import Testing
             (feed(mold + recover + login, a + group), "recover.login_file: is for pitch; moldudp64"),
             (feed(mold + recover + "\n" + group, a + group), "recover.group: is for pitch"),
             (feed(mold + recover + "\nrequests_per_day = 5", a + group), "requests_per_day: is for pitch"),
+            (feed(mold + session, a + group), "start: \"session\": needs servers under [feed.recover]"),
+            (
+                feed("protocol = \"mdp3\"\npolicy = \"hot-hot\"" + session, a + group),
+                "start: \"session\": is for moldudp64 and soupbintcp; of mdp3 nobody sends a session"
+            ),
+            (
+                feed("protocol = \"zeromq\"\npolicy = \"hot-hot\"" + session, a + endpoint),
+                "start: \"session\": is for moldudp64"
+            ),
             (feed(mold, a), "group: is missing; moldudp64 needs it"),
             (feed(zeromq, a), "endpoint: is missing; zeromq needs it"),
             (feed(zeromq, a + endpoint + "\n" + group), "group: is for multicast"),

@@ -25,27 +25,39 @@ private final class Requests: RecoverySink {
     }
 }
 
+private final class Entries {
+    var lines: [String] = []
+}
+
 private final class RecoveryBench {
     let requests = Requests()
     let recorder = Recorder()
     let engine: any FeedEngine
     let venue = MoldVenue()
 
-    init(servers: Int = 1) {
+    private let entries = Entries()
+
+    /// What was logged.
+    var log: [String] { entries.lines }
+
+    init(servers: Int = 1, start: FeedOptions.Start = .now, at first: UInt64 = 1, isNamed: Bool = true) {
         var options = FeedOptions(name: "itch", feedProtocol: .moldUDP64, keys: .itch50, policy: .hotHot)
         options.paths = [FeedPathOptions(name: "A"), FeedPathOptions(name: "B")]
         options.recover.servers = (1...servers).map { "udp://10.0.0.\($0):18000" }
         options.recover.within = .milliseconds(500)
+        options.start = start
+        options.startMessages = 20_000
+        let entries = entries
         var plan = EnginePlan(
-            options: options, index: 0, run: 1, controlEvery: .seconds(100), sink: recorder, log: { _, _ in },
-            now: ms(0))
+            options: options, index: 0, run: 1, controlEvery: .seconds(100), sink: recorder,
+            log: { entries.lines.append($1) }, now: ms(0))
         plan.recovery = requests
         engine = plan.engine()
         engine.pathsChanged(
             PathCondition(used: [0, 1], active: [true, true], failover: nil), at: ms(0), wall: wall(0))
         engine.granted(.data(feed: "itch", .all), at: ms(0), wall: wall(0))
         _ = tick(0)
-        _ = receive(venue.packet(1, [venue.directory(1, "X")]), at: 1)
+        _ = receive(venue.packet(first, [isNamed ? venue.directory(1, "X") : venue.delete(1)]), at: 1)
     }
 
     func receive(_ bytes: [UInt8], on path: Int = 0, at time: Int64) -> [String] {
@@ -159,6 +171,67 @@ private final class RecoveryBench {
             #expect(bench.answer(bench.messages(2...39), at: time).allSatisfy { !$0.hasPrefix("md/") })
         }
         #expect(bench.engine.channel.epochs == 0)
+    }
+
+    @Test func `a late gateway asks for the session, publishes it as what it is, and is live behind it`() {
+        let bench = RecoveryBench(start: .session, at: 10_000)
+        #expect(bench.engine.channel.state == .recovering)
+        #expect(bench.engine.channel.reason == "catching up with the session")
+        #expect(bench.engine.channel.behind == 10_000)
+        _ = bench.tick(30)
+        #expect(bench.requests.take() == ["S1 1+1000 of 0"])
+        let first = bench.answer(bench.venue.packet(1, [bench.venue.directory(2, "Y")]), at: 31)
+        #expect(first == ["md/itch/Y/ 1 after 0 recovering"])
+        var time: Int64 = 31
+        while bench.engine.channel.behind > 0, time < 100_000 {
+            time += 10
+            _ = bench.tick(time)
+            _ = bench.receive(
+                MoldUDP64PacketBuilder.heartbeat(session: bench.venue.session, next: 10_001), at: time)
+            for request in bench.requests.take() {
+                let numbers = request.split(separator: " ")[1].split(separator: "+").compactMap { UInt64($0) }
+                let range = numbers[0]...min(numbers[0] + numbers[1] - 1, numbers[0] + 29)
+                for line in bench.answer(bench.messages(range), at: time) {
+                    #expect(line.contains(" recovering") || line == "state live -: ")
+                }
+            }
+        }
+        #expect(bench.engine.channel.state == .live)
+        #expect(bench.engine.channel.gaps == 0 && bench.engine.channel.published == 10_000)
+        let numbers = bench.recorder.frames.filter { $0.header.kind == .data }.map(\.header.sequence)
+        #expect(numbers == Array(1...10_000))
+        #expect(bench.log == [])
+        #expect(
+            bench.receive(bench.venue.packet(10_001, [bench.venue.delete(2)]), at: time) == [
+                "md/itch/Y/ 10001 after 1 late"
+            ])
+    }
+
+    @Test func `a session that is too far ahead is taken from where it is, and that is said`() {
+        let bench = RecoveryBench(start: .session, at: 30_000)
+        #expect(bench.engine.channel.reason != "catching up with the session")
+        #expect(bench.engine.place(of: 0)?.first == 30_000)
+        #expect(
+            bench.log == [
+                "the session is 29999 messages ahead, more than start_messages (20000): it is taken from 30000 on"
+            ])
+    }
+
+    @Test func `a session that nobody sends is told as missing, without a directory`() {
+        let bench = RecoveryBench(start: .session, at: 5000, isNamed: false)
+        var lines: [String] = []
+        for time in stride(from: Int64(100), through: 25_000, by: 100) {
+            lines += bench.tick(time)
+            lines += bench.receive(
+                MoldUDP64PacketBuilder.heartbeat(session: bench.venue.session, next: 5001), at: time)
+        }
+        #expect(lines.contains("gap 1-4999 notRecovered"))
+        #expect(!lines.contains("state recovering -: a gap is open"))
+        #expect(bench.engine.channel.reason == "no directory")
+        #expect(
+            bench.log == [
+                "the session was not sent from 1 on: what is missing of it up to 5000 is told as a gap"
+            ])
     }
 
     @Test func `a request that cannot be sent lets the next server be asked`() {

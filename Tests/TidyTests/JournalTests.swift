@@ -91,7 +91,7 @@ import Testing
             "feedHeld": ["FEED"], "feedReleased": ["FEED"],
             "subjectMuted": ["FEED"], "subjectUnmuted": ["FEED"], "copiesDiffer": ["FEED"],
             "pathNotReceiving": ["SUBJECT"], "pathReceivingAgain": ["SUBJECT"],
-            "recoveryUnanswered": ["FEED"], "loginRejected": ["SUBJECT"],
+            "recoveryUnanswered": ["FEED"], "loginRejected": ["SUBJECT"], "sessionNotTaken": ["FEED"],
             "inputRefused": ["SUBJECT", "REFUSED", "REASON", "OFFSET", "LENGTH"],
             "receiveBufferSmall": ["SUBJECT"], "subscriptionsUnconfirmed": ["SUBJECT"],
             "clientRefused": ["CLIENT_ADDRESS"], "clientMissed": ["CLIENT", "MISSING"],

@@ -1,0 +1,74 @@
+// A session that is taken from its beginning although it has long begun: what was sent before is asked of the venue's
+// servers, and comes much slower than a hole is waited for. Until nothing is missing any more the window takes only what
+// its room reaches; what comes further ahead is passed over, since it is asked for in its turn, too.
+public import Basics
+
+/// What may be asked of the past.
+public struct CatchUpOptions: Hashable, Sendable {
+    /// Messages that may be missing at a time.
+    public var most: UInt64
+    /// What nobody has brought anything of for so long is given up.
+    public var patience: Duration = .seconds(10)
+
+    public init(most: UInt64) { self.most = most }
+}
+
+/// A channel that is behind its session.
+struct CatchUp {
+    let options: CatchUpOptions
+    /// The number that was delivered next when it was looked at, and since when that is so.
+    var expected: UInt64
+    var since: Instant
+
+    var deadline: Instant { since + options.patience }
+}
+
+extension Arbiter {
+    /// Whether the channel is behind its session, and what is missing is still being sent.
+    public var isCatchingUp: Bool { catchUp != nil }
+
+    /// How many numbers lie between what was delivered and the last one that is known; 0: it is not catching up.
+    public var behind: UInt64 { catchUp == nil || !hasHole ? 0 : highest - expected + 1 }
+
+    /// The channel goes on behind a number, 0 from the beginning, before its first word: all that was sent since then
+    /// is missing, and is waited for as long as it comes.
+    public mutating func catchUp(
+        _ session: UInt64, after last: UInt64, _ options: CatchUpOptions, at now: Instant
+    ) {
+        guard !hasBegun, last < .max - 1 else { return }
+        resume(session, after: last, at: now)
+        catchUp = CatchUp(options: options, expected: expected, since: now)
+    }
+
+    /// What comes further ahead than the window reaches is known to exist, and asked for later.
+    func isBeyondReach(_ sequence: UInt64) -> Bool {
+        catchUp != nil && sequence - expected >= UInt64(options.reorderCount)
+    }
+
+    mutating func passOver(_ arrival: Arrival, at now: Instant) -> Offer {
+        paths.received(arrival, isFirst: false)
+        counters.passedOver += 1
+        lastAdvance = now
+        guard arrival.sequence > highest else { return .refused }
+        highest = arrival.sequence
+        holes.extend(through: highest, at: now, within: options.reorderTime)
+        return .refused
+    }
+
+    /// Gives up when nothing comes any more, or the session runs away.
+    mutating func judgeCatchUp(at now: Instant) {
+        guard var state = catchUp else { return }
+        if state.expected != expected { (state.expected, state.since) = (expected, now) }
+        catchUp = state
+        guard now >= state.deadline || behind > state.options.most else { return }
+        guard hasHole else { return catchUp = nil }
+        gaveUp = SequenceRange(expected, highest)
+        givenUp.extend(through: highest, cause: .givenUp)
+        catchUp = nil
+    }
+
+    /// It is over when nothing is missing.
+    mutating func settleCatchUp() {
+        if catchUp != nil, expected > first, !hasHole { catchUp = nil }
+    }
+}

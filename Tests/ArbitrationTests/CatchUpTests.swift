@@ -1,0 +1,147 @@
+// An arbiter that takes a session from its beginning although it has long begun.
+import Basics
+import Testing
+import Wire
+
+@testable import Arbitration
+
+/// An arbiter of two lines and a server, path 2, with a window of 64 messages.
+private struct Late: ~Copyable {
+    var arbiter: Arbiter
+    var delivered: [UInt64] = []
+    var gaps: [ClosedRange<UInt64>] = []
+
+    init(most: UInt64 = 10_000, after last: UInt64 = 0) {
+        var options = ArbiterOptions(paths: 3)
+        options.reorderCount = 64
+        options.recoveryTime = .seconds(1)
+        arbiter = Arbiter(options: options)
+        arbiter.set(2, isActive: false)
+        arbiter.catchUp(7, after: last, CatchUpOptions(most: most), at: at(0))
+    }
+
+    mutating func take(_ sequence: UInt64, on path: UInt8 = 0, at milliseconds: Int64) {
+        let arrival = Arrival(
+            path: path, session: 7, sequence: sequence,
+            receivedAt: WallTime(nanoseconds: milliseconds * 1_000_000 + Int64(path)))
+        if case .deliver = arbiter.offer(arrival, payload: [1], at: at(milliseconds)) {
+            delivered.append(sequence)
+        }
+        drain()
+    }
+
+    mutating func tick(_ milliseconds: Int64) {
+        arbiter.tick(at: at(milliseconds))
+        drain()
+    }
+
+    mutating func drain() {
+        while let released = arbiter.nextReleased() {
+            switch released {
+            case .message(let held): delivered.append(held.arrival.sequence)
+            case .gap(let gap): gaps.append(gap.range.first...gap.range.last)
+            case .epoch, .divergence: break
+            }
+        }
+    }
+
+    /// What may be asked for.
+    func missing(_ milliseconds: Int64) -> [SequenceRange] {
+        arbiter.missing(for: .milliseconds(20), atMost: 64, at: at(milliseconds)).ranges
+    }
+}
+
+private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: milliseconds * 1_000_000) }
+
+@Suite struct CatchUpTests {
+    @Test
+    func `a session is delivered from its beginning, however long it takes and whatever comes meanwhile`() {
+        var late = Late()
+        var live: UInt64 = 5000
+        late.take(live, at: 0)
+        #expect(late.missing(30) == [SequenceRange(1, 64)])
+        var time: Int64 = 30
+        // Four are sent again for each new one.
+        while late.arbiter.isCatchingUp, time < 60_000 {
+            for range in late.missing(time).prefix(1) {
+                for sequence in range.first...min(range.last, range.first + 3) {
+                    late.take(sequence, on: 2, at: time)
+                }
+            }
+            live += 1
+            late.take(live, on: UInt8(live % 2), at: time)
+            late.tick(time)
+            time += 10
+            #expect(late.arbiter.waiting <= 64)
+        }
+        #expect(late.gaps == [])
+        #expect(late.delivered == Array(1...live))
+        #expect(late.arbiter.behind == 0)
+        #expect(late.arbiter.counters(of: 0).missed == 0 && late.arbiter.counters(of: 1).missed == 0)
+        #expect(late.arbiter.counters.passedOver > 1000)
+        // From now on a hole is told in its time.
+        late.take(live + 2, at: time)
+        late.tick(time + 1020)
+        #expect(late.gaps == [live + 1...live + 1])
+    }
+
+    @Test func `a session of which nobody sends any more is told as missing and goes on`() {
+        var late = Late()
+        late.take(5000, at: 0)
+        for sequence in UInt64(1)...10 { late.take(sequence, on: 2, at: 1000) }
+        #expect(late.arbiter.behind == 4990)
+        for time in stride(from: Int64(1000), through: 11_000, by: 100) {
+            late.take(5001 + UInt64(time) / 100, at: time)
+            late.tick(time)
+        }
+        let last: UInt64 = 5001 + 109
+        #expect(late.gaps == [11...last])
+        #expect(late.arbiter.gaveUp == SequenceRange(11, last))
+        late.take(last + 2, at: 30_000)
+        #expect(late.delivered == Array(1...10) + [last + 1, last + 2])
+    }
+
+    @Test func `a session that runs away is let go`() {
+        var late = Late(most: 5000)
+        late.take(5000, at: 0)
+        late.take(5001, at: 1)
+        #expect(late.gaps == [] && late.arbiter.behind == 5001)
+        late.tick(2)
+        #expect(late.gaps == [1...5001])
+        late.take(5002, at: 3)
+        #expect(late.delivered == [5002])
+    }
+
+    @Test func `who comes in time has nothing to catch up with`() {
+        var late = Late()
+        late.take(1, at: 0)
+        #expect(late.arbiter.isCatchingUp == false)
+        late.take(3, at: 1)
+        late.tick(1021)
+        #expect(late.gaps == [2...2])
+    }
+
+    @Test func `another session ends it, and what is missing of the old one is told`() {
+        var late = Late()
+        late.take(5000, at: 0)
+        late.take(1, on: 2, at: 1)
+        for path in UInt8(0)...1 {
+            let arrival = Arrival(
+                path: path, session: 8, sequence: 1, receivedAt: WallTime(nanoseconds: Int64(path)))
+            _ = late.arbiter.offer(arrival, payload: [2], at: at(10))
+            late.drain()
+        }
+        #expect(late.gaps == [2...5000])
+        #expect(late.delivered == [1, 1])
+        #expect(late.arbiter.isCatchingUp == false)
+        #expect(late.arbiter.gaveUp == nil)
+    }
+
+    @Test func `it goes on behind what an earlier run delivered`() {
+        var late = Late(after: 4000)
+        late.take(5000, at: 0)
+        #expect(late.arbiter.behind == 1000)
+        late.take(4001, on: 2, at: 1)
+        #expect(late.delivered == [4001])
+    }
+}

@@ -1,0 +1,81 @@
+"""A gateway that starts in the middle of a session and is to have all of it: `start = "session"`."""
+
+import unittest
+
+import harness
+import venue
+from harness import GATEWAY_BUS, Daemon, HealthClient, MarketClient, Order
+from test_gateway_itch import FEED, SYMBOLS
+
+START = """start = "session"
+start_messages = %d
+[feed.recover]
+servers = ["%s"]
+requests_per_second = 2000
+"""
+
+
+class Session(unittest.TestCase):
+    def setUp(self):
+        self.lines = venue.Lines(self)
+        self.server = venue.ReRequests(self, self.lines)
+        self.send(self.lines.packet(
+            *(venue.directory(number, symbol) for number, symbol in enumerate(SYMBOLS, 1))), "")
+        for _ in range(1000):
+            self.send(self.lines.orders(20, *SYMBOLS), "")
+
+    def send(self, packet, lines="AB"):
+        self.server.keep(packet)
+        for line in lines:
+            self.lines.send(line, packet)
+
+    def start(self, most):
+        text = GATEWAY_BUS + FEED % (
+            START % (most, self.server.url), self.lines.group("A"), self.lines.group("B"))
+        self.daemon = Daemon(self, "holdfast-gateway", text).start()
+        self.client = MarketClient(self, self.daemon.endpoint("gateway.md"), "itch", everything=True)
+        self.client.sync()
+        self.health = HealthClient(self, self.daemon.endpoint("gateway.pub"), self.daemon.endpoint("gateway.req"))
+        self.order = Order(per_topic=False)
+
+    def test_all_of_it_comes_in_order_while_the_venue_goes_on_and_then_the_feed_is_live(self):
+        self.start(100_000)
+        received, live = [], []
+        while not live:
+            self.send(self.lines.orders(5, *SYMBOLS))
+            for message in self.client.messages(0.02):
+                received.append(message)
+                if message["kind"] == "state" and message["state"] == "live":
+                    live.append(message)
+        last = self.lines.next - 1
+        self.send(self.lines.orders(1, *SYMBOLS))
+        received += self.client.until(
+            lambda message: message["kind"] == "data" and message["sequence"] > last, f"sequence {last + 1}")
+        for message in received:
+            self.order.take(message)
+        self.assertEqual((self.order.faults, self.order.missing), ([], 0))
+        data = [message for message in received if message["kind"] == "data"]
+        self.assertEqual([message["sequence"] for message in data], list(range(1, last + 2)))
+        recovered = [message for message in data if message["path"] is None]
+        self.assertGreater(len(recovered), 20_000)
+        self.assertTrue(all("recovering" in message["flags"] for message in recovered))
+        self.assertEqual({message["topic"] for message in data if message["body"][:1] == b"A"},
+                         {f"md/itch/{symbol}/" for symbol in SYMBOLS})
+        self.health.subscribe("sample/desk/feed")
+        done = self.health.wait(lambda message: message["kind"] == "feed" and message["values"]["recovered"]
+                                and "behind_messages" not in message["values"], "a feed that is not behind")
+        self.assertEqual(done["values"]["gaps"], 0)
+        for path in "AB":
+            line = self.health.wait(lambda message: message["name"] == f"itch.{path}", f"figures of {path}")
+            self.assertEqual(line["values"]["missed"], 0)
+
+    def test_one_that_is_too_far_ahead_is_taken_from_where_it_is(self):
+        self.start(1000)
+        first = self.lines.next
+        self.lines.wait_heard(self.health)
+        self.daemon.wait_log(f"messages ahead, more than start_messages (1000): it is taken from {first} on")
+        self.assertEqual(self.server.requests, [])
+
+
+if __name__ == "__main__":
+    unittest.main()
