@@ -252,6 +252,12 @@ final class SimulatedFeed: FeedCoreOwner {
         if world.random.chance(0.5) { core?.drained() }
     }
 
+    /// Frames that were read together.
+    func received(together frames: some Sequence<[UInt8]>, on path: Int) {
+        var arrived = ArrivedFrames(copying: frames)
+        core?.received(&arrived, on: path, receivedAt: wall, at: world.now, wall: wall)
+    }
+
     /// - Parameter server: `nil`: it went to all who listen.
     func recovered(_ bytes: [UInt8], from server: Int?) {
         core?.recovered(bytes[...], from: server, receivedAt: wall, at: world.now, wall: wall)

@@ -26,6 +26,10 @@ final class SimulatedSource: PathSource {
     private var isConnected = false
     private var wake = 0
     private var attempt = 0
+    /// What a connection brought that was not read yet.
+    private var unread: [(bytes: [UInt8], evidence: Evidence?)] = []
+    /// How long the gateway's loop may be busy with something else.
+    private static let longestTurn: Duration = .milliseconds(3)
 
     init(
         _ world: Simulation, _ path: SimulatedPath, _ feed: SimulatedFeed, rate: Int, book: UpstreamBook
@@ -48,6 +52,7 @@ final class SimulatedSource: PathSource {
     func close() {
         isOpen = false
         wake += 1
+        unread = []
         path.arrival = nil
         path.lost = nil
         path.restored = nil
@@ -78,6 +83,7 @@ final class SimulatedSource: PathSource {
     private func lost() {
         guard isOpen, isConnected else { return }
         isConnected = false
+        unread = []
         path.arrival = nil
         path.cutOff()
         feed.disconnected(path.index)
@@ -85,11 +91,34 @@ final class SimulatedSource: PathSource {
     }
 
     private func received(_ bytes: ArraySlice<UInt8>, _ evidence: Evidence?) {
-        if let evidence { world.checker.arrived(evidence, on: path) }
-        feed.received(bytes, on: path.index)
-        guard replay.awaitsConfirmation, let end = bytes.firstIndex(of: 0),
-            let name = UpstreamName.name(of: bytes[..<end])
-        else { return }
+        guard path.takesRequests else {
+            if let evidence { world.checker.arrived(evidence, on: path) }
+            return feed.received(bytes, on: path.index)
+        }
+        unread.append((Array(bytes), evidence))
+        guard unread.count == 1 else { return }
+        let busy =
+            world.random.chance(0.3) ? world.random.duration(.zero...SimulatedSource.longestTurn) : .zero
+        world.note(at: world.now + busy) { [weak self] in self?.read() }
+    }
+
+    /// What has come meanwhile, together.
+    private func read() {
+        let frames = unread
+        unread = []
+        for case (_, let evidence?) in frames { world.checker.arrived(evidence, on: path) }
+        var rest = frames.map(\.bytes)[...]
+        while replay.awaitsConfirmation, let frame = rest.popFirst() {
+            feed.received(frame[...], on: path.index)
+            confirm(frame[...])
+        }
+        if !rest.isEmpty { feed.received(together: rest, on: path.index) }
+    }
+
+    private func confirm(_ frame: ArraySlice<UInt8>) {
+        guard let end = frame.firstIndex(of: 0), let name = UpstreamName.name(of: frame[..<end]) else {
+            return
+        }
         perform(replay.confirmed(.instrument(name), book.names))
     }
 
