@@ -16,15 +16,29 @@ final class SubscribeLine {
     private var end = 0
     private var messages = MessageBatch()
 
-    /// - Throws: nobody is there.
+    /// Waits until somebody is there.
     init(to endpoint: String, _ topics: [String]) throws {
         guard endpoint.hasPrefix("ipc://"),
             let address = ResolvedAddress(unix: String(endpoint.dropFirst("ipc://".count)))
         else { throw BenchMistake("\(endpoint): a line is at ipc://PATH") }
         self.endpoint = endpoint
         self.topics = topics.map { Array($0.utf8) }
-        socket = try StreamSocket(connecting: address)
+        socket = try SubscribeLine.connect(to: address, within: .seconds(10))
         try send(session.greeting)
+    }
+
+    private static func connect(
+        to address: ResolvedAddress, within patience: Duration
+    ) throws -> StreamSocket {
+        let end = Clock.monotonic + patience
+        while true {
+            do {
+                return try StreamSocket(connecting: address)
+            } catch {
+                guard Clock.monotonic < end else { throw error }
+                usleep(10_000)
+            }
+        }
     }
 
     /// Hands over each frame that comes within the time, in milliseconds.
