@@ -40,6 +40,9 @@ extension Outcome {
 }
 
 enum Asking {
+    /// Who has not answered after so long is named, before anybody thinks that nothing happens.
+    private static let noticeAfter: Duration = .milliseconds(500)
+
     /// Asks each target and waits for all answers, `limit` at most. Outcomes come in the targets' order.
     static func ask(
         _ request: Request, of targets: [Target], within limit: Duration
@@ -69,8 +72,15 @@ enum Asking {
         }
         let timer = try Timer(loop) { loop.exit(0) }
         timer.arm(at: Clock.monotonic + limit)
+        let notice = try Timer(loop) {
+            for (index, target) in targets.enumerated() {
+                guard case .silent = outcomes[index] else { continue }
+                complain("waiting for \(target.endpoint), \(limit.inSeconds) s at most")
+            }
+        }
+        if limit > noticeAfter { notice.arm(at: Clock.monotonic + noticeAfter) }
         if waiting > 0 { _ = try loop.run() }
-        withExtendedLifetime((timer, requesters)) {}
+        withExtendedLifetime((timer, notice, requesters)) {}
         return zip(targets, outcomes).map { (endpoint: $0.endpoint, outcome: $1) }
     }
 

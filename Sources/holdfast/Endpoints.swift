@@ -35,6 +35,12 @@ enum Daemon: String, CaseIterable {
         throw ExitCode.configuration
     }
 
+    /// The daemons that this host has; the agent where none is seen: a gateway that there is not is not missed.
+    static var present: [Daemon] {
+        let present = allCases.filter { Advice.mightExist($0.bus.request[0]) }
+        return present.isEmpty ? [.agent] : present
+    }
+
     var service: String { "holdfast-\(rawValue)" }
 
     /// The services that are installed here, for `systemctl`.

@@ -54,8 +54,7 @@ struct StatusCommand: ParsableCommand {
         if agent { daemons.append(.agent) }
         if gateway { daemons.append(.gateway) }
         if daemons.isEmpty && endpoints.isEmpty {
-            let present = Daemon.allCases.filter { Advice.mightExist($0.bus.request[0]) }
-            daemons = present.isEmpty ? [.agent] : present
+            daemons = Daemon.present
         }
         return try daemons.map { Target(endpoint: try $0.request()) } + identity.targets(endpoints)
     }

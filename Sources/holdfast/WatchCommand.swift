@@ -15,7 +15,7 @@ struct WatchCommand: ParsableCommand {
         abstract: "Watch hosts, feeds and everything else as it changes.",
         discussion: """
             On a terminal the picture is redrawn in place; q ends it. Otherwise each change is one line: time, \
-            host, subject, status and reason.
+            host, subject, status and reason. Who is not heard is waited for, and named after a second.
 
             EXAMPLES
               holdfast watch
@@ -69,6 +69,8 @@ final class WatchSession {
     private static let mostChanges = 200
     /// Redrawn at most this often, however much changes.
     private static let redrawEvery: Duration = .milliseconds(100)
+    /// Whoever has not been heard after so long is named, where no picture shows it.
+    private static let noticeAfter: Duration = .seconds(1)
 
     private let loop: EventLoop
     private let context = MessagingContext()
@@ -77,6 +79,7 @@ final class WatchSession {
     private var changes = Ring<ChangeLine>(capacity: WatchSession.mostChanges)
     private var sources: [EventSource] = []
     private var redraw: Timer?
+    private var notice: Timer?
     private var isRedrawDue = false
 
     init(_ buses: [(publish: Target, request: Target)], onTerminal: Bool) throws {
@@ -90,6 +93,17 @@ final class WatchSession {
             try BusFollower(context, loop, publish: bus.publish, request: bus.request) {
                 [unowned self] events, follower in took(events, of: follower)
             }
+        }
+        guard !onTerminal else { return }
+        notice = try Timer(loop) { [unowned self] in nameSilent() }
+        notice?.arm(at: Clock.monotonic + Self.noticeAfter)
+    }
+
+    private func nameSilent() {
+        for follower in followers where follower.view.liveness == .neverHeard {
+            if let daemon = Daemon.owning(follower.endpoint), !Daemon.present.contains(daemon) { continue }
+            let advice = Advice.forSilence(of: follower.endpoint)
+            complain("no word from \(follower.endpoint) yet, waiting; \(advice)")
         }
     }
 

@@ -106,9 +106,21 @@ class Status(unittest.TestCase):
             self.assertEqual(done.returncode, 3)
             self.assertIn(endpoint, done.stderr)
             self.assertIn("running", done.stderr)
+        done = tool("status", "--endpoint", "ipc:///nonexistent/agent.req", "--time-limit", "700ms")
+        waiting, gave_up = done.stderr.splitlines()
+        self.assertEqual(waiting, "holdfast: waiting for ipc:///nonexistent/agent.req, 0.7 s at most")
+        self.assertIn("ipc:///nonexistent/agent.req: no answer; ", gave_up)
         done = tool("status", "--endpoint", "ipc:///nonexistent/agent.req", "--time-limit", "300ms", "--json")
         self.assertEqual(done.returncode, 3)
         self.assertEqual(json.loads(done.stdout)["worst"], "unknown")
+
+    def test_watch_names_whom_it_waits_for(self):
+        pair = "ipc:///nonexistent/agent.pub,ipc:///nonexistent/agent.req"
+        watching = harness.spawn(self, [harness.binary(TOOL), "watch", "--endpoint", pair],
+                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(watching.stderr.close)
+        self.assertIn("no word from ipc:///nonexistent/agent.pub yet, waiting; is a daemon running there?",
+                      watching.stderr.readline())
 
     def test_an_answer_that_is_none_is_told(self):
         import zmq
