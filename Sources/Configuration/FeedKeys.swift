@@ -78,6 +78,11 @@ extension Section where Options == FeedOptions {
             place.key("last_values").refuse(
                 "is for zeromq, holdfast and iex-tp; the messages of \(name) are changes")
         }
+        if feed.feedProtocol != .zeromq {
+            let advice = "is for zeromq; a feed of \(name) is taken whole, and asks nobody for topics"
+            if feed.subscribeRate != nil { place.key("subscribe_rate").refuse(advice) }
+            if feed.linger != nil { place.key("linger").refuse(advice) }
+        }
         checkRecovery(feed, at: place.key("recover"))
     }
 

@@ -379,10 +379,10 @@ public struct FeedOptions: Hashable, Sendable {
     public var reorderCount = 4096
     /// A path must be well for this long before a feed fails back to it.
     public var holdDown: Duration = .seconds(5)
-    /// An upstream subscription that nobody holds any more is released after this.
-    public var linger: Duration = .seconds(5)
-    /// Topics resubscribed per second on failover, at most; the venue's limit.
-    public var subscribeRate = 100_000
+    /// zeromq: an upstream subscription that nobody holds any more is released after this; `nil`: `lingerTime`.
+    public var linger: Duration?
+    /// zeromq: topics resubscribed per second on failover, at most: the venue's limit; `nil`: `topicsPerSecond`.
+    public var subscribeRate: Int?
     /// The channels that are expected, PITCH units or IEX channels; empty: those that come.
     public var channels: [UInt16] = []
     public var recover: RecoverOptions
@@ -398,6 +398,9 @@ public struct FeedOptions: Hashable, Sendable {
     public var startMessages = 1_000_000
     /// In order of preference.
     public var paths: [FeedPathOptions] = []
+
+    public var lingerTime: Duration { linger ?? .seconds(5) }
+    public var topicsPerSecond: Int { subscribeRate ?? 100_000 }
 
     public init(name: String, feedProtocol: FeedProtocol, keys: Keys, policy: Policy) {
         self.name = name

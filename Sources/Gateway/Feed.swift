@@ -127,7 +127,7 @@ final class Feed {
         case .zeromq:
             return try ZeroMQSource(
                 surroundings.loop, surroundings.worker, path: path, at: address(of: wanted),
-                keys: surroundings.keys, rate: options.subscribeRate, book: book, log: log, owner: self)
+                keys: surroundings.keys, rate: options.topicsPerSecond, book: book, log: log, owner: self)
         }
     }
 

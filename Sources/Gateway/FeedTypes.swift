@@ -35,7 +35,7 @@ extension FeedOptions {
     package var upstreamLinger: Duration? {
         switch feedProtocol {
         case .moldUDP64, .soupBinTCP, .pitch, .iexTP, .mdp3, .holdfast: nil
-        case .zeromq: linger
+        case .zeromq: lingerTime
         }
     }
 }

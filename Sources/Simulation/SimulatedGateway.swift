@@ -194,7 +194,7 @@ final class SimulatedFeed: FeedCoreOwner {
 
     private func source(_ path: SimulatedPath) -> any PathSource {
         guard let server = path.server, let login = options.paths[path.index].login else {
-            return SimulatedSource(world, path, self, rate: options.subscribeRate, book: book)
+            return SimulatedSource(world, path, self, rate: options.topicsPerSecond, book: book)
         }
         return SimulatedSoupSource(world, path, server, self, login, resume: core?.memory(of: 0))
     }

@@ -129,6 +129,11 @@ import Testing
                 feed("protocol = \"zeromq\"\npolicy = \"hot-hot\"" + session, a + endpoint),
                 "start: \"session\": is for moldudp64"
             ),
+            (
+                feed(mold + "\nsubscribe_rate = 500", a + group),
+                "subscribe_rate: is for zeromq; a feed of moldudp64 is taken whole, and asks nobody for topics"
+            ),
+            (feed(mold + "\nlinger = \"1s\"", a + group), "linger: is for zeromq"),
             (feed(mold, a), "group: is missing; moldudp64 needs it"),
             (feed(zeromq, a), "endpoint: is missing; zeromq needs it"),
             (feed(zeromq, a + endpoint + "\n" + group), "group: is for multicast"),

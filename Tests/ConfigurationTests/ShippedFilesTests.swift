@@ -151,6 +151,7 @@ import Wire
             path("B", endpoint: "tcp://192.0.2.20:7001", "path/isp-b"),
         ]
         quotes.lastValues = true
+        (quotes.linger, quotes.subscribeRate) = (.seconds(5), 100_000)
         quotes.paths[0].serverKey = exampleKey
         quotes.paths[1].plaintext = true
         var bzx = FeedOptions(name: "bzx", feedProtocol: .pitch, keys: .pitch, policy: .hotHot)

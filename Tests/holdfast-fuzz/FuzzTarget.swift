@@ -118,7 +118,7 @@ struct FuzzTarget: Sendable {
         FuzzTarget("gateway-configuration", Seeds.gatewayFile) { bytes in
             let options = try GatewayFile.parse(Facts.text(bytes), name: "fuzz")
             return [Facts.digits(options.controlEvery.nanoseconds / 10_000_000)]
-                + options.feeds.map { Facts.digits(Int64($0.subscribeRate)) }
+                + options.feeds.map { Facts.digits(Int64($0.topicsPerSecond)) }
         },
     ]
 }
