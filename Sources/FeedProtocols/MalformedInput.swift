@@ -38,6 +38,9 @@ public struct MalformedInput: Error, Hashable, Sendable, CustomStringConvertible
         self.found = found
     }
 
+    /// Whether it is the beginning of a file that gzip made, in place of a capture (RFC 1952, section 2.3.1).
+    private var isGzip: Bool { offset == 0 && wanted == 0xA1B2_C3D4 && found >> 16 == 0x1F8B }
+
     public var description: String {
         switch reason {
         case .truncated: "offset \(offset): truncated, \(wanted) bytes wanted, \(found) left"
@@ -45,6 +48,7 @@ public struct MalformedInput: Error, Hashable, Sendable, CustomStringConvertible
         case .undersized: "offset \(offset): \(found) bytes, at least \(wanted) are needed"
         case .sequenceOverflow: "offset \(offset): \(found) messages would run past the last sequence number"
         case .badTopic: "offset \(offset): no topic that ends in '/' and a NUL within \(wanted) bytes"
+        case .unknownVersion where isGzip: "compressed with gzip: unpack it with gunzip first"
         case .unknownVersion: "offset \(offset): unknown version or magic number \(found), \(wanted) expected"
         case .unknownKind: "offset \(offset): unknown kind \(found)"
         case .inconsistent: "offset \(offset): \(found) contradicts \(wanted)"

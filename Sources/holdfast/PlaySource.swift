@@ -36,7 +36,7 @@ final class PlayFile {
 
     private static func strangeness(_ start: [UInt8]) -> String {
         if start.isEmpty { return "the file is empty" }
-        if start.starts(with: [0x1F, 0x8B]) { return "compressed with gzip: unpack it first" }
+        if start.starts(with: [0x1F, 0x8B]) { return "compressed with gzip: unpack it with gunzip first" }
         return
             "not a recording: neither pcap, nor pcapng, nor a BinaryFILE that starts with an ITCH 5.0 message"
     }

@@ -106,6 +106,8 @@ func frames(of bytes: [UInt8], piece: Int = 4096) -> (frames: [CapturedFrame], e
     @Test func `a file of another kind is refused by its magic number`() {
         let (_, error) = frames(of: [UInt8](repeating: 0x20, count: 64))
         #expect(error?.reason == .unknownVersion)
+        let gzip = frames(of: hex("1F8B0808") + [UInt8](repeating: 0x20, count: 64)).error
+        #expect(gzip?.description == "compressed with gzip: unpack it with gunzip first")
         #expect(frames(of: []).error?.reason == .truncated)
     }
 
