@@ -81,7 +81,7 @@ final class RepairDesk {
         }
         guard request.range.last >= known.first else {
             return responder.refuse(
-                "not journalled any more: epoch \(request.epoch) of feed \(request.feed) can be had from sequence \(known.first) on",
+                "not in the journal, or not any more: epoch \(request.epoch) of feed \(request.feed) can be had from sequence \(known.first) on",
                 [JSON.Member("first", .integer(Int64(clamping: known.first)))])
         }
         repairs &+= 1
