@@ -194,7 +194,14 @@ public struct PathMachine: Sendable {
 
     private var silenceDeadline: Instant? {
         guard isInSession else { return nil }
-        return records.lazy.filter { $0.failure == nil }.map { silentSince($0) + options.silence }.min()
+        return records.indices.lazy.filter { records[$0].failure == nil }
+            .map { silentSince(records[$0]) + silence(of: $0) }.min()
+    }
+
+    /// How long a path may say nothing now.
+    private func silence(of path: Int) -> Duration {
+        records[path].lastHeard == nil
+            ? max(options.silence, options.paths[path].firstWordWithin) : options.silence
     }
 
     private func silentSince(_ record: PathRecord) -> Instant { max(record.silentSince, sessionSince) }
@@ -222,8 +229,9 @@ public struct PathMachine: Sendable {
         }
         if record.isDisconnected { return .disconnected }
         guard isInSession else { return divergence(of: path) }
-        if now - silentSince(record) >= options.silence, now >= graceUntil || record.failure != nil {
-            return record.lastHeard == nil ? .neverHeard(options.silence) : .silent(options.silence)
+        let limit = silence(of: path)
+        if now - silentSince(record) >= limit, now >= graceUntil || record.failure != nil {
+            return record.lastHeard == nil ? .neverHeard(limit) : .silent(limit)
         }
         return record.isBehind(options.silenceBehindTwin)
             ? .behindTwin(options.silenceBehindTwin) : divergence(of: path)

@@ -17,10 +17,14 @@ public struct PathMachineOptions: Hashable, Sendable {
         public var name: String
         /// Health subjects whose failure fails the path.
         public var dependsOn: [Subject]
+        /// How long its first word may take, if that is longer than the limit of silence: a login is answered when the
+        /// server likes. That it is not connected is told as such.
+        public var firstWordWithin: Duration
 
-        public init(_ name: String, dependsOn: [Subject] = []) {
+        public init(_ name: String, dependsOn: [Subject] = [], firstWordWithin: Duration = .zero) {
             self.name = name
             self.dependsOn = dependsOn
+            self.firstWordWithin = firstWordWithin
         }
     }
 

@@ -13,7 +13,10 @@ extension PathMachineOptions {
     init(_ feed: FeedOptions) {
         self.init(
             policy: feed.policy == .hotHot ? .hotHot : .hotWarm,
-            paths: feed.paths.map { Path($0.name, dependsOn: $0.dependsOn) }, silence: feed.silence,
+            paths: feed.paths.map {
+                let login = $0.login.map { _ in LoginTimes(deadAfter: feed.silence).loginWithin }
+                return Path($0.name, dependsOn: $0.dependsOn, firstWordWithin: login ?? .zero)
+            }, silence: feed.silence,
             silenceBehindTwin: feed.silenceBehindTwin, holdDown: feed.holdDown)
         divergenceHold = feed.holdDown
     }

@@ -59,6 +59,27 @@ private func hear(_ machine: inout PathMachine, _ path: Int, from start: Int64, 
         #expect(machine.switches == 0)
     }
 
+    @Test func `a login may take its time to be answered, and only then silence counts`() {
+        var options = options(.hotHot)
+        options.paths[0].firstWordWithin = .seconds(5)
+        var machine = PathMachine(options, at: ms(0))
+        _ = machine.start(at: ms(0))
+        #expect(machine.deadline == ms(300))
+        #expect(machine.tick(at: ms(300)) == [.state(1, .failed(.neverHeard(.milliseconds(300))))])
+        #expect(machine.deadline == ms(5000))
+        #expect(machine.heard(0, at: ms(2000)) == [.state(0, .recovering), .redundancy(.reduced)])
+        #expect(machine.deadline == ms(2300))
+        #expect(machine.tick(at: ms(2300)).contains(.state(0, .failed(.silent(.milliseconds(300))))))
+        // That nobody can be reached is no matter of patience, and whoever never answers has failed in the end.
+        var other = PathMachine(options, at: ms(0))
+        _ = other.start(at: ms(0))
+        #expect(other.disconnected(0, at: ms(10)) == [.state(0, .failed(.disconnected))])
+        var silent = PathMachine(options, at: ms(0))
+        _ = silent.start(at: ms(0))
+        _ = silent.tick(at: ms(300))
+        #expect(silent.tick(at: ms(5000)).contains(.state(0, .failed(.neverHeard(.seconds(5))))))
+    }
+
     @Test func `silence moves a hot-warm feed to the path that was heard later`() {
         var machine = settled()
         _ = hear(&machine, 1, from: 1050, to: 1250)
