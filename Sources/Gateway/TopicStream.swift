@@ -28,6 +28,8 @@ struct TopicStream: ~Copyable {
     private var downstream: HoldfastTopicReader?
     /// Of each path.
     private(set) var refused: [RefusedInput]
+    /// The path of the frames that are being taken was heard, as fresh as it can be: once is enough at one time.
+    private var isNoted = false
     /// A path says something else than the others, again and again: it is worth looking at.
     private var hasDiverged = false
     /// Gaps are a failover's.
@@ -63,29 +65,25 @@ extension TopicStream {
     /// - Returns: whether one of them was of the protocol, and proves something of the path.
     mutating func take(_ frames: inout ArrivedFrames, atMost most: Int, from origin: FrameOrigin) -> Bool {
         var (isHeard, left) = (false, most)
-        hasDiverged = false
+        (hasDiverged, isNoted) = (false, false)
         while left > 0, let place = frames.next() {
-            if read(frames.bytes, place, from: origin, isHeard: isHeard) { isHeard = true }
+            if read(frames.bytes, place, from: origin) { isHeard = true }
             left = hasDiverged ? 0 : left - 1
         }
         return isHeard
     }
 
-    /// - Parameter isHeard: the path was heard before, at the same time.
     @inline(__always)
-    private mutating func read(
-        _ bytes: [UInt8], _ place: Range<Int>, from origin: FrameOrigin, isHeard: Bool
-    ) -> Bool {
+    private mutating func read(_ bytes: [UInt8], _ place: Range<Int>, from origin: FrameOrigin) -> Bool {
         do throws(MalformedInput) {
             if let (frame, topic) = try downstream?.read(bytes[place]) {
                 let payload = bytes.span.extracting(frame.payload)
-                return take(frame, topic.span, payload, from: origin, isHeard: isHeard)
+                return take(frame, topic.span, payload, from: origin)
             }
             let span = bytes.span.extracting(place)
             let frame = try SequencedFrame(decoding: span)
             return take(
-                frame, span.extracting(frame.topic), span.extracting(frame.payload), from: origin,
-                isHeard: isHeard)
+                frame, span.extracting(frame.topic), span.extracting(frame.payload), from: origin)
         } catch {
             refused[origin.path].add(error, length: place.count)
             return false
@@ -94,15 +92,15 @@ extension TopicStream {
 
     @inline(__always)
     private mutating func take(
-        _ frame: SequencedFrame, _ topic: Span<UInt8>, _ payload: Span<UInt8>, from origin: FrameOrigin,
-        isHeard: Bool
+        _ frame: SequencedFrame, _ topic: Span<UInt8>, _ payload: Span<UInt8>, from origin: FrameOrigin
     ) -> Bool {
         let arrival = Arrival(
             path: UInt8(truncatingIfNeeded: origin.path), session: frame.session, sequence: frame.sequence,
             sourceTime: frame.sourceTime.nanoseconds == 0 ? nil : frame.sourceTime,
             receivedAt: origin.receivedAt)
-        if !isHeard || frame.isStale {
+        if !isNoted || frame.isStale {
             control.heard(arrival.path, isStale: frame.isStale, at: origin.now, wall: origin.receivedAt)
+            isNoted = !frame.isStale
         }
         switch frame.kind {
         case .heartbeat: return !frame.isStale

@@ -124,6 +124,31 @@ private struct Upstream {
         #expect(bench.recorder.frames.last?.header.epoch == 9)
     }
 
+    @Test func `of frames that come together each is as fresh as it says`() {
+        let recorder = Recorder()
+        let holdfast = FeedOptions.FeedProtocol.holdfast
+        var options = FeedOptions(name: "md", feedProtocol: holdfast, keys: holdfast.keys, policy: .hotWarm)
+        options.paths = [FeedPathOptions(name: "A")]
+        let plan = EnginePlan(
+            options: options, index: 3, run: 7, controlEvery: .seconds(100), sink: recorder, log: { _, _ in },
+            now: ms(0))
+        let engine = TopicEngine(plan, downstream: HoldfastTopicReader())
+        engine.pathsChanged(PathCondition(used: [0], active: [true]), at: ms(0), wall: wall(0))
+        engine.granted(.data(feed: "md", .all), at: ms(0), wall: wall(0))
+        let flags: FrameFlags = .numberedPerTopic
+        var frames = ArrivedFrames(copying: [
+            a.data("X", 1, flags: flags),
+            a.frame(.data, "md/up/X/", 2, state: .stale, flags: flags),
+            a.data("X", 3, flags: flags),
+        ])
+        _ = engine.received(&frames, atMost: .max, on: 0, receivedAt: wall(1), at: ms(1))
+        #expect(
+            recorder.take().filter { !$0.hasPrefix("heartbeat") } == [
+                "state live A: ", "md/md/X/ 1 after 0", "state stale A: stale where it comes from",
+                "md/md/X/ 2 after 1 stale", "state live A: ", "md/md/X/ 3 after 2",
+            ])
+    }
+
     @Test func `where the other gateway begins is where this one does`() {
         let bench = Bench(.holdfast, .hotHot)
         var lines: [String] = []
