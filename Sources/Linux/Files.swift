@@ -84,6 +84,23 @@ public enum Files {
         return (try? names(in: folder)).map { Int64($0.count) }
     }
 
+    /// The size of a file in bytes; `nil`: it cannot be seen.
+    public static func size(_ path: String) -> UInt64? {
+        var status = stat()
+        guard unsafe stat(path, &status) == 0 else { return nil }
+        return UInt64(max(0, status.st_size))
+    }
+
+    /// Whether a user who is in these groups may make files in a folder, by its owner, group and mode; `nil`: it cannot
+    /// be seen.
+    public static func mayWrite(in folder: String, user: UInt32, groups: [UInt32]) -> Bool? {
+        var status = stat()
+        guard unsafe stat(folder, &status) == 0 else { return nil }
+        if user == 0 { return true }
+        let bits: UInt32 = status.st_uid == user ? 0o300 : groups.contains(status.st_gid) ? 0o030 : 0o003
+        return status.st_mode & bits == bits
+    }
+
     public static func exists(_ path: String) -> Bool { unsafe access(path, F_OK) == 0 }
 }
 

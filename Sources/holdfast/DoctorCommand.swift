@@ -10,9 +10,9 @@ struct DoctorCommand: ParsableCommand {
         commandName: "doctor",
         abstract: "Say what is not watched on this host, why, and what to do.",
         discussion: """
-            Looks at the host as it is (rights, sysctls, NUT, chrony, the system bus) and asks the agent for \
-            subjects that are unknown; an agent that does not run is one of the findings. Changes nothing. The \
-            exit status is 0 if there is nothing to do, else 1.
+            Looks at the host as it is (rights, sysctls, NUT, chrony, the system bus) and asks the agent and, \
+            where feeds are configured, the gateway for subjects that are unknown; one that does not run is one \
+            of the findings. Changes nothing. The exit status is 0 if there is nothing to do, else 1.
 
             EXAMPLES
               sudo holdfast doctor

@@ -1,4 +1,4 @@
-// What `holdfast doctor` reads of this host: /proc, sockets, the configuration, and the agent's own word.
+// What `holdfast doctor` reads of this host: /proc, sockets, the configuration, and the daemons' own word.
 import Basics
 import Configuration
 import Linux
@@ -50,6 +50,8 @@ struct DoctorReader {
             if case .executable = watch.match { watch.name } else { nil }
         }
         let names = try askAgent(within: limit, &facts)
+        let process = try askGateway(within: limit, &facts)
+        readJournal(&facts, process)
         readSystem(&facts)
         readNetwork(&facts, watched: names)
         readUPS(&facts)
@@ -85,6 +87,74 @@ struct DoctorReader {
             $0.subject.kind == .line && $0.reason.hasPrefix("not allowed to capture")
         }.map(\.subject.name)
         return states.filter { $0.subject.kind == .nic }.map(\.subject.name)
+    }
+
+    /// Returns the gateway's process, where it can be seen.
+    private func askGateway(within limit: Duration, _ facts: inout DoctorFacts) throws -> Int32? {
+        guard let endpoint = gateway.bus.request.first(where: { Endpoint.isLocal($0) }) else { return nil }
+        guard !gateway.feeds.isEmpty || !gateway.replicas.isEmpty else { return nil }
+        guard Advice.mightExist(endpoint) else {
+            facts.gateway = DoctorFacts.Answer.none(advice: Advice.forSilence(of: endpoint))
+            return nil
+        }
+        let outcomes = try Asking.ask(.status, of: [Target(endpoint: endpoint)], within: limit)
+        let answer = outcomes.map { DaemonAnswer(endpoint: $0.endpoint, $0.outcome) }.first
+        guard let states = answer?.document?.states else {
+            facts.gateway = DoctorFacts.Answer.none(
+                advice: answer?.failure ?? Advice.forSilence(of: endpoint))
+            return nil
+        }
+        facts.gateway = .status(
+            unknown: states.filter { $0.status == .unknown }.map { .init($0.subject, $0.reason) },
+            subjects: states.count)
+        facts.unjournalled = states.compactMap { state in
+            guard let start = state.reason.firstRange(of: "not journalled: ") else { return nil }
+            return .init(state.subject, String(state.reason[start.lowerBound...]))
+        }
+        guard endpoint.hasPrefix("ipc://") else { return nil }
+        return Reachability.listener(atUnixSocket: String(endpoint.dropFirst(6)))
+    }
+
+    private func readJournal(_ facts: inout DoctorFacts, _ process: Int32?) {
+        let own = gateway.feeds.filter(\.journal).reduce(0) { $0 + max(1, $1.channels.count) }
+        let channels = own + gateway.replicas.reduce(0) { $0 + $1.feeds.count }
+        guard channels > 0 else { return }
+        let path = gateway.journal.directory
+        var folder = DoctorFacts.JournalFolder(path)
+        folder.keptBytes = UInt64(clamping: gateway.journal.keepBytes).multiplied(by: channels)
+        folder.usedBytes = DoctorReader.size(ofFolder: path, depth: 3)
+        if let process, let user = DoctorReader.user(process) {
+            folder.isWritable = Files.mayWrite(in: path, user: user.id, groups: user.groups)
+        }
+        // The folder may be made with the first message.
+        var place = path
+        while place.count > 1, !Files.exists(place) {
+            place = String(place[..<(place.lastIndex(of: "/") ?? place.startIndex)])
+        }
+        let usage = try? FileSystemUsage(ofMountPoint: Array((place.isEmpty ? "/" : place).utf8))
+        folder.availableBytes = usage?.availableBytes
+        facts.journal = folder
+    }
+
+    /// Of the files in it, and in the folders in it down to `depth`.
+    private static func size(ofFolder path: String, depth: Int) -> UInt64 {
+        guard let names = try? Files.names(in: path) else { return 0 }
+        return names.reduce(0) { sum, name in
+            let inner = "\(path)/\(name)"
+            let isFolder = depth > 0 && (try? Files.names(in: inner)) != nil
+            return sum &+ (isFolder ? size(ofFolder: inner, depth: depth - 1) : Files.size(inner) ?? 0)
+        }
+    }
+
+    /// The effective user and the groups of a process, by /proc/PID/status.
+    private static func user(_ number: Int32) -> (id: UInt32, groups: [UInt32])? {
+        guard let text = try? Files.text("/proc/\(number)/status") else { return nil }
+        var user: UInt32?
+        for line in text.split(separator: "\n") {
+            let words = line.split { $0 == " " || $0 == "\t" }
+            if words.first == "Uid:", words.count > 2 { user = UInt32(words[2]) }
+        }
+        return user.map { ($0, process(number)?.groups ?? []) }
     }
 
     private static func source(of clock: StateMessage) -> String? {
@@ -198,5 +268,12 @@ extension DoctorReader {
             }
             return why
         }
+    }
+}
+
+extension UInt64 {
+    fileprivate func multiplied(by factor: Int) -> UInt64 {
+        let (product, overflow) = multipliedReportingOverflow(by: UInt64(clamping: factor))
+        return overflow ? .max : product
     }
 }

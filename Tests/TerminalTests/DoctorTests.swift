@@ -44,6 +44,38 @@ import Wire
                 == ["agent: the agent does not answer: nothing is watched"])
     }
 
+    @Test func `a gateway is asked where feeds are configured`() {
+        #expect(
+            advised { $0.gateway = DoctorFacts.Answer.none(advice: "start it") }
+                == ["gateway: the gateway does not answer: no feed is delivered"])
+        #expect(advised { $0.gateway = .status(unknown: [], subjects: 3) }.isEmpty)
+        #expect(
+            advised {
+                $0.gateway = .status(unknown: [.init(Subject(.feed, "x"), "no path is well")], subjects: 3)
+            }
+                == ["subjects: feed/x is unknown: no path is well"])
+    }
+
+    @Test func `a journal must be writable and have room`() {
+        var folder = DoctorFacts.JournalFolder("/j")
+        (folder.availableBytes, folder.usedBytes, folder.keptBytes) = (5_000_000, 16_000_000, 20_000_000)
+        #expect(advised { $0.journal = folder }.isEmpty)
+        folder.isWritable = false
+        #expect(advised { $0.journal = folder } == ["journal: the gateway's user may not write to /j"])
+        folder.isWritable = true
+        folder.availableBytes = 1_000_000
+        #expect(
+            advised { $0.journal = folder } == [
+                "journal: 4.0MB more may be kept in /j, and there is room for 1.0MB: a full disk stops journalling"
+            ])
+        folder.availableBytes = nil
+        #expect(
+            advised {
+                $0.journal = folder
+                $0.unjournalled = [.init(Subject(.feed, "x"), "not journalled: open /j: Permission denied")]
+            } == ["journal: feed/x: not journalled: open /j: Permission denied"])
+    }
+
     @Test func `each unknown subject is told with its reason`() {
         for kind in Kind.allCases {
             let told = advised {

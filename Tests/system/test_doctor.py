@@ -6,7 +6,7 @@ import subprocess
 import unittest
 
 import harness
-from harness import Namespace, needs_namespaces
+from harness import HealthClient, Namespace, needs_namespaces
 
 AGENT = """[ups]
 enabled = false
@@ -140,6 +140,21 @@ group = "239.1.1.1:30001"
     def test_a_upsd_that_is_not_there(self):
         self.daemon.configure(harness.AGENT_BUS + AGENT.replace("enabled = false", "enabled = true"))
         self.assertIn("127.0.0.1:3493 (Connection refused)", self.findings()["ups"])
+
+    def test_a_gateway_that_does_not_run_and_one_that_cannot_journal(self):
+        running = harness.Daemon(
+            self, "holdfast-gateway", harness.GATEWAY_BUS + '[journal]\ndirectory = "~/file/journal"\n'
+            + GATEWAY.replace('policy', 'journal = true\npolicy'), self.desk)
+        self.gateway = running.file
+        open(os.path.join(running.folder, "file"), "w").close()
+        self.assertEqual(self.findings()["gateway"], "the gateway does not answer: no feed is delivered")
+        running.start()
+        health = HealthClient(self, running.endpoint("gateway.pub"), running.endpoint("gateway.req"))
+        health.subscribe("state/desk/feed/itch/")
+        health.wait_state("feed/itch", lambda state: "not journalled: " in state["reason"], "a journal that stopped")
+        found = self.findings()
+        self.assertNotIn("gateway", found)
+        self.assertRegex(found["journal"], "^feed/itch: not journalled: .*Not a directory")
 
     def test_a_refused_configuration_is_told_with_its_line(self):
         self.daemon.configure(harness.AGENT_BUS + "[nic]\nenabeld = true\n")

@@ -40,7 +40,8 @@ public enum DoctorChecks {
 
     /// All of them, in the order in which they are shown.
     public static let all: [@Sendable (DoctorFacts) -> [DoctorFinding]] = [
-        agent, files, unknownSubjects, interfaces, ping, reversePath, receiveBuffer, memberships, upsServers,
+        agent, gateway, files, unknownSubjects, journal, interfaces, ping, reversePath, receiveBuffer,
+        memberships, upsServers,
         upsDrivers,
         clock, lines, systemBus, pressure, executables,
     ]
@@ -54,6 +55,58 @@ public enum DoctorChecks {
         case .none(let advice):
             [DoctorFinding("agent", .advice, "the agent does not answer: nothing is watched", advice: advice)]
         }
+    }
+
+    @Sendable static func gateway(_ facts: DoctorFacts) -> [DoctorFinding] {
+        switch facts.gateway {
+        case nil: [DoctorFinding("gateway", .skipped, "no feed is configured")]
+        case .some(.status(let unknown, let subjects)):
+            [DoctorFinding("gateway", .ok, "the gateway answers and tells of \(subjects) subjects")]
+                + unknown.map(unknownSubject)
+        case .some(.none(let advice)):
+            [
+                DoctorFinding(
+                    "gateway", .advice, "the gateway does not answer: no feed is delivered", advice: advice)
+            ]
+        }
+    }
+
+    @Sendable static func journal(_ facts: DoctorFacts) -> [DoctorFinding] {
+        guard let folder = facts.journal else {
+            return [DoctorFinding("journal", .skipped, "nothing is journalled")]
+        }
+        var found = facts.unjournalled.map {
+            DoctorFinding(
+                "journal", .advice, "\($0.subject): \($0.reason)",
+                advice:
+                    "see the folder's owner and space; one outside /var/lib/holdfast needs ReadWritePaths= in a drop-in of the unit"
+            )
+        }
+        if folder.isWritable == false {
+            found.append(
+                DoctorFinding(
+                    "journal", .advice, "the gateway's user may not write to \(folder.path)",
+                    advice: "chown that user \(folder.path), or name another directory under [journal]"))
+        }
+        if let available = folder.availableBytes, available &+ folder.usedBytes < folder.keptBytes {
+            let (kept, room) = (folder.keptBytes - folder.usedBytes, available)
+            found.append(
+                DoctorFinding(
+                    "journal", .advice,
+                    "\(bytes(kept)) more may be kept in \(folder.path), and there is room for \(bytes(room)): a full disk stops journalling",
+                    advice:
+                        "lower keep_bytes or keep under [journal], which is for each channel, or give it a larger disk"
+                ))
+        }
+        guard found.isEmpty else { return found }
+        return [
+            DoctorFinding(
+                "journal", .ok, "\(folder.path) has room for what is to be kept, as far as can be seen")
+        ]
+    }
+
+    private static func bytes(_ count: UInt64) -> String {
+        ValueText.figure(NamedValue("_bytes", .integer(Int64(clamping: count))))
     }
 
     @Sendable static func files(_ facts: DoctorFacts) -> [DoctorFinding] {
@@ -70,11 +123,13 @@ public enum DoctorChecks {
     @Sendable static func unknownSubjects(_ facts: DoctorFacts) -> [DoctorFinding] {
         guard case .status(let unknown, _) = facts.answer else { return [] }
         guard !unknown.isEmpty else { return [DoctorFinding("subjects", .ok, "no subject is unknown")] }
-        return unknown.map { item in
-            DoctorFinding(
-                "subjects", .advice, "\(item.subject) is unknown: \(item.reason)",
-                advice: hint(item.subject.kind))
-        }
+        return unknown.map(unknownSubject)
+    }
+
+    private static func unknownSubject(_ item: DoctorFacts.UnknownSubject) -> DoctorFinding {
+        DoctorFinding(
+            "subjects", .advice, "\(item.subject) is unknown: \(item.reason)", advice: hint(item.subject.kind)
+        )
     }
 
     private static func hint(_ kind: Kind) -> String {

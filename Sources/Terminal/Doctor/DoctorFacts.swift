@@ -33,6 +33,20 @@ public struct DoctorFacts: Hashable, Sendable {
         }
     }
 
+    /// The folder in which feeds are journalled, or their replicas kept.
+    public struct JournalFolder: Hashable, Sendable {
+        public var path: String
+        /// Whether the gateway's user may write there; `nil`: there is no gateway to be asked about, or no folder yet.
+        public var isWritable: Bool?
+        /// Free for that user; `nil`: it cannot be seen.
+        public var availableBytes: UInt64?
+        /// What is there, and what may be kept of all channels.
+        public var usedBytes: UInt64 = 0
+        public var keptBytes: UInt64 = 0
+
+        public init(_ path: String) { self.path = path }
+    }
+
     /// A server or a socket, and why it cannot be reached; `nil`: it can.
     public struct Reach: Hashable, Sendable {
         public var name: String
@@ -45,6 +59,12 @@ public struct DoctorFacts: Hashable, Sendable {
     }
 
     public var answer: Answer = .none(advice: "")
+    /// What became of asking the gateway; `nil`: this host has none, as far as can be seen.
+    public var gateway: Answer?
+    /// Feeds that are not journalled though they are to be, by the gateway's word, with the reason.
+    public var unjournalled: [UnknownSubject] = []
+    /// `nil`: nothing is journalled.
+    public var journal: JournalFolder?
     /// Why configuration files would be refused.
     public var refusedFiles: [String] = []
     public var process: Process?
