@@ -50,10 +50,11 @@ final class SoupSource: FeedSource {
 
     private func heard(_ event: LoginConnection<SoupDialect>.Event) {
         switch event {
-        case .accepted:
-            counters.connects &+= 1
-            owner.connected(path)
-        case .news(let news): hand(on: packets.take(news))
+        case .accepted: counters.connects &+= 1
+        case .news(let news):
+            hand(on: packets.take(news))
+            // The login's answer is a word of the path's: it is heard before anybody asks how long it was silent.
+            if case .begins = news { owner.connected(path) }
         case .closed(let why):
             hand(on: packets.flush())
             owner.disconnected(path, because: why)

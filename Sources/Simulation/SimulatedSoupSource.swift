@@ -66,10 +66,10 @@ final class SimulatedSoupSource: PathSource {
 
     private func heard(_ event: SimulatedLogin<SoupDialect>.Event) {
         switch event {
-        case .accepted:
-            say("is let in")
-            feed.connected(path.index)
-        case .news(let news): hand(on: packets.take(news))
+        case .accepted: say("is let in")
+        case .news(let news):
+            hand(on: packets.take(news))
+            if case .begins = news { feed.connected(path.index) }
         case .closed(let why):
             say("closes: \(why); again in \(login?.machine.retryAfter.inMilliseconds ?? 0) ms")
             hand(on: packets.flush())

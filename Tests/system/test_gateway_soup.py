@@ -4,6 +4,7 @@ against somebody else's library."""
 import os
 import random
 import signal
+import socket
 import struct
 import subprocess
 import unittest
@@ -110,6 +111,19 @@ class Alone(OwnVenues):
         self.assertEqual([message["sequence"] for message in data], list(range(4, 504)))
         self.assertEqual([message["body"] for message in data], self.venues[0].messages[3:])
         self.assertEqual({message["topic"] for message in data}, {f"md/itch/{symbol}/" for symbol in SYMBOLS})
+
+    def test_a_server_that_comes_later_is_well_with_its_first_word(self):
+        port = venue.free_port(socket.SOCK_STREAM)
+        self.gateway(PATH % ("A", f"tcp://127.0.0.1:{port}", ""), 'silence = "300ms"')
+        health = self.health("state/desk/feed-path/")
+        self.assertIn("not connected", health.settle("feed-path/itch.A", "critical")["reason"])
+        # So long that whoever asks then how long nothing was heard finds it too long.
+        self.client.wait(lambda message: message["kind"] == "state" and message["state"] == "stale", "a stale feed")
+        self.venues, self.next = [venue.Soup(self, port=port)], 1
+        self.say(self.directory())
+        told = health.wait(lambda message: message["topic"].startswith("state/")
+                           and "not connected" not in message["reason"], "another state")
+        self.assertEqual((told["status"], told["reason"]), ("ok", "active"))
 
     def test_after_a_loss_it_goes_on_where_it_stopped(self):
         self.open()
