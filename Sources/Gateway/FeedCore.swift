@@ -89,14 +89,16 @@ package final class FeedCore {
         heard(path, at: now, wall: wall)
     }
 
-    /// Takes all frames that came together. The first shows whether the path lives, before the others are judged.
+    /// Takes all frames that came together. The first that is one of the protocol's shows that the path lives, before
+    /// the others are judged.
     package func received(
         _ frames: inout ArrivedFrames, on path: Int, receivedAt: WallTime, at now: Instant, wall: WallTime
     ) {
         var most = 1
         while !frames.isEmpty {
             let isHeard = engine.received(&frames, atMost: most, on: path, receivedAt: receivedAt, at: now)
-            if isHeard { heard(path, at: now, wall: wall) }
+            guard isHeard else { continue }
+            heard(path, at: now, wall: wall)
             most = .max
         }
     }

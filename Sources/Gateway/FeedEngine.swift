@@ -7,7 +7,7 @@ package import FeedJournal
 import FeedProtocols
 package import Wire
 
-/// Where frames go.
+/// Where frames go. It is called while the engine is at work, which is to be asked nothing meanwhile.
 package protocol FrameSink: AnyObject {
     /// Sends a frame to everybody who holds its topic, with which it begins.
     ///
@@ -16,7 +16,7 @@ package protocol FrameSink: AnyObject {
     func publish(_ frame: [UInt8], topicLength: Int, by route: TopicRoute) -> TopicRoute
 }
 
-/// Where what is released is kept.
+/// Where what is released is kept. It is called while the engine is at work, which is to be asked nothing meanwhile.
 package protocol FrameJournal: AnyObject {
     /// `topicLength`: of the topic at the frame's beginning.
     func append(_ frame: [UInt8], topicLength: Int, _ header: FrameHeader)

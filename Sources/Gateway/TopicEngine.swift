@@ -30,8 +30,7 @@ final class TopicEngine: FeedEngine {
     var waitingUntil: Instant? { stream.waitingUntil }
 
     func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant) -> Bool {
-        var one = ArrivedFrames(copying: [bytes])
-        return received(&one, atMost: 1, on: path, receivedAt: receivedAt, at: now)
+        stream.take(bytes, from: FrameOrigin(path: path, receivedAt: receivedAt, now: now))
     }
 
     func received(

@@ -67,25 +67,41 @@ extension TopicStream {
         var (isHeard, left) = (false, most)
         (hasDiverged, isNoted) = (false, false)
         while left > 0, let place = frames.next() {
-            if read(frames.bytes, place, from: origin) { isHeard = true }
+            let isOne =
+                downstream == nil
+                ? read(frames.bytes.span.extracting(place), from: origin)
+                : readDownstream(frames.bytes[place], from: origin)
+            if isOne { isHeard = true }
             left = hasDiverged ? 0 : left - 1
         }
         return isHeard
     }
 
+    /// Likewise, of one frame that came by itself.
+    mutating func take(_ frame: ArraySlice<UInt8>, from origin: FrameOrigin) -> Bool {
+        (hasDiverged, isNoted) = (false, false)
+        return downstream == nil ? read(frame.span, from: origin) : readDownstream(frame, from: origin)
+    }
+
     @inline(__always)
-    private mutating func read(_ bytes: [UInt8], _ place: Range<Int>, from origin: FrameOrigin) -> Bool {
+    private mutating func read(_ bytes: Span<UInt8>, from origin: FrameOrigin) -> Bool {
         do throws(MalformedInput) {
-            if let (frame, topic) = try downstream?.read(bytes[place]) {
-                let payload = bytes.span.extracting(frame.payload)
-                return take(frame, topic.span, payload, from: origin)
-            }
-            let span = bytes.span.extracting(place)
-            let frame = try SequencedFrame(decoding: span)
+            let frame = try SequencedFrame(decoding: bytes)
             return take(
-                frame, span.extracting(frame.topic), span.extracting(frame.payload), from: origin)
+                frame, bytes.extracting(frame.topic), bytes.extracting(frame.payload), from: origin)
         } catch {
-            refused[origin.path].add(error, length: place.count)
+            refused[origin.path].add(error, length: bytes.count)
+            return false
+        }
+    }
+
+    private mutating func readDownstream(_ bytes: ArraySlice<UInt8>, from origin: FrameOrigin) -> Bool {
+        do throws(MalformedInput) {
+            guard let (frame, topic) = try downstream?.read(bytes) else { return false }
+            let payload = bytes[frame.payload]
+            return take(frame, topic.span, payload.span, from: origin)
+        } catch {
+            refused[origin.path].add(error, length: bytes.count)
             return false
         }
     }

@@ -2,6 +2,7 @@
 
 /// Frames that came together, which lie in one buffer.
 public struct ArrivedFrames: ~Copyable {
+    /// What they lie in. No slice of it may outlive the call in which the frames are taken, or it is made anew.
     public let bytes: [UInt8]
     @usableFromInline let places: [Range<Int>]
     @usableFromInline var taken = 0

@@ -28,7 +28,7 @@ public struct MessageBatch: Sendable {
 
     /// Hands the frames over, and with them what they lie in, so that nobody else holds it meanwhile.
     ///
-    /// - Parameter buffer: what was read into; it is empty until the frames are given back.
+    /// - Parameter buffer: what was read into; where they lie in it, it is empty until they are given back.
     public mutating func take(from buffer: inout [UInt8]) -> ArrivedFrames {
         var (places, bytes): ([Range<Int>], [UInt8]) = ([], [])
         swap(&places, &self.places)

@@ -91,7 +91,10 @@ import Wire
         #expect(say(core, together: [("P", 2, "right")], on: 0) == ["md/quotes/P/ 2 after 1"])
     }
 
-    @Test func `of what comes together the first shows that a path lives, before the others are judged`() {
+    @Test(arguments: [0, 1, 2])
+    func `of what comes together the first good one shows that a path lives, before the others are judged`(
+        bad: Int
+    ) {
         let core = feed("A", "B")
         _ = say(core, together: [("P", 1, "")], on: 0)
         for time: Int64 in [100, 200, 300, 400, 500] {
@@ -101,8 +104,10 @@ import Wire
         }
         #expect(!core.machine.isWell(0))
         // Path B may have what is missing: only while both live is it waited for.
+        let none = ["A%2", "B%2"].prefix(bad).map { (topic: $0, sequence: UInt64(1), payload: "") }
         #expect(
-            say(core, together: [("P", 7, ""), ("P", 9, "")], on: 0, at: 510) == ["md/quotes/P/ 7 after 6"])
+            say(core, together: none + [("P", 7, ""), ("P", 9, "")], on: 0, at: 510)
+                == ["md/quotes/P/ 7 after 6"])
         #expect(
             say(core, together: [("P", 8, "")], on: 1, at: 511) == [
                 "md/quotes/P/ 8 after 7", "md/quotes/P/ 9 after 8",
