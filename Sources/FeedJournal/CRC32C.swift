@@ -3,7 +3,7 @@
 
 /// Continues a CRC32C over more bytes; of nothing before, it is 0. The processor's own instruction, where there is
 /// one, is another implementation of it.
-public typealias Checksum = @Sendable (_ before: UInt32, _ bytes: ArraySlice<UInt8>) -> UInt32
+public typealias Checksum = @Sendable (_ before: UInt32, _ bytes: Span<UInt8>) -> UInt32
 
 /// CRC32C by table, eight bytes at a time, for any processor.
 public enum CRC32C {
@@ -22,7 +22,7 @@ public enum CRC32C {
         return tables
     }()
 
-    @Sendable public static func byTable(_ before: UInt32, _ bytes: ArraySlice<UInt8>) -> UInt32 {
+    @Sendable public static func byTable(_ before: UInt32, _ bytes: Span<UInt8>) -> UInt32 {
         unsafe tables.withUnsafeBufferPointer { tables in
             unsafe bytes.withUnsafeBytes { bytes in
                 var value = ~before

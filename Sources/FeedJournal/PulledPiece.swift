@@ -160,7 +160,7 @@ public struct ReplicaDoubt: Hashable, Sendable {
     public init(_ bytes: [UInt8], at place: PullRequest.Place, _ crc: Checksum) {
         self.place = place
         count = bytes.count
-        checksum = crc(0, bytes[...])
+        checksum = crc(0, bytes.span)
     }
 
     /// Whether it is about the bytes that begin there.
@@ -168,6 +168,6 @@ public struct ReplicaDoubt: Hashable, Sendable {
 
     /// Whether the same bytes came again, with more behind them or not.
     public func isDispelled(by bytes: [UInt8], at place: PullRequest.Place, _ crc: Checksum) -> Bool {
-        place == self.place && bytes.count >= count && crc(0, bytes[..<count]) == checksum
+        place == self.place && bytes.count >= count && crc(0, bytes.span.extracting(..<count)) == checksum
     }
 }

@@ -46,7 +46,7 @@ public struct RecordHead: Hashable, Sendable {
         guard length <= RecordHead.mostBytes, topicLength <= Topic.longest,
             topicLength == 0 || topicLength < length
         else { return nil }
-        guard crc(0, bytes[start..<(start + 12)]) == bytes.word(at: start + 12, as: UInt32.self) else {
+        guard crc(0, bytes.span.extracting(..<12)) == bytes.word(at: start + 12, as: UInt32.self) else {
             return nil
         }
         self.init(
@@ -77,29 +77,31 @@ public struct Record: Hashable, Sendable {
     /// The topic, `/` included; empty where there is none.
     public var topic: ArraySlice<UInt8> { contents.prefix(head.topicLength) }
 
-    public var stamp: RecordStamp { Record.stamp(head.kind, contents, topicLength: head.topicLength) }
+    public var stamp: RecordStamp {
+        Record.stamp(head.kind, contents.span, topicLength: head.topicLength)
+    }
 
     /// Read from where the fields of a frame's header are: each record passes here.
     static func stamp(
-        _ kind: RecordKind, _ contents: ArraySlice<UInt8>, topicLength: Int
+        _ kind: RecordKind, _ contents: Span<UInt8>, topicLength: Int
     ) -> RecordStamp {
         switch kind {
         case .frame:
-            let start = contents.startIndex + topicLength + 1
-            guard contents.endIndex - start >= FrameHeader.size else { return Record.noStamp }
+            let start = topicLength + 1
+            guard contents.count - start >= FrameHeader.size else { return Record.noStamp }
             return RecordStamp(
                 frame: FrameKind(rawValue: contents[start + 1]),
                 epoch: contents.word(at: start + 8, as: UInt64.self),
                 sequence: contents.word(at: start + 16, as: UInt64.self),
                 receiveTime: WallTime(nanoseconds: contents.word(at: start + 48, as: Int64.self)))
         case .hole:
-            let hole = Hole(contents, topicLength: topicLength)
+            let hole = Hole([UInt8](copying: contents)[...], topicLength: topicLength)
             return RecordStamp(
                 frame: nil, epoch: hole?.epoch ?? 0, sequence: hole?.range?.first ?? 0,
                 receiveTime: hole?.from ?? WallTime(nanoseconds: 0))
         case .directory:
             return RecordStamp(
-                frame: nil, epoch: contents.word(at: contents.startIndex, as: UInt64.self), sequence: 0,
+                frame: nil, epoch: contents.word(at: 0, as: UInt64.self), sequence: 0,
                 receiveTime: WallTime(nanoseconds: 0))
         }
     }
@@ -158,7 +160,6 @@ public struct RecordBatch: Hashable, Sendable {
     ///   - each: where a record stands in the feed's numbering, and where in the segment.
     public mutating func seal(at offset: Int, _ crc: Checksum, each: (RecordStamp, Int) -> Void) {
         var start = 0
-        // No slice of the bytes outlives its call, or they would be copied for each record.
         while let record = record(at: start, crc) {
             each(record.stamp, offset + start)
             put(record.checksum, at: start + 8)
@@ -171,16 +172,16 @@ public struct RecordBatch: Hashable, Sendable {
         guard bytes.count - start >= RecordHead.size, let kind = RecordKind(rawValue: bytes[start + 4]) else {
             return nil
         }
-        let all = bytes[...]
+        let all = bytes.span
         let length = Int(all.word(at: start, as: UInt32.self))
         let topicLength = Int(all.word(at: start + 6, as: UInt16.self))
         let end = start + RecordHead.size + length
-        let contents = all[(start + RecordHead.size)..<end]
+        let contents = all.extracting((start + RecordHead.size)..<end)
         return (Record.stamp(kind, contents, topicLength: topicLength), crc(0, contents), end)
     }
 
     private func headChecksum(at start: Int, _ crc: Checksum) -> UInt32 {
-        crc(0, bytes[start..<(start + 12)])
+        crc(0, bytes.span.extracting(start..<(start + 12)))
     }
 
     private mutating func put(_ checksum: UInt32, at place: Int) {

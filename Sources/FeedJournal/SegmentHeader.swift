@@ -48,7 +48,7 @@ public struct SegmentHeader: Hashable, Sendable {
         writer.append(previous.bytes)
         writer.littleEndian(UInt8(feed.utf8.count))
         writer.append(feed.utf8)
-        writer.littleEndian(crc(0, writer.bytes[...]))
+        writer.littleEndian(crc(0, writer.bytes.span))
         return writer.bytes
     }
 
@@ -85,7 +85,9 @@ public struct SegmentHeader: Hashable, Sendable {
         guard (SegmentHeader.fixedSize...SegmentHeader.mostBytes).contains(size) else { throw .checksum }
         guard bytes.count >= size else { throw .truncated(wanted: size, left: bytes.count) }
         let end = start + size - 4
-        guard crc(0, bytes[start..<end]) == bytes.word(at: end, as: UInt32.self) else { throw .checksum }
+        guard crc(0, bytes.span.extracting(..<(size - 4))) == bytes.word(at: end, as: UInt32.self) else {
+            throw .checksum
+        }
         guard Int(bytes[start + 72]) == size - SegmentHeader.fixedSize,
             let feed = String(validating: bytes[(start + 73)..<end], as: UTF8.self)
         else { throw .name }

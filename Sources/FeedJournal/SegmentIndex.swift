@@ -130,7 +130,7 @@ extension SegmentIndex {
             }
             writer.littleEndian(entry.time.nanoseconds)
         }
-        writer.littleEndian(crc(0, writer.bytes[...]))
+        writer.littleEndian(crc(0, writer.bytes.span))
         return writer.bytes
     }
 
@@ -140,7 +140,8 @@ extension SegmentIndex {
         _ bytes: [UInt8], size: Int, _ crc: Checksum
     ) -> (index: SegmentIndex, digest: Digest)? {
         guard bytes.count > 80, bytes.starts(with: magic),
-            bytes[...].word(at: bytes.count - 4, as: UInt32.self) == crc(0, bytes.dropLast(4))
+            bytes[...].word(at: bytes.count - 4, as: UInt32.self)
+                == crc(0, bytes.span.extracting(droppingLast: 4))
         else { return nil }
         var reader = ByteReader(bytes.dropLast(4).dropFirst(8))
         do throws(EndOfBytes) {

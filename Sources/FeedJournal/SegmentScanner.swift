@@ -160,7 +160,7 @@ public struct SegmentScanner {
         let start = unread.startIndex + RecordHead.size
         let contents = unread[start..<(start + head.length)]
         let record = Record(head: head, number: number, offset: offset, contents: contents)
-        guard crc(0, contents) == head.checksum else {
+        guard crc(0, contents.span) == head.checksum else {
             return damage(.contents, bytes: size, sequence: head.kind == .frame ? record.stamp.sequence : nil)
         }
         if head.kind == .frame {

@@ -10,7 +10,7 @@ public enum HardwareCRC32C {
     /// Continues a CRC32C, 0 at the beginning.
     ///
     /// - Precondition: `isThere`.
-    @Sendable public static func update(_ before: UInt32, _ bytes: ArraySlice<UInt8>) -> UInt32 {
+    @Sendable public static func update(_ before: UInt32, _ bytes: Span<UInt8>) -> UInt32 {
         precondition(isThere, "this processor has no instruction for CRC32C")
         return unsafe bytes.withUnsafeBytes { bytes in
             unsafe clinux_crc32c(before, bytes.baseAddress, bytes.count)

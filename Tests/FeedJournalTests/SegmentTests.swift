@@ -30,8 +30,8 @@ import Wire
         let contents = frame(5, at: 5)
         #expect(Array(record.prefix(8)) == [UInt8(contents.count), 0, 0, 0, 1, 0, 13, 0])
         #expect(Array(record[16...]) == contents)
-        #expect(record[8..<12].elementsEqual(littleEndian(crc(0, contents[...]))))
-        #expect(record[12..<16].elementsEqual(littleEndian(crc(0, record[..<12]))))
+        #expect(record[8..<12].elementsEqual(littleEndian(crc(0, contents.span))))
+        #expect(record[12..<16].elementsEqual(littleEndian(crc(0, record.span.extracting(..<12)))))
     }
 
     private func littleEndian(_ value: UInt32) -> [UInt8] {

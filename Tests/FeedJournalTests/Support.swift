@@ -34,7 +34,7 @@ extension RecordHead {
         writer.littleEndian(UInt16(kind.rawValue))
         writer.littleEndian(UInt16(topicLength))
         writer.littleEndian(checksum)
-        writer.littleEndian(crc(0, writer.bytes[...]))
+        writer.littleEndian(crc(0, writer.bytes.span))
         output += writer.bytes
     }
 }
