@@ -1,5 +1,6 @@
 """A gateway that starts in the middle of a session and is to have all of it: `start = "session"`."""
 
+import collections
 import unittest
 
 import harness
@@ -57,7 +58,11 @@ class Session(unittest.TestCase):
         data = [message for message in received if message["kind"] == "data"]
         self.assertEqual([message["sequence"] for message in data], list(range(1, last + 2)))
         recovered = [message for message in data if message["path"] is None]
-        self.assertGreater(len(recovered), 20_000)
+        seen = collections.Counter(message["path"] for message in data)
+        self.assertGreater(
+            len(recovered), 20_000,
+            f"by path {dict(seen)}, {len(self.server.requests)} requests to port {self.server.port}, the first "
+            f"{self.server.requests[:3]}, lines {self.lines.ports}, from {data[0]} to {data[-1]}")
         self.assertTrue(all("recovering" in message["flags"] for message in recovered))
         self.assertEqual({message["topic"] for message in data if message["body"][:1] == b"A"},
                          {f"md/itch/{symbol}/" for symbol in SYMBOLS})
