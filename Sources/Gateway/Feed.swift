@@ -25,6 +25,8 @@ struct FeedSurroundings {
     let run: UInt32
     /// Ours, for paths with a server key.
     let keys: KeyPair?
+    /// The ports of all feeds' unicast lines.
+    let lines: Set<UInt16>
 }
 
 final class Feed {

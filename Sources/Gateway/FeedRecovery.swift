@@ -17,7 +17,8 @@ extension Feed {
                 let servers = options.recover.servers.compactMap {
                     IPv4Endpoint($0.dropFirst("udp://".count))
                 }
-                return try RecoverySource(surroundings.loop, servers: servers, batch: surroundings.batch)
+                return try RecoverySource(
+                    surroundings.loop, servers: servers, lines: surroundings.lines, batch: surroundings.batch)
             case .pitch: return try GapProxySource(options.recover, surroundings, log: log)
             case .iexTP, .mdp3, .holdfast, .zeromq: return nil
             }

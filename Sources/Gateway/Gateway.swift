@@ -208,10 +208,17 @@ public final class Gateway {
         let surroundings = FeedSurroundings(
             loop: loop, batch: batch, worker: worker, downstream: downstream,
             health: health, logger: logger(of: feed), limited: limited,
-            controlEvery: options.controlEvery, run: journal?.run ?? nextRun(), keys: credentials?.keys)
+            controlEvery: options.controlEvery, run: journal?.run ?? nextRun(), keys: credentials?.keys,
+            lines: unicastPorts)
         let opened = try Feed(feed, index: UInt16(clamping: index), journal: journal, surroundings)
         feeds[feed.name] = opened
         replayHealth(to: opened)
+    }
+
+    private var unicastPorts: Set<UInt16> {
+        Set(
+            options.feeds.flatMap(\.paths).flatMap(\.groups).compactMap { IPv4Endpoint($0) }
+                .filter { !$0.address.isMulticast }.map(\.port))
     }
 
     /// Clients may subscribe meanwhile.

@@ -50,14 +50,16 @@ final class RecoverySource: FeedRecovery {
     /// Requests that could not be sent, and receives that failed.
     private var failures: UInt64 = 0
 
-    /// - Parameter batch: shared by all sources of the loop.
+    /// - Parameters:
+    ///   - lines: the ports of the gateway's unicast lines, which are opened after this.
+    ///   - batch: shared by all sources of the loop.
     init(
-        _ loop: EventLoop, servers: [IPv4Endpoint], batch: DatagramBatch
+        _ loop: EventLoop, servers: [IPv4Endpoint], lines: Set<UInt16>, batch: DatagramBatch
     ) throws(SystemError) {
         self.loop = loop
         self.servers = servers
         self.batch = batch
-        socket = try UDPSocket(receivingAt: IPv4Endpoint(.any, 0), bufferBytes: RecoverySource.bufferBytes)
+        socket = try UDPSocket(receivingAtPortOtherThan: lines, bufferBytes: RecoverySource.bufferBytes)
         source = try IOSource(loop, descriptor: socket.descriptor.raw) { [unowned self] in receive() }
     }
 

@@ -27,17 +27,55 @@ public struct UDPSocket: ~Copyable, Sendable {
     public init(receivingAt endpoint: IPv4Endpoint, bufferBytes: Int32, isShared: Bool = true)
         throws(SystemError)
     {
+        let opened = try UDPSocket.openForReceiving(bufferBytes: bufferBytes)
+        if isShared { try UDPSocket.share(opened) }
+        try bindSocket(opened.raw, to: endpoint)
+        descriptor = opened
+    }
+
+    /// A socket for who asks and is answered: it receives at a port that the kernel chooses and nobody has, at whatever
+    /// address. Others may still receive groups at that port, but whoever opens an own address there afterwards takes
+    /// what comes to it. So it is none of `kept`.
+    ///
+    /// - Parameters:
+    ///   - kept: ports at which this process receives at an address of its own, now or later.
+    ///   - bufferBytes: as above.
+    public init(receivingAtPortOtherThan kept: Set<UInt16>, bufferBytes: Int32) throws(SystemError) {
+        let opened = try UDPSocket.bound(toPortOtherThan: kept, bufferBytes: bufferBytes)
+        try UDPSocket.share(opened)
+        descriptor = opened
+    }
+
+    /// The port at which it receives; 0: none yet.
+    public var port: UInt16 { PeerAddress.own(descriptor.raw)?.port ?? 0 }
+
+    /// Each port that is none to have is held until another one is found: so none of them is tried twice.
+    private static func bound(
+        toPortOtherThan kept: Set<UInt16>, bufferBytes: Int32
+    ) throws(SystemError) -> Descriptor {
+        let opened = try openForReceiving(bufferBytes: bufferBytes)
+        // Shared with somebody's reusable socket before it is bound, it could get that one's port.
+        try bindSocket(opened.raw, to: IPv4Endpoint(.any, 0))
+        guard let port = PeerAddress.own(opened.raw)?.port, kept.contains(port) else { return opened }
+        let other = try bound(toPortOtherThan: kept, bufferBytes: bufferBytes)
+        withExtendedLifetime(opened) {}
+        return other
+    }
+
+    private static func openForReceiving(bufferBytes: Int32) throws(SystemError) -> Descriptor {
         let opened = try UDPSocket.open()
         let raw = opened.raw
-        if isShared { try setOption(raw, SOL_SOCKET, SO_REUSEADDR, Int32(1), "SO_REUSEADDR") }
         try setOption(raw, Int32(IPPROTO_IP), IP_MULTICAST_ALL, Int32(0), "IP_MULTICAST_ALL")
         try setOption(raw, SOL_SOCKET, SO_RXQ_OVFL, Int32(1), "SO_RXQ_OVFL")
         try setOption(raw, SOL_SOCKET, SO_TIMESTAMPNS, Int32(1), "SO_TIMESTAMPNS")
         if (try? setOption(raw, SOL_SOCKET, SO_RCVBUFFORCE, bufferBytes, "SO_RCVBUFFORCE")) == nil {
             try setOption(raw, SOL_SOCKET, SO_RCVBUF, bufferBytes, "SO_RCVBUF")
         }
-        try bindSocket(raw, to: endpoint)
-        descriptor = opened
+        return opened
+    }
+
+    private static func share(_ descriptor: borrowing Descriptor) throws(SystemError) {
+        try setOption(descriptor.raw, SOL_SOCKET, SO_REUSEADDR, Int32(1), "SO_REUSEADDR")
     }
 
     /// A socket for sending. With an interface, multicast leaves through it, whatever the routes say.

@@ -49,6 +49,19 @@ import Testing
         #expect(count == 0)
     }
 
+    @Test func `who is answered gets a port that is none of those to be kept free`() throws {
+        let kept = Set((1...UInt16.max).filter { $0 % 4 != 1 })
+        for _ in 0..<20 {
+            #expect(try UDPSocket(receivingAtPortOtherThan: kept, bufferBytes: 1 << 16).port % 4 == 1)
+        }
+    }
+
+    @Test func `a group can be received at the port of who is answered`() throws {
+        let asking = try UDPSocket(receivingAtPortOtherThan: [], bufferBytes: 1 << 16)
+        let group = IPv4Endpoint(try #require(IPv4Address("239.1.2.3")), asking.port)
+        _ = try UDPSocket(receivingAt: group, bufferBytes: 1 << 16)
+    }
+
     @Test func `an echo request carries a checksum that verifies`() {
         let packet = ICMPSocket.echoRequest(identifier: 0x1234, sequence: 7)
         #expect(packet.count == 24)

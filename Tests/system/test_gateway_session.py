@@ -1,11 +1,12 @@
 """A gateway that starts in the middle of a session and is to have all of it: `start = "session"`."""
 
 import collections
+import time
 import unittest
 
 import harness
 import venue
-from harness import GATEWAY_BUS, Daemon, HealthClient, MarketClient, Order
+from harness import GATEWAY_BUS, Daemon, HealthClient, MarketClient, Namespace, Order, needs_namespaces
 from test_gateway_itch import FEED, SYMBOLS
 
 START = """start = "session"
@@ -80,6 +81,50 @@ class Session(unittest.TestCase):
         self.lines.wait_heard(self.health)
         self.daemon.wait_log(f"messages ahead, more than start_messages (1000): it is taken from {first} on")
         self.assertEqual(self.server.requests, [])
+
+
+@needs_namespaces
+class Ports(unittest.TestCase):
+    """A host that has no more ports to give than three feeds need, and some of them are for their lines."""
+
+    NAMES = ("one", "two", "three")
+
+    def setUp(self):
+        self.host, first = Namespace(self, "ports"), 30_000
+        self.lines, self.servers, text = {}, {}, GATEWAY_BUS
+        for number, name in enumerate(self.NAMES):
+            lines = self.lines[name] = self.host.enter(lambda: venue.Lines(self))
+            lines.socket.bind(("127.0.0.1", 0))
+            lines.ports = {"A": first + 2 * number, "B": first + 2 * number + 1}
+            server = self.servers[name] = self.host.enter(lambda: venue.ReRequests(self, lines))
+            feed = FEED % (START % (1000, server.url), lines.group("A"), lines.group("B"))
+            text += feed.replace('name = "itch"', f'name = "{name}"')
+        last = first + 3 * len(self.NAMES) - 1
+        harness.run(*self.host.command("sysctl", "-qw", f"net.ipv4.ip_local_port_range={first} {last}"))
+        self.daemon = Daemon(self, "holdfast-gateway", text, self.host).start()
+
+    def test_what_is_sent_again_comes_to_who_asked_for_it_and_to_no_line(self):
+        for name, lines in self.lines.items():
+            for _ in range(10):
+                self.servers[name].keep(lines.orders(5, *SYMBOLS))
+            self.wait_asked(name)
+        ports = [server.client[1] for server in self.servers.values()]
+        lines = [port for lines in self.lines.values() for port in lines.ports.values()]
+        self.assertEqual(len({*ports, *lines}), 9, f"the feeds ask from {ports}, and their lines are {lines}")
+        health = HealthClient(self, self.daemon.endpoint("gateway.pub"), self.daemon.endpoint("gateway.req"))
+        health.subscribe("sample/desk/feed/")
+        for name in self.NAMES:
+            health.wait(lambda message: message["name"] == name and message["values"]["recovered"] == 50,
+                        f"all that was to be sent to {name} again")
+
+    def wait_asked(self, name):
+        """Heartbeats of the venue until the gateway, which opens its lines after it is ready, asks for the rest."""
+        until = time.monotonic() + harness.PATIENCE_S
+        while not self.servers[name].requests:
+            self.assertLess(time.monotonic(), until, f"nobody is asked for what {name} has not got")
+            lines = self.lines[name]
+            lines.both(venue.mold_heartbeat(lines.session, lines.next))
+            time.sleep(0.02)
 
 
 if __name__ == "__main__":

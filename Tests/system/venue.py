@@ -2,6 +2,7 @@
 
 Written from the published formats (Sources/FeedProtocols/*/README.md), and not from the code that reads them."""
 
+import random
 import socket
 import struct
 import threading
@@ -47,11 +48,30 @@ def free_port(kind=socket.SOCK_DGRAM, address="127.0.0.1"):
         return probe.getsockname()[1]
 
 
+def line_ports(count):
+    """Ports for lines, outside those that the kernel gives to whoever asks for any: nobody gets one by chance before
+    the gateway opens it."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as file:
+        lowest, highest = map(int, file.read().split())
+    ports = []
+    while len(ports) < count:
+        port = random.randrange(10_000, 65_536)
+        if lowest <= port <= highest or port in ports:
+            continue
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        ports.append(port)
+    return ports
+
+
 class Lines:
     """Two lines of one MoldUDP64 session on loopback; the test says which packet goes where."""
 
     def __init__(self, case):
-        self.ports = {"A": free_port(), "B": free_port()}
+        self.ports = dict(zip("AB", line_ports(2)))
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         case.addCleanup(self.socket.close)
         self.session, self.next = "S000000001", 1
