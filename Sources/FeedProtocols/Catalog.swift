@@ -41,6 +41,8 @@ public struct FeedProtocolDescription: Hashable, Sendable {
     /// The number after which 1 comes again; `nil`: there is none.
     public var lastSequence: UInt64?
     public var lastValue = LastValue.none
+    /// The venue gives each of its sessions a name, within which no number begins anew.
+    public var namesSessions = false
 
     public var isWeekly: Bool {
         switch reset {
@@ -53,15 +55,17 @@ public struct FeedProtocolDescription: Hashable, Sendable {
 /// The feed protocols, by the names that configurations use.
 public let feedProtocols: [FeedProtocolDescription] = [
     FeedProtocolDescription(
-        name: "moldudp64", numbering: .messagesOfChannel, reset: .session, silence: .seconds(3)),
+        name: "moldudp64", numbering: .messagesOfChannel, reset: .session, silence: .seconds(3),
+        namesSessions: true),
     FeedProtocolDescription(
-        name: "soupbintcp", numbering: .messagesOfChannel, reset: .session, silence: .milliseconds(1500)),
+        name: "soupbintcp", numbering: .messagesOfChannel, reset: .session, silence: .milliseconds(1500),
+        namesSessions: true),
     FeedProtocolDescription(
         name: "pitch", numbering: .messagesOfChannel, reset: .daily, silence: .seconds(3),
         lastSequence: UInt64(UInt32.max)),
     FeedProtocolDescription(
         name: "iex-tp", numbering: .messagesOfChannel, reset: .session, silence: .seconds(3),
-        lastValue: .ofMarkedMessages),
+        lastValue: .ofMarkedMessages, namesSessions: true),
     FeedProtocolDescription(
         name: "mdp3", numbering: .packetsOfChannel, reset: .weekly, silence: .seconds(90)),
     FeedProtocolDescription(

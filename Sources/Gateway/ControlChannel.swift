@@ -11,6 +11,8 @@ final class ControlChannel {
     private(set) var epoch: UInt64 = 0
     /// Where this run's knowledge of the epoch begins; 0: nowhere yet, or topics are numbered each by itself.
     private var first: UInt64 = 0
+    /// The epoch is the venue's name of its session.
+    private var isNamed = false
     /// On every frame of the channel.
     var flags: FrameFlags = []
     /// Called before anything is sent: what was kept back goes out first.
@@ -116,9 +118,10 @@ final class ControlChannel {
 
     /// The numbers of this epoch are known from `first` on, 0 where topics are numbered each by itself. It is
     /// told before the first of them is published, so that a client can say what it missed before.
-    func begin(epoch: UInt64, first: UInt64, wall: WallTime) {
+    func begin(epoch: UInt64, first: UInt64, isNamed: Bool = false, wall: WallTime) {
         self.epoch = epoch
         self.first = first
+        self.isNamed = isNamed
         if first != 0 { sendHeartbeat(wall: wall, beginsEpoch: true) }
     }
 
@@ -130,7 +133,8 @@ final class ControlChannel {
 
     private func sendHeartbeat(wall: WallTime, beginsEpoch: Bool = false) {
         let body = ControlBody.heartbeat(
-            published: machine.messages, gaps: machine.missing, interval: every, first: first)
+            published: machine.messages, gaps: machine.missing, interval: every, first: first,
+            isNamed: isNamed)
         send(body, wall: wall, beginsEpoch: beginsEpoch)
     }
 

@@ -16,6 +16,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     private let log: EventLog
     private let divergences: DivergenceInbox
     private let pathNames: [String]
+    private let namesSessions: Bool
     /// How much of the session may be missing that is taken from its beginning; `nil`: none is.
     private let mostBehind: UInt64?
     private var isCatchingUp = false
@@ -50,6 +51,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         divergences = plan.divergences
         let options = plan.options
         pathNames = options.paths.map(\.name)
+        namesSessions = plan.description.namesSessions
         mostBehind = options.start == .session ? UInt64(options.startMessages) : nil
         control = ControlChannel(
             plan, channel: number, numberedPerTopic: false, publisher: publisher, at: now)
@@ -220,7 +222,9 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     /// The numbers of an epoch begin here. Whoever joins a session in its middle has missed its directory, and
     /// cannot name instruments before the venue repeats it.
     private func begin(epoch: UInt64, first: UInt64, at now: Instant, wall: WallTime) {
-        control.begin(epoch: epoch, first: first, wall: wall)
+        // Numbers that began again within a session all the same have an epoch of their own.
+        let isNamed = namesSessions && arbiter.epoch == arbiter.session
+        control.begin(epoch: epoch, first: first, isNamed: isNamed, wall: wall)
         guard Keys.needsDirectory else { return }
         control.step(wall: wall) { $0.directory(isKnown: first == 1, at: now) }
         if let remembered, remembered.epoch == epoch { recall(at: now, wall: wall) }

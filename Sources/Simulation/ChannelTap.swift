@@ -235,7 +235,7 @@ final class ChannelTap {
     }
 
     private func heartbeat(_ frame: PublishedFrame) {
-        guard case .heartbeat(let published, let missing, _, let first) = frame.told else { return }
+        guard case .heartbeat(let published, let missing, _, let first, _) = frame.told else { return }
         if channel.top == nil, first != 0 { channel.top = first - 1 }
         if !isPerTopic, frame.header.epoch != 0, let top = channel.top, frame.header.sequence != 0,
             top != frame.header.sequence

@@ -127,7 +127,7 @@ struct NumberSpace {
         let (floor, known) = run(of: header)
         var (first, last, why): (UInt64, UInt64, Missing.Why) = (1, 0, .told)
         switch told {
-        case .heartbeat(_, _, _, let begin) where begin != 0 && known == 0:
+        case .heartbeat(_, _, _, let begin, _) where begin != 0 && known == 0:
             runs[key]?.first = begin
             (last, why) = (begin - 1, .restart)
         case .gap(let range, _, _): (first, last) = (range.first, range.last)

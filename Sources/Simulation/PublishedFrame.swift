@@ -44,7 +44,7 @@ struct PublishedFrame {
     var line: String {
         var text = "\(topicText) \(header.kind) \(header.sequence)"
         switch told {
-        case .heartbeat(let published, let gaps, _, let first):
+        case .heartbeat(let published, let gaps, _, let first, _):
             text += ", \(published) published, \(gaps) missing, known from \(first)"
         case .gap(let range, let reason, let instrument):
             text += ", \(range) will not come\(instrument.map { " on \($0)" } ?? ""): \(reason)"

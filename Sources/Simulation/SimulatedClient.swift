@@ -211,7 +211,7 @@ final class SimulatedClient {
         beliefs[frame.feed].state = frame.header.state
         guard let told = frame.told else { return }
         beliefs[frame.feed].heardAt = world.now
-        if case .heartbeat(_, _, let interval, _) = told { beliefs[frame.feed].interval = interval }
+        if case .heartbeat(_, _, let interval, _, _) = told { beliefs[frame.feed].interval = interval }
     }
 
     /// By the rule of the document: live only while the control topic speaks.

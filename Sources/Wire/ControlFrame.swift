@@ -18,8 +18,9 @@ public enum ControlBody: Hashable, Sendable {
     /// `published`: messages published on the channel; `gaps`: sequences told as missing, both since the
     /// gateway started. `interval`: when the next heartbeat comes, at a resolution of 1 ms. `first`: the
     /// sequence with which this run's knowledge of the epoch begins; 0: nothing was heard yet, or topics are
-    /// numbered each by itself.
-    case heartbeat(published: UInt64, gaps: UInt64, interval: Duration, first: UInt64)
+    /// numbered each by itself. `isNamed`: the epoch is the venue's name of its session, within which no number begins
+    /// anew.
+    case heartbeat(published: UInt64, gaps: UInt64, interval: Duration, first: UInt64, isNamed: Bool)
     /// These sequences will not come; `nil`: of the whole channel, otherwise of one instrument's topic.
     case gap(SequenceRange, GapReason, instrument: String?)
     /// The header's state holds from now; `path`: the active one, if there is one.
@@ -37,11 +38,12 @@ public enum ControlBody: Hashable, Sendable {
     public var bytes: [UInt8] {
         var writer = ByteWriter(capacity: 32)
         switch self {
-        case .heartbeat(let published, let gaps, let interval, let first):
+        case .heartbeat(let published, let gaps, let interval, let first, let isNamed):
             writer.littleEndian(published)
             writer.littleEndian(gaps)
             writer.littleEndian(UInt32(clamping: interval.nanoseconds / 1_000_000))
             writer.littleEndian(first)
+            writer.littleEndian(UInt8(isNamed ? 1 : 0))
         case .gap(let range, let reason, let instrument):
             writer.littleEndian(range.first)
             writer.littleEndian(range.last)
@@ -73,8 +75,9 @@ extension ControlBody {
             return .heartbeat(
                 published: try reader.littleEndian(UInt64.self), gaps: try reader.littleEndian(UInt64.self),
                 interval: .milliseconds(try reader.littleEndian(UInt32.self)),
-                // Gateways before this field ended here.
-                first: reader.isAtEnd ? 0 : try reader.littleEndian(UInt64.self))
+                // Gateways before either of these fields ended here.
+                first: reader.isAtEnd ? 0 : try reader.littleEndian(UInt64.self),
+                isNamed: reader.isAtEnd ? false : try reader.littleEndian(UInt8.self) == 1)
         } catch {
             throw FrameError(error)
         }

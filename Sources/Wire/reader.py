@@ -64,6 +64,7 @@ def control(header, body):
         if header["kind"] == "heartbeat":
             told = dict(zip(("published", "gaps", "interval_ms"), struct.unpack_from("<QQI", body)))
             told["first"] = struct.unpack_from("<Q", body, 20)[0] if len(body) > 20 else 0
+            told["named"] = body[28:29] == b"\1"
             return told
         if header["kind"] == "gap":
             first, last, reason = struct.unpack_from("<QQB", body)
@@ -128,7 +129,7 @@ class Position:
     """
 
     EPOCHS = 8  # of a channel or a topic that are remembered
-    OVERLAP = 65536  # two runs of a gateway hear the same numbers again over no more than this
+    OVERLAP = 65536  # where sessions have no names, two runs of a gateway hear the same numbers again over no more
 
     def __init__(self):
         self.spaces = {}  # what has sequences of its own, a channel or a topic -> Space
@@ -220,7 +221,7 @@ class Space:
         state = self.runs[header["run"], header["epoch"]]
         floor, first, last, why = state[0], 1, 0, "told"
         is_news = header["kind"] == "heartbeat" and told["first"] and not state[1]
-        if is_news and told["first"] + Position.OVERLAP < floor:
+        if is_news and not told["named"] and told["first"] + Position.OVERLAP < floor:
             missing.append((floor + 1, None, "restart"))
             self.rounds[header["epoch"]] = self.rounds.get(header["epoch"], 0) + 1
             self.tops[header["epoch"]] = state[0] = floor = 0

@@ -197,7 +197,7 @@ enum ReplayLine {
     private static func told(_ frame: Frame) -> String? {
         guard let body = try? ControlBody(kind: frame.header.kind, parsing: frame.body) else { return nil }
         switch body {
-        case .heartbeat(let published, let gaps, _, let first):
+        case .heartbeat(let published, let gaps, _, let first, _):
             return "published \(published), missing \(gaps), from \(first)"
         case .gap(let range, let reason, let instrument):
             return "missing \(range)\(instrument.map { " of \($0)" } ?? ""): \(reason)"

@@ -33,6 +33,17 @@ final class Recorder: FrameSink {
         return route
     }
 
+    /// Whether each heartbeat that says where an epoch begins calls the epoch the venue's name of its session.
+    var named: [Bool] {
+        frames.compactMap { frame in
+            guard
+                case .heartbeat(_, _, _, let first, let isNamed)? = try? ControlBody(
+                    kind: frame.header.kind, parsing: frame.body), first > 0
+            else { return nil }
+            return isNamed
+        }
+    }
+
     /// What was published since the last call.
     func take() -> [String] {
         defer { lines = [] }
@@ -61,7 +72,7 @@ final class Recorder: FrameSink {
 
     private static func control(_ body: ControlBody, _ header: FrameHeader) -> String {
         switch body {
-        case .heartbeat(let published, let gaps, _, let first):
+        case .heartbeat(let published, let gaps, _, let first, _):
             "heartbeat \(published) \(gaps) \(header.state)\(first == 0 ? "" : " from \(first)")"
         case .gap(let range, let reason, let instrument):
             "gap \(range.first)-\(range.last) \(reason)\(instrument.map { " of \($0)" } ?? "")"

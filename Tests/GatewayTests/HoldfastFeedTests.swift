@@ -33,7 +33,8 @@ private struct Upstream {
     }
 
     func beat(_ last: UInt64, state: ChannelState = .live, first: UInt64 = 1) -> [UInt8] {
-        let body = ControlBody.heartbeat(published: 0, gaps: 0, interval: .milliseconds(100), first: first)
+        let body = ControlBody.heartbeat(
+            published: 0, gaps: 0, interval: .milliseconds(100), first: first, isNamed: false)
         return frame(.heartbeat, "control/up/3/", last, state: state, body: body.bytes)
     }
 }

@@ -112,6 +112,8 @@ import Wire
         let later = bench.tick(520)
         #expect(later.contains("gap 1-15 notRecovered"), "\(later)")
         #expect(later.last?.hasPrefix("md/itch/%231/ 16 after 0 inferred") == true, "\(later)")
+        // It broke its word: this epoch is no name of its.
+        #expect(bench.recorder.named == [true, false])
     }
 
     @Test func `old data is flagged as late`() {

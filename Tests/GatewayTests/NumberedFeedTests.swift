@@ -160,6 +160,7 @@ private enum Made {
         }
         lines += bench.both(Made.unit(1, 1, [Made.add(7, "ZVT")]), at: 17_000)
         #expect(lines.last == "md/md/ZVT/ 1 after 0 inferred", "\(lines)")
+        #expect(bench.recorder.named == [false, false])
         #expect(bench.engine.channel.epochs == 1 && bench.engine.channel.gaps == 0)
     }
 

@@ -6,7 +6,7 @@ import Wire
 @Suite struct ControlBodyTests {
     @Test(
         arguments: [
-            .heartbeat(published: 1 << 40, gaps: 7, interval: .milliseconds(100), first: 9),
+            .heartbeat(published: 1 << 40, gaps: 7, interval: .milliseconds(100), first: 9, isNamed: true),
             .gap(SequenceRange(5, 9), .failover, instrument: nil),
             .gap(SequenceRange(0, .max), .notRecovered, instrument: "ÄPFEL"),
             .state(path: "A", reason: "3 of 3 targets silent"),
@@ -18,8 +18,10 @@ import Wire
 
     @Test func `the bodies lie as in the document's table`() {
         #expect(
-            ControlBody.heartbeat(published: 258, gaps: 1, interval: .milliseconds(100), first: 513).bytes
-                == [2, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 100, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0])
+            ControlBody.heartbeat(
+                published: 258, gaps: 1, interval: .milliseconds(100), first: 513, isNamed: true
+            ).bytes
+                == [2, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 100, 0, 0, 0, 1, 2, 0, 0, 0, 0, 0, 0, 1])
         #expect(
             ControlBody.gap(SequenceRange(1, 2), .sessionChange, instrument: "AB").bytes
                 == [1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3, 2, 0x41, 0x42])
@@ -33,7 +35,8 @@ import Wire
     }
 
     @Test func `intervals beyond 32 bits of milliseconds are clamped`() throws {
-        let body = ControlBody.heartbeat(published: 0, gaps: 0, interval: .seconds(Int64.max), first: 0)
+        let body = ControlBody.heartbeat(
+            published: 0, gaps: 0, interval: .seconds(Int64.max), first: 0, isNamed: false)
         #expect(body.bytes[16..<20] == [255, 255, 255, 255])
     }
 
@@ -43,8 +46,10 @@ import Wire
     {
         let gap = ControlBody.gap(SequenceRange(5, 9), .failover, instrument: "A")
         #expect(try ControlBody(kind: .gap, parsing: (gap.bytes + [1, 2])[...]) == gap)
-        let beat = ControlBody.heartbeat(published: 1, gaps: 2, interval: .milliseconds(3), first: 0)
+        let beat = ControlBody.heartbeat(
+            published: 1, gaps: 2, interval: .milliseconds(3), first: 0, isNamed: false)
         #expect(try ControlBody(kind: .heartbeat, parsing: beat.bytes[..<20]) == beat)
+        #expect(try ControlBody(kind: .heartbeat, parsing: beat.bytes[..<28]) == beat)
         #expect(try ControlBody(kind: .heartbeat, parsing: (beat.bytes + [9])[...]) == beat)
     }
 

@@ -162,7 +162,7 @@ enum Seeds {
             return bytes
         }
         let bodies: [ControlBody] = [
-            .heartbeat(published: 9, gaps: 2, interval: .milliseconds(100), first: 1),
+            .heartbeat(published: 9, gaps: 2, interval: .milliseconds(100), first: 1, isNamed: true),
             .gap(SequenceRange(3, 5), .notRecovered, instrument: "A"),
             .state(path: "A", reason: "a gap is open"),
         ]

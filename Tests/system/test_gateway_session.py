@@ -1,12 +1,13 @@
 """A gateway that starts in the middle of a session and is to have all of it: `start = "session"`."""
 
 import collections
+import signal
 import time
 import unittest
 
 import harness
 import venue
-from harness import GATEWAY_BUS, Daemon, HealthClient, MarketClient, Namespace, Order, needs_namespaces
+from harness import GATEWAY_BUS, Daemon, HealthClient, MarketClient, Namespace, Order, needs_namespaces, reader
 from test_gateway_itch import FEED, SYMBOLS
 
 START = """start = "session"
@@ -74,6 +75,43 @@ class Session(unittest.TestCase):
         for path in "AB":
             line = self.health.wait(lambda message: message["name"] == f"itch.{path}", f"figures of {path}")
             self.assertEqual(line["values"]["missed"], 0)
+
+    def follow(self, position, condition, what, sends=True):
+        """Sends orders until a message meets the condition; returns the new data, and what is missing."""
+        new, missing, found = [], [], False
+        while not found:
+            if sends:
+                self.send(self.lines.orders(5, *SYMBOLS))
+            for message in self.client.messages(0.02) if sends else self.client.until(condition, what):
+                is_new, lost = position.take(message["topic"], message, message["told"])
+                new += [message["sequence"]] if is_new else []
+                missing += lost
+                found = found or condition(message)
+        return new, missing
+
+    def test_a_client_has_nothing_twice_and_misses_nothing_when_a_gateway_without_a_journal_begins_again(self):
+        position = reader.Position()
+        # As if this session were as long as a day's.
+        self.addCleanup(setattr, reader.Position, "OVERLAP", reader.Position.OVERLAP)
+        reader.Position.OVERLAP = 1000
+        self.start(100_000)
+
+        def is_live(message):
+            return message["kind"] == "state" and message["state"] == "live"
+        new, missing = self.follow(position, is_live, "a live feed")
+        self.daemon.signal(signal.SIGKILL)
+        self.daemon.wait_exit()
+        self.daemon.start()
+        run = self.health.status()["incarnation"] % 2**32
+
+        def is_there(message):
+            return message["run"] == run
+        for more in (self.follow(position, is_there, "the next run", sends=False),
+                     self.follow(position, is_live, "a live feed again")):
+            new, missing = new + more[0], missing + more[1]
+        self.assertEqual(missing, [])
+        self.assertEqual(new, list(range(1, new[-1] + 1)))
+        self.assertGreater(new[-1], 20_000)
 
     def test_one_that_is_too_far_ahead_is_taken_from_where_it_is(self):
         self.start(1000)

@@ -84,7 +84,7 @@ public enum HoldfastFraming: PacketFraming {
     /// Where the other gateway's knowledge of the epoch begins; 0: it has heard nothing yet.
     private static func first(in frame: Frame) -> UInt64 {
         guard
-            case .heartbeat(_, _, _, let first)? = try? ControlBody(
+            case .heartbeat(_, _, _, let first, _)? = try? ControlBody(
                 kind: frame.header.kind, parsing: frame.body)
         else { return 0 }
         return first
