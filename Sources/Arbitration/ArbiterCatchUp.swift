@@ -5,12 +5,30 @@ public import Basics
 
 /// What may be asked of the past.
 public struct CatchUpOptions: Hashable, Sendable {
-    /// Messages that may be missing at a time.
+    /// Messages that may be missing when it begins.
     public var most: UInt64
     /// What nobody has brought anything of for so long is given up.
     public var patience: Duration = .seconds(10)
 
     public init(most: UInt64) { self.most = most }
+
+    /// A session of which more is missing runs away: the venue sends faster than its servers do, and that does not end.
+    public var runaway: UInt64 { most &+ max(most, 1000) }
+}
+
+/// How a catch-up ended before all had come.
+public enum CatchUpEnd: Hashable, Sendable {
+    /// Nobody sent anything of this any more.
+    case silent(SequenceRange)
+    /// More than may be was missing by then.
+    case ranAway(SequenceRange)
+
+    /// What was given up.
+    public var range: SequenceRange {
+        switch self {
+        case .silent(let range), .ranAway(let range): range
+        }
+    }
 }
 
 /// A channel that is behind its session.
@@ -60,9 +78,11 @@ extension Arbiter {
         guard var state = catchUp else { return }
         if state.expected != expected { (state.expected, state.since) = (expected, now) }
         catchUp = state
-        guard now >= state.deadline || behind > state.options.most else { return }
+        let isRunaway = behind > state.options.runaway
+        guard now >= state.deadline || isRunaway else { return }
         guard hasHole else { return catchUp = nil }
-        gaveUp = SequenceRange(expected, highest)
+        let range = SequenceRange(expected, highest)
+        gaveUp = isRunaway ? .ranAway(range) : .silent(range)
         givenUp.extend(through: highest, cause: .givenUp)
         catchUp = nil
     }

@@ -266,10 +266,15 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     private func followCatchUp(at now: Instant, wall: WallTime) {
         guard isCatchingUp, !arbiter.isCatchingUp else { return }
         isCatchingUp = false
-        if let range = arbiter.gaveUp {
+        if let end = arbiter.gaveUp {
+            let range = end.range
+            let why =
+                switch end {
+                case .silent: "the session was not sent from \(range.first) on"
+                case .ranAway: "the session ran away: \(range.count) messages behind, from \(range.first) on"
+                }
             log(
-                .sessionNotTaken,
-                "\(place)the session was not sent from \(range.first) on: what is missing of it up to \(range.last) is told as a gap"
+                .sessionNotTaken, "\(place)\(why): what is missing of it up to \(range.last) is told as a gap"
             )
             if Keys.needsDirectory, !hasDirectory {
                 control.step(wall: wall) { $0.directory(isKnown: false, at: now) }

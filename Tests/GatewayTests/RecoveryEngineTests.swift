@@ -217,6 +217,26 @@ private final class RecoveryBench {
             ])
     }
 
+    @Test func `a session that is just as far ahead as it may be is asked for, and the venue goes on`() {
+        let bench = RecoveryBench(start: .session, at: 20_001)
+        for time in Int64(10)...40 {
+            _ = bench.receive(bench.messages((20_000 + UInt64(time))...(20_000 + UInt64(time))), at: time)
+            #expect(bench.tick(time).allSatisfy { !$0.hasPrefix("gap") })
+        }
+        #expect(bench.requests.take().first == "S1 1+1000 of 0")
+        #expect(bench.engine.channel.reason == "catching up with the session" && bench.log == [])
+    }
+
+    @Test func `a session that runs away is given up, and the log says that`() {
+        let bench = RecoveryBench(start: .session, at: 20_001)
+        _ = bench.receive(bench.messages(40_001...40_001), at: 10)
+        #expect(bench.receive(bench.messages(40_002...40_002), at: 11).contains("gap 1-40001 notRecovered"))
+        #expect(
+            bench.log == [
+                "the session ran away: 40001 messages behind, from 1 on: what is missing of it up to 40001 is told as a gap"
+            ])
+    }
+
     @Test func `a session that nobody sends is told as missing, without a directory`() {
         let bench = RecoveryBench(start: .session, at: 5000, isNamed: false)
         var lines: [String] = []
