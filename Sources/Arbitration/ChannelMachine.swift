@@ -51,7 +51,7 @@ public struct ChannelMachine: ~Copyable, Sendable {
     /// When `tick` must be called.
     public var deadline: Instant {
         var deadline = nextHeartbeat
-        if state != .stale, state != .closed {
+        if state != .stale, state != .closed, ended == nil {
             deadline = min(deadline, state == .live ? wordUntil : freshUntil)
         }
         if let holeSince, state == .live { deadline = min(deadline, holeSince + options.gapDwell) }
@@ -62,7 +62,7 @@ public struct ChannelMachine: ~Copyable, Sendable {
     /// was read from.
     public func flags(sourceTime: WallTime?, wall: WallTime) -> FrameFlags {
         var flags: FrameFlags = []
-        if state == .recovering { flags.insert(.recovering) }
+        if state == .recovering || isCatchingUp { flags.insert(.recovering) }
         if state == .stale { flags.insert(.stale) }
         if let sourceTime, wall.nanoseconds &- sourceTime.nanoseconds > freshnessNanoseconds {
             flags.insert(.late)
@@ -205,7 +205,8 @@ public struct ChannelMachine: ~Copyable, Sendable {
 
     private func verdict(at now: Instant) -> (ChannelState, ChannelReason) {
         if case .closed(let opening) = session { return (.closed, .outsideSession(until: opening)) }
-        if ended != nil { return (.closed, .sessionEnded) }
+        // What it had is still being sent then, and nothing else is to be expected.
+        if ended != nil { return isCatchingUp ? (.recovering, .catchingUp) : (.closed, .sessionEnded) }
         if active != 0, stale & active == active { return (.stale, .staleAtSource) }
         if freshUntil <= now { return (.stale, .silent(options.freshness)) }
         if let failover { return (.recovering, .failover(failover)) }

@@ -105,6 +105,29 @@ import Wire
         #expect(channel.epochChanged(at: milliseconds(5000)) == [.state(.live, .complete, path: 0)])
     }
 
+    @Test mutating func `a session that ended is closed when all that it had was sent, and not before`() {
+        _ = channel.heard(0, at: milliseconds(0))
+        _ = channel.catchingUp(true, at: milliseconds(0))
+        #expect(channel.sessionEnded(next: 10, at: milliseconds(5)).isEmpty)
+        #expect(channel.state == .recovering && channel.reason == .catchingUp)
+        // The lines say no more: that is what an end is.
+        #expect(Self.states(&channel, until: 5000).isEmpty)
+        #expect(channel.published(sequence: 1, at: milliseconds(5000)).isEmpty)
+        #expect(channel.flags(sourceTime: nil, wall: WallTime(nanoseconds: 0)) == .recovering)
+        _ = channel.published(sequence: 9, at: milliseconds(5010))
+        #expect(
+            channel.catchingUp(false, at: milliseconds(5010)) == [.state(.closed, .sessionEnded, path: 0)])
+        #expect(channel.flags(sourceTime: nil, wall: WallTime(nanoseconds: 0)) == [])
+    }
+
+    @Test mutating func `what a session had before is flagged also when its venue does not trade`() {
+        _ = channel.heard(0, at: milliseconds(0))
+        _ = channel.catchingUp(true, at: milliseconds(0))
+        _ = channel.session(is: .closed(until: nil), at: milliseconds(5))
+        #expect(channel.state == .closed)
+        #expect(channel.flags(sourceTime: nil, wall: WallTime(nanoseconds: 0)) == .recovering)
+    }
+
     @Test mutating func `a message past the end opens the channel again`() {
         _ = channel.heard(0, at: milliseconds(0))
         _ = channel.sessionEnded(next: 10, at: milliseconds(5))

@@ -207,6 +207,21 @@ private final class RecoveryBench {
             ])
     }
 
+    @Test func `of a session that is over, too, all is flagged, and the channel closes behind it`() {
+        let bench = RecoveryBench(start: .session, at: 50)
+        #expect(
+            bench.receive(MoldUDP64PacketBuilder.endOfSession(session: bench.venue.session, next: 51), at: 2)
+                == [])
+        _ = bench.tick(30)
+        #expect(bench.requests.take() == ["S1 1+49 of 0"])
+        let first = bench.answer(bench.venue.packet(1, [bench.venue.directory(2, "Y")]), at: 31)
+        #expect(first == ["md/itch/Y/ 1 after 0 recovering"])
+        let lines = bench.answer(bench.messages(2...49), at: 32)
+        let data = lines.filter { $0.hasPrefix("md/") }
+        #expect(data.count == 49 && data.allSatisfy { $0.contains(" recovering") })
+        #expect(lines.last == "state closed -: the session ended")
+    }
+
     @Test func `a session that is too far ahead is taken from where it is, and that is said`() {
         let bench = RecoveryBench(start: .session, at: 30_000)
         #expect(bench.engine.channel.reason != "catching up with the session")
