@@ -72,11 +72,18 @@ public protocol InstrumentKeys {
     /// - Throws: `MalformedInput` for a message that is none; it then concerns no instrument.
     mutating func route(_ unit: ArraySlice<UInt8>, into route: inout MessageRoute) throws(MalformedInput)
 
+    /// When the venue made a unit that is not to be routed yet, as far as the unit by itself says so.
+    static func time(of unit: ArraySlice<UInt8>) -> MessageRoute.Time
+
     /// The instruments that it gave numbers to.
     var directory: InstrumentDirectory { get }
 
     /// The numbering began anew: what the venue bound or opened before no longer holds.
     mutating func restart()
+}
+
+extension InstrumentKeys {
+    public static func time(of unit: ArraySlice<UInt8>) -> MessageRoute.Time { .unknown }
 }
 
 /// Where a message goes. The engine uses one again and again.

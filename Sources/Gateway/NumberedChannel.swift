@@ -104,6 +104,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         case .data:
             var units = packet.units
             while let unit = units.next() {
+                if isCatchingUp, !clock.isSet { setClock(by: unit, receivedAt: receivedAt) }
                 offer(unit, arrival, at: now)
                 arrival.sequence &+= 1
             }
@@ -335,10 +336,19 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         }
     }
 
+    /// What comes live is published behind all that was sent before, whose times it tells.
+    private func setClock(by unit: ArraySlice<UInt8>, receivedAt: WallTime) {
+        guard case .ofDay(let nanoseconds) = Keys.time(of: unit) else { return }
+        _ = clock.time(ofDay: nanoseconds, receivedAt: receivedAt)
+    }
+
     private func sourceTime(_ arrival: Arrival) -> WallTime? {
         switch route.time {
         case .unknown: arrival.sourceTime
-        case .ofDay(let nanoseconds): clock.time(ofDay: nanoseconds, receivedAt: arrival.receivedAt)
+        case .ofDay(let nanoseconds):
+            clock.time(
+                ofDay: nanoseconds, receivedAt: arrival.receivedAt,
+                isRecovered: arrival.path == recovery?.path)
         case .at(let time): time
         }
     }

@@ -15,11 +15,12 @@ private struct Upstream {
 
     func frame(
         _ kind: FrameKind, _ topic: String, _ sequence: UInt64, state: ChannelState = .live,
-        flags: FrameFlags = [], body: [UInt8] = []
+        flags: FrameFlags = [], body: [UInt8] = [], isTimed: Bool = true
     ) -> [UInt8] {
         let header = FrameHeader(
             kind: kind, flags: flags, feed: 5, channel: 3, epoch: epoch, sequence: sequence,
-            path: UInt8(run), state: state, run: run, sourceTime: kind == .data ? wall(1) : nil,
+            path: UInt8(run), state: state, run: run,
+            sourceTime: kind == .data && isTimed ? wall(1) : nil,
             receiveTime: wall(Int64(run)))
         var frame: [UInt8] = []
         header.encode(topic: Array(topic.utf8)[...], body: body[...], into: &frame)
@@ -89,6 +90,15 @@ private struct Upstream {
             bench.receive(b.beat(10, state: .stale), on: 1, at: 1000)
                 == ["state stale -: stale where it comes from"])
         #expect(bench.receive(a.beat(10), on: 0, at: 1100) == ["state live -: "])
+    }
+
+    @Test func `a message whose time one gateway does not know is the same message`() {
+        let bench = joined()
+        _ = bench.receive(a.data("X", 11), on: 0, at: 3)
+        _ = bench.receive(
+            b.frame(.data, "md/up/X/", 11, body: [11], isTimed: false), on: 1, at: 4)
+        #expect(bench.engine.figures(of: 1).divergent == 0 && bench.engine.figures(of: 1).duplicates == 1)
+        #expect(bench.recorder.frames.last?.header.sourceTime == wall(1))
     }
 
     @Test func `the end of the session there is the end of it here`() {

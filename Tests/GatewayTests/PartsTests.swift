@@ -28,12 +28,51 @@ import Testing
         #expect(clock.time(ofDay: early, receivedAt: wall(900_000)) == wall(-20))
     }
 
-    @Test func `a clock that fits no zone is not believed`() {
+    @Test func `a clock that fits no zone is not believed, until it fits one for two seconds`() {
         var clock = SourceClock()
-        #expect(clock.time(ofDay: 12 * 3_600_000_000_000 + 300_000_000_000, receivedAt: wall(0)) == nil)
-        #expect(clock.time(ofDay: 12 * 3_600_000_000_000, receivedAt: wall(0)) == nil)
+        let noon: UInt64 = 12 * 3_600_000_000_000
+        #expect(clock.time(ofDay: noon + 300_000_000_000, receivedAt: wall(0)) == nil)
+        #expect(clock.time(ofDay: noon, receivedAt: wall(0)) == nil)
+        #expect(clock.time(ofDay: noon, receivedAt: wall(1999)) == nil)
+        #expect(clock.time(ofDay: noon, receivedAt: wall(2000)) == wall(0))
         clock.restart()
-        #expect(clock.time(ofDay: 12 * 3_600_000_000_000, receivedAt: wall(0)) == wall(0))
+        #expect(clock.time(ofDay: noon - 3_600_000_000_000, receivedAt: wall(0)) == wall(0))
+    }
+
+    @Test func `of a session that is sent from its beginning at once only the last messages set the zone`() {
+        var clock = SourceClock()
+        let noon: UInt64 = 12 * 3_600_000_000_000
+        // From 3 hours and 7 minutes before until now, a second of it in a millisecond; some of it looks as if it were
+        // of now in another zone.
+        for second in -11_220...0 {
+            let time = noon &+ UInt64(bitPattern: Int64(second) * 1_000_000_000)
+            #expect(clock.time(ofDay: time, receivedAt: wall(Int64(second))) == nil)
+        }
+        for second: Int64 in 1...20 {
+            let time = noon + UInt64(second) * 1_000_000_000
+            let expected = second < 2 ? nil : wall(1000 * second)
+            #expect(clock.time(ofDay: time, receivedAt: wall(1000 * second + 3)) == expected)
+        }
+    }
+
+    @Test func `a zone that was taken from an old message is refuted by what follows`() {
+        var clock = SourceClock()
+        let noon: UInt64 = 12 * 3_600_000_000_000
+        // 3 hours before.
+        #expect(clock.time(ofDay: noon - 10_800_000_000_000, receivedAt: wall(0)) == wall(0))
+        for time: Int64 in 1...16 { #expect(clock.time(ofDay: noon, receivedAt: wall(time)) == nil) }
+        #expect(clock.time(ofDay: noon, receivedAt: wall(100)) == nil)
+        #expect(clock.time(ofDay: noon, receivedAt: wall(2100)) == wall(0))
+    }
+
+    @Test func `a message or two that lie in the future refute no zone, and have no time`() {
+        var clock = SourceClock()
+        let noon: UInt64 = 12 * 3_600_000_000_000
+        #expect(clock.time(ofDay: noon, receivedAt: wall(0)) == wall(0))
+        for _ in 0..<2 {
+            #expect(clock.time(ofDay: noon + 7_200_000_000_000, receivedAt: wall(1)) == nil)
+            #expect(clock.time(ofDay: noon, receivedAt: wall(1)) == wall(0))
+        }
     }
 
     @Test func `the venue's midnight is crossed`() {

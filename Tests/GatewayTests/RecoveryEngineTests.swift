@@ -222,6 +222,20 @@ private final class RecoveryBench {
         #expect(lines.last == "state closed -: the session ended")
     }
 
+    @Test func `what is sent again hours later has the venue's time, which is told from what comes live`() {
+        let bench = RecoveryBench(start: .session, at: 50)
+        _ = bench.tick(30)
+        // 3 hours and 7 minutes before: of no zone.
+        let earlier: Int64 = -11_220_000
+        _ = bench.answer(
+            bench.venue.packet(1, (1...49).map { _ in bench.venue.delete(1, at: earlier) }), at: 31)
+        _ = bench.receive(bench.venue.packet(51, [bench.venue.delete(1, at: 99)]), at: 100)
+        let headers = bench.recorder.frames.map(\.header).filter { $0.kind == .data }
+        #expect(headers.map(\.sequence) == Array(1...51))
+        #expect(headers.prefix(49).allSatisfy { $0.sourceTime == wall(earlier) && $0.flags.contains(.late) })
+        #expect(headers.last?.sourceTime == wall(99) && headers.last?.flags.contains(.late) == false)
+    }
+
     @Test func `a session that is too far ahead is taken from where it is, and that is said`() {
         let bench = RecoveryBench(start: .session, at: 30_000)
         #expect(bench.engine.channel.reason != "catching up with the session")

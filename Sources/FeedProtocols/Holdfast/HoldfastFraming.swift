@@ -1,6 +1,6 @@
 // Holdfast's own downstream frames as a feed: a gateway takes whole feeds of other gateways, which number alike. The
-// frames are in Sources/Wire/README.md. A unit is the topic, the source time and the venue's message: what two
-// gateways agree on.
+// frames are in Sources/Wire/README.md. A unit is the topic and the venue's message: what two gateways agree on. The
+// source time is the packet's: a gateway that began later may not know it.
 import Basics
 public import Wire
 
@@ -92,13 +92,9 @@ public enum HoldfastFraming: PacketFraming {
 
     private static func unit(of frame: Frame) -> ArraySlice<UInt8> {
         var unit: [UInt8] = []
-        unit.reserveCapacity(frame.topicBytes.count + 1 + HoldfastKeys.timeLength + frame.body.count)
+        unit.reserveCapacity(frame.topicBytes.count + 1 + frame.body.count)
         unit.append(contentsOf: frame.topicBytes)
         unit.append(0)
-        let time = frame.header.sourceTime?.nanoseconds ?? 0
-        for shift in 0..<HoldfastKeys.timeLength {
-            unit.append(UInt8(truncatingIfNeeded: time >> Int64(8 * shift)))
-        }
         unit.append(contentsOf: frame.body)
         return unit[...]
     }

@@ -3,9 +3,6 @@ import Basics
 import Wire
 
 public struct HoldfastKeys: InstrumentKeys {
-    /// Of the source time behind a unit's topic and NUL, nanoseconds, little-endian; 0: unknown.
-    static let timeLength = 8
-
     public private(set) var directory = InstrumentDirectory()
     /// The instrument of each topic; `noInstrument` for the one of messages without.
     private var instruments: [ArraySlice<UInt8>: Int32] = [:]
@@ -19,14 +16,12 @@ public struct HoldfastKeys: InstrumentKeys {
     public mutating func route(
         _ unit: ArraySlice<UInt8>, into route: inout MessageRoute
     ) throws(MalformedInput) {
-        guard let end = unit.firstIndex(of: 0), unit.endIndex - end > HoldfastKeys.timeLength else {
-            throw MalformedInput(.badTopic, offset: 0, wanted: HoldfastKeys.timeLength, found: unit.count)
+        guard let end = unit.firstIndex(of: 0) else {
+            throw MalformedInput(.badTopic, offset: 0, wanted: 1, found: unit.count)
         }
         let topic = unit[..<end]
-        route.body = unit[(end + 1 + HoldfastKeys.timeLength)...]
+        route.body = unit[(end + 1)...]
         route.whole = route.body
-        let time = littleEndian(Int64.self, at: topic.count + 1, of: unit)
-        if time != 0 { route.time = .at(WallTime(nanoseconds: time)) }
         if let known = instruments[topic] {
             route.instrument = known
         } else {

@@ -34,6 +34,10 @@ public struct ITCH50Keys: InstrumentKeys {
         route.isUnresolved = route.instrument == ITCH50Keys.unbound
     }
 
+    public static func time(of unit: ArraySlice<UInt8>) -> MessageRoute.Time {
+        (try? ITCH50Message(unit)).map { .ofDay($0.timestamp) } ?? .unknown
+    }
+
     private mutating func bind(_ locate: Int, to symbol: PackedSymbol, _ route: inout MessageRoute) {
         guard !symbol.isBlank, let index = directory.index(of: .symbol(symbol)) else { return }
         locates[locate] = index
