@@ -44,6 +44,8 @@ public struct Arbiter: ~Copyable, Sendable {
     var left: [LeftSession] = []
     /// Paths whose last word was of a session that was left, a bit each.
     var strayed: UInt8 = 0
+    /// The session is one that was left before.
+    var isResumed = false
     /// Messages of the new epoch, to be sorted in once the old one is released.
     var backlog = Backlog()
     var divergences: [Divergence] = []

@@ -166,6 +166,7 @@ extension Arbiter {
             left.append(LeftSession(session: session, epoch: epoch, expected: expected))
         }
         (session, epoch, stage, strayed) = (departure.session, departure.epoch, .settled, 0)
+        isResumed = departure.cause == .resumed
         holes.removeAll()
         start(at: departure.start, at: departure.decidedAt)
         announce(departure)

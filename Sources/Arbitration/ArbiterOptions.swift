@@ -30,7 +30,9 @@ public struct ArbiterOptions: Hashable, Sendable {
     /// How long that run must be.
     public var restartCount = 16
     /// Paths, a bit each, whose numbers never begin again within a session, because each connection says where it goes
-    /// on: old numbers of theirs are copies, however many come and whatever is remembered of them.
+    /// on, or each message which epoch it is of: old numbers of theirs are copies, however many come and whatever is
+    /// remembered of them. Not in a session that was left before, to which all paths went back, and which does not go on
+    /// where it was left.
     public var neverRestarting: UInt8 = 0
     public var divergence = DivergenceOptions()
 

@@ -162,7 +162,7 @@ extension Arbiter {
         let isCopy = entry.map { !$0.isGap && $0.fingerprint == fingerprint(payload) } ?? false
         // What was told as missing may come after all, and all at once: that is no new numbering.
         let mayBeLate =
-            options.neverRestarting & arrival.pathBit != 0
+            options.neverRestarting & arrival.pathBit != 0 && !(isResumed && expected == first)
             || entry?.isGap ?? mayBeFromBefore(arrival, at: now)
         if isCopy {
             run.count = 0

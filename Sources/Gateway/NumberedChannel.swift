@@ -517,8 +517,10 @@ extension ArbiterOptions {
         reorderTime = feed.reorderTime
         reorderCount = feed.reorderCount
         historyCount = 4096
-        // A SoupBinTCP server that is asked for all of its session sends it, whenever that is.
-        for (path, options) in feed.paths.enumerated() where options.login != nil {
+        // A SoupBinTCP server that is asked for all of its session sends it, whenever that is; another gateway that was
+        // started anew may, too, and says by its epochs when numbers begin again.
+        for (path, options) in feed.paths.enumerated()
+        where options.login != nil || feed.feedProtocol == .holdfast {
             neverRestarting |= 1 << UInt8(path)
         }
         guard isRecovering else { return }

@@ -101,6 +101,39 @@ private struct Upstream {
         #expect(bench.recorder.frames.last?.header.sourceTime == wall(1))
     }
 
+    @Test func `what a gateway sends that takes the session from its beginning is no new numbering`() {
+        let bench = Bench(.holdfast, .hotHot)
+        _ = bench.receive(a.beat(40), on: 0, at: 1)
+        _ = bench.receive(b.beat(40), on: 1, at: 2)
+        _ = bench.receive(a.data("X", 41), on: 0, at: 3)
+        let again = Upstream(run: 3)
+        for sequence in 1...41 as ClosedRange<UInt64> {
+            let lines = bench.receive(again.data("X", sequence), on: 0, at: 10_000 + 100 * Int64(sequence))
+            #expect(lines.allSatisfy { !$0.hasPrefix("md/") })
+        }
+        #expect(bench.engine.channel.epochs == 0)
+        #expect(bench.receive(again.data("X", 42), on: 0, at: 15_000) == ["md/md/X/ 42 after 41 late"])
+    }
+
+    @Test func `an epoch to which the gateways go back with numbers of its beginning has begun again`() {
+        let bench = joined()
+        for sequence in 11...200 as ClosedRange<UInt64> {
+            _ = bench.receive(a.data("X", sequence), on: 0, at: 3)
+        }
+        var next = a
+        next.epoch = 10
+        for sequence in 1...3 as ClosedRange<UInt64> {
+            _ = bench.both(next.data("X", sequence), at: 1000)
+        }
+        #expect(bench.engine.place(of: 3)?.epoch == 10)
+        // Both were started anew, and do not know what they had inferred.
+        var lines: [String] = []
+        for sequence in 4...60 as ClosedRange<UInt64> {
+            lines += bench.both(a.data("X", sequence), at: 5000 + 100 * Int64(sequence))
+        }
+        #expect(lines.contains { $0.hasPrefix("md/md/X/ 60 ") })
+    }
+
     @Test func `the end of the session there is the end of it here`() {
         let bench = joined()
         let closed = a.frame(.state, "control/up/3/", 10, state: .closed, body: [0, 0])
