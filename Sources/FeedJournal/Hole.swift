@@ -79,13 +79,12 @@ struct HoleBook {
     var isEmpty: Bool { spans.isEmpty && others == nil }
 
     /// A frame that is not journalled.
-    mutating func note(_ frame: [UInt8], topicLength: Int) {
-        let head = RecordHead(kind: .frame, length: frame.count, topicLength: topicLength, checksum: 0)
-        let stamp = Record(head: head, number: 0, offset: 0, contents: frame[...]).stamp
-        let flags = FrameFlags(rawValue: frame[...].word(at: topicLength + 3, as: UInt16.self))
+    mutating func note(_ frame: Span<UInt8>, topicLength: Int) {
+        let stamp = Record.stamp(.frame, frame, topicLength: topicLength)
+        let flags = FrameFlags(rawValue: frame.word(at: topicLength + 3, as: UInt16.self))
         let isNumbered = stamp.frame == .data
         let isOwn = flags.contains(.numberedPerTopic) && isNumbered
-        let topic = isOwn ? Array(frame.prefix(topicLength)) : control
+        let topic = isOwn ? [UInt8](copying: frame.extracting(..<topicLength)) : control
         let hole = Hole(
             topic: topic, epoch: stamp.epoch,
             range: isNumbered ? SequenceRange(stamp.sequence, stamp.sequence) : nil, count: 1,

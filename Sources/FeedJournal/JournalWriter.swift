@@ -2,6 +2,7 @@
 // disk. One job is under way at a time; what comes meanwhile waits, in a bounded queue; what finds no room there is a
 // hole, which is recorded exactly as soon as there is room again.
 public import Basics
+import Wire
 
 /// How a channel's journal is written.
 public struct JournalWriterOptions: Hashable, Sendable {
@@ -155,26 +156,35 @@ public struct JournalWriter: ~Copyable {
 
     // MARK: - Events
 
-    /// A frame was published, or would have been if somebody had wanted it.
+    /// Frames were published, or would have been if somebody had wanted them; they are taken out.
     ///
     /// - Returns: whether `deadline` or `condition` is another one now; it is not for most.
-    public mutating func frame(
-        _ frame: [UInt8], topicLength: Int, epoch: UInt64, sequence: UInt64, isData: Bool, at now: Instant
-    ) -> Bool {
-        let wasStopped = isStopped
+    public mutating func take(_ frames: inout FrameBatch, at now: Instant) -> Bool {
+        let (wasStopped, before, since) = (isStopped, batch.size, batchSince)
+        if !isStopped, waiting + frames.records.size <= options.mostWaiting {
+            batch.append(frames.records)
+            batchFrames &+= UInt64(frames.count)
+            if frames.last.epoch != 0 || frames.last.sequence != 0 { batchLast = frames.last }
+            batchSince = since ?? now
+        } else {
+            frames.forEach { frame, topicLength in take(frame, topicLength: topicLength, at: now) }
+        }
+        frames.removeAll()
+        let isFull = before < options.batchBytes && batch.size >= options.batchBytes
+        return isFull || since != batchSince || wasStopped != isStopped
+    }
+
+    /// One of them, where not all find room.
+    private mutating func take(_ frame: Span<UInt8>, topicLength: Int, at now: Instant) {
         guard hasRoom(for: frame.count + RecordHead.size, at: now) else {
             figures.lost &+= 1
-            holes.note(frame, topicLength: topicLength)
-            return !wasStopped
+            return holes.note(frame, topicLength: topicLength)
         }
-        let before = batch.size
         batch.append(.frame, frame, topicLength: topicLength)
         batchFrames &+= 1
-        if isData { batchLast = (epoch, sequence) }
-        let isFull = before < options.batchBytes && batch.size >= options.batchBytes
-        guard batchSince == nil else { return isFull || wasStopped }
-        batchSince = now
-        return true
+        let stamp = Record.stamp(.frame, frame, topicLength: topicLength)
+        if stamp.frame == .data { batchLast = (stamp.epoch, stamp.sequence) }
+        if batchSince == nil { batchSince = now }
     }
 
     /// The venue told of instruments.

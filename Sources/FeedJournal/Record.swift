@@ -113,44 +113,80 @@ public struct Record: Hashable, Sendable {
 /// Records that wait to be written. Their checksums are made when they are written, on another thread than the one that
 /// has market data to pass on, and in place: the storage goes there, becomes what is in the file, and comes back.
 public struct RecordBatch: Hashable, Sendable {
-    /// Heads, each with its contents; without checksums until they are sealed.
-    public private(set) var bytes: [UInt8] = []
+    /// Heads, each with its contents, without checksums until they are sealed; and room for more behind them, so that a
+    /// record is written in one piece.
+    private var storage: [UInt8] = []
+    /// How long it is in the file.
+    public private(set) var size = 0
     public private(set) var count = 0
 
     /// - Parameter capacity: bytes that it takes without growing.
-    public init(capacity: Int = 0) { bytes.reserveCapacity(capacity) }
+    public init(capacity: Int = 0) { storage = [UInt8](repeating: 0, count: capacity) }
 
-    /// How long it is in the file.
-    public var size: Int { bytes.count }
     public var isEmpty: Bool { count == 0 }
 
-    /// There are none any more; the storage stays.
-    mutating func removeAll() {
-        bytes.removeAll(keepingCapacity: true)
-        count = 0
+    /// Bytes that it takes without growing.
+    var capacity: Int { storage.count }
+
+    /// The records as they are, without a copy.
+    public func withBytes<Result, Failure>(
+        _ body: (Span<UInt8>) throws(Failure) -> Result
+    ) throws(Failure) -> Result {
+        try body(storage.span.extracting(..<size))
     }
 
-    /// Bytes that it takes without growing.
-    var capacity: Int { bytes.capacity }
+    public static func == (left: RecordBatch, right: RecordBatch) -> Bool {
+        left.count == right.count && left.storage.prefix(left.size) == right.storage.prefix(right.size)
+    }
+
+    public func hash(into hasher: inout Hasher) { hasher.combine(storage.prefix(size)) }
+
+    /// There are none any more; the storage stays.
+    mutating func removeAll() { (size, count) = (0, 0) }
 
     /// `topicLength`: of the topic at the beginning of the contents.
     ///
     /// - Precondition: the contents are not longer than `RecordHead.mostBytes`.
     public mutating func append(_ kind: RecordKind, _ contents: [UInt8], topicLength: Int) {
+        append(kind, contents.span, topicLength: topicLength)
+    }
+
+    /// Likewise, of borrowed bytes. Each message passes here.
+    mutating func append(_ kind: RecordKind, _ contents: Span<UInt8>, topicLength: Int) {
         precondition(contents.count <= RecordHead.mostBytes, "a record is bounded")
-        let first =
+        let head =
             UInt64(UInt32(contents.count)) | UInt64(kind.rawValue) << 32 | UInt64(UInt16(topicLength)) << 48
-        unsafe withUnsafeBytes(of: (first.littleEndian, UInt64(0))) {
-            unsafe bytes.append(contentsOf: $0)
+        makeRoom(for: RecordHead.size + contents.count)
+        unsafe storage.withUnsafeMutableBytes { all in
+            unsafe all.storeBytes(of: head.littleEndian, toByteOffset: size, as: UInt64.self)
+            unsafe all.storeBytes(of: 0, toByteOffset: size + 8, as: UInt64.self)
+            unsafe RecordBatch.copy(contents, to: all, at: size + RecordHead.size)
         }
-        bytes.append(copying: contents)
+        size += RecordHead.size + contents.count
         count += 1
     }
 
     /// Goes behind what is there already.
     public mutating func append(_ other: RecordBatch) {
-        bytes.append(contentsOf: other.bytes)
+        makeRoom(for: other.size)
+        other.withBytes { records in
+            unsafe storage.withUnsafeMutableBytes { unsafe RecordBatch.copy(records, to: $0, at: size) }
+        }
+        size += other.size
         count += other.count
+    }
+
+    private mutating func makeRoom(for more: Int) {
+        guard storage.count - size < more else { return }
+        let next = max(size + more, 2 * storage.count, 1 << 12)
+        storage.append(contentsOf: repeatElement(0, count: next - storage.count))
+    }
+
+    /// - Precondition: there is room.
+    private static func copy(_ bytes: Span<UInt8>, to all: UnsafeMutableRawBufferPointer, at place: Int) {
+        unsafe bytes.withUnsafeBytes { bytes in
+            unsafe UnsafeMutableRawBufferPointer(rebasing: all[place...]).copyMemory(from: bytes)
+        }
     }
 
     /// Makes the checksums, so that the bytes are those of the file, and tells of each record.
@@ -160,32 +196,51 @@ public struct RecordBatch: Hashable, Sendable {
     ///   - each: where a record stands in the feed's numbering, and where in the segment.
     public mutating func seal(at offset: Int, _ crc: Checksum, each: (RecordStamp, Int) -> Void) {
         var start = 0
-        while let record = record(at: start, crc) {
-            each(record.stamp, offset + start)
-            put(record.checksum, at: start + 8)
+        while let place = place(at: start) {
+            let (stamp, checksum) = judge(place, crc)
+            each(stamp, offset + start)
+            put(checksum, at: start + 8)
             put(headChecksum(at: start, crc), at: start + 12)
-            start = record.end
+            start = place.contents.upperBound
         }
     }
 
-    private func record(at start: Int, _ crc: Checksum) -> (stamp: RecordStamp, checksum: UInt32, end: Int)? {
-        guard bytes.count - start >= RecordHead.size, let kind = RecordKind(rawValue: bytes[start + 4]) else {
-            return nil
+    /// Each record's contents, in order, and the length of the topic with which they begin.
+    func forEach(_ body: (RecordKind, _ contents: Span<UInt8>, _ topicLength: Int) -> Void) {
+        var start = 0
+        while let place = place(at: start) {
+            body(place.kind, storage.span.extracting(place.contents), place.topicLength)
+            start = place.contents.upperBound
         }
-        let all = bytes.span
+    }
+
+    private struct Place {
+        var kind: RecordKind
+        var topicLength: Int
+        var contents: Range<Int>
+    }
+
+    /// Of the record whose head is there.
+    private func place(at start: Int) -> Place? {
+        guard start < size, let kind = RecordKind(rawValue: storage[start + 4]) else { return nil }
+        let (all, first) = (storage.span, start + RecordHead.size)
         let length = Int(all.word(at: start, as: UInt32.self))
-        let topicLength = Int(all.word(at: start + 6, as: UInt16.self))
-        let end = start + RecordHead.size + length
-        let contents = all.extracting((start + RecordHead.size)..<end)
-        return (Record.stamp(kind, contents, topicLength: topicLength), crc(0, contents), end)
+        return Place(
+            kind: kind, topicLength: Int(all.word(at: start + 6, as: UInt16.self)),
+            contents: first..<(first + length))
+    }
+
+    private func judge(_ place: Place, _ crc: Checksum) -> (RecordStamp, UInt32) {
+        let contents = storage.span.extracting(place.contents)
+        return (Record.stamp(place.kind, contents, topicLength: place.topicLength), crc(0, contents))
     }
 
     private func headChecksum(at start: Int, _ crc: Checksum) -> UInt32 {
-        crc(0, bytes.span.extracting(start..<(start + 12)))
+        crc(0, storage.span.extracting(start..<(start + 12)))
     }
 
     private mutating func put(_ checksum: UInt32, at place: Int) {
-        unsafe bytes.withUnsafeMutableBytes { bytes in
+        unsafe storage.withUnsafeMutableBytes { bytes in
             unsafe bytes.storeBytes(of: checksum.littleEndian, toByteOffset: place, as: UInt32.self)
         }
     }
@@ -194,6 +249,6 @@ public struct RecordBatch: Hashable, Sendable {
     public func sealed(at offset: Int, _ crc: Checksum, each: (RecordStamp, Int) -> Void) -> [UInt8] {
         var batch = self
         batch.seal(at: offset, crc, each: each)
-        return batch.bytes
+        return batch.withBytes { [UInt8](copying: $0) }
     }
 }

@@ -15,7 +15,14 @@ public struct SHA256: Sendable {
         }
     }
 
-    public mutating func append(_ bytes: [UInt8]) { append(bytes[...]) }
+    public mutating func append(_ bytes: [UInt8]) { append(bytes.span) }
+
+    /// Likewise, of borrowed bytes.
+    public mutating func append(_ bytes: Span<UInt8>) {
+        unsafe bytes.withUnsafeBytes { bytes in
+            _ = unsafe SHA256_Update(&context, bytes.baseAddress, bytes.count)
+        }
+    }
 
     /// The digest of everything so far; more can be appended afterwards.
     public var digest: Digest {

@@ -67,6 +67,8 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
             return false
         }
         latest = channel
+        publisher.beginGathering()
+        defer { publisher.endGathering() }
         channel.take(packet, path: UInt8(truncatingIfNeeded: path), receivedAt: receivedAt, at: now)
         return !packet.isStale
     }
@@ -77,6 +79,8 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
             let number = packet.header.channel
             guard let channel = channels.first(where: { UInt32($0.number) == number }) else { return }
             latest = channel
+            publisher.beginGathering()
+            defer { publisher.endGathering() }
             channel.recovered(packet, from: server, receivedAt: receivedAt, at: now)
         } catch {
             channels.first?.refuseRecovered(error.reason.rawValue)

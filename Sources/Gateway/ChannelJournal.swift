@@ -68,12 +68,9 @@ final class ChannelJournal {
 
     // MARK: - What is journalled
 
-    func append(_ frame: [UInt8], topicLength: Int, _ header: FrameHeader) {
+    func append(_ frames: inout FrameBatch) {
         let now = loop.now
-        let hasNews = machine.frame(
-            frame, topicLength: topicLength, epoch: header.epoch, sequence: header.sequence,
-            isData: header.kind == .data, at: now)
-        if hasNews { look(at: now) }
+        if machine.take(&frames, at: now) { look(at: now) }
     }
 
     /// A message of the venue's directory.

@@ -18,8 +18,8 @@ package protocol FrameSink: AnyObject {
 
 /// Where what is released is kept. It is called while the engine is at work, which is to be asked nothing meanwhile.
 package protocol FrameJournal: AnyObject {
-    /// `topicLength`: of the topic at the frame's beginning.
-    func append(_ frame: [UInt8], topicLength: Int, _ header: FrameHeader)
+    /// Takes frames of one channel that were released together; none are left.
+    func append(_ frames: inout FrameBatch, channel: UInt16)
     /// A message of the venue's directory.
     func directory(_ unit: ArraySlice<UInt8>, of instrument: UInt32, channel: UInt16, epoch: UInt64)
 }

@@ -1,6 +1,8 @@
-// Writes one feed's frames, all through one buffer that is used again and again.
+// Writes one feed's frames, all through one buffer that is used again and again, and gathers for the journal what came
+// together.
 import Arbitration
 import Basics
+import FeedJournal
 import Wire
 
 final class FramePublisher {
@@ -10,6 +12,12 @@ final class FramePublisher {
     private let sink: any FrameSink
     private let journal: (any FrameJournal)?
     private var buffer: [UInt8] = []
+    /// Frames of a channel that the journal has not been given yet. Nobody is called while they are opened, so that no
+    /// access overlaps another one: the check for that would cost as much as the copy.
+    @exclusivity(unchecked) private var released = FrameBatch()
+    private var channel: UInt16 = 0
+    /// What comes together is given to the journal together.
+    private var isGathering = false
 
     init(_ plan: EnginePlan) {
         journal = plan.journal
@@ -44,13 +52,42 @@ final class FramePublisher {
         frame.removeAll(keepingCapacity: true)
         header.encode(topic: topic, body: body, into: &frame)
         let next = isWanted ? sink.publish(frame, topicLength: topic.count, by: route) : route
-        guard let journal else { return next }
+        guard journal != nil else { return next }
         switch header.kind {
-        case .data, .gap, .state: journal.append(frame, topicLength: topic.count, header)
-        case .heartbeat: if beginsEpoch { journal.append(frame, topicLength: topic.count, header) }
+        case .data, .gap, .state: keep(frame, topicLength: topic.count, header)
+        case .heartbeat: if beginsEpoch { keep(frame, topicLength: topic.count, header) }
         case .idle, .batch, .sync: break
         }
         return next
+    }
+
+    // MARK: - The journal
+
+    /// From here to `endGathering` the journal is not called for each frame.
+    func beginGathering() { isGathering = journal != nil }
+
+    func endGathering() {
+        guard isGathering else { return }
+        isGathering = false
+        handOver()
+    }
+
+    private func keep(_ frame: [UInt8], topicLength: Int, _ header: FrameHeader) {
+        if header.channel != channel {
+            handOver()
+            channel = header.channel
+        }
+        unsafe released.append(frame, topicLength: topicLength, header)
+        if unsafe !isGathering || released.isFull { handOver() }
+    }
+
+    private func handOver() {
+        guard let journal, unsafe !released.isEmpty else { return }
+        // Taken out meanwhile, so that nobody else holds it.
+        var frames = FrameBatch()
+        unsafe swap(&frames, &released)
+        journal.append(&frames, channel: channel)
+        unsafe swap(&frames, &released)
     }
 
     /// A frame for one client alone.
@@ -66,6 +103,7 @@ final class FramePublisher {
 
     /// A message of the venue's directory, for a gateway that starts anew.
     func directory(_ unit: ArraySlice<UInt8>, of instrument: UInt32, channel: UInt16, epoch: UInt64) {
+        handOver()
         journal?.directory(unit, of: instrument, channel: channel, epoch: epoch)
     }
 }

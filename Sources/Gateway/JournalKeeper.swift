@@ -28,8 +28,6 @@ final class JournalKeeper: FrameJournal {
     /// What earlier runs knew, of channels that nobody was told about yet.
     private var memories: [(channel: UInt16, memory: JournalMemory)] = []
     private var channels: [UInt16: ChannelJournal] = [:]
-    /// The channel of the last frame.
-    private var latest: (number: UInt16, journal: ChannelJournal)?
     /// Frames of channels that have no journal.
     private var withoutChannel: UInt64 = 0
     private var isClosed = false
@@ -70,16 +68,10 @@ final class JournalKeeper: FrameJournal {
         for (channel, memory) in known { onMemory(channel, memory) }
     }
 
-    func append(_ frame: [UInt8], topicLength: Int, _ header: FrameHeader) {
-        if let latest, latest.number == header.channel {
-            return latest.journal.append(frame, topicLength: topicLength, header)
-        }
-        guard let journal = channel(header.channel) else {
-            withoutChannel &+= 1
-            return
-        }
-        latest = (header.channel, journal)
-        journal.append(frame, topicLength: topicLength, header)
+    func append(_ frames: inout FrameBatch, channel number: UInt16) {
+        if let journal = channel(number) { return journal.append(&frames) }
+        withoutChannel &+= UInt64(frames.count)
+        frames.removeAll()
     }
 
     func directory(_ unit: ArraySlice<UInt8>, of instrument: UInt32, channel number: UInt16, epoch: UInt64) {
@@ -174,7 +166,6 @@ final class JournalKeeper: FrameJournal {
         isClosed = true
         for journal in channels.values { journal.close(until: end) }
         channels = [:]
-        latest = nil
     }
 }
 

@@ -66,6 +66,8 @@ extension TopicStream {
     mutating func take(_ frames: inout ArrivedFrames, atMost most: Int, from origin: FrameOrigin) -> Bool {
         var (isHeard, left) = (false, most)
         (hasDiverged, isNoted) = (false, false)
+        publisher.beginGathering()
+        defer { publisher.endGathering() }
         while left > 0, let place = frames.next() {
             let isOne =
                 downstream == nil

@@ -139,8 +139,8 @@ public struct JournalTail: Sendable {
             grown.add(stamp, at: offset, record: number)
             number &+= 1
         }
-        try file.append(batch.bytes, at: size)
-        hash.append(batch.bytes)
+        try batch.withBytes { bytes throws(SystemError) in try file.append(bytes, at: size) }
+        batch.withBytes { hash.append($0) }
         size += batch.size
         records = number
         index = grown

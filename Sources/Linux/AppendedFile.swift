@@ -25,6 +25,11 @@ public final class AppendedFile: Sendable {
     /// Writes all of it at an offset, which is the file's end. Where the disk is full or fails, the file is cut to what
     /// it was.
     public func append(_ bytes: [UInt8], at offset: Int) throws(SystemError) {
+        try append(bytes.span, at: offset)
+    }
+
+    /// Likewise, of borrowed bytes.
+    public func append(_ bytes: Span<UInt8>, at offset: Int) throws(SystemError) {
         let raw = descriptor.raw
         var done = 0
         do throws(SystemError) {

@@ -35,9 +35,7 @@ final class SimulatedJournal: FrameJournal {
         for number in feed.disks.keys.sorted() { channel(number).openAtOnce() }
     }
 
-    func append(_ frame: [UInt8], topicLength: Int, _ header: FrameHeader) {
-        channel(header.channel).append(frame, topicLength: topicLength, header)
-    }
+    func append(_ frames: inout FrameBatch, channel number: UInt16) { channel(number).append(&frames) }
 
     func directory(_ unit: ArraySlice<UInt8>, of instrument: UInt32, channel number: UInt16, epoch: UInt64) {
         channel(number).directory(unit, of: instrument, epoch: epoch)
@@ -109,12 +107,9 @@ private final class JournalOfChannel {
     var waiting: Int { machine.waiting }
     private var wall: WallTime { feed.venue.wall(world.now) }
 
-    func append(_ frame: [UInt8], topicLength: Int, _ header: FrameHeader) {
-        appended.append(frame)
-        let hasNews = machine.frame(
-            frame, topicLength: topicLength, epoch: header.epoch, sequence: header.sequence,
-            isData: header.kind == .data, at: world.now)
-        if hasNews { look() }
+    func append(_ frames: inout FrameBatch) {
+        frames.forEach { frame, _ in appended.append([UInt8](copying: frame)) }
+        if machine.take(&frames, at: world.now) { look() }
     }
 
     func directory(_ unit: ArraySlice<UInt8>, of instrument: UInt32, epoch: UInt64) {

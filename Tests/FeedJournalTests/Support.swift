@@ -11,11 +11,17 @@ func frame(
     flags: FrameFlags = [], at time: Int64 = 0, body: [UInt8] = [1, 2, 3]
 ) -> [UInt8] {
     var bytes: [UInt8] = []
+    frameHeader(sequence, epoch: epoch, kind: kind, flags: flags, at: time)
+        .encode(topic: Array(topic.utf8)[...], body: body[...], into: &bytes)
+    return bytes
+}
+
+func frameHeader(
+    _ sequence: UInt64, epoch: UInt64 = 7, kind: FrameKind = .data, flags: FrameFlags = [], at time: Int64 = 0
+) -> FrameHeader {
     FrameHeader(
         kind: kind, flags: flags, feed: 0, channel: 0, epoch: epoch, sequence: sequence, state: .live, run: 9,
-        receiveTime: WallTime(nanoseconds: 1_767_355_200_000_000_000 + time)
-    ).encode(topic: Array(topic.utf8)[...], body: body[...], into: &bytes)
-    return bytes
+        receiveTime: WallTime(nanoseconds: 1_767_355_200_000_000_000 + time))
 }
 
 func batch(_ frames: [[UInt8]]) -> RecordBatch {

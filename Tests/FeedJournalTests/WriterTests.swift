@@ -29,9 +29,23 @@ private struct Dialogue: ~Copyable {
     mutating func frame(
         _ sequence: UInt64, at time: Int64, topic: String = "md/itch/AAPL/", flags: FrameFlags = []
     ) {
-        let bytes = FeedJournalTests.frame(sequence, topic: topic, flags: flags, at: time)
-        _ = writer.frame(
-            bytes, topicLength: topic.utf8.count, epoch: 7, sequence: sequence, isData: true, at: ms(time))
+        frames(sequence...sequence, at: time, topic: topic, flags: flags)
+    }
+
+    /// Frames that were released together.
+    mutating func frames(
+        _ sequences: ClosedRange<UInt64>, at time: Int64, topic: String = "md/itch/AAPL/",
+        flags: FrameFlags = []
+    ) {
+        var batch = FrameBatch()
+        for sequence in sequences {
+            let header = frameHeader(sequence, flags: flags, at: time)
+            var bytes: [UInt8] = []
+            header.encode(topic: Array(topic.utf8)[...], body: [1, 2, 3], into: &bytes)
+            batch.append(bytes, topicLength: topic.utf8.count, header)
+        }
+        _ = writer.take(&batch, at: ms(time))
+        #expect(batch.isEmpty)
     }
 
     /// What is to be done now: "write 5 6", "write 7 sync", "sync", "turn 8", "-".
@@ -56,7 +70,7 @@ private struct Dialogue: ~Copyable {
     }
 
     private func words(_ batch: RecordBatch) -> String {
-        let bytes = header() + batch.sealed(at: 81, crc) { _, _ in }
+        let bytes = FeedJournalTests.header() + batch.sealed(at: 81, crc) { _, _ in }
         return scan(bytes).compactMap { finding -> String? in
             guard case .record(let record) = finding else { return nil }
             switch record.head.kind {
@@ -152,6 +166,19 @@ private struct Dialogue: ~Copyable {
         #expect(talk.writer.condition == .writing)
         talk.frame(10, at: 31)
         talk.expect("write hole control/itch/0/ 5–9 (5) 10", at: 41)
+    }
+
+    @Test func `of frames that came together those that find room are journalled, and the rest is a hole`() {
+        var talk = Dialogue { $0.mostWaiting = 360 }
+        talk.frames(1...3, at: 0)
+        talk.frames(4...6, at: 0)
+        #expect(talk.writer.figures.lost == 2 && talk.writer.taken == 4)
+        talk.expect("write 1 2 3 4", at: 10)
+        talk.frames(7...8, at: 11)
+        talk.done(at: 12)
+        #expect(talk.writer.figures.writtenThrough == (7, 4))
+        talk.frames(9...10, at: 13)
+        talk.expect("write hole control/itch/0/ 5–8 (4) 9 10", at: 23)
     }
 
     @Test func `where topics have numbers of their own, holes name them`() {
