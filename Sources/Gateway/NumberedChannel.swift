@@ -246,10 +246,15 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     }
 
     /// All that the session had before is asked for, or what came since an earlier run stopped in it: if it is not more
-    /// than an operator wants.
+    /// than an operator wants. A run that had no directory began in the middle of the session, too: then all is.
     private func catchUp(before arrival: Arrival, at now: Instant, wall: WallTime) {
         guard let mostBehind, recovery != nil else { return }
-        let known = remembered.flatMap { $0.epoch == arrival.session ? $0.last : nil } ?? 0
+        var known: UInt64 = 0
+        if let memory = remembered, memory.epoch == arrival.session,
+            !Keys.needsDirectory || memory.directory != nil
+        {
+            known = memory.last
+        }
         guard arrival.sequence > known + 1 else { return }
         let behind = arrival.sequence - known - 1
         guard behind <= mostBehind else {

@@ -2,12 +2,14 @@
 
 import collections
 import signal
+import subprocess
 import time
 import unittest
 
 import harness
 import venue
-from harness import GATEWAY_BUS, Daemon, HealthClient, MarketClient, Namespace, Order, needs_namespaces, reader
+from harness import (
+    GATEWAY_BUS, Daemon, HealthClient, MarketClient, Namespace, Order, binary, needs_namespaces, reader)
 from test_gateway_itch import FEED, SYMBOLS
 
 START = """start = "session"
@@ -32,9 +34,14 @@ class Session(unittest.TestCase):
         for line in lines:
             self.lines.send(line, packet)
 
+    def configuration(self, most, more=""):
+        return GATEWAY_BUS + '[journal]\ndirectory = "~/journal"\n' + FEED % (
+            more + START % (most, self.server.url), self.lines.group("A"), self.lines.group("B"))
+
     def start(self, most):
-        text = GATEWAY_BUS + FEED % (
-            START % (most, self.server.url), self.lines.group("A"), self.lines.group("B"))
+        self.run_gateway(self.configuration(most))
+
+    def run_gateway(self, text):
         self.daemon = Daemon(self, "holdfast-gateway", text).start()
         self.client = MarketClient(self, self.daemon.endpoint("gateway.md"), "itch", everything=True)
         self.client.sync()
@@ -112,6 +119,38 @@ class Session(unittest.TestCase):
         self.assertEqual(missing, [])
         self.assertEqual(new, list(range(1, new[-1] + 1)))
         self.assertGreater(new[-1], 20_000)
+
+    def test_what_an_earlier_run_did_not_have_is_asked_for_too_if_it_had_no_directory(self):
+        journalled = self.configuration(100_000, "journal = true\n")
+        self.run_gateway(journalled.replace('start = "session"', 'start = "now"'))
+        self.lines.wait_heard(self.health)
+        self.send(self.lines.orders(5, *SYMBOLS))
+        last = self.lines.next - 1
+        self.client.wait(lambda message: message["kind"] == "data" and message["sequence"] == last, f"{last}")
+        self.daemon.stop()
+        self.daemon.configure(journalled)
+        self.daemon.start()
+        self.client = MarketClient(self, self.daemon.endpoint("gateway.md"), "itch", everything=True)
+        self.client.sync()
+        data, is_live = [], False
+        while not is_live:
+            self.send(self.lines.orders(5, *SYMBOLS))
+            for message in self.client.messages(0.02):
+                data += [message["sequence"]] if message["kind"] == "data" else []
+                is_live = is_live or message["kind"] == "state" and message["state"] == "live"
+        self.assertEqual(data, list(range(1, data[-1] + 1)))
+        self.daemon.stop()
+        folder = f"{self.daemon.folder}/journal"
+        checked = subprocess.run([binary("holdfast"), "verify", folder], capture_output=True, text=True, timeout=60)
+        self.assertEqual((checked.returncode, "whole" in checked.stdout), (0, True), checked.stdout + checked.stderr)
+        self.daemon.start()
+
+        def ask(request):
+            return self.health.dealer.send(request) or self.health.dealer.recv_multipart()
+        epoch = message["epoch"]
+        repaired = [reader.read(frame)[1] for frame in reader.repair(ask, "itch", epoch, last - 10, last)]
+        self.assertEqual({header["sequence"] for header in repaired if header["kind"] == "data"},
+                         set(range(last - 10, last + 1)))
 
     def test_one_that_is_too_far_ahead_is_taken_from_where_it_is(self):
         self.start(1000)
