@@ -16,17 +16,19 @@ public struct CatchUpOptions: Hashable, Sendable {
     public var runaway: UInt64 { most &+ max(most, 1000) }
 }
 
-/// How a catch-up ended before all had come.
-public enum CatchUpEnd: Hashable, Sendable {
+/// Why what was asked of the past is waited for no longer.
+public enum CatchUpLoss: Hashable, Sendable {
     /// Nobody sent anything of this any more.
     case silent(SequenceRange)
     /// More than may be was missing by then.
     case ranAway(SequenceRange)
+    /// The venue began another session.
+    case left(SequenceRange)
 
     /// What was given up.
     public var range: SequenceRange {
         switch self {
-        case .silent(let range), .ranAway(let range): range
+        case .silent(let range), .ranAway(let range), .left(let range): range
         }
     }
 }
@@ -50,18 +52,31 @@ extension Arbiter {
 
     /// The channel goes on behind a number, 0 from the beginning, before its first word: all that was sent since then
     /// is missing, and is waited for as long as it comes.
+    /// - Parameter next: the number of that first word, however far ahead it is.
     public mutating func catchUp(
-        _ session: UInt64, after last: UInt64, _ options: CatchUpOptions, at now: Instant
+        _ session: UInt64, after last: UInt64, before next: UInt64, _ options: CatchUpOptions, at now: Instant
     ) {
         guard !hasBegun, last < .max - 1 else { return }
         resume(session, after: last, at: now)
+        guard next > expected else { return }
         catchUp = CatchUp(options: options, expected: expected, since: now)
+        highest = next - 1
+        holes.open(through: highest, at: now)
     }
 
-    /// What comes further ahead than the window reaches is known to exist, and asked for later.
-    func isBeyondReach(_ sequence: UInt64) -> Bool {
-        catchUp != nil && sequence - expected >= UInt64(options.reorderCount)
+    /// What of the past was given up since this was asked last; `nil`: nothing.
+    public mutating func takeLoss() -> CatchUpLoss? {
+        defer { gaveUp = nil }
+        return gaveUp
     }
+
+    /// What comes further ahead than the window reaches, or has room, is known to exist, and asked for later.
+    func isBeyondReach(_ sequence: UInt64) -> Bool {
+        catchUp != nil && (sequence - expected >= UInt64(options.reorderCount) || isOutOfRoom)
+    }
+
+    /// More bytes wait than may.
+    var isOutOfRoom: Bool { window.bytes > options.reorderBytes }
 
     mutating func passOver(_ arrival: Arrival, at now: Instant) -> Offer {
         paths.received(arrival, isFirst: false)
@@ -73,7 +88,8 @@ extension Arbiter {
         return .refused
     }
 
-    /// Gives up when nothing comes any more, or the session runs away.
+    /// Gives up when nothing comes any more, or the session runs away. What nobody has although what follows it came is
+    /// given up by itself.
     mutating func judgeCatchUp(at now: Instant) {
         guard var state = catchUp else { return }
         if state.expected != expected { (state.expected, state.since) = (expected, now) }
@@ -81,6 +97,11 @@ extension Arbiter {
         let isRunaway = behind > state.options.runaway
         guard now >= state.deadline || isRunaway else { return }
         guard hasHole else { return catchUp = nil }
+        if !isRunaway, let held = window.lowest(above: expected) {
+            catchUp?.since = now
+            gaveUp = .silent(SequenceRange(expected, held - 1))
+            return givenUp.extend(through: held - 1, cause: .timeout)
+        }
         let range = SequenceRange(expected, highest)
         gaveUp = isRunaway ? .ranAway(range) : .silent(range)
         givenUp.extend(through: highest, cause: .givenUp)

@@ -35,7 +35,9 @@ extension Arbiter {
         }
         // What is asked for while catching up must be within reach when it comes.
         let reach = UInt64(options.reorderCount) &* (catchUp == nil ? 2 : 1)
-        let end = min(ripe, highest, expected &+ (reach &- (catchUp == nil ? 0 : 1)))
+        var end = min(ripe, highest, expected &+ (reach &- (catchUp == nil ? 0 : 1)))
+        // Only what is next has room then.
+        if catchUp != nil, isOutOfRoom, let held = window.lowest(above: expected) { end = min(end, held - 1) }
         var ranges: [SequenceRange] = []
         var sequence = expected
         while sequence <= end {

@@ -56,7 +56,7 @@ extension Arbiter {
     private func certainty() -> GapCause? {
         if expected <= givenUp.through { return givenUp.cause }
         if catchUp != nil { return nil }
-        if window.count >= options.reorderCount || window.bytes > options.reorderBytes { return .windowFull }
+        if window.count >= options.reorderCount || isOutOfRoom { return .windowFull }
         // A message gave way for want of room, and nothing remembers since when it is missing.
         if !holes.covers(expected) { return .windowFull }
         guard options.tellsWhenPassed else { return nil }

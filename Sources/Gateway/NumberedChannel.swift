@@ -130,18 +130,19 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         let first = isNamed ? number : labels.place(ofRecovered: number)
         var arrival = Arrival(
             path: path, session: arbiter.session, sequence: first, receivedAt: receivedAt)
-        var delivered: UInt64 = 0
+        var (missing, taken): (UInt64, UInt64) = (0, 0)
         var last = first
         var units = packet.units
         while let unit = units.next() {
             last = arrival.sequence
             if arbiter.isMissing(last) {
-                delivered += 1
-                offer(unit, arrival, at: now)
+                missing += 1
+                if offer(unit, arrival, at: now) { taken += 1 }
             }
             arrival.sequence &+= 1
         }
-        recovery?.answered(SequenceRange(first, last), by: server, delivered: delivered, at: now)
+        if missing == 0, server != nil { recovery?.refuse("nothing-missing") }
+        recovery?.answered(SequenceRange(first, last), by: server, taken: taken, at: now)
         recovery?.tick(arbiter, labels, at: now)
         settle(at: now, wall: receivedAt)
     }
@@ -172,12 +173,13 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         (arrival.session, arrival.sequence) = (label.session, label.first)
     }
 
-    @inline(__always)
-    private func offer(_ unit: ArraySlice<UInt8>, _ arrival: Arrival, at now: Instant) {
-        if case .deliver = arbiter.offer(arrival, payload: unit, at: now) {
-            publish(unit, arrival, epoch: arbiter.epoch, at: now)
-        }
+    /// Whether it is delivered, now or when its turn comes.
+    @inline(__always) @discardableResult
+    private func offer(_ unit: ArraySlice<UInt8>, _ arrival: Arrival, at now: Instant) -> Bool {
+        let verdict = arbiter.offer(arrival, payload: unit, at: now)
+        if verdict == .deliver { publish(unit, arrival, epoch: arbiter.epoch, at: now) }
         if arbiter.mayRelease { release(at: now, wall: arrival.receivedAt) }
+        return verdict == .deliver || verdict == .held
     }
 
     private func end(_ arrival: Arrival, at now: Instant) {
@@ -263,30 +265,36 @@ final class NumberedChannel<Keys: InstrumentKeys> {
                 "\(place)the session is \(behind) messages ahead, more than start_messages (\(mostBehind)): it is taken from \(arrival.sequence) on"
             )
         }
-        arbiter.catchUp(arrival.session, after: known, CatchUpOptions(most: mostBehind), at: now)
+        arbiter.catchUp(
+            arrival.session, after: known, before: arrival.sequence, CatchUpOptions(most: mostBehind), at: now
+        )
         isCatchingUp = true
         control.step(wall: wall) { $0.catchingUp(true, at: now) }
     }
 
-    /// Whether that is over, and how it ended.
+    /// What of it will not come, and whether it is over.
     private func followCatchUp(at now: Instant, wall: WallTime) {
-        guard isCatchingUp, !arbiter.isCatchingUp else { return }
+        guard isCatchingUp else { return }
+        if let loss = arbiter.takeLoss() { tell(loss, at: now, wall: wall) }
+        guard !arbiter.isCatchingUp else { return }
         isCatchingUp = false
-        if let end = arbiter.gaveUp {
-            let range = end.range
-            let why =
-                switch end {
-                case .silent: "the session was not sent from \(range.first) on"
-                case .ranAway: "the session ran away: \(range.count) messages behind, from \(range.first) on"
-                }
-            log(
-                .sessionNotTaken, "\(place)\(why): what is missing of it up to \(range.last) is told as a gap"
-            )
-            if Keys.needsDirectory, !hasDirectory {
-                control.step(wall: wall) { $0.directory(isKnown: false, at: now) }
-            }
-        }
         control.step(wall: wall) { $0.catchingUp(false, at: now) }
+    }
+
+    private func tell(_ loss: CatchUpLoss, at now: Instant, wall: WallTime) {
+        let range = loss.range
+        let (why, isOver) =
+            switch loss {
+            case .silent: ("the session was not sent", false)
+            case .ranAway: ("the session ran away: it is \(range.count) messages ahead", false)
+            case .left: ("another session began before all of this one was sent", true)
+            }
+        log(
+            .sessionNotTaken,
+            "\(place)\(why): what is missing from \(range.first) to \(range.last) is told as a gap")
+        if Keys.needsDirectory, !hasDirectory, !isOver {
+            control.step(wall: wall) { $0.directory(isKnown: false, at: now) }
+        }
     }
 
     private func recall(at now: Instant, wall: WallTime) {

@@ -11,13 +11,14 @@ private struct Late: ~Copyable {
     var delivered: [UInt64] = []
     var gaps: [ClosedRange<UInt64>] = []
 
-    init(most: UInt64 = 10_000, after last: UInt64 = 0) {
+    init(most: UInt64 = 10_000, after last: UInt64 = 0, before next: UInt64 = 5000, bytes: Int = 1 << 20) {
         var options = ArbiterOptions(paths: 3)
         options.reorderCount = 64
+        options.reorderBytes = bytes
         options.recoveryTime = .seconds(1)
         arbiter = Arbiter(options: options)
         arbiter.set(2, isActive: false)
-        arbiter.catchUp(7, after: last, CatchUpOptions(most: most), at: at(0))
+        arbiter.catchUp(7, after: last, before: next, CatchUpOptions(most: most), at: at(0))
     }
 
     mutating func take(_ sequence: UInt64, on path: UInt8 = 0, at milliseconds: Int64) {
@@ -115,8 +116,48 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: millise
         #expect(late.delivered == [10_002])
     }
 
-    @Test func `who comes in time has nothing to catch up with`() {
+    @Test func `what no server has is given up by itself, and the rest goes on`() {
         var late = Late()
+        late.take(5000, at: 0)
+        for sequence in UInt64(1)...40 where !(11...12).contains(sequence) {
+            late.take(sequence, on: 2, at: 100)
+        }
+        late.tick(10_099)
+        #expect(late.gaps == [] && late.delivered.last == 10)
+        late.tick(10_100)
+        #expect(late.gaps == [11...12] && late.delivered.last == 40)
+        #expect(late.arbiter.isCatchingUp == true)
+        let loss = late.arbiter.takeLoss()
+        #expect(loss == .silent(SequenceRange(11, 12)))
+        #expect(late.missing(10_101) == [SequenceRange(41, 104)])
+        for sequence in UInt64(41)...5000 { late.take(sequence, on: 2, at: 10_200) }
+        #expect(late.arbiter.isCatchingUp == false)
+        #expect(late.arbiter.gaveUp == nil)
+        #expect(late.gaps == [11...12] && late.delivered.count == 4998)
+    }
+
+    @Test func `a first word beyond what a jump may be is believed, since the session is known`() {
+        var late = Late(most: 1_000_000_000, before: 20_000_000)
+        #expect(late.arbiter.behind == 19_999_999)
+        late.take(20_000_000, at: 0)
+        #expect(late.arbiter.behind == 20_000_000 && late.arbiter.counters.implausible == 0)
+        #expect(late.missing(30) == [SequenceRange(1, 64)])
+    }
+
+    @Test func `what waits has no more bytes than it may, and only what is next is asked for then`() {
+        var late = Late(bytes: 3)
+        late.take(5000, at: 0)
+        for sequence in UInt64(3)...10 { late.take(sequence, on: 2, at: 1) }
+        #expect(late.arbiter.waiting == 4 && late.gaps == [])
+        #expect(late.missing(30) == [SequenceRange(1, 2)])
+        late.take(1, on: 2, at: 31)
+        late.take(2, on: 2, at: 31)
+        #expect(late.delivered == [1, 2, 3, 4, 5, 6] && late.gaps == [])
+        #expect(late.missing(32) == [SequenceRange(7, 70)])
+    }
+
+    @Test func `who comes in time has nothing to catch up with`() {
+        var late = Late(before: 1)
         late.take(1, at: 0)
         #expect(late.arbiter.isCatchingUp == false)
         late.take(3, at: 1)
@@ -137,7 +178,7 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: millise
         #expect(late.gaps == [2...5000])
         #expect(late.delivered == [1, 1])
         #expect(late.arbiter.isCatchingUp == false)
-        #expect(late.arbiter.gaveUp == nil)
+        #expect(late.arbiter.gaveUp == .left(SequenceRange(2, 5000)))
     }
 
     @Test func `it goes on behind what an earlier run delivered`() {

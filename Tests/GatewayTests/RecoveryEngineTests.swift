@@ -40,12 +40,16 @@ private final class RecoveryBench {
     /// What was logged.
     var log: [String] { entries.lines }
 
-    init(servers: Int = 1, start: FeedOptions.Start = .now, at first: UInt64 = 1, isNamed: Bool = true) {
+    init(
+        servers: Int = 1, start: FeedOptions.Start = .now, at first: UInt64 = 1, isNamed: Bool = true,
+        window: Int? = nil
+    ) {
         var options = FeedOptions(name: "itch", feedProtocol: .moldUDP64, keys: .itch50, policy: .hotHot)
         options.paths = [FeedPathOptions(name: "A"), FeedPathOptions(name: "B")]
         options.recover.servers = (1...servers).map { "udp://10.0.0.\($0):18000" }
         options.recover.within = .milliseconds(500)
         options.start = start
+        if let window { (options.reorderCount, options.recover.count) = (window, window) }
         options.startMessages = 20_000
         let entries = entries
         var plan = EnginePlan(
@@ -262,7 +266,38 @@ private final class RecoveryBench {
         #expect(bench.receive(bench.messages(40_002...40_002), at: 11).contains("gap 1-40001 notRecovered"))
         #expect(
             bench.log == [
-                "the session ran away: 40001 messages behind, from 1 on: what is missing of it up to 40001 is told as a gap"
+                "the session ran away: it is 40001 messages ahead: what is missing from 1 to 40001 is told as a gap"
+            ])
+    }
+
+    @Test func `what is sent again beyond the reach of the window is not counted as recovered`() {
+        let bench = RecoveryBench(start: .session, at: 10_000, window: 100)
+        _ = bench.tick(30)
+        _ = bench.answer(bench.messages(9000...9010), at: 31)
+        #expect(bench.figures.recovered == 0 && bench.figures.refused == [:])
+        _ = bench.answer(bench.messages(1...3), at: 32)
+        _ = bench.answer(bench.messages(5...6), at: 33)
+        #expect(bench.figures.recovered == 5)
+        _ = bench.answer(bench.messages(1...3), at: 34)
+        #expect(bench.figures.recovered == 5 && bench.figures.refused == ["nothing-missing": 1])
+    }
+
+    @Test func `a session that ends while it is sent is told as missing, and the log says that`() {
+        let bench = RecoveryBench(start: .session, at: 10_000)
+        _ = bench.answer(bench.venue.packet(1, [bench.venue.directory(2, "Y")]), at: 31)
+        let next = MoldVenue(session: MoldSession("S2"))
+        var lines: [String] = []
+        for (time, sequence) in zip(Int64(40)..., UInt64(1)...3) {
+            for path in 0...1 {
+                lines += bench.receive(next.packet(sequence, [next.directory(1, "X")]), on: path, at: time)
+            }
+        }
+        #expect(lines.contains("gap 2-9999 sessionChange"))
+        #expect(bench.engine.channel.state == .live)
+        #expect(
+            bench.log == [
+                "another session: sequences begin anew (session)",
+                "another session began before all of this one was sent: what is missing from 2 to 10000 is told as a gap",
             ])
     }
 
@@ -279,7 +314,7 @@ private final class RecoveryBench {
         #expect(bench.engine.channel.reason == "no directory")
         #expect(
             bench.log == [
-                "the session was not sent from 1 on: what is missing of it up to 5000 is told as a gap"
+                "the session was not sent: what is missing from 1 to 4999 is told as a gap"
             ])
     }
 
