@@ -27,6 +27,10 @@ public struct ChannelMachine: ~Copyable, Sendable {
     private var active: UInt8
     /// The paths whose source says that it is stale itself, a bit each.
     private var stale: UInt8 = 0
+    /// The paths whose source says that it is recovering itself, a bit each.
+    private var recovering: UInt8 = 0
+    /// Whether nothing better came of the paths in use, when the state was judged last.
+    private var isRecoveringAtSource = false
     private var failover: String?
     private var holeSince: Instant?
     private var isCatchingUp = false
@@ -62,7 +66,7 @@ public struct ChannelMachine: ~Copyable, Sendable {
     /// was read from.
     public func flags(sourceTime: WallTime?, wall: WallTime) -> FrameFlags {
         var flags: FrameFlags = []
-        if state == .recovering || isCatchingUp { flags.insert(.recovering) }
+        if state == .recovering || isCatchingUp || isRecoveringAtSource { flags.insert(.recovering) }
         if state == .stale { flags.insert(.stale) }
         if let sourceTime, wall.nanoseconds &- sourceTime.nanoseconds > freshnessNanoseconds {
             flags.insert(.late)
@@ -81,6 +85,7 @@ public struct ChannelMachine: ~Copyable, Sendable {
         let bit: UInt8 = 1 << (path & 7)
         heard[Int(path & 7)] = now
         stale &= ~bit
+        recovering &= ~bit
         if active & bit != 0 { lastWord = now }
         return state == .live
     }
@@ -88,6 +93,14 @@ public struct ChannelMachine: ~Copyable, Sendable {
     /// A path's source says that it is not fresh any more. When all do, nothing here is.
     public mutating func heardStale(_ path: UInt8, at now: Instant) -> [ChannelAction] {
         stale |= 1 << (path & 7)
+        return judge(at: now)
+    }
+
+    /// A path's source says something, and that it is recovering itself: the path is well, but what it brings may be old
+    /// or have gaps. When none of those in use brings better, neither is here.
+    public mutating func heardRecovering(_ path: UInt8, at now: Instant) -> [ChannelAction] {
+        _ = noteHeard(path, at: now)
+        recovering |= 1 << (path & 7)
         return judge(at: now)
     }
 
@@ -197,6 +210,7 @@ public struct ChannelMachine: ~Copyable, Sendable {
 
     /// The state as of now, told if it or its reason changed.
     private mutating func judge(at now: Instant) -> [ChannelAction] {
+        isRecoveringAtSource = recovering & active != 0 && !hearsBetter(at: now)
         let (next, why) = verdict(at: now)
         guard next != state || why != reason else { return [] }
         (state, reason) = (next, why)
@@ -212,6 +226,7 @@ public struct ChannelMachine: ~Copyable, Sendable {
         if let failover { return (.recovering, .failover(failover)) }
         if lastHeard == nil || wordUntil <= now { return (.recovering, .joining) }
         if isCatchingUp { return (.recovering, .catchingUp) }
+        if isRecoveringAtSource { return (.recovering, .recoveringAtSource) }
         if let holeSince, holeSince + options.gapDwell <= now { return (.recovering, .gap) }
         return hasDirectory ? (.live, .complete) : (.recovering, .noDirectory)
     }
@@ -231,6 +246,15 @@ public struct ChannelMachine: ~Copyable, Sendable {
             latest = max(latest ?? time, time)
         }
         return latest
+    }
+
+    /// Whether a path in use has said within the limit that it is neither recovering nor stale.
+    private func hearsBetter(at now: Instant) -> Bool {
+        let sound = active & ~recovering & ~stale
+        for path in heard.indices where sound & (1 << path) != 0 {
+            if let time = heard[path], time + options.freshness > now { return true }
+        }
+        return false
     }
 
     private var onlyPath: UInt8? {

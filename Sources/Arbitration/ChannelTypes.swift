@@ -36,6 +36,8 @@ public enum ChannelReason: Hashable, Sendable, CustomStringConvertible {
     case silent(Duration)
     /// Every source in use says that it is stale itself.
     case staleAtSource
+    /// Every source in use that is heard says that it is recovering itself.
+    case recoveringAtSource
     case sessionEnded
     /// The venue does not trade at this time.
     case outsideSession(until: SessionOpening?)
@@ -50,6 +52,7 @@ public enum ChannelReason: Hashable, Sendable, CustomStringConvertible {
         case .noDirectory: "no directory"
         case .silent(let limit): "no word from upstream for \(limit.nanoseconds / 1_000_000) ms"
         case .staleAtSource: "stale where it comes from"
+        case .recoveringAtSource: "recovering where it comes from"
         case .sessionEnded: "the session ended"
         case .outsideSession(let opening): opening.map { "no session until \($0)" } ?? "no session"
         }

@@ -50,6 +50,8 @@ public struct FramedPacket<Units> {
     public var sentAt: WallTime?
     /// The source itself says that it is no longer fresh: it proves nothing.
     public var isStale = false
+    /// The source itself says that it is recovering: what it brings may be old, or have gaps.
+    public var isRecovering = false
     /// It carries the venue's word that all begins anew.
     public var resets = false
     /// Bytes at its end that no message claims: worth counting, harmless.

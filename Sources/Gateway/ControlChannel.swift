@@ -59,9 +59,15 @@ final class ControlChannel {
     }
 
     /// A path said something; before what it said is published.
-    func heard(_ path: UInt8, isStale: Bool, at now: Instant, wall: WallTime) {
-        if !isStale, machine.noteHeard(path, at: now) { return }
-        let actions = isStale ? machine.heardStale(path, at: now) : machine.heard(path, at: now)
+    /// - Parameters:
+    ///   - isStale: its source says that it is stale itself.
+    ///   - isRecovering: likewise.
+    func heard(_ path: UInt8, isStale: Bool, isRecovering: Bool, at now: Instant, wall: WallTime) {
+        if !isStale, !isRecovering, machine.noteHeard(path, at: now) { return }
+        let actions =
+            isStale
+            ? machine.heardStale(path, at: now)
+            : isRecovering ? machine.heardRecovering(path, at: now) : machine.heard(path, at: now)
         if !actions.isEmpty { step(wall: wall) { _ in actions } }
     }
 

@@ -39,7 +39,7 @@ struct HoldfastTopicReader: Sendable {
         let read = SequencedFrame(
             topic: frame.topicBytes.indices, kind: kind, session: header.epoch, sequence: header.sequence,
             sourceTime: header.sourceTime ?? WallTime(nanoseconds: 0), payload: frame.body.indices,
-            isStale: header.state == .stale)
+            isStale: header.state == .stale, isRecovering: header.isRecovering)
         return (read, topic)
     }
 

@@ -98,7 +98,9 @@ final class NumberedChannel<Keys: InstrumentKeys> {
             let first = arbiter.hasBegun ? arbiter.first : arrival.sequence
             begin(epoch: arrival.session, first: first, at: now, wall: receivedAt)
         }
-        control.heard(arrival.path, isStale: packet.isStale, at: now, wall: receivedAt)
+        control.heard(
+            arrival.path, isStale: packet.isStale, isRecovering: packet.isRecovering, at: now,
+            wall: receivedAt)
         recovery?.heard(packet.session, epoch: arrival.session)
         switch header.kind {
         case .data:

@@ -116,9 +116,11 @@ extension TopicStream {
             path: UInt8(truncatingIfNeeded: origin.path), session: frame.session, sequence: frame.sequence,
             sourceTime: frame.sourceTime.nanoseconds == 0 ? nil : frame.sourceTime,
             receivedAt: origin.receivedAt)
-        if !isNoted || frame.isStale {
-            control.heard(arrival.path, isStale: frame.isStale, at: origin.now, wall: origin.receivedAt)
-            isNoted = !frame.isStale
+        if !isNoted || frame.isStale || frame.isRecovering {
+            control.heard(
+                arrival.path, isStale: frame.isStale, isRecovering: frame.isRecovering, at: origin.now,
+                wall: origin.receivedAt)
+            isNoted = !frame.isStale && !frame.isRecovering
         }
         switch frame.kind {
         case .heartbeat: return !frame.isStale

@@ -100,6 +100,9 @@ public struct FrameHeader: Hashable, Sendable {
         self.receiveTime = receiveTime
     }
 
+    /// Whether the channel is incomplete, or what it sends was sent by the venue before.
+    public var isRecovering: Bool { state == .recovering || flags.contains(.recovering) }
+
     /// The epoch of a venue's session: FNV-1a of its text without padding, so that two gateways agree.
     public static func epoch(ofSession session: some Sequence<UInt8>) -> UInt64 {
         fnv1a(ArraySlice(Array(session)).trimmedText.utf8)

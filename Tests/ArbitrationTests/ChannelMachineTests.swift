@@ -39,6 +39,45 @@ import Wire
         #expect(channel.heard(1, at: milliseconds(30)) == [.state(.live, .complete, path: nil)])
     }
 
+    @Test mutating func `what recovers at each of its sources recovers here, not for one of them alone`() {
+        _ = channel.use([0, 1], at: milliseconds(0))
+        #expect(
+            channel.heardRecovering(0, at: milliseconds(0)) == [
+                .state(.recovering, .recoveringAtSource, path: nil)
+            ])
+        #expect(channel.flags(sourceTime: nil, wall: WallTime(nanoseconds: 0)) == .recovering)
+        #expect(channel.heard(1, at: milliseconds(10)) == [.state(.live, .complete, path: nil)])
+        for time: Int64 in stride(from: 20, through: 1000, by: 10) {
+            #expect(channel.heardRecovering(0, at: milliseconds(time)).isEmpty)
+            #expect(channel.flags(sourceTime: nil, wall: WallTime(nanoseconds: 0)) == [])
+        }
+        // The other one has not been heard for the limit: what it said holds no more.
+        #expect(
+            channel.heardRecovering(0, at: milliseconds(1010)) == [
+                .state(.recovering, .recoveringAtSource, path: nil)
+            ])
+        #expect(channel.heard(0, at: milliseconds(1020)) == [.state(.live, .complete, path: nil)])
+    }
+
+    @Test mutating func `a source that recovers is not silent, and one that is not in use changes nothing`() {
+        _ = channel.heard(0, at: milliseconds(0))
+        #expect(channel.heardRecovering(1, at: milliseconds(10)).isEmpty)
+        #expect(channel.state == .live)
+        for time: Int64 in stride(from: 100, through: 3000, by: 100) {
+            _ = channel.heardRecovering(0, at: milliseconds(time))
+            _ = channel.tick(at: milliseconds(time))
+            #expect(channel.state == .recovering)
+        }
+    }
+
+    @Test mutating func `what is sent again at its source is flagged also behind the session's end`() {
+        _ = channel.heardRecovering(0, at: milliseconds(0))
+        _ = channel.sessionEnded(next: 10, at: milliseconds(0))
+        #expect(channel.flags(sourceTime: nil, wall: WallTime(nanoseconds: 0)) == .recovering)
+        _ = channel.heard(0, at: milliseconds(10))
+        #expect(channel.flags(sourceTime: nil, wall: WallTime(nanoseconds: 0)) == [])
+    }
+
     @Test mutating func `a heartbeat keeps a quiet channel live`() {
         #expect(channel.heard(0, at: milliseconds(0)) == [.state(.live, .complete, path: 0)])
         for second: Int64 in 1...10 {

@@ -134,6 +134,33 @@ private struct Upstream {
         #expect(lines.contains { $0.hasPrefix("md/md/X/ 60 ") })
     }
 
+    @Test func `what all gateways send again is not live here, and what one of them does is`() {
+        let bench = Bench(.holdfast, .hotHot)
+        _ = bench.receive(a.beat(0, state: .recovering), on: 0, at: 1)
+        #expect(
+            bench.receive(a.beat(0, state: .recovering), on: 0, at: 2)
+                == ["heartbeat 0 0 recovering from 1", "state recovering -: recovering where it comes from"])
+        #expect(
+            bench.receive(a.data("X", 1, flags: .recovering), on: 0, at: 2)
+                == ["md/md/X/ 1 after 0 recovering"])
+        #expect(bench.receive(b.beat(1), on: 1, at: 3) == ["state live -: "])
+        #expect(bench.receive(a.data("X", 2, flags: .recovering), on: 0, at: 4) == ["md/md/X/ 2 after 1"])
+        // It is heard, whatever it says of itself.
+        #expect(
+            bench.engine.received(
+                a.beat(2, state: .recovering)[...], on: 0, receivedAt: wall(5), at: ms(5)))
+    }
+
+    @Test func `of topics that are numbered each by itself, too`() {
+        let bench = Bench(.holdfast, .hotHot)
+        bench.engine.granted(.data(feed: "md", .one("X")), at: ms(0), wall: wall(0))
+        let both: FrameFlags = [.numberedPerTopic, .recovering]
+        var lines = bench.receive(a.data("X", 5, flags: both), on: 0, at: 1)
+        #expect(lines.last == "md/md/X/ 5 after 0 recovering")
+        lines = bench.receive(b.data("X", 6, flags: .numberedPerTopic), on: 1, at: 2)
+        #expect(lines == ["state live -: ", "md/md/X/ 6 after 5"])
+    }
+
     @Test func `the end of the session there is the end of it here`() {
         let bench = joined()
         let closed = a.frame(.state, "control/up/3/", 10, state: .closed, body: [0, 0])

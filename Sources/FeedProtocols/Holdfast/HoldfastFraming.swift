@@ -38,6 +38,7 @@ public enum HoldfastFraming: PacketFraming {
             units: Units(unit: header.kind == .data ? HoldfastFraming.unit(of: frame) : nil))
         framed.sentAt = header.sourceTime
         framed.isStale = header.state == .stale
+        framed.isRecovering = header.isRecovering
         return framed
     }
 

@@ -34,11 +34,13 @@ public struct SequencedFrame: Hashable, Sendable {
     public let payload: Range<Int>
     /// The server says that it is not fresh itself; only of frames that came in another form.
     public let isStale: Bool
+    /// Likewise: the server says that it is recovering itself.
+    public let isRecovering: Bool
 
     /// A frame that came in another form.
     public init(
         topic: Range<Int>, kind: Kind, session: UInt64, sequence: UInt64, sourceTime: WallTime,
-        payload: Range<Int>, isStale: Bool
+        payload: Range<Int>, isStale: Bool, isRecovering: Bool
     ) {
         self.topic = topic
         self.kind = kind
@@ -47,6 +49,7 @@ public struct SequencedFrame: Hashable, Sendable {
         self.sourceTime = sourceTime
         self.payload = payload
         self.isStale = isStale
+        self.isRecovering = isRecovering
     }
 
     /// - Throws: `MalformedInput`: `oversized`, `badTopic`, `truncated`, `unknownVersion`, `unknownKind`; or
@@ -70,7 +73,8 @@ public struct SequencedFrame: Hashable, Sendable {
             session: frame.word(at: header + 8, as: UInt64.self),
             sequence: frame.word(at: header + 16, as: UInt64.self),
             sourceTime: WallTime(nanoseconds: frame.word(at: header + 24, as: Int64.self)),
-            payload: (header + SequencedFrame.headerLength)..<frame.count, isStale: false)
+            payload: (header + SequencedFrame.headerLength)..<frame.count, isStale: false,
+            isRecovering: false)
     }
 
     private static func kind(
