@@ -19,6 +19,16 @@ servers = ["%s"]
 requests_per_second = 2000
 """
 
+DESK = GATEWAY_BUS + """[[feed]]
+name = "copy"
+protocol = "holdfast"
+upstream = "itch"
+policy = "hot-hot"
+[[feed.path]]
+name = "A"
+endpoint = "%s"
+"""
+
 
 class Session(unittest.TestCase):
     def setUp(self):
@@ -82,6 +92,24 @@ class Session(unittest.TestCase):
         for path in "AB":
             line = self.health.wait(lambda message: message["name"] == f"itch.{path}", f"figures of {path}")
             self.assertEqual(line["values"]["missed"], 0)
+
+    def test_what_it_sends_of_the_past_is_not_live_either_at_a_gateway_that_takes_its_feed(self):
+        self.start(100_000)
+        desk = Daemon(self, "holdfast-gateway", DESK % self.daemon.endpoint("gateway.md")).start()
+        client = MarketClient(self, desk.endpoint("gateway.md"), "copy", everything=True)
+        client.sync()
+        health = HealthClient(self, desk.endpoint("gateway.pub"), desk.endpoint("gateway.req"))
+        health.subscribe("state/")
+        health.settle("feed-path/copy.A", "ok")
+        past, is_live = [], False
+        while not is_live:
+            self.send(self.lines.orders(5, *SYMBOLS))
+            for message in client.messages(0.02):
+                is_live = is_live or message["kind"] == "state" and message["state"] == "live"
+                past += [message] if message["kind"] == "data" and not is_live else []
+        self.assertGreater(len(past), 20_000)
+        self.assertEqual([message["sequence"] for message in past], list(range(1, len(past) + 1)))
+        self.assertTrue(all("recovering" in message["flags"] for message in past))
 
     def follow(self, position, condition, what, sends=True):
         """Sends orders until a message meets the condition; returns the new data, and what is missing."""
