@@ -152,7 +152,9 @@ private final class Venue {
         for offset in UInt16(0)..<200 {
             let port = 20_000 + UInt16(truncatingIfNeeded: getpid() % 20_000) + seed * 200 + offset
             let endpoint = IPv4Endpoint(.loopback, port)
-            if (try? UDPSocket(receivingAt: endpoint, bufferBytes: 4096)) != nil { return endpoint }
+            if (try? UDPSocket(receivingAt: endpoint, bufferBytes: 4096, isShared: false)) != nil {
+                return endpoint
+            }
         }
         throw SystemError("a free port", number: EADDRINUSE)
     }
