@@ -35,6 +35,11 @@ final class ChannelTap {
     /// When each message first reached this run of the gateway, by generation.
     private var arrivals: [Int: [UInt64: Instant]] = [:]
     private var runBeganAt: Instant
+    /// Since when the session's beginning is being published; `nil`: it is not.
+    private(set) var catchingUpSince: Instant?
+    /// The first epoch of this run, and the first number that a path brought of each generation since it began.
+    private var firstEpoch: UInt64 = 0
+    private var firstHeard: [Int: UInt64] = [:]
     /// How far earlier runs of the gateway came in each epoch.
     private var earlierTops: [UInt64: UInt64] = [:]
 
@@ -69,6 +74,7 @@ final class ChannelTap {
         arrivals = [:]
         epoch = 0
         generations = [:]
+        (catchingUpSince, firstEpoch, firstHeard) = (nil, 0, [:])
         (liveAt, runBeganAt) = (world.now, world.now)
     }
 
@@ -77,6 +83,8 @@ final class ChannelTap {
     func arrived(_ evidence: Evidence) {
         arrivedAt = world.now
         note(evidence)
+        guard let first = evidence.messages.map(\.sequence).min() else { return }
+        firstHeard[evidence.generation] = min(firstHeard[evidence.generation] ?? .max, first)
     }
 
     /// A re-request server sent it again: nothing that proves a path.
@@ -106,7 +114,7 @@ final class ChannelTap {
         case .idle: idle(frame)
         case .gap: gap(frame)
         case .heartbeat: heartbeat(frame)
-        case .state: break
+        case .state: followCatchUp(frame)
         case .sync: wrong("published a marker that nobody asked for")
         }
         if frame.told != nil { state = frame.header.state }
@@ -115,6 +123,7 @@ final class ChannelTap {
     }
 
     private func enter(_ next: UInt64) {
+        if firstEpoch == 0 { firstEpoch = next }
         epoch = next
         channel = Progress()
         batchTop = nil
@@ -147,6 +156,11 @@ final class ChannelTap {
         let before = progress(of: frame).lastOfTopic[frame.topicText]
         if frame.header.previous != before ?? 0, frame.header.previous != 0 || !isPerTopic {
             wrong("published \(frame.line), and the message before was \(before ?? 0)")
+        }
+        if frame.isLive, feed.options.start == .session, frame.header.epoch == firstEpoch,
+            let generation = generations[frame.header.epoch], sequence < firstHeard[generation] ?? 0
+        {
+            wrong("calls \(frame.line) live, which was sent before it came", .freshness)
         }
         if frame.isLive, venue.tellsTime, world.now - truth.sentAt > staleAfter + feed.options.reorderTime {
             wrong(
@@ -197,7 +211,8 @@ final class ChannelTap {
         counts.missing += range.count
         if !isPerTopic { batched(range.first, range.last, frame) }
         advance(frame, first: range.first, last: range.last)
-        guard reason != .sessionChange, !feed.mayDistrust(at: world.now),
+        // What was further ahead than the window reaches was passed over, to be asked for in its turn.
+        guard reason != .sessionChange, catchingUpSince == nil, !feed.mayDistrust(at: world.now),
             let generation = generations[frame.header.epoch]
         else { return }
         let instrument = frame.instrument.flatMap { venue.instruments.firstIndex(of: $0) }
@@ -236,7 +251,10 @@ final class ChannelTap {
 
     private func heartbeat(_ frame: PublishedFrame) {
         guard case .heartbeat(let published, let missing, _, let first, _) = frame.told else { return }
-        if channel.top == nil, first != 0 { channel.top = first - 1 }
+        if channel.top == nil, first != 0 {
+            channel.top = first - 1
+            checkBeginning(frame, first)
+        }
         if !isPerTopic, frame.header.epoch != 0, let top = channel.top, frame.header.sequence != 0,
             top != frame.header.sequence
         {
@@ -249,6 +267,27 @@ final class ChannelTap {
         }
     }
 
+    /// A feed that is to have the whole session begins with it, or where an earlier run stopped.
+    private func checkBeginning(_ frame: PublishedFrame, _ first: UInt64) {
+        let epoch = frame.header.epoch
+        guard feed.options.start == .session, epoch == firstEpoch, epoch == venue.current.sessionEpoch,
+            venue.current.messages.count <= feed.options.startMessages
+        else { return }
+        let known = feed.options.journal ? earlierTops[epoch] ?? 0 : 0
+        if first > known + 1 {
+            wrong("begins a session with \(first), and was to have it from \(known + 1) on")
+        }
+    }
+
+    private func followCatchUp(_ frame: PublishedFrame) {
+        guard case .state(_, let reason) = frame.told else { return }
+        if reason == "catching up with the session" {
+            catchingUpSince = catchingUpSince ?? world.now
+        } else if frame.header.state == .live || frame.header.state == .closed {
+            catchingUpSince = nil
+        }
+    }
+
     /// The true message that a frame carries.
     private func recognise(_ frame: PublishedFrame) -> TrueMessage? {
         let instrument = frame.instrument.flatMap { venue.instruments.firstIndex(of: $0) }
@@ -256,7 +295,7 @@ final class ChannelTap {
             guard let message = venue.generations[generation].message(frame.header.sequence, of: instrument),
                 message.payload.elementsEqual(frame.body)
                     || message.lie.elementsEqual(frame.body)
-                        && feed.mayPublishLies(at: world.now, since: runBeganAt)
+                        && (liesMayWait || feed.mayPublishLies(at: world.now, since: runBeganAt))
             else { return nil }
             return message
         }
@@ -287,7 +326,23 @@ final class ChannelTap {
         return max(feed.options.silence, .seconds(1)) + .milliseconds(1500) + asked
     }
 
+    /// What a liar said while the session's beginning was published has waited for its turn.
+    private var liesMayWait: Bool {
+        guard let since = catchingUpSince else { return false }
+        return feed.liar != nil || feed.liedAt.map { $0 + .seconds(3) > since } ?? false
+    }
+
+    /// No session of a simulated world takes longer.
+    private static let longestCatchUp: Duration = .seconds(60)
+
     func look() {
+        if let since = catchingUpSince {
+            liveAt = world.now
+            guard world.now - since > ChannelTap.longestCatchUp else { return }
+            catchingUpSince = world.now
+            return wrong(
+                "has been catching up for \((world.now - since).inMilliseconds) ms", .liveness)
+        }
         guard let gatewaySince = world.gateway.startedAt, !venue.isFrozen, !venue.hasEnded, !feed.isHeld,
             let sound = feed.paths.compactMap({ $0.steadySince(feed.options.silence, at: world.now) }).min()
         else {

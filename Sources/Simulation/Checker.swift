@@ -30,6 +30,9 @@ final class Checker {
 
     func gatewayStarted() { for tap in taps { tap.runBegins() } }
 
+    /// A session is still being taken from its beginning.
+    var isCatchingUp: Bool { taps.contains { $0.catchingUpSince != nil } }
+
     /// What must hold at any moment.
     func look() {
         for (feed, tap) in taps.enumerated() {

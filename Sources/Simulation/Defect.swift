@@ -18,6 +18,8 @@ package enum Defect: String, Hashable, Sendable, CaseIterable {
     case resumesLate = "resumes-late"
     /// What a Gap Request Proxy refused for good is taken for refused for now.
     case asksAgain = "asks-again"
+    /// A feed that is to begin with its session begins where that is.
+    case startsLate = "starts-late"
     /// Clients do not look at `previous` and idle frames.
     case blindClients = "blind-clients"
 }
@@ -49,7 +51,7 @@ final class DefectiveSink {
             lie[end + 3] &= ~7
             lie[end + 34] = 1
             return [lie]
-        case .deafPaths, .blindClients, .losesWritten, .resumesLate, .asksAgain: return [frame]
+        case .deafPaths, .blindClients, .losesWritten, .resumesLate, .asksAgain, .startsLate: return [frame]
         }
     }
 

@@ -15,6 +15,8 @@ protocol SimulatedRecovery: RecoverySink {
 final class RequestServers: SimulatedRecovery {
     /// What one answer holds at most.
     private static let mostPerAnswer = 8
+    /// Where a whole session is asked for.
+    private static let mostOfSession = 30
 
     private var isClosed = false
     private unowned let world: Simulation
@@ -62,7 +64,10 @@ final class RequestServers: SimulatedRecovery {
             let index = venue.generations.lastIndex(where: { MoldSession($0.session) == request.session })
         else { return }
         let first = request.firstSequence
-        let wanted = min(Int(request.count), RequestServers.mostPerAnswer)
+        let most =
+            world.feeds[feed].options.start == .session
+            ? RequestServers.mostOfSession : RequestServers.mostPerAnswer
+        let wanted = min(Int(request.count), most)
         let messages = (0..<UInt64(wanted)).compactMap {
             venue.generations[index].message(first + $0, of: nil)
         }

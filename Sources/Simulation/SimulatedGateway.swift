@@ -155,7 +155,9 @@ final class SimulatedFeed: FeedCoreOwner {
         self.gateway = gateway
         self.index = index
         self.run = run
-        options = world.feeds[index].options
+        var options = world.feeds[index].options
+        if world.plan.defect == .startsLate, options.start == .session { options.start = .now }
+        self.options = options
     }
 
     /// Messages that wait in the engine, and how many may: in the window, of another session, and behind it.

@@ -74,8 +74,8 @@ package final class Simulation {
         made = (SimulatedGateway(self), Checker(self))
         makeClients()
         for path in feeds.flatMap(\.paths) { path.upstream?.start() }
-        gateway.start()
         for feed in feeds { pace(feed) }
+        startGateway()
         for client in clients { client.connectSoon() }
         look()
         note(at: now + .milliseconds(1500)) { [self] in nextFault() }
@@ -96,6 +96,19 @@ package final class Simulation {
         for path in feeds.flatMap(\.paths) { path.upstream?.kill() }
         gateway.end()
         return result
+    }
+
+    /// Where the session's beginning is asked for, the gateway comes when venues have sent for a while.
+    private func startGateway() {
+        guard feeds.contains(where: { $0.options.start == .session }) else { return gateway.start() }
+        var own = SeededRandom(seed: plan.seed &* 7919 &+ 5)
+        ongoing += 1
+        note(at: now + own.duration(.milliseconds(20) ... .seconds(6))) { [self] in
+            ongoing -= 1
+            checker.gatewayStarted()
+            gateway.start()
+            for feed in feeds { feed.disturbedAt = now }
+        }
     }
 
     /// Something that is to happen.
@@ -135,7 +148,7 @@ package final class Simulation {
 
     /// All faults run out, then the venues say something of each instrument, then they say nothing new.
     private func calmDown() {
-        guard ongoing == 0, areSteady else {
+        guard ongoing == 0, areSteady, !checker.isCatchingUp else {
             return note(at: now + .milliseconds(50)) { [self] in calmDown() }
         }
         trace.say(now, "calm", "no fault is left")
@@ -245,6 +258,7 @@ extension Simulation {
             if kind == .pitch, random.chance(0.6) { addProxies(to: &options.recover) }
             options.journal = random.chance(0.5)
             if options.journal, random.chance(0.7) { options.start = .journal }
+            if kind == .itch, !options.recover.servers.isEmpty { beginWithSession(&options, number) }
             options.paths = (0..<count).map { FeedPathOptions(of: name, number: $0) }
             let streams = streams(of: kind, count)
             if kind == .soup {
@@ -280,6 +294,20 @@ extension Simulation {
                 "\(kind.feedProtocol.rawValue), \(policy.rawValue), \(count) paths, silence \(options.silence.inMilliseconds) ms, freshness \(options.freshness.inMilliseconds) ms, \(venue.instruments.count) instruments"
             )
         }
+    }
+
+    /// Some have to have the whole session, within a bound that is sometimes too low. The draws are its own, so that other
+    /// worlds stay as they are.
+    private func beginWithSession(_ options: inout FeedOptions, _ number: Int) {
+        var own = SeededRandom(seed: plan.seed &* 104_729 &+ UInt64(number))
+        guard own.chance(0.6) else { return }
+        options.start = .session
+        options.startMessages = own.element(of: [50, 100_000, 100_000])
+        options.recover.requestsPerSecond = 1000
+        guard own.chance(0.5) else { return }
+        // Further ahead than the window reaches, so that what comes meanwhile is passed over.
+        options.reorderCount = 256
+        options.recover.count = 256
     }
 
     private func addProxies(to recover: inout RecoverOptions) {

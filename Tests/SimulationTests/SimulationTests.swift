@@ -32,7 +32,7 @@ import Testing
             (Defect.dropsGap, Invariant.delivery), (.repeatsMessage, .delivery), (.losesMessage, .delivery),
             (.swapsMessages, .delivery), (.changesMessage, .delivery), (.claimsLive, .freshness),
             (.deafPaths, .liveness), (.blindClients, .losses), (.losesWritten, .journal),
-            (.resumesLate, .delivery), (.asksAgain, .quota),
+            (.resumesLate, .delivery), (.asksAgain, .quota), (.startsLate, .delivery),
         ])
     func `a planted mistake is found`(defect: Defect, invariant: Invariant) {
         let found = (UInt64(1)...60).lazy.compactMap { seed in
