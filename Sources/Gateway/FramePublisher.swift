@@ -87,7 +87,7 @@ final class FramePublisher {
         var frames = FrameBatch()
         unsafe swap(&frames, &released)
         journal.append(&frames, channel: channel)
-        unsafe swap(&frames, &released)
+        if unsafe released.isEmpty { unsafe swap(&frames, &released) }
     }
 
     /// A frame for one client alone.
