@@ -71,7 +71,8 @@ public struct VenueDirectory: Hashable, Sendable {
 public struct JournalMemory: Hashable, Sendable {
     /// The numbering in which the journal ends; 0: it has none.
     public private(set) var epoch: UInt64 = 0
-    /// The last sequence of it.
+    /// The last sequence of it; before any, the one before the first that its last run knew, who told that the others
+    /// are missing.
     public private(set) var last: UInt64 = 0
     private var byEpoch: [UInt64: VenueDirectory] = [:]
 
@@ -90,10 +91,23 @@ public struct JournalMemory: Hashable, Sendable {
             let stamp = record.stamp
             guard stamp.epoch != 0 else { return }
             if stamp.epoch != epoch { (epoch, last) = (stamp.epoch, 0) }
-            if stamp.frame == .data { last = max(last, stamp.sequence) }
+            switch stamp.frame {
+            case .data: last = max(last, stamp.sequence)
+            case .heartbeat: last = max(last, JournalMemory.before(record))
+            default: break
+            }
         case .hole: break
         case .directory: if let more = VenueDirectory(parsing: record.contents) { add(more) }
         }
+    }
+
+    /// What lies before the beginning of a run's knowledge, which a heartbeat tells; 0: nothing.
+    private static func before(_ record: Record) -> UInt64 {
+        guard let frame = try? Frame(parsing: Array(record.contents)),
+            case .heartbeat(_, _, _, let first, _)? = try? ControlBody(
+                kind: frame.header.kind, parsing: frame.body), first > 0
+        else { return 0 }
+        return first - 1
     }
 
     private mutating func add(_ more: VenueDirectory) {

@@ -75,6 +75,10 @@ final class Checker {
             if has.has(debt.sequence) || client.isMissing(debt.numbering, debt.instrument, debt.sequence) {
                 continue
             }
+            // Where topics are numbered each by itself, what came before the first that it got was before its time.
+            if debt.numbering.instrument != nil, let first = has.delivered.first, debt.sequence < first {
+                continue
+            }
             // Lost at the end of a session or of a run: nothing that comes later can tell.
             let tap = taps[debt.numbering.feed]
             let isRunOver = debt.numbering.instrument == nil && debt.place.run != world.gateway.runs

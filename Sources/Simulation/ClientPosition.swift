@@ -136,7 +136,7 @@ struct NumberSpace {
         if max(first, floor + 1) <= last {
             missing.append(Missing(instrument: nil, first: max(first, floor + 1), last: last, why: why))
         }
-        reach(header.epoch, header.kind == .gap ? last : header.sequence)
+        reach(header.epoch, header.kind == .gap ? last : max(last, header.sequence))
         return missing
     }
 

@@ -231,7 +231,7 @@ class Space:
             first, last = told["first"], told["last"]
         if max(first, floor + 1) <= last:
             missing.append((max(first, floor + 1), last, why))
-        self.reach(header["epoch"], last if header["kind"] == "gap" else header["sequence"])
+        self.reach(header["epoch"], last if header["kind"] == "gap" else max(last, header["sequence"]))
         return [(None, *words) for words in missing]
 
     def topic(self, name, header, told):

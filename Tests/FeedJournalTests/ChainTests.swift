@@ -196,6 +196,14 @@ import Wire
         var another = memory(frame(0, epoch: 8, kind: .heartbeat))
         another.complete(from: earlier)
         #expect(another.epoch == 8 && another.last == 0 && another.directory == nil)
+
+        // It has told that what lies before its beginning is missing: nobody is to get that after all.
+        let begun = ControlBody.heartbeat(
+            published: 0, gaps: 0, interval: .milliseconds(100), first: 192, isNamed: true)
+        let middle = memory(frame(5), frame(0, kind: .heartbeat, body: begun.bytes))
+        #expect(middle.last == 191)
+        let onward = memory(frame(0, kind: .heartbeat, body: begun.bytes), frame(200))
+        #expect(onward.last == 200)
     }
 
     @Test func `a large directory takes several records, and a repeat takes none`() {

@@ -243,6 +243,18 @@ struct ReaderTests {
             ])
     }
 
+    @Test func `what a run told as missing before it began is not new when another one sends it`() throws {
+        let said = try Self.example(
+            """
+            (3, 0, 0, 1, 1, "", 1, 1), (1, 5), (3, 0, 0, 2, 1, "", 10, 1), (3, 0, 0, 3, 1, "", 1, 1), (1, 5, 0, 3),
+            (1, 7, 5, 3), (1, 10, 7, 3)
+            """, Self.channel)
+        #expect(
+            said == [
+                "nothing", "data 5", "None 6 9 restart", "nothing", "nothing", "nothing", "data 10",
+            ])
+    }
+
     @Test func `where topics are numbered, each topic's own sequence shows what a restart cost`() throws {
         let said = try Self.example(
             """
