@@ -39,6 +39,11 @@ struct CatchUp {
     /// The number that was delivered next when it was looked at, and since when that is so.
     var expected: UInt64
     var since: Instant
+    /// The highest number that was held when something was given up last: what is missing below it has been asked for as
+    /// long as that, too.
+    var reach: UInt64 = 0
+    /// Something was given up when it was looked at last.
+    var hasGivenUp = false
 
     var deadline: Instant { since + options.patience }
 }
@@ -92,15 +97,21 @@ extension Arbiter {
     /// given up by itself.
     mutating func judgeCatchUp(at now: Instant) {
         guard var state = catchUp else { return }
-        if state.expected != expected { (state.expected, state.since) = (expected, now) }
+        if state.expected != expected {
+            // What was let go behind a hole that was given up brought nothing new.
+            if !state.hasGivenUp { state.since = now }
+            (state.expected, state.hasGivenUp) = (expected, false)
+        }
         catchUp = state
         let isRunaway = behind > state.options.runaway
         guard now >= state.deadline || isRunaway else { return }
         guard hasHole else { return catchUp = nil }
         if !isRunaway, let held = window.lowest(above: expected) {
-            catchUp?.since = now
-            gaveUp = .silent(SequenceRange(expected, held - 1))
-            return givenUp.extend(through: held - 1, cause: .timeout)
+            let through = max(held - 1, state.reach)
+            (state.since, state.reach, state.hasGivenUp) = (now, window.highest ?? 0, true)
+            catchUp = state
+            gaveUp = .silent(SequenceRange(expected, through))
+            return givenUp.extend(through: through, cause: .timeout)
         }
         let range = SequenceRange(expected, highest)
         gaveUp = isRunaway ? .ranAway(range) : .silent(range)

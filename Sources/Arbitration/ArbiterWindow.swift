@@ -83,6 +83,9 @@ struct ReorderWindow {
         return marks.lazy.map(\.sequence).filter { $0 > sequence }.min()
     }
 
+    /// The highest held number; `nil`: none is held. Each slot is looked at.
+    var highest: UInt64? { count == 0 ? nil : marks.lazy.map(\.sequence).max() }
+
     private mutating func empty(_ slot: Int) -> HeldMessage? {
         guard marks[slot].sequence != 0 else { return nil }
         marks[slot] = Mark()

@@ -73,7 +73,9 @@ public struct JournalMemory: Hashable, Sendable {
     public private(set) var epoch: UInt64 = 0
     /// The last sequence of it; before any, the one before the first that its last run knew, who told that the others
     /// are missing.
-    public private(set) var last: UInt64 = 0
+    public var last: UInt64 { max(data, before) }
+    private var data: UInt64 = 0
+    private var before: UInt64 = 0
     private var byEpoch: [UInt64: VenueDirectory] = [:]
 
     /// Epochs whose directories are remembered while the journal is read.
@@ -90,10 +92,11 @@ public struct JournalMemory: Hashable, Sendable {
         case .frame:
             let stamp = record.stamp
             guard stamp.epoch != 0 else { return }
-            if stamp.epoch != epoch { (epoch, last) = (stamp.epoch, 0) }
+            if stamp.epoch != epoch { (epoch, data, before) = (stamp.epoch, 0, 0) }
             switch stamp.frame {
-            case .data: last = max(last, stamp.sequence)
-            case .heartbeat: last = max(last, JournalMemory.before(record))
+            // No channel publishes the last number that there is: another one has to follow.
+            case .data where stamp.sequence < .max: data = max(data, stamp.sequence)
+            case .heartbeat: before = max(before, JournalMemory.before(record))
             default: break
             }
         case .hole: break
@@ -123,13 +126,13 @@ public struct JournalMemory: Hashable, Sendable {
     }
 
     /// Nothing that an earlier segment could add is missing.
-    public var isComplete: Bool { last > 0 && directory != nil }
+    public var isComplete: Bool { data > 0 && directory != nil }
 
     /// Completes what a later segment told with what only an earlier one has. A run that nothing came to does not make
     /// forget how far the one before it was.
     public mutating func complete(from earlier: JournalMemory) {
         guard epoch != 0 else { return self = earlier }
-        if last == 0, earlier.epoch == epoch { last = earlier.last }
+        if data == 0, earlier.epoch == epoch { (data, before) = (earlier.data, max(before, earlier.before)) }
         if directory == nil, let known = earlier.byEpoch[epoch] { byEpoch[epoch] = known }
     }
 }

@@ -126,7 +126,7 @@ public struct RecordBatch: Hashable, Sendable {
     public var isEmpty: Bool { count == 0 }
 
     /// Bytes that it takes without growing.
-    var capacity: Int { storage.count }
+    var capacity: Int { storage.capacity }
 
     /// The records as they are, without a copy.
     public func withBytes<Result, Failure>(
@@ -178,9 +178,15 @@ public struct RecordBatch: Hashable, Sendable {
 
     private mutating func makeRoom(for more: Int) {
         guard storage.count - size < more else { return }
-        let next = max(size + more, 2 * storage.count, 1 << 12)
+        let least = size + more
+        if storage.capacity < least { storage.reserveCapacity(max(least, 2 * storage.capacity)) }
+        // Little at a time: what is beyond may never be needed.
+        let next = max(least, min(storage.capacity, storage.count + RecordBatch.step))
         storage.append(contentsOf: repeatElement(0, count: next - storage.count))
     }
+
+    /// Bytes that are made ready to be written at once.
+    private static let step = 1 << 16
 
     /// - Precondition: there is room.
     private static func copy(_ bytes: Span<UInt8>, to all: UnsafeMutableRawBufferPointer, at place: Int) {

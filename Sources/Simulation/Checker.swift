@@ -75,8 +75,10 @@ final class Checker {
             if has.has(debt.sequence) || client.isMissing(debt.numbering, debt.instrument, debt.sequence) {
                 continue
             }
-            // Where topics are numbered each by itself, what came before the first that it got was before its time.
-            if debt.numbering.instrument != nil, let first = has.delivered.first, debt.sequence < first {
+            // Where topics are numbered each by itself, what came before the first that it ever got was before its time.
+            if debt.numbering.instrument != nil, let first = has.delivered.first, debt.sequence < first,
+                client.isFirst(debt.numbering)
+            {
                 continue
             }
             // Lost at the end of a session or of a run: nothing that comes later can tell.

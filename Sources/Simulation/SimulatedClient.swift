@@ -252,6 +252,14 @@ final class SimulatedClient {
     /// Whether any later frame of the same topic, run and numbering came, which could have told of a loss.
     func wasTellable(_ debt: Debt) -> Bool { (reached[debt.place] ?? 0) > debt.sequence }
 
+    /// Whether it got nothing of the topic in any session before.
+    func isFirst(_ numbering: Numbering) -> Bool {
+        received.allSatisfy { other, got in
+            other.epoch >= numbering.epoch || other.feed != numbering.feed
+                || other.instrument != numbering.instrument || got.delivered.isEmpty
+        }
+    }
+
     /// Whether it was told that it does not get a message.
     func isMissing(_ numbering: Numbering, _ instrument: String?, _ sequence: UInt64) -> Bool {
         if received[numbering]?.isTold(sequence) == true { return true }

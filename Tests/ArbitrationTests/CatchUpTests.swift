@@ -116,6 +116,22 @@ private func at(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: millise
         #expect(late.delivered == [10_002])
     }
 
+    @Test func `when nobody answers any more, what is missing between what came is given up together`() {
+        var late = Late()
+        late.take(5000, at: 0)
+        for sequence in UInt64(1)...60 where sequence % 10 != 0 { late.take(sequence, on: 2, at: 100) }
+        late.tick(10_100)
+        #expect(late.gaps == [10...10] && late.delivered.last == 19)
+        late.tick(20_099)
+        #expect(late.gaps == [10...10])
+        late.tick(20_100)
+        #expect(late.gaps == [10...10, 20...20, 30...30, 40...40, 50...50] && late.delivered.last == 59)
+        let loss = late.arbiter.takeLoss()
+        #expect(loss == .silent(SequenceRange(20, 59)))
+        late.tick(30_100)
+        #expect(late.gaps.last == 60...5000 && late.arbiter.isCatchingUp == false)
+    }
+
     @Test func `what no server has is given up by itself, and the rest goes on`() {
         var late = Late()
         late.take(5000, at: 0)

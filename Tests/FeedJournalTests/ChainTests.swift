@@ -204,6 +204,10 @@ import Wire
         #expect(middle.last == 191)
         let onward = memory(frame(0, kind: .heartbeat, body: begun.bytes), frame(200))
         #expect(onward.last == 200)
+        var lower = memory(frame(0, kind: .heartbeat, body: begun.bytes))
+        lower.complete(from: memory(frame(1000)))
+        #expect(lower.last == 1000)
+        #expect(memory(frame(.max)).last == 0)
     }
 
     @Test func `a large directory takes several records, and a repeat takes none`() {

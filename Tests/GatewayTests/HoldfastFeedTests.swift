@@ -167,6 +167,28 @@ private struct Upstream {
         #expect(bench.receive(closed, on: 0, at: 3).last == "state closed -: the session ended")
     }
 
+    @Test
+    func `a session that ended there and is still being sent is recovering here, and not closed in between`()
+    {
+        let bench = Bench(.holdfast, .hotHot)
+        func closed(_ last: UInt64, _ flags: FrameFlags) -> [UInt8] {
+            let body = ControlBody.heartbeat(
+                published: 0, gaps: 0, interval: .milliseconds(100), first: 1, isNamed: true)
+            return a.frame(
+                .heartbeat, "control/up/3/", last, state: .closed, flags: flags, body: body.bytes)
+        }
+        _ = bench.receive(closed(0, .recovering), on: 0, at: 1)
+        var lines: [String] = []
+        for sequence in 1...3 as ClosedRange<UInt64> {
+            lines += bench.receive(a.data("X", sequence, flags: .recovering), on: 0, at: 2)
+            lines += bench.receive(closed(sequence, .recovering), on: 0, at: 2)
+        }
+        #expect(
+            lines.filter { $0.hasPrefix("state") } == ["state recovering -: recovering where it comes from"])
+        #expect(lines.filter { $0.hasPrefix("md/") }.count == 3)
+        #expect(bench.receive(closed(3, []), on: 0, at: 3) == ["state closed -: the session ended"])
+    }
+
     @Test func `frames that are numbered in another way are refused by name`() {
         let bench = joined()
         #expect(bench.receive(a.data("X", 11, flags: .numberedPerTopic), on: 0, at: 3) == [])

@@ -38,7 +38,8 @@ public enum HoldfastFraming: PacketFraming {
             units: Units(unit: header.kind == .data ? HoldfastFraming.unit(of: frame) : nil))
         framed.sentAt = header.sourceTime
         framed.isStale = header.state == .stale
-        framed.isRecovering = header.isRecovering
+        // Who is closed is not live in between.
+        framed.isRecovering = header.isRecovering || header.state == .closed && header.kind != .data
         return framed
     }
 
@@ -72,7 +73,8 @@ public enum HoldfastFraming: PacketFraming {
                 header.sequence, .data(count: 1), 1
             )
         case .heartbeat, .gap, .state:
-            if header.state == .closed { numbers.kind = .endOfSession }
+            // A session that ended is over when all of it was sent.
+            if header.state == .closed, !header.isRecovering { numbers.kind = .endOfSession }
             guard header.sequence == 0 else { break }
             // Nothing was published of the epoch; it begins where its heartbeats say.
             numbers.firstSequence = first(in: frame)
