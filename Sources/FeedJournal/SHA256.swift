@@ -9,11 +9,7 @@ public struct SHA256: Sendable {
 
     public init() { unsafe SHA256_Init(&context) }
 
-    public mutating func append(_ bytes: ArraySlice<UInt8>) {
-        unsafe bytes.withUnsafeBytes { bytes in
-            _ = unsafe SHA256_Update(&context, bytes.baseAddress, bytes.count)
-        }
-    }
+    public mutating func append(_ bytes: ArraySlice<UInt8>) { append(bytes.span) }
 
     public mutating func append(_ bytes: [UInt8]) { append(bytes.span) }
 

@@ -225,11 +225,11 @@ class Ports(unittest.TestCase):
     def wait_asked(self, name):
         """Heartbeats of the venue until the gateway, which opens its lines after it is ready, asks for the rest."""
         until = time.monotonic() + harness.PATIENCE_S
-        while not self.servers[name].requests:
+        lines = self.lines[name]
+        lines.both(venue.mold_heartbeat(lines.session, lines.next))
+        while not self.servers[name].asked.wait(0.02):
             self.assertLess(time.monotonic(), until, f"nobody is asked for what {name} has not got")
-            lines = self.lines[name]
             lines.both(venue.mold_heartbeat(lines.session, lines.next))
-            time.sleep(0.02)
 
 
 if __name__ == "__main__":

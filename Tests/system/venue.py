@@ -271,7 +271,7 @@ class ReRequests:
     def __init__(self, case, lines, most=35, address="127.0.0.1"):
         self.lines, self.most, self.messages = lines, most, {}
         self.reply = self.answer
-        self.requests, self.client = [], None
+        self.requests, self.client, self.asked = [], None, threading.Event()
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind((address, 0))
         self.socket.settimeout(0.05)
@@ -303,6 +303,7 @@ class ReRequests:
                 continue
             session, first, count = struct.unpack(">10sQH", request)
             self.requests.append((session.decode().strip(), first, count))
+            self.asked.set()
             packet = self.reply(session.decode().strip(), first, count)
             if packet is not None:
                 self.socket.sendto(packet, self.client)
