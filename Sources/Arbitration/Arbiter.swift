@@ -98,10 +98,11 @@ public struct Arbiter: ~Copyable, Sendable {
         guard isCalm, arrival.session == session, arrival.sequence != .max else {
             return weigh(arrival, payload, at: now)
         }
+        let print = fingerprint(payload)
         guard arrival.sequence == expected else {
-            return isCopy(arrival, payload, at: now) ? .duplicate : weigh(arrival, payload, at: now)
+            return isCopy(arrival, print, at: now) ? .duplicate : weigh(arrival, payload, at: now)
         }
-        deliver(arrival, fingerprint(payload), at: now)
+        deliver(arrival, print, at: now)
         highest = arrival.sequence
         return .deliver
     }

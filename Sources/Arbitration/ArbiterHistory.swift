@@ -85,31 +85,29 @@ func fingerprint(_ payload: ArraySlice<UInt8>) -> UInt32 { fingerprint(payload.s
 func fingerprint(_ payload: Span<UInt8>) -> UInt32 {
     let hash = unsafe payload.withUnsafeBytes { bytes in
         var hash = UInt64(truncatingIfNeeded: bytes.count) &* 0x9e37_79b9_7f4a_7c15
-        // Two at a time, each on its own: the processor works on both at once.
-        var twin = ~hash
         var offset = 0
         while offset &+ 16 <= bytes.count {
-            hash = mixed(hash, unsafe bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
-            twin = mixed(twin, unsafe bytes.loadUnaligned(fromByteOffset: offset &+ 8, as: UInt64.self))
+            hash = folded(
+                hash, unsafe bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self),
+                unsafe bytes.loadUnaligned(fromByteOffset: offset &+ 8, as: UInt64.self))
             offset &+= 16
         }
-        hash = mixed(hash, twin)
-        if offset &+ 8 <= bytes.count {
-            hash = mixed(hash, unsafe bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
-            offset &+= 8
-        }
-        var tail: UInt64 = 0
-        while offset < bytes.count {
-            tail = unsafe tail << 8 | UInt64(bytes[offset])
-            offset &+= 1
-        }
-        return mixed(hash, tail)
+        guard offset < bytes.count else { return hash }
+        return unsafe withRest(hash, UnsafeRawBufferPointer(rebasing: bytes[offset...]))
     }
-    return UInt32(truncatingIfNeeded: hash)
+    return UInt32(truncatingIfNeeded: hash ^ hash >> 32)
 }
 
+/// A hash with the last 1 to 15 bytes of a payload.
+private func withRest(_ hash: UInt64, _ bytes: UnsafeRawBufferPointer) -> UInt64 {
+    var words: (UInt64, UInt64) = (0, 0)
+    unsafe withUnsafeMutableBytes(of: &words) { unsafe $0.copyMemory(from: bytes) }
+    return folded(hash, words.0, words.1)
+}
+
+/// One product of both words, its halves laid over each other: each bit of it depends on many of theirs.
 @inline(__always)
-private func mixed(_ hash: UInt64, _ word: UInt64) -> UInt64 {
-    let product = (hash ^ word) &* 0x9e37_79b9_7f4a_7c15
-    return product ^ product >> 32
+private func folded(_ hash: UInt64, _ first: UInt64, _ second: UInt64) -> UInt64 {
+    let product = (hash ^ first).multipliedFullWidth(by: second ^ 0xd6e8_feb8_6659_fd93)
+    return product.high ^ product.low
 }

@@ -197,11 +197,11 @@ extension Arbiter {
     }
 
     /// Whether it is the same as what was delivered under its number, as most of what a second path brings; then it
-    /// is booked.
+    /// is booked. While the channel is calm nothing else is in doubt that its word could settle.
     @inline(__always)
-    mutating func isCopy(_ arrival: Arrival, _ payload: ArraySlice<UInt8>, at now: Instant) -> Bool {
-        guard history.book(arrival.sequence, fingerprint(payload), by: arrival.pathBit) else { return false }
-        keep(arrival, at: now)
+    mutating func isCopy(_ arrival: Arrival, _ print: UInt32, at now: Instant) -> Bool {
+        guard history.book(arrival.sequence, print, by: arrival.pathBit) else { return false }
+        lastWord = now
         run.count = 0
         paths.received(arrival, isFirst: false)
         counters.duplicates &+= 1

@@ -77,7 +77,7 @@ struct ArbiterBench: ParsableCommand {
                     guard numbers.contains(arrival.sequence) else { continue }
                     if path == 0, lossOn > 0, number % lossOn == 0 { continue }
                     if case .deliver = arbiter.offer(arrival, payload: payload, at: now) { delivered += 1 }
-                    while let released = arbiter.nextReleased() {
+                    while arbiter.mayRelease, let released = arbiter.nextReleased() {
                         if case .message = released { delivered += 1 }
                     }
                 }
