@@ -8,8 +8,8 @@ public struct FrameBatch: Sendable {
     public static let mostBytes = 1 << 16
 
     private(set) var records = RecordBatch()
-    /// The last one with data; 0, 0: none has any.
-    private(set) var last: (epoch: UInt64, sequence: UInt64) = (0, 0)
+    /// The last one with data; `nil`: none has any.
+    private(set) var last: (epoch: UInt64, sequence: UInt64)?
 
     public init() {}
 
@@ -27,7 +27,7 @@ public struct FrameBatch: Sendable {
     /// There are none any more; the storage stays.
     public mutating func removeAll() {
         records.removeAll()
-        last = (0, 0)
+        last = nil
     }
 
     /// Each frame, in order.

@@ -125,8 +125,6 @@ public struct JournalWriter: ~Copyable {
     private var trouble: String?
     private var isStopped = false
     private let overflow: String
-    /// Storage that grew beyond so many batches, while the disk kept it waiting, is not kept.
-    private static let mostSpare = 16
 
     /// - Parameter control: the channel's control topic, which names holes.
     public init(options: JournalWriterOptions, control: [UInt8], at now: Instant) {
@@ -164,7 +162,7 @@ public struct JournalWriter: ~Copyable {
         if !isStopped, waiting + frames.records.size <= options.mostWaiting {
             batch.append(frames.records)
             batchFrames &+= UInt64(frames.count)
-            if frames.last.epoch != 0 || frames.last.sequence != 0 { batchLast = frames.last }
+            batchLast = frames.last ?? batchLast
             batchSince = since ?? now
         } else {
             frames.forEach { frame, topicLength in take(frame, topicLength: topicLength, at: now) }
@@ -272,14 +270,12 @@ public struct JournalWriter: ~Copyable {
             swap(&job, &batch)
         } else {
             for contents in directory { job.append(.directory, contents, topicLength: 0) }
-            job.append(batch)
-            batch.removeAll()
+            job.append(taking: &batch)
         }
         return job
     }
 
     private mutating func keepStorage(_ records: consuming RecordBatch) {
-        guard records.capacity <= options.batchBytes * JournalWriter.mostSpare else { return }
         records.removeAll()
         spare = records
     }
@@ -309,7 +305,7 @@ public struct JournalWriter: ~Copyable {
         case (.opening, .failed(let why)): failed(why, isOpen: false, now)
         case (.writing, .failed(let why)):
             // They go first when it is tried again.
-            records.append(batch)
+            records.append(taking: &batch)
             batch = records
             batchFrames &+= jobFrames
             jobFrames = 0

@@ -132,19 +132,26 @@ public struct JournalTail: Sendable {
         return JournalResult(outcome: outcome ?? .failed("the journal is not open"), tail: tail)
     }
 
+    /// What fails is written again: it leaves the file as it was, so that a segment which is closed before that has what
+    /// its digest says.
     private mutating func write(_ batch: inout RecordBatch, _ sync: Bool) throws(SystemError) {
-        var grown = index
-        var number = records
+        var written = self
         batch.seal(at: size, fastestCRC) { stamp, offset in
-            grown.add(stamp, at: offset, record: number)
-            number &+= 1
+            written.index.add(stamp, at: offset, record: written.records)
+            written.records &+= 1
         }
-        try batch.withBytes { bytes throws(SystemError) in try file.append(bytes, at: size) }
-        batch.withBytes { hash.append($0) }
-        size += batch.size
-        records = number
-        index = grown
-        if sync { try self.sync() }
+        do throws(SystemError) {
+            try batch.forEachPiece { piece throws(SystemError) in
+                try file.append(piece, at: written.size)
+                written.size += piece.count
+            }
+            if sync { try written.sync() }
+        } catch {
+            file.cut(to: size)
+            throw error
+        }
+        batch.forEachPiece { written.hash.append($0) }
+        self = written
     }
 
     private func sync() throws(SystemError) {

@@ -42,10 +42,14 @@ public final class AppendedFile: Sendable {
                 done += count
             }
         } catch {
-            if done > 0 { ftruncate(raw, off_t(offset)) }
+            if done > 0 { cut(to: offset) }
             throw error
         }
     }
+
+    /// Takes what was appended behind an offset away again, as far as the disk lets: what is appended there next replaces
+    /// it in any case.
+    public func cut(to offset: Int) { ftruncate(descriptor.raw, off_t(offset)) }
 
     /// Lets the kernel use the memory of what is before an offset for something else; what the disk does not have yet
     /// stays.

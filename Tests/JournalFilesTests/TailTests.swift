@@ -26,18 +26,21 @@ private final class Folder {
     }
 }
 
-private func frame(_ sequence: UInt64, epoch: UInt64 = 7) -> [UInt8] {
+private func frame(_ sequence: UInt64, epoch: UInt64 = 7, body: Int = 3) -> [UInt8] {
     var bytes: [UInt8] = []
     FrameHeader(
         kind: .data, feed: 0, channel: 0, epoch: epoch, sequence: sequence, state: .live,
         receiveTime: WallTime(nanoseconds: 1_767_355_200_000_000_000 + Int64(sequence) * 1_000_000)
-    ).encode(topic: Array("md/itch/AAPL/".utf8)[...], body: [1, 2, 3], into: &bytes)
+    ).encode(
+        topic: Array("md/itch/AAPL/".utf8)[...], body: [UInt8](repeating: 1, count: body)[...], into: &bytes)
     return bytes
 }
 
-private func batch(_ sequences: ClosedRange<UInt64>) -> RecordBatch {
+private func batch(_ sequences: ClosedRange<UInt64>, body: Int = 3) -> RecordBatch {
     var batch = RecordBatch()
-    for sequence in sequences { batch.append(.frame, frame(sequence), topicLength: 13) }
+    for sequence in sequences {
+        batch.append(.frame, frame(sequence, body: body), topicLength: 13)
+    }
     return batch
 }
 
@@ -185,40 +188,51 @@ extension DiskTests {
             #expect(try faults().count == 1)
         }
 
-        @Test func `a full disk leaves the file as it was, and what failed can be written again`() throws {
-            let tail = perform([.open, .write(batch(1...2), sync: false)], plan()).tail
-            var limit = rlimit(rlim_cur: rlim_t(300), rlim_max: .max)
+        /// Performs jobs with so much room on the disk.
+        private func perform(
+            _ jobs: [JournalJob], _ tail: JournalTail?, filesOfAtMost bytes: Int
+        ) -> JournalResult {
             var before = rlimit()
             signal(SIGXFSZ, SIG_IGN)
             _ = unsafe getrlimit(__rlimit_resource_t(1), &before)
-            limit.rlim_max = before.rlim_max
-            limit.rlim_cur = rlim_t(try Files.size(of: plan().folder.segment(1)) + 100)
+            var limit = rlimit(rlim_cur: rlim_t(bytes), rlim_max: before.rlim_max)
             _ = unsafe setrlimit(__rlimit_resource_t(1), &limit)
-            let failed = perform([.write(batch(3...4), sync: false)], plan(), tail)
-            _ = unsafe setrlimit(__rlimit_resource_t(1), &before)
+            defer { _ = unsafe setrlimit(__rlimit_resource_t(1), &before) }
+            return perform(jobs, plan(), tail)
+        }
+
+        /// The second batch is in five pieces, of which two find room.
+        @Test(arguments: [(4, 1 as UInt64, 100), (30_002, 5, (5 << 20) / 2)])
+        func `a full disk leaves the file as it was, and what failed can be written again`(
+            last: UInt64, pieces: UInt64, room: Int
+        ) throws {
+            let tail = perform([.open, .write(batch(1...2), sync: false)], plan()).tail
+            let size = try Files.size(of: plan().folder.segment(1))
+            var more = batch(3...last)
+            if pieces > 1 { more = batch(3...last, body: 80) }
+            var count: UInt64 = 0
+            more.forEachPiece { _ in count += 1 }
+            #expect(count == pieces)
+            let failed = perform([.write(more, sync: false)], tail, filesOfAtMost: size + room)
             guard case .failed = failed.outcome else {
                 Issue.record("there was room")
                 return
             }
+            #expect(try Files.size(of: plan().folder.segment(1)) == size)
             #expect(try sequences() == [1, 2])
-            let again = perform([.write(batch(3...4), sync: false)], plan(), failed.tail)
+            let again = perform(
+                [.write(more, sync: false), .turn(batch(1...1), sync: false)], plan(), failed.tail)
             guard case .done = again.outcome else {
                 Issue.record("\(again.outcome)")
                 return
             }
-            #expect(try sequences() == [1, 2, 3, 4] && faults() == [])
+            #expect(try sequences() == Array(1...last) + [1] && faults() == [])
         }
 
         @Test func `a disk that fills up as a segment is begun leaves none, and it is begun again`() throws {
             let tail = perform([.open, .write(batch(1...2), sync: false)], plan()).tail
-            var before = rlimit()
-            signal(SIGXFSZ, SIG_IGN)
-            _ = unsafe getrlimit(__rlimit_resource_t(1), &before)
             // Room for a header, and not for what follows.
-            var limit = rlimit(rlim_cur: 100, rlim_max: before.rlim_max)
-            _ = unsafe setrlimit(__rlimit_resource_t(1), &limit)
-            let failed = perform([.turn(batch(3...4), sync: false)], plan(), tail)
-            _ = unsafe setrlimit(__rlimit_resource_t(1), &before)
+            let failed = perform([.turn(batch(3...4), sync: false)], tail, filesOfAtMost: 100)
             guard case .failed = failed.outcome else {
                 Issue.record("there was room")
                 return
