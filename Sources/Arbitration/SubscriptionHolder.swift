@@ -15,6 +15,8 @@ struct SubscriptionHolder: Sendable {
     private(set) var count = 0
     /// How many of them bring no market data.
     private(set) var signals = 0
+    /// And how many bring some.
+    var topics: Int { count - signals }
 
     init(number: HolderIndex.Holder) { self.number = number }
 

@@ -1,5 +1,6 @@
 // Hands out upstream subscriptions of one path at the rate that the venue allows, in batches, and says how far
-// it is: on failover the whole table is replayed through it. Topics are numbers of an `UpstreamNames`.
+// it is: on failover the whole table is replayed through it. Topics are numbers of an `UpstreamNames`; their classes
+// have a turn each, one topic long, and within a class the first is served first.
 import Basics
 import DequeModule
 
@@ -13,10 +14,12 @@ struct SubscriptionPacer: Sendable {
     private var topics = NumberSet()
     /// Queued and not released since.
     private var pending = NumberSet()
-    /// Each once: those that are pending, and leftovers that were released. One that is added again, or whose number was
-    /// given to another topic, has its place still.
-    private var queue: Deque<Number> = []
-    private var queued = NumberSet()
+    /// By number, of each topic that is subscribed or queued.
+    private var turns: [TurnClass] = []
+    /// By class.
+    private var lanes = Array(repeating: Lane(), count: TurnClass.count)
+    /// Whose turn it is.
+    private var lane = 0
     private var total = 0
     /// The moment up to which the rate is used.
     private var usedUntil: Instant?
@@ -41,15 +44,28 @@ struct SubscriptionPacer: Sendable {
     /// Subscribed or queued.
     func has(_ topic: Number) -> Bool { topics.contains(topic) }
 
-    /// Queues a topic; `false`: the path has it.
-    mutating func add(_ topic: Number) -> Bool {
-        guard topics.insert(topic) else { return false }
+    /// Queues a topic; `false`: the path has it. One that still waits in a higher class waits in this one, too.
+    mutating func add(_ topic: Number, _ turn: TurnClass) -> Bool {
+        guard topics.insert(topic) else {
+            hasten(topic, to: turn)
+            return false
+        }
         if pending.isEmpty { total = 0 }
-        if queued.insert(topic) { queue.append(topic) }
+        while turns.count <= Int(topic) { turns.append(turn) }
+        turns[Int(topic)] = turn
+        queue(topic)
         pending.insert(topic)
         total += 1
         return true
     }
+
+    private mutating func hasten(_ topic: Number, to turn: TurnClass) {
+        guard turn < turns[Int(topic)] else { return }
+        turns[Int(topic)] = turn
+        if pending.contains(topic) { queue(topic) }
+    }
+
+    private mutating func queue(_ topic: Number) { lanes[Int(turns[Int(topic)].index)].append(topic) }
 
     /// Gives a topic up; `true` if it was subscribed and must be unsubscribed.
     mutating func remove(_ topic: Number) -> Bool {
@@ -63,7 +79,8 @@ struct SubscriptionPacer: Sendable {
     mutating func removeAll() -> [Number] {
         defer {
             topics.removeAll()
-            forgetQueue()
+            turns = []
+            forgetQueues()
             total = 0
         }
         return topics.numbers
@@ -71,8 +88,9 @@ struct SubscriptionPacer: Sendable {
 
     /// Everything is to be subscribed again.
     mutating func startAnew() {
-        (pending, queued) = (topics, topics)
-        queue = Deque(topics.numbers)
+        forgetQueues()
+        pending = topics
+        for topic in topics.numbers { queue(topic) }
         total = topics.count
     }
 
@@ -89,18 +107,52 @@ struct SubscriptionPacer: Sendable {
         if let usedUntil, usedUntil > now { return [] }
         let allowance = max(1, Int(Double(rate) * Self.burst.inSeconds))
         var batch: [Number] = []
-        while batch.count < allowance, let topic = queue.popFirst() {
-            queued.remove(topic)
-            if pending.remove(topic) { batch.append(topic) }
-        }
+        while batch.count < allowance, let topic = next() { batch.append(topic) }
         usedUntil = now + .ofSeconds(Double(batch.count) / Double(rate))
-        if pending.isEmpty { forgetQueue() }
+        if pending.isEmpty { forgetQueues() }
         return batch
     }
 
-    private mutating func forgetQueue() {
+    /// The next topic of the class whose turn it is, or of the next class that has one.
+    private mutating func next() -> Number? {
+        for _ in lanes.indices {
+            let topic = next(in: lane)
+            lane = (lane + 1) % lanes.count
+            if let topic { return topic }
+        }
+        return nil
+    }
+
+    private mutating func next(in lane: Int) -> Number? {
+        while let topic = lanes[lane].popFirst() {
+            // A place in a lower class than its own was another topic's, which had the number before.
+            guard pending.contains(topic), turns[Int(topic)].index <= lane else { continue }
+            pending.remove(topic)
+            return topic
+        }
+        return nil
+    }
+
+    private mutating func forgetQueues() {
         pending.removeAll()
-        queued.removeAll()
-        queue = []
+        lanes = Array(repeating: Lane(), count: TurnClass.count)
+        lane = 0
+    }
+}
+
+/// Topics that wait with each other, each once: those that are pending, and leftovers that were released, or had their
+/// turn in a lower class. One that is added again has its place still.
+private struct Lane {
+    private var queue: Deque<SubscriptionPacer.Number> = []
+    private var queued = NumberSet()
+
+    mutating func append(_ topic: SubscriptionPacer.Number) {
+        if queued.insert(topic) { queue.append(topic) }
+    }
+
+    mutating func popFirst() -> SubscriptionPacer.Number? {
+        guard let topic = queue.popFirst() else { return nil }
+        queued.remove(topic)
+        return topic
     }
 }

@@ -66,7 +66,7 @@ public struct SubscriptionReplay: Sendable {
 
     /// The feed uses the path from now on.
     public mutating func activate(
-        _ topics: [UpstreamTopic], _ names: inout UpstreamNames, at now: Instant
+        _ topics: [WantedTopic], _ names: inout UpstreamNames, at now: Instant
     ) -> [ReplayAction] {
         isActive = true
         isRecovering = true
@@ -84,9 +84,9 @@ public struct SubscriptionReplay: Sendable {
         return actions
     }
 
-    /// A client wants a topic; a path that is not used learns of it when it is.
+    /// A client wants a topic, or wants it sooner; a path that is not used learns of it when it is.
     public mutating func subscribe(
-        _ topic: UpstreamTopic, _ names: inout UpstreamNames, at now: Instant
+        _ topic: WantedTopic, _ names: inout UpstreamNames, at now: Instant
     ) -> [ReplayAction] {
         guard isActive else { return [] }
         add(topic, &names)
@@ -126,9 +126,9 @@ public struct SubscriptionReplay: Sendable {
         return actions + finish()
     }
 
-    private mutating func add(_ topic: UpstreamTopic, _ names: inout UpstreamNames) {
-        let number = names.take(topic)
-        if !pacer.add(number) { names.drop(number) }
+    private mutating func add(_ wanted: WantedTopic, _ names: inout UpstreamNames) {
+        let number = names.take(wanted.topic)
+        if !pacer.add(number, wanted.turn) { names.drop(number) }
     }
 
     private mutating func finish() -> [ReplayAction] {

@@ -56,9 +56,17 @@ public struct SubscriptionTable: Sendable {
     public mutating func addFeed(_ name: String, linger: Duration?, hasBatches: Bool = false) {
         if hasBatches { batched.insert(name) } else { batched.remove(name) }
         feeds.updateValue(linger.map { UpstreamWants(linger: $0, limit: limits.topics) }, forKey: name)
-        for prefix in held {
-            guard let (feed, topic) = upstream(request(prefix)), feed == name else { continue }
-            feeds[name]??.add(topic)
+        for holder in holders.values {
+            // About in the order in which it asked.
+            let asked = holder.held.sorted().compactMap { topic(prefixes[$0], of: name) }
+            for (holding, topic) in asked.enumerated() {
+                feeds[name]??.add(WantedTopic(topic, holding: holding))
+            }
+        }
+        // For these nobody waits.
+        for prefix in leftBehind.flatMap(\.prefixes) {
+            guard let topic = topic(prefixes[prefix], of: name) else { continue }
+            feeds[name]??.add(WantedTopic(topic, turn: .last))
         }
     }
 
@@ -73,6 +81,9 @@ public struct SubscriptionTable: Sendable {
 
     /// What a feed must be subscribed to upstream, in a stable order: everything first.
     public func wanted(of feed: String) -> [UpstreamTopic] { feeds[feed]??.wanted ?? [] }
+
+    /// Likewise, with its turns under the venue's limit.
+    public func turns(of feed: String) -> [WantedTopic] { feeds[feed]??.turnsOfWanted ?? [] }
 
     /// Whether that is all of it.
     public func wantsEverything(of feed: String) -> Bool { feeds[feed]??.wants(.everything) ?? false }
@@ -237,7 +248,11 @@ public struct SubscriptionTable: Sendable {
         guard !change.gained.isEmpty else { return actions }
         counters.granted &+= 1
         if !grant.isEmpty { counters.narrowed &+= 1 }
-        return actions + change.gained.flatMap { added($0 == prefix ? request : self.request($0)) }
+        let holding = (holders[connection]?.topics ?? 0) - change.gained.count
+        return actions
+            + change.gained.enumerated().flatMap {
+                added($1 == prefix ? request : self.request($1), holding: holding + $0)
+            }
     }
 
     /// Enters a request with what it is granted; empty: just that.
@@ -268,7 +283,7 @@ public struct SubscriptionTable: Sendable {
         let gain = holder?.gain(of: request, grant) ?? max(1, grant.count)
         guard gain > 0 else { return holder?.grant(of: request) }
         let signals = holder?.signals ?? 0
-        guard isSignal || (holder?.count ?? 0) - signals + gain <= limits.prefixesPerClient else {
+        guard isSignal || (holder?.topics ?? 0) + gain <= limits.prefixesPerClient else {
             throw .tooManyForClient(limit: limits.prefixesPerClient)
         }
         guard !isSignal || signals + gain <= limits.signalsPerClient else {
@@ -318,9 +333,15 @@ public struct SubscriptionTable: Sendable {
             + leftBehind.flatMap { $0.prefixes.map { prefixes[$0] } }
     }
 
-    private mutating func added(_ request: TopicRequest?) -> [SubscriptionAction] {
+    /// - Parameter holding: how many topics its client held already.
+    private mutating func added(_ request: TopicRequest?, holding: Int) -> [SubscriptionAction] {
         guard let (feed, topic) = upstream(request) else { return [] }
-        return (feeds[feed]??.add(topic) ?? false) ? [.subscribeUpstream(feed: feed, topic)] : []
+        let wanted = WantedTopic(topic, holding: holding)
+        return switch feeds[feed]??.add(wanted) {
+        case .subscribe?: [.subscribeUpstream(feed: feed, wanted)]
+        case .hasten?: [.hastenUpstream(feed: feed, wanted)]
+        case nil: []
+        }
     }
 
     private mutating func dropped(_ prefix: String, at now: Instant) -> [SubscriptionAction] {
@@ -335,7 +356,12 @@ public struct SubscriptionTable: Sendable {
         try? TopicRequest(parsing: prefix, feeds: feeds.keys)
     }
 
-    private func upstream(_ request: TopicRequest?) -> (feed: String, UpstreamTopic)? {
+    private func topic(_ prefix: String, of feed: String) -> UpstreamTopic? {
+        guard let wanted = upstream(request(prefix)), wanted.feed == feed else { return nil }
+        return wanted.topic
+    }
+
+    private func upstream(_ request: TopicRequest?) -> (feed: String, topic: UpstreamTopic)? {
         switch request {
         case .data(let feed, .all): (feed, .everything)
         case .data(let feed, .one(let instrument)): (feed, .instrument(instrument))

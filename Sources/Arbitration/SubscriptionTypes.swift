@@ -106,7 +106,9 @@ public enum SubscriptionAction: Hashable, Sendable {
     case refuse(connection: Int32, prefix: String, SubscriptionRefusal)
     /// A request is granted in part, by the grants that follow: the client may read no more than this.
     case narrow(connection: Int32, prefix: String, Entitlements)
-    case subscribeUpstream(feed: String, UpstreamTopic)
+    case subscribeUpstream(feed: String, WantedTopic)
+    /// It was asked for before: if it still waits, it may have its turn in a lower class.
+    case hastenUpstream(feed: String, WantedTopic)
     case unsubscribeUpstream(feed: String, UpstreamTopic)
 }
 

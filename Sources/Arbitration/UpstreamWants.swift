@@ -11,6 +11,8 @@ struct UpstreamWants: Sendable {
     let limit: Int
     /// With a use for each holder, and one for the linger.
     private var names = UpstreamNames()
+    /// By number: the lowest class of those who asked for it since nobody held it.
+    private var turns: [TurnClass] = []
     private var lingering: [Number: Instant] = [:]
     /// In the order of their release; entries that were taken up again are skipped when they come due.
     private var queue: Deque<(topic: Number, until: Instant)> = []
@@ -22,20 +24,36 @@ struct UpstreamWants: Sendable {
 
     /// In a stable order: everything first.
     var wanted: [UpstreamTopic] { names.topics }
+    /// Likewise, with its turns.
+    var turnsOfWanted: [WantedTopic] {
+        names.topics.compactMap { topic in
+            names.find(topic).map { WantedTopic(topic, turn: turns[Int($0)]) }
+        }
+    }
 
     func wants(_ topic: UpstreamTopic) -> Bool { names.find(topic) != nil }
 
     var deadline: Instant? { queue.first?.until }
 
-    /// Adds a holder; `true` if the topic must be subscribed upstream.
+    /// What a holder more is to the paths.
+    enum Addition {
+        case subscribe
+        /// It is subscribed, or waits: it may do so in a lower class.
+        case hasten
+    }
+
+    /// Adds a holder; `nil`: nothing changes upstream.
     @discardableResult
-    mutating func add(_ topic: UpstreamTopic) -> Bool {
-        let number = names.take(topic)
-        guard lingering.removeValue(forKey: number) == nil else {
-            names.drop(number)
-            return false
-        }
-        return names.uses(of: number) == 1
+    mutating func add(_ wanted: WantedTopic) -> Addition? {
+        let number = names.take(wanted.topic)
+        let isLingering = lingering.removeValue(forKey: number) != nil
+        if isLingering { names.drop(number) }
+        let isFirst = names.uses(of: number) == 1
+        while turns.count <= Int(number) { turns.append(wanted.turn) }
+        let before = turns[Int(number)]
+        turns[Int(number)] = isFirst ? wanted.turn : min(before, wanted.turn)
+        guard isLingering || !isFirst else { return .subscribe }
+        return wanted.turn < before ? .hasten : nil
     }
 
     /// Takes a holder away. The return value is the topic that must go at once because too many are wanted.

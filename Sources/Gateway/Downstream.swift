@@ -149,7 +149,7 @@ final class Downstream: FrameSink {
                     connection, prefix, "narrowed to \(entitled)",
                     "narrowed the subscription \"\(prefix)\"")
             case .revoke: break
-            case .subscribeUpstream, .unsubscribeUpstream: owner?.upstream(action)
+            case .subscribeUpstream, .hastenUpstream, .unsubscribeUpstream: owner?.upstream(action)
             }
         }
         lingering?.arm(at: table.deadline)

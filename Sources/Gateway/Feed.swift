@@ -187,12 +187,23 @@ final class Feed {
 
     func granted(_ request: TopicRequest) { core.granted(request, at: now, wall: wall) }
 
-    func upstream(_ topic: UpstreamTopic, isWanted: Bool) {
-        if isWanted { joined(topic) }
+    func subscribe(_ wanted: WantedTopic) {
+        joined(wanted.topic)
+        hasten(wanted)
+    }
+
+    /// Who has the topic gives it its turn, if that is sooner.
+    func hasten(_ wanted: WantedTopic) {
         for (path, source) in sources.enumerated() where machine.isSubscribed(path) {
-            isWanted ? source.subscribe(topic) : source.unsubscribe(topic)
+            source.subscribe(wanted)
         }
-        if !isWanted { released(topic) }
+    }
+
+    func unsubscribe(_ topic: UpstreamTopic) {
+        for (path, source) in sources.enumerated() where machine.isSubscribed(path) {
+            source.unsubscribe(topic)
+        }
+        released(topic)
     }
 
     /// What was heard all the time, since everything is subscribed, goes on as it is.
@@ -277,7 +288,7 @@ extension Feed: FeedCoreOwner {
     func perform(_ action: PathAction) {
         switch action {
         case .activate(let path):
-            sources[path].activate(surroundings.downstream.table.wanted(of: options.name))
+            sources[path].activate(surroundings.downstream.table.turns(of: options.name))
         case .deactivate(let path): sources[path].deactivate()
         case .switched(let from, let to, let reason): tellSwitch(from, to, reason)
         case .held(let isHeld):

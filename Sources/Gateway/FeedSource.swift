@@ -25,9 +25,10 @@ protocol FrameSourceOwner: FeedSourceOwner {
 
 /// One path's way in.
 protocol FeedSource: AnyObject {
-    func activate(_ topics: [UpstreamTopic])
+    func activate(_ topics: [WantedTopic])
     func deactivate()
-    func subscribe(_ topic: UpstreamTopic)
+    /// Also of one that it has: it may have its turn sooner.
+    func subscribe(_ topic: WantedTopic)
     func unsubscribe(_ topic: UpstreamTopic)
     /// An interface changed; `nil`: any of them may have.
     func linkChanged(_ news: LinkNews?)

@@ -65,13 +65,13 @@ final class FileSource: FeedSource {
         }
     }
 
-    func activate(_ topics: [UpstreamTopic]) {
+    func activate(_ topics: [WantedTopic]) {
         if case .closed = state { proceed() }
         owner.resubscribed(path)
     }
 
     func deactivate() {}
-    func subscribe(_ topic: UpstreamTopic) {}
+    func subscribe(_ topic: WantedTopic) {}
     func unsubscribe(_ topic: UpstreamTopic) {}
     func linkChanged(_ news: LinkNews?) {}
     func rekey(_ keys: KeyPair) {}

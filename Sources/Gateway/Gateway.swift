@@ -382,8 +382,9 @@ extension Gateway: DownstreamOwner {
 
     func upstream(_ action: SubscriptionAction) {
         switch action {
-        case .subscribeUpstream(let feed, let topic): feeds[feed]?.upstream(topic, isWanted: true)
-        case .unsubscribeUpstream(let feed, let topic): feeds[feed]?.upstream(topic, isWanted: false)
+        case .subscribeUpstream(let feed, let topic): feeds[feed]?.subscribe(topic)
+        case .hastenUpstream(let feed, let topic): feeds[feed]?.hasten(topic)
+        case .unsubscribeUpstream(let feed, let topic): feeds[feed]?.unsubscribe(topic)
         case .grant, .revoke, .refuse, .narrow: break
         }
     }

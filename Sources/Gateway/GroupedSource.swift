@@ -40,12 +40,12 @@ final class GroupedSource: FeedSource {
 
     var note: String? { members.lazy.compactMap(\.note).first }
 
-    func activate(_ topics: [UpstreamTopic]) {
+    func activate(_ topics: [WantedTopic]) {
         for member in members { member.activate(topics) }
     }
 
     func deactivate() {}
-    func subscribe(_ topic: UpstreamTopic) {}
+    func subscribe(_ topic: WantedTopic) {}
     func unsubscribe(_ topic: UpstreamTopic) {}
     func rekey(_ keys: KeyPair) {}
 

@@ -51,9 +51,9 @@ final class HoldfastSource: FeedSource {
 
     // MARK: - Subscriptions: the whole feed, for good
 
-    func activate(_ topics: [UpstreamTopic]) {}
+    func activate(_ topics: [WantedTopic]) {}
     func deactivate() {}
-    func subscribe(_ topic: UpstreamTopic) {}
+    func subscribe(_ topic: WantedTopic) {}
     func unsubscribe(_ topic: UpstreamTopic) {}
     func linkChanged(_ news: LinkNews?) {}
 

@@ -79,13 +79,13 @@ final class MulticastSource: FeedSource {
 
     // MARK: - Subscriptions: a group is joined at the start and stays joined
 
-    func activate(_ topics: [UpstreamTopic]) {
+    func activate(_ topics: [WantedTopic]) {
         if case .closed = state { open() }
         owner.resubscribed(path)
     }
 
     func deactivate() {}
-    func subscribe(_ topic: UpstreamTopic) {}
+    func subscribe(_ topic: WantedTopic) {}
     func unsubscribe(_ topic: UpstreamTopic) {}
     func rekey(_ keys: KeyPair) {}
 

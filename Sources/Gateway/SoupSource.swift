@@ -35,13 +35,13 @@ final class SoupSource: FeedSource {
 
     // MARK: - Subscriptions: a login brings everything
 
-    func activate(_ topics: [UpstreamTopic]) {
+    func activate(_ topics: [WantedTopic]) {
         connection?.start()
         owner.resubscribed(path)
     }
 
     func deactivate() {}
-    func subscribe(_ topic: UpstreamTopic) {}
+    func subscribe(_ topic: WantedTopic) {}
     func unsubscribe(_ topic: UpstreamTopic) {}
     func rekey(_ keys: KeyPair) {}
     func linkChanged(_ news: LinkNews?) { connection?.linkChanged(news) }

@@ -72,13 +72,13 @@ final class ZeroMQSource: FeedSource {
 
     // MARK: - Subscriptions
 
-    func activate(_ topics: [UpstreamTopic]) {
+    func activate(_ topics: [WantedTopic]) {
         perform(replay.activate(topics, &book.names, at: loop.now))
     }
 
     func deactivate() { perform(replay.deactivate(&book.names)) }
 
-    func subscribe(_ topic: UpstreamTopic) {
+    func subscribe(_ topic: WantedTopic) {
         perform(replay.subscribe(topic, &book.names, at: loop.now))
     }
 

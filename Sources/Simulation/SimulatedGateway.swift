@@ -99,8 +99,9 @@ final class SimulatedGateway {
             case .refuse(_, let prefix, let refusal):
                 world.checker.violated(.liveness, "the subscription \(prefix) was refused: \(refusal)")
             case .narrow: break
-            case .subscribeUpstream(let name, let topic): feed(name)?.upstream(topic, isWanted: true)
-            case .unsubscribeUpstream(let name, let topic): feed(name)?.upstream(topic, isWanted: false)
+            case .subscribeUpstream(let name, let topic), .hastenUpstream(let name, let topic):
+                feed(name)?.subscribe(topic)
+            case .unsubscribeUpstream(let name, let topic): feed(name)?.unsubscribe(topic)
             }
         }
         wakeTable()
@@ -223,7 +224,7 @@ final class SimulatedFeed: FeedCoreOwner {
         switch action {
         case .activate(let path):
             guard world.plan.defect != .deafPaths || run == 1 && path == 0 else { return }
-            sources[path].activate(gateway.table.wanted(of: options.name))
+            sources[path].activate(gateway.table.turns(of: options.name))
         case .deactivate(let path): sources[path].deactivate()
         case .state(let path, let state): say("path \(options.paths[path].name) is \(state)")
         case .switched(let from, let to, let reason):
@@ -281,10 +282,16 @@ final class SimulatedFeed: FeedCoreOwner {
 
     func granted(_ request: TopicRequest) { core?.granted(request, at: world.now, wall: wall) }
 
-    func upstream(_ topic: UpstreamTopic, isWanted: Bool) {
-        for source in sources where core?.machine.isSubscribed(source.path.index) == true {
-            isWanted ? source.subscribe(topic) : source.unsubscribe(topic)
-        }
+    func subscribe(_ topic: WantedTopic) {
+        for source in subscribed { source.subscribe(topic) }
+    }
+
+    func unsubscribe(_ topic: UpstreamTopic) {
+        for source in subscribed { source.unsubscribe(topic) }
+    }
+
+    private var subscribed: [any PathSource] {
+        sources.filter { core?.machine.isSubscribed($0.path.index) == true }
     }
 
     /// An operator's request; what the machine refuses is no event.

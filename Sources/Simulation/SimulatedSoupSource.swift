@@ -53,13 +53,13 @@ final class SimulatedSoupSource: PathSource {
 
     // MARK: - Subscriptions: a login brings everything
 
-    func activate(_ topics: [UpstreamTopic]) {
+    func activate(_ topics: [WantedTopic]) {
         login?.start()
         feed.resubscribed(path.index)
     }
 
     func deactivate() {}
-    func subscribe(_ topic: UpstreamTopic) {}
+    func subscribe(_ topic: WantedTopic) {}
     func unsubscribe(_ topic: UpstreamTopic) {}
 
     // MARK: - The login

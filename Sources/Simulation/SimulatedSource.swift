@@ -10,9 +10,9 @@ protocol PathSource: AnyObject {
     func open()
     /// The gateway has ended.
     func close()
-    func activate(_ topics: [UpstreamTopic])
+    func activate(_ topics: [WantedTopic])
     func deactivate()
-    func subscribe(_ topic: UpstreamTopic)
+    func subscribe(_ topic: WantedTopic)
     func unsubscribe(_ topic: UpstreamTopic)
 }
 
@@ -124,13 +124,13 @@ final class SimulatedSource: PathSource {
 
     // MARK: - Subscriptions
 
-    func activate(_ topics: [UpstreamTopic]) {
+    func activate(_ topics: [WantedTopic]) {
         path.takesRequests
             ? perform(replay.activate(topics, &book.names, at: world.now)) : feed.resubscribed(path.index)
     }
 
     func deactivate() { if path.takesRequests { perform(replay.deactivate(&book.names)) } }
-    func subscribe(_ topic: UpstreamTopic) {
+    func subscribe(_ topic: WantedTopic) {
         if path.takesRequests { perform(replay.subscribe(topic, &book.names, at: world.now)) }
     }
 

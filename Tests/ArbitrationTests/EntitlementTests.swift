@@ -18,6 +18,10 @@ private func grant(_ prefix: String, _ instrument: String, of feed: String = "qu
     .grant(prefix: prefix, .data(feed: feed, .one(instrument)))
 }
 
+private func subscribed(_ topic: UpstreamTopic, _ holding: Int) -> SubscriptionAction {
+    .subscribeUpstream(feed: "quotes", WantedTopic(topic, holding: holding))
+}
+
 @Suite struct EntitlementTests {
     private let two = Entitlements(topics: ["md/quotes/EURUSD/", "md/quotes/BRK%2FA/"])
 
@@ -26,7 +30,7 @@ private func grant(_ prefix: String, _ instrument: String, of feed: String = "qu
         #expect(
             table.subscribe(bytes("md/quotes/EURUSD/"), by: 7, entitled: two, at: start) == [
                 grant("md/quotes/EURUSD/", "EURUSD"),
-                .subscribeUpstream(feed: "quotes", .instrument("EURUSD")),
+                subscribed(.instrument("EURUSD"), 0),
             ])
         let feed = Entitlements(topics: ["md/itch/"])
         #expect(
@@ -45,8 +49,8 @@ private func grant(_ prefix: String, _ instrument: String, of feed: String = "qu
             table.subscribe(bytes("md/quotes/"), by: 7, entitled: two, at: start) == [
                 .narrow(connection: 7, prefix: "md/quotes/", two),
                 grant("md/quotes/BRK%2FA/", "BRK/A"), grant("md/quotes/EURUSD/", "EURUSD"),
-                .subscribeUpstream(feed: "quotes", .instrument("BRK/A")),
-                .subscribeUpstream(feed: "quotes", .instrument("EURUSD")),
+                subscribed(.instrument("BRK/A"), 0),
+                subscribed(.instrument("EURUSD"), 1),
             ])
         #expect(table.wanted(of: "quotes") == [.instrument("BRK/A"), .instrument("EURUSD")])
         #expect(
@@ -119,13 +123,13 @@ private func grant(_ prefix: String, _ instrument: String, of feed: String = "qu
             table.subscribe(bytes("md/quotes/"), by: 7, entitled: two, at: start) == [
                 .narrow(connection: 7, prefix: "md/quotes/", two),
                 grant("md/quotes/BRK%2FA/", "BRK/A"), grant("md/quotes/EURUSD/", "EURUSD"),
-                .subscribeUpstream(feed: "quotes", .instrument("BRK/A")),
+                subscribed(.instrument("BRK/A"), 0),
             ])
         #expect(
             table.subscribe(bytes("md/quotes/"), by: 7, entitled: .everything, at: start) == [
                 .revoke(prefix: "md/quotes/BRK%2FA/"), .revoke(prefix: "md/quotes/EURUSD/"),
                 .grant(prefix: "md/quotes/", .data(feed: "quotes", .all)),
-                .subscribeUpstream(feed: "quotes", .everything),
+                subscribed(.everything, 0),
             ])
         #expect(table.count == 1)
     }

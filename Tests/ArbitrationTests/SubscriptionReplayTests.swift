@@ -15,11 +15,16 @@ private struct Path {
     }
 
     mutating func activate(_ topics: [UpstreamTopic], at now: Instant) -> [ReplayAction] {
+        activate(topics.map { WantedTopic($0, holding: 0) }, at: now)
+    }
+    mutating func activate(_ topics: [WantedTopic], at now: Instant) -> [ReplayAction] {
         replay.activate(topics, &names, at: now)
     }
     mutating func deactivate() -> [ReplayAction] { replay.deactivate(&names) }
-    mutating func subscribe(_ topic: UpstreamTopic, at now: Instant) -> [ReplayAction] {
-        replay.subscribe(topic, &names, at: now)
+    mutating func subscribe(
+        _ topic: UpstreamTopic, holding: Int = 0, at now: Instant
+    ) -> [ReplayAction] {
+        replay.subscribe(WantedTopic(topic, holding: holding), &names, at: now)
     }
     mutating func unsubscribe(_ topic: UpstreamTopic) -> [ReplayAction] { replay.unsubscribe(topic, &names) }
     mutating func confirmed(_ topic: UpstreamTopic) -> [ReplayAction] { replay.confirmed(topic, names) }
@@ -36,6 +41,11 @@ private struct Path {
 @Suite struct SubscriptionReplayTests {
     private let a = UpstreamTopic.instrument("A")
     private let b = UpstreamTopic.instrument("B")
+    private func wanted(_ topics: UpstreamTopic...) -> [WantedTopic] {
+        topics.map { WantedTopic($0, holding: 0) }
+    }
+    /// What a client with very many topics holds.
+    private let many = (0..<20).map { UpstreamTopic.instrument("M\($0)") }
 
     @Test func `a path is complete when the venue has confirmed each topic`() {
         var replay = Path(rate: 1000)
@@ -57,7 +67,7 @@ private struct Path {
 
     @Test func `with nothing wanted or everything at once a path is complete at once`() {
         var replay = Path(rate: 1000)
-        #expect(replay.activate([], at: ms(0)) == [.resubscribed])
+        #expect(replay.activate([WantedTopic](), at: ms(0)) == [.resubscribed])
         var other = Path(rate: 1000)
         #expect(other.activate([.everything], at: ms(0)) == [.subscribe(.everything), .resubscribed])
     }
@@ -99,13 +109,14 @@ private struct Path {
     @Test func `the paths of a feed share its names, each of which is kept for as long as one has it`() {
         var names = UpstreamNames()
         var (first, second) = (SubscriptionReplay(rate: 1000), SubscriptionReplay(rate: 1000))
-        _ = first.activate([.everything, a], &names, at: ms(0))
-        _ = second.activate([a, b], &names, at: ms(0))
+        _ = first.activate(wanted(.everything, a), &names, at: ms(0))
+        _ = second.activate(wanted(a, b), &names, at: ms(0))
         #expect(names.count == 3)
         #expect(Set(first.deactivate(&names)) == [.unsubscribe(.everything), .unsubscribe(a)])
         #expect(names.count == 2)
         // Another topic has the number that one gave up; what the second path has keeps its own.
-        #expect(first.activate([.instrument("C")], &names, at: ms(10)) == [.subscribe(.instrument("C"))])
+        let c = UpstreamTopic.instrument("C")
+        #expect(first.activate(wanted(c), &names, at: ms(10)) == [.subscribe(c)])
         #expect(second.confirmed(a, names) == [])
         #expect(second.confirmed(.instrument("C"), names) == [])
         #expect(second.unsubscribe(a, &names) == [.unsubscribe(a)])
@@ -153,5 +164,51 @@ private struct Path {
         #expect(replay.deadline == ms(100))
         #expect(replay.tick(at: ms(100)) == [.subscribe(b)])
         #expect(replay.confirmed(b) == [.resubscribed])
+    }
+
+    @Test func `what clients with few topics want comes early in a replay, and a whole feed first`() {
+        var replay = Path(rate: 40)
+        let wanted =
+            many.map { WantedTopic($0, holding: 100_000) }
+            + [a, b].map { WantedTopic($0, holding: 0) } + [WantedTopic(.everything, holding: 100_000)]
+        #expect(
+            replay.activate(wanted, at: ms(0)) == [
+                .subscribe(.everything), .subscribe(a), .subscribe(many[0]), .subscribe(b),
+            ])
+        #expect(replay.tick(at: ms(100)) == many[1...4].map { .subscribe($0) })
+        #expect(replay.progress == (8, 23))
+        // And likewise with another connection, which knows of none of them.
+        _ = replay.disconnected()
+        #expect(replay.progress == (0, 23))
+        let again = replay.connected(at: ms(1000))
+        #expect(again.prefix(2) == [.subscribe(.everything), .subscribe(a)])
+        #expect(again.last == .subscribe(b))
+    }
+
+    @Test func `what a client with few topics asks for during a replay comes before the rest of it`() {
+        var replay = Path(rate: 20)
+        let wanted = many.map { WantedTopic($0, holding: 100_000) }
+        #expect(replay.activate(wanted, at: ms(0)) == [.subscribe(many[0]), .subscribe(many[1])])
+        #expect(replay.subscribe(a, at: ms(50)) == [])
+        #expect(replay.subscribe(many[19], at: ms(50)) == [])
+        #expect(replay.progress == (2, 21))
+        let next = replay.tick(at: ms(100)) + replay.tick(at: ms(200))
+        #expect(next.contains(.subscribe(a)) && next.contains(.subscribe(many[19])))
+        #expect(next.count == 4)
+        // It has one use of its name: who gives it up, gives it up.
+        #expect(replay.unsubscribe(many[19]) == [.unsubscribe(many[19])])
+        #expect(replay.unsubscribe(many[19]) == [])
+        #expect(replay.names.count == 20)
+    }
+
+    @Test func `a topic that is subscribed is not subscribed again for one who holds few`() {
+        var replay = Path(rate: 1000)
+        #expect(replay.subscribe(a, holding: 100_000, at: ms(0)) == [])
+        #expect(replay.names.count == 0)
+        _ = replay.activate([WantedTopic(a, holding: 100_000)], at: ms(0))
+        _ = replay.confirmed(a)
+        #expect(replay.subscribe(a, at: ms(10)) == [])
+        #expect(replay.progress == (1, 1))
+        #expect(replay.deadline == nil)
     }
 }

@@ -22,7 +22,8 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
         let upstream = UpstreamTopic.instrument("AAPL")
         #expect(
             table.subscribe(bytes("md/quotes/AAPL/"), by: 7, at: ms(0)) == [
-                .grant(prefix: "md/quotes/AAPL/", apple), .subscribeUpstream(feed: "quotes", upstream),
+                .grant(prefix: "md/quotes/AAPL/", apple),
+                .subscribeUpstream(feed: "quotes", WantedTopic(upstream, holding: 0)),
             ])
         #expect(
             table.subscribe(bytes("md/quotes/AAPL/"), by: 8, at: ms(1)) == [
@@ -118,7 +119,7 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
         #expect(
             table.subscribe(bytes("md/quotes/"), by: 7, at: ms(0)) == [
                 .grant(prefix: "md/quotes/", .data(feed: "quotes", .all)),
-                .subscribeUpstream(feed: "quotes", .everything),
+                .subscribeUpstream(feed: "quotes", WantedTopic(.everything, turn: .everything)),
             ])
         _ = table.subscribe(bytes("md/quotes/AAPL/"), by: 8, at: ms(0))
         #expect(table.wanted(of: "quotes") == [.everything, .instrument("AAPL")])
@@ -128,7 +129,7 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
         var table = table()
         #expect(
             table.subscribe(bytes("md/quotes/BRK%2FA/"), by: 7, at: ms(0)).last
-                == .subscribeUpstream(feed: "quotes", .instrument("BRK/A")))
+                == .subscribeUpstream(feed: "quotes", WantedTopic(.instrument("BRK/A"), holding: 0)))
         #expect(
             table.subscribe(bytes("md/quotes/*/"), by: 7, at: ms(0)) == [
                 .grant(prefix: "md/quotes/*/", .data(feed: "quotes", .none))
@@ -278,4 +279,116 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
         _ = table.unsubscribe(bytes("md/quotes/AAPL/"), by: 7, at: ms(10))
         #expect(table.deadline == ms(1010))
     }
+
+    // MARK: - Turns
+
+    /// What a request of a connection is to the paths.
+    private func ask(
+        _ instrument: String, by connection: Int32, _ table: inout SubscriptionTable, at now: Instant = ms(0)
+    ) -> SubscriptionAction? {
+        table.subscribe(bytes("md/quotes/\(instrument)/"), by: connection, at: now).last
+    }
+
+    private func wanted(_ instrument: String, holding: Int) -> WantedTopic {
+        WantedTopic(.instrument(instrument), holding: holding)
+    }
+
+    @Test func `a topic has its turn by how many its client holds, whatever else it holds and others do`() {
+        var table = table()
+        _ = table.subscribe(bytes("control/quotes/"), by: 7, at: ms(0))
+        for holding in 0..<70 {
+            _ = table.subscribe(bytes("sync/\(holding)/"), by: 7, at: ms(0))
+            let expected = wanted("Q\(holding)", holding: holding)
+            #expect(ask("Q\(holding)", by: 7, &table) == .subscribeUpstream(feed: "quotes", expected))
+        }
+        #expect(
+            ask("OTHER", by: 8, &table)
+                == .subscribeUpstream(feed: "quotes", wanted("OTHER", holding: 0)))
+        #expect(
+            table.turns(of: "quotes").first { $0.topic == .instrument("Q69") } == wanted("Q69", holding: 69))
+        #expect(table.turns(of: "quotes").map(\.topic) == table.wanted(of: "quotes"))
+        // Who gave topics up holds fewer.
+        for holding in 0..<69 {
+            _ = table.unsubscribe(bytes("md/quotes/Q\(holding)/"), by: 7, at: ms(1))
+        }
+        #expect(
+            ask("NEXT", by: 7, &table, at: ms(1))
+                == .subscribeUpstream(feed: "quotes", wanted("NEXT", holding: 1)))
+    }
+
+    @Test func `a topic of several clients has the turns of the one that held fewest`() {
+        var table = table()
+        for number in 0..<300 { _ = ask("Q\(number)", by: 7, &table) }
+        #expect(
+            ask("Q299", by: 8, &table) == .hastenUpstream(feed: "quotes", wanted("Q299", holding: 0)))
+        let granted = SubscriptionAction.grant(
+            prefix: "md/quotes/Q0/", .data(feed: "quotes", .one("Q0")))
+        for number in 300..<320 { _ = ask("Q\(number)", by: 9, &table) }
+        #expect(ask("Q0", by: 9, &table) == granted)
+        #expect(ask("Q0", by: 8, &table) == granted)
+        // Who asks again asks for nothing more.
+        #expect(ask("Q298", by: 7, &table)?.isGrant ?? false)
+        #expect(table.turns(of: "quotes").contains(wanted("Q299", holding: 0)))
+        #expect(table.turns(of: "quotes").contains(wanted("Q298", holding: 298)))
+        // The whole feed is one subscription.
+        #expect(
+            table.subscribe(bytes("md/quotes/"), by: 7, at: ms(0)).last
+                == .subscribeUpstream(feed: "quotes", WantedTopic(.everything, turn: .everything)))
+    }
+
+    @Test func `a topic that lingers, or has a number of one that is gone, has the turns of who asks next`() {
+        var table = table()
+        for number in 0..<300 { _ = ask("Q\(number)", by: 7, &table) }
+        _ = ask("A", by: 8, &table)
+        #expect(table.closed(8, at: ms(1)) == [])
+        #expect(ask("A", by: 7, &table, at: ms(2))?.isGrant ?? false)
+        #expect(table.turns(of: "quotes").first == wanted("A", holding: 300))
+        _ = table.unsubscribe(bytes("md/quotes/A/"), by: 7, at: ms(3))
+        #expect(
+            ask("A", by: 8, &table, at: ms(4)) == .hastenUpstream(feed: "quotes", wanted("A", holding: 0)))
+        #expect(table.turns(of: "quotes").first == wanted("A", holding: 0))
+        _ = table.closed(8, at: ms(5))
+        #expect(
+            table.tick(at: ms(6000)) == [.unsubscribeUpstream(feed: "quotes", .instrument("A"))])
+        #expect(
+            ask("B", by: 7, &table, at: ms(6001))
+                == .subscribeUpstream(feed: "quotes", wanted("B", holding: 300)))
+        #expect(table.turns(of: "quotes").first == wanted("B", holding: 300))
+    }
+
+    @Test func `a request that is granted in part counts each of its topics`() {
+        var table = table()
+        let names = (100..<120).map { "Q\($0)" }
+        let entitled = Entitlements(topics: names.map { "md/quotes/\($0)/" })
+        let actions = table.subscribe(bytes("md/quotes/"), by: 7, entitled: entitled, at: ms(0))
+        let turns = actions.compactMap { action -> TurnClass? in
+            if case .subscribeUpstream(_, let wanted) = action { wanted.turn } else { nil }
+        }
+        #expect(turns == (0..<20).map { TurnClass(holding: $0) })
+    }
+
+    @Test func `a feed that is added again has turns for who holds its topics, and last for who is gone`() {
+        var limits = SubscriptionTable.Limits()
+        limits.atATime = 1
+        var table = table(limits)
+        for number in 0..<80 { _ = ask("Q\(number)", by: 7, &table) }
+        for instrument in ["Q79", "R1"] { _ = ask(instrument, by: 8, &table) }
+        for instrument in ["S0", "S1"] { _ = ask(instrument, by: 9, &table) }
+        table.removeFeed("quotes")
+        _ = table.closed(9, at: ms(1))
+        table.addFeed("quotes", linger: .seconds(5))
+        let turns = Dictionary(
+            uniqueKeysWithValues: table.turns(of: "quotes").compactMap { wanted in
+                wanted.topic.name.map { ($0, wanted.turn) }
+            })
+        #expect(turns.count == 82)
+        for number in 0..<79 { #expect(turns["Q\(number)"] == TurnClass(holding: number)) }
+        #expect(turns["Q79"] == TurnClass(holding: 0))
+        #expect(turns["R1"] == TurnClass(holding: 1))
+        #expect(turns.filter { $0.key.hasPrefix("S") }.map(\.value) == [TurnClass(holding: .max)])
+    }
+}
+
+extension SubscriptionAction {
+    fileprivate var isGrant: Bool { if case .grant = self { true } else { false } }
 }

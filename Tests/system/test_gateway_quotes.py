@@ -185,6 +185,36 @@ class Paced(Case):
         self.assertEqual(seen[-1][1], 0)
 
 
+class Turns(Case):
+    options = Case.options + "subscribe_rate = 400\n"
+
+    def test_on_failover_a_client_with_few_topics_does_not_wait_behind_one_with_many(self):
+        self.start()
+        many, few = [f"A{number}" for number in range(200)], ["Z1", "Z2", "Z3"]
+        self.join(*many)
+        self.join(*few)
+        self.market.A.wait_held(self, BEAT, *(symbol + "/" for symbol in many + few))
+        self.tool("switch", "quotes", "B", "--hold")
+        self.market.B.wait_held(self, BEAT, *(symbol + "/" for symbol in many + few))
+        added = [topic for sign, topic in self.market.B.subscriptions if sign == "+" and topic != BEAT]
+        # 4, 12, 48 and 136 of them wait in four classes, the few behind the 4.
+        self.assertLess({symbol + "/" for symbol in few}, set(added[:28]))
+        self.assertEqual(len(added), len(many + few))
+
+    def test_a_topic_that_waits_comes_sooner_once_a_client_with_few_asks_for_it(self):
+        port, other = venue.line_ports(2)
+        text = FEED % (self.options, f"tcp://127.0.0.1:{port}", "", f"tcp://127.0.0.1:{other}", "")
+        self.daemon = Daemon(self, "holdfast-gateway", GATEWAY_BUS + text).start()
+        many, few = [f"A{number}" for number in range(200)], ["A198", "A199"]
+        self.join(*many)
+        self.join(*few)
+        opened = venue.Upstream(self, venue.Book(), port=port)
+        opened.wait_held(self, BEAT, *(symbol + "/" for symbol in many))
+        added = [topic for sign, topic in opened.subscriptions if sign == "+" and topic != BEAT]
+        self.assertLess({symbol + "/" for symbol in few}, set(added[:28]))
+        self.assertEqual(len(added), len(many))
+
+
 class Unheard(Case):
     def test_a_feed_whose_paths_have_all_failed_is_critical_though_nothing_was_ever_heard(self):
         self.start(is_frozen=True)
