@@ -30,8 +30,8 @@ public struct Arbiter: ~Copyable, Sendable {
     var givenUp = Surrender()
     /// The session is being taken from its beginning; `nil`: it is not, or no longer.
     var catchUp: CatchUp?
-    /// What was given up of it, as `takeLoss` has not told yet.
-    var gaveUp: CatchUpLoss?
+    /// What was given up of it, as `takeLosses` has not told yet.
+    var losses: [CatchUpLoss] = []
     var jump: Jump?
     var run = RestartRun()
     /// When the last new number came, and the last word of the session that was no new number.

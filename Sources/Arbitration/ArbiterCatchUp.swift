@@ -69,10 +69,11 @@ extension Arbiter {
         holes.open(through: highest, at: now)
     }
 
-    /// What of the past was given up since this was asked last; `nil`: nothing.
-    public mutating func takeLoss() -> CatchUpLoss? {
-        defer { gaveUp = nil }
-        return gaveUp
+    /// What of the past was given up since this was asked last, in order.
+    public mutating func takeLosses() -> [CatchUpLoss] {
+        guard !losses.isEmpty else { return [] }
+        defer { losses = [] }
+        return losses
     }
 
     /// What comes further ahead than the window reaches, or has room, is known to exist, and asked for later.
@@ -110,11 +111,11 @@ extension Arbiter {
             let through = max(held - 1, state.reach)
             (state.since, state.reach, state.hasGivenUp) = (now, window.highest ?? 0, true)
             catchUp = state
-            gaveUp = .silent(SequenceRange(expected, through))
+            losses.append(.silent(SequenceRange(expected, through)))
             return givenUp.extend(through: through, cause: .timeout)
         }
         let range = SequenceRange(expected, highest)
-        gaveUp = isRunaway ? .ranAway(range) : .silent(range)
+        losses.append(isRunaway ? .ranAway(range) : .silent(range))
         givenUp.extend(through: highest, cause: .givenUp)
         catchUp = nil
     }

@@ -152,7 +152,7 @@ extension Arbiter {
 
     /// Nothing more of the old epoch is waited for.
     mutating func leave(_ departure: Departure) {
-        if catchUp != nil, hasHole { gaveUp = .left(SequenceRange(expected, highest)) }
+        if catchUp != nil, hasHole { losses.append(.left(SequenceRange(expected, highest))) }
         givenUp.extend(through: highest, cause: .epochLeft)
         stage = .leaving(departure)
     }

@@ -277,7 +277,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     /// What of it will not come, and whether it is over.
     private func followCatchUp(at now: Instant, wall: WallTime) {
         guard isCatchingUp else { return }
-        if let loss = arbiter.takeLoss() { tell(loss, at: now, wall: wall) }
+        for loss in arbiter.takeLosses() { tell(loss, at: now, wall: wall) }
         guard !arbiter.isCatchingUp else { return }
         isCatchingUp = false
         control.step(wall: wall) { $0.catchingUp(false, at: now) }
