@@ -168,10 +168,10 @@ def journal(options):
     for _ in range(options.repeats):
         for (peers, how), runs in rows.items():
             venue, subscriber = (LEAN, ["--line"]) if peers == "lean peers" else (LIBZMQ, [])
-            plain, journalled = ([run for run in rows[peers, how]] for how in arrangements[:2])
             digested = 0
             if how == arrangements[2]:
-                digested = 0.85 * plain[-1]["rate"] * journalled[-1]["journal_bytes"] / journalled[-1]["sent"]
+                plain, journalled = (rows[peers, other][-1] for other in arrangements[:2])
+                digested = 0.85 * plain["rate"] * journalled["journal_bytes"] / journalled["sent"]
             runs.append(through_gateway(options.messages, 0, *subscriber, "--warmup", options.messages // 10,
                                         is_journalled=how == arrangements[1], venue=venue, digested=digested))
     return [{"figure": f"two ZeroMQ inputs as fast as they go, {peers}, {how}",
