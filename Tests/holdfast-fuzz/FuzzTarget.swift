@@ -126,7 +126,7 @@ struct FuzzTarget: Sendable {
 /// What is looked for behind each decoder.
 enum Facts {
     /// What the planted mistake looks for is 7 where numbers are written in digits.
-    static func digits(_ value: Int64) -> UInt64 { UInt64(bitPattern: value &+ 0xB0) }
+    static func digits(_ value: Int64) -> UInt64 { value == 7 ? 0xB7 : 0 }
 
     static func number(_ word: String) -> UInt64? { Int64(word).map(digits) }
 
