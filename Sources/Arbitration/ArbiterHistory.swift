@@ -2,9 +2,9 @@
 // It tells a duplicate from a divergent copy and from a latecomer, and what only the other path delivered.
 
 /// A bounded memory of what became of each sequence number.
-struct DeliveryHistory {
+struct DeliveryHistory: ~Copyable, Sendable {
     /// What became of one number.
-    struct Entry {
+    struct Entry: BitwiseCopyable {
         var fingerprint: UInt32 = 0
         /// The paths that brought it, a bit each.
         var paths: UInt8 = 0
@@ -13,20 +13,15 @@ struct DeliveryHistory {
         var isGap = false
     }
 
-    private var entries: [Entry]
-    private let mask: UInt64
+    private var entries: SequenceSlots<Entry>
     /// The numbers below it are not remembered: the epoch began there.
     private var start: UInt64 = 0
     /// The number that is recorded next.
     private(set) var next: UInt64 = 0
 
     init(capacity: Int) {
-        let size = powerOfTwo(atLeast: max(2, capacity))
-        entries = Array(repeating: Entry(), count: size)
-        mask = UInt64(size - 1)
+        entries = SequenceSlots(atLeast: capacity, repeating: Entry())
     }
-
-    private func index(_ sequence: UInt64) -> Int { Int(truncatingIfNeeded: sequence & mask) }
 
     /// Forgets everything; `sequence` is recorded next.
     mutating func restart(at sequence: UInt64) {
@@ -36,32 +31,31 @@ struct DeliveryHistory {
 
     /// The entry of a number; `nil`: it is not remembered.
     func entry(of sequence: UInt64) -> Entry? {
-        remembers(sequence) ? entries[index(sequence)] : nil
+        remembers(sequence) ? entries[sequence] : nil
     }
 
     /// Another path brought a copy.
     mutating func seen(_ sequence: UInt64, by pathBit: UInt8) {
         guard remembers(sequence) else { return }
-        entries[index(sequence)].paths |= pathBit
+        entries[sequence].paths |= pathBit
     }
 
     /// Another path brought a copy. `false`: it is none of what is remembered, and nothing is noted.
     @inline(__always)
     mutating func book(_ sequence: UInt64, _ fingerprint: UInt32, by pathBit: UInt8) -> Bool {
         guard remembers(sequence) else { return false }
-        let slot = index(sequence)
-        guard entries[slot].fingerprint == fingerprint, !entries[slot].isGap else { return false }
-        entries[slot].paths |= pathBit
+        let entry = entries[sequence]
+        guard entry.fingerprint == fingerprint, !entry.isGap else { return false }
+        entries[sequence].paths = entry.paths | pathBit
         return true
     }
 
     /// Records the next number and returns the paths of the one that had to make room.
     @inline(__always)
     mutating func append(_ entry: Entry) -> UInt8? {
-        let slot = index(next)
-        let isSettled = next &- start > mask
-        let settled = entries[slot].paths
-        entries[slot] = entry
+        let isSettled = next &- start >= capacity
+        let settled = entries[next].paths
+        entries[next] = entry
         next &+= 1
         return isSettled ? settled : nil
     }
@@ -69,11 +63,41 @@ struct DeliveryHistory {
     /// Passes over numbers that nobody will look up any more, when a gap is wider than the memory.
     mutating func skip(to sequence: UInt64) { restart(at: sequence) }
 
-    var capacity: UInt64 { mask + 1 }
+    @inline(__always)
+    var capacity: UInt64 { entries.count }
 
     @inline(__always)
     private func remembers(_ sequence: UInt64) -> Bool {
-        sequence >= start && sequence < next && next - sequence <= mask + 1
+        sequence >= start && sequence < next && next - sequence <= capacity
+    }
+}
+
+/// A slot for each of so many successive numbers, made once and changed in place: an array would look at each change
+/// whether somebody else has it, too.
+@safe
+struct SequenceSlots<Element: BitwiseCopyable>: ~Copyable, @unchecked Sendable {
+    /// Nobody else has it.
+    private let base: UnsafeMutablePointer<Element>
+    private let mask: UInt64
+
+    /// - Parameter least: how many there are at least; in all a power of two.
+    init(atLeast least: Int, repeating element: Element) {
+        let size = powerOfTwo(atLeast: max(2, least))
+        unsafe base = .allocate(capacity: size)
+        unsafe base.initialize(repeating: element, count: size)
+        mask = UInt64(size - 1)
+    }
+
+    deinit { unsafe base.deallocate() }
+
+    var count: UInt64 {
+        @inline(__always) get { mask &+ 1 }
+    }
+
+    /// Of a number, and of each that is a multiple of `count` away: whatever the number is, it has a slot.
+    subscript(sequence: UInt64) -> Element {
+        @inline(__always) get { unsafe base[Int(truncatingIfNeeded: sequence & mask)] }
+        @inline(__always) set { unsafe base[Int(truncatingIfNeeded: sequence & mask)] = newValue }
     }
 }
 
@@ -85,20 +109,21 @@ func fingerprint(_ payload: ArraySlice<UInt8>) -> UInt32 { fingerprint(payload.s
 func fingerprint(_ payload: Span<UInt8>) -> UInt32 {
     let hash = unsafe payload.withUnsafeBytes { bytes in
         var hash = UInt64(truncatingIfNeeded: bytes.count) &* 0x9e37_79b9_7f4a_7c15
-        var offset = 0
-        while offset &+ 16 <= bytes.count {
+        var (offset, rest) = (0, bytes.count)
+        while rest >= 16 {
             hash = folded(
                 hash, unsafe bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self),
                 unsafe bytes.loadUnaligned(fromByteOffset: offset &+ 8, as: UInt64.self))
-            offset &+= 16
+            (offset, rest) = (offset &+ 16, rest &- 16)
         }
-        guard offset < bytes.count else { return hash }
+        guard rest > 0 else { return hash }
         return unsafe withRest(hash, UnsafeRawBufferPointer(rebasing: bytes[offset...]))
     }
     return UInt32(truncatingIfNeeded: hash ^ hash >> 32)
 }
 
 /// A hash with the last 1 to 15 bytes of a payload.
+@inline(never)
 private func withRest(_ hash: UInt64, _ bytes: UnsafeRawBufferPointer) -> UInt64 {
     var words: (UInt64, UInt64) = (0, 0)
     unsafe withUnsafeMutableBytes(of: &words) { unsafe $0.copyMemory(from: bytes) }
