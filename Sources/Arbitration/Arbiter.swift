@@ -8,7 +8,7 @@
 public import Basics
 
 /// Merges the copies of one channel's messages into one ordered stream with exact gaps.
-public struct Arbiter: ~Copyable, Sendable {
+public struct Arbiter: ~Copyable {
     public let options: ArbiterOptions
     public internal(set) var counters = ArbiterCounters()
     /// The epoch of whatever is delivered or released next: the session, or a number derived from it.

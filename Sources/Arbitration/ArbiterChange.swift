@@ -152,7 +152,8 @@ extension Arbiter {
 
     /// Nothing more of the old epoch is waited for.
     mutating func leave(_ departure: Departure) {
-        if catchUp != nil, hasHole { losses.append(.left(SequenceRange(expected, highest))) }
+        let lost = max(expected, givenUp.through &+ 1)
+        if catchUp != nil, lost <= highest { losses.append(.left(SequenceRange(lost, highest))) }
         givenUp.extend(through: highest, cause: .epochLeft)
         stage = .leaving(departure)
     }

@@ -2,7 +2,7 @@
 // It tells a duplicate from a divergent copy and from a latecomer, and what only the other path delivered.
 
 /// A bounded memory of what became of each sequence number.
-struct DeliveryHistory: ~Copyable, Sendable {
+struct DeliveryHistory: ~Copyable {
     /// What became of one number.
     struct Entry: BitwiseCopyable {
         var fingerprint: UInt32 = 0
@@ -75,7 +75,7 @@ struct DeliveryHistory: ~Copyable, Sendable {
 /// A slot for each of so many successive numbers, made once and changed in place: an array would look at each change
 /// whether somebody else has it, too.
 @safe
-struct SequenceSlots<Element: BitwiseCopyable>: ~Copyable, @unchecked Sendable {
+struct SequenceSlots<Element: BitwiseCopyable>: ~Copyable {
     /// Nobody else has it.
     private let base: UnsafeMutablePointer<Element>
     private let mask: UInt64

@@ -17,8 +17,15 @@ struct SubscriptionHolder: Sendable {
     private(set) var signals = 0
     /// And how many bring some.
     var topics: Int { count - signals }
+    /// How many topics of each feed are among them.
+    private var topicsOfFeeds: [String: Int] = [:]
 
     init(number: HolderIndex.Holder) { self.number = number }
+
+    /// How many topics of a feed it holds.
+    func topics(of feed: String) -> Int { topicsOfFeeds[feed] ?? 0 }
+
+    mutating func set(topics: Int, of feed: String) { topicsOfFeeds[feed] = topics > 0 ? topics : nil }
 
     /// What became another way with a request.
     struct Change {

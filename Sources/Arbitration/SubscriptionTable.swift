@@ -56,9 +56,10 @@ public struct SubscriptionTable: Sendable {
     public mutating func addFeed(_ name: String, linger: Duration?, hasBatches: Bool = false) {
         if hasBatches { batched.insert(name) } else { batched.remove(name) }
         feeds.updateValue(linger.map { UpstreamWants(linger: $0, limit: limits.topics) }, forKey: name)
-        for holder in holders.values {
+        for (connection, holder) in holders {
             // About in the order in which it asked.
             let asked = holder.held.sorted().compactMap { topic(prefixes[$0], of: name) }
+            holders[connection]?.set(topics: asked.count, of: name)
             for (holding, topic) in asked.enumerated() {
                 feeds[name]??.add(WantedTopic(topic, holding: holding))
             }
@@ -164,7 +165,7 @@ public struct SubscriptionTable: Sendable {
             leftBehind.removeLast()
             index.forget(holder)
         }
-        return names.flatMap { dropped($0, at: now) }
+        return names.flatMap { dropped($0, by: nil, at: now) }
     }
 
     // MARK: - Messages
@@ -238,7 +239,7 @@ public struct SubscriptionTable: Sendable {
         case .refused: throw .notEntitled(entitled)
         }
         let change = try enter(prefix, grant, for: connection)
-        var actions = change.lost.flatMap { [.revoke(prefix: $0)] + dropped($0, at: now) }
+        var actions = change.lost.flatMap { [.revoke(prefix: $0)] + dropped($0, by: connection, at: now) }
         if grant.isEmpty {
             actions.append(.grant(prefix: prefix, request))
         } else {
@@ -248,11 +249,8 @@ public struct SubscriptionTable: Sendable {
         guard !change.gained.isEmpty else { return actions }
         counters.granted &+= 1
         if !grant.isEmpty { counters.narrowed &+= 1 }
-        let holding = (holders[connection]?.topics ?? 0) - change.gained.count
         return actions
-            + change.gained.enumerated().flatMap {
-                added($1 == prefix ? request : self.request($1), holding: holding + $0)
-            }
+            + change.gained.flatMap { added($0 == prefix ? request : self.request($0), by: connection) }
     }
 
     /// Enters a request with what it is granted; empty: just that.
@@ -306,7 +304,7 @@ public struct SubscriptionTable: Sendable {
             index.forget(holder.number)
         }
         drop([request] + before)
-        return lost.flatMap { [.revoke(prefix: $0)] + dropped($0, at: now) }
+        return lost.flatMap { [.revoke(prefix: $0)] + dropped($0, by: connection, at: now) }
     }
 
     private mutating func change(
@@ -333,9 +331,10 @@ public struct SubscriptionTable: Sendable {
             + leftBehind.flatMap { $0.prefixes.map { prefixes[$0] } }
     }
 
-    /// - Parameter holding: how many topics its client held already.
-    private mutating func added(_ request: TopicRequest?, holding: Int) -> [SubscriptionAction] {
+    private mutating func added(_ request: TopicRequest?, by connection: Int32) -> [SubscriptionAction] {
         guard let (feed, topic) = upstream(request) else { return [] }
+        let holding = holders[connection]?.topics(of: feed) ?? 0
+        holders[connection]?.set(topics: holding + 1, of: feed)
         let wanted = WantedTopic(topic, holding: holding)
         return switch feeds[feed]??.add(wanted) {
         case .subscribe?: [.subscribeUpstream(feed: feed, wanted)]
@@ -344,9 +343,15 @@ public struct SubscriptionTable: Sendable {
         }
     }
 
-    private mutating func dropped(_ prefix: String, at now: Instant) -> [SubscriptionAction] {
+    /// - Parameter connection: who held it; `nil`: it is gone.
+    private mutating func dropped(
+        _ prefix: String, by connection: Int32?, at now: Instant
+    ) -> [SubscriptionAction] {
         count -= 1
         guard let (feed, topic) = upstream(request(prefix)) else { return [] }
+        if let connection, let held = holders[connection]?.topics(of: feed) {
+            holders[connection]?.set(topics: held - 1, of: feed)
+        }
         guard let forced = feeds[feed]??.remove(topic, at: now) else { return [] }
         counters.releasedEarly &+= 1
         return [.unsubscribeUpstream(feed: feed, forced)]

@@ -16,7 +16,7 @@ public struct TurnClass: Hashable, Comparable, Sendable {
 
     /// The first class ends below 4 topics, each further one at four times as many, the last one nowhere.
     ///
-    /// - Parameter holding: how many topics the client held already.
+    /// - Parameter holding: how many topics of the feed the client held already.
     public init(holding: Int) {
         let bits = Int.bitWidth - max(holding, 1).leadingZeroBitCount
         index = min(UInt8((bits + 1) / 2), TurnClass.last.index)
@@ -36,7 +36,7 @@ public struct WantedTopic: Hashable, Sendable {
         self.turn = turn
     }
 
-    /// - Parameter holding: how many topics the client held already that asked for it.
+    /// - Parameter holding: how many topics of the feed the client held already that asked for it.
     public init(_ topic: UpstreamTopic, holding: Int) {
         switch topic {
         case .everything: self.init(topic, turn: .everything)

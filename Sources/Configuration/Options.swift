@@ -381,7 +381,7 @@ public struct FeedOptions: Hashable, Sendable {
     public var holdDown: Duration = .seconds(5)
     /// zeromq: an upstream subscription that nobody holds any more is released after this; `nil`: `lingerTime`.
     public var linger: Duration?
-    /// zeromq: topics resubscribed per second on failover, at most: the venue's limit; `nil`: `topicsPerSecond`.
+    /// zeromq: topics subscribed per second on each path, at most: the venue's limit; `nil`: `topicsPerSecond`.
     public var subscribeRate: Int?
     /// The channels that are expected, PITCH units or IEX channels; empty: those that come.
     public var channels: [UInt16] = []

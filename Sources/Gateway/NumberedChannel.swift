@@ -196,6 +196,8 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     private func release(at now: Instant, wall: WallTime) {
         releasing = wall
         defer { releasing = nil }
+        // Before the session that follows is entered, which knows its own directory.
+        for loss in arbiter.takeLosses() { tell(loss, at: now, wall: wall) }
         while let released = arbiter.nextReleased() {
             switch released {
             case .message(let held): publish(held.payload[...], held.arrival, epoch: held.epoch, at: now)
@@ -274,11 +276,9 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         control.step(wall: wall) { $0.catchingUp(true, at: now) }
     }
 
-    /// What of it will not come, and whether it is over.
+    /// Whether it is over.
     private func followCatchUp(at now: Instant, wall: WallTime) {
-        guard isCatchingUp else { return }
-        for loss in arbiter.takeLosses() { tell(loss, at: now, wall: wall) }
-        guard !arbiter.isCatchingUp else { return }
+        guard isCatchingUp, !arbiter.isCatchingUp else { return }
         isCatchingUp = false
         control.step(wall: wall) { $0.catchingUp(false, at: now) }
     }

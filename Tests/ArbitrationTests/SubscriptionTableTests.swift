@@ -356,6 +356,25 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
         #expect(table.turns(of: "quotes").first == wanted("B", holding: 300))
     }
 
+    @Test func `what a client holds of another feed does not count, also after a feed was added again`() {
+        var table = table()
+        table.addFeed("fx", linger: .seconds(5))
+        for number in 0..<300 { _ = table.subscribe(bytes("md/fx/F\(number)/"), by: 7, at: ms(0)) }
+        #expect(
+            ask("Q0", by: 7, &table) == .subscribeUpstream(feed: "quotes", wanted("Q0", holding: 0)))
+        table.removeFeed("quotes")
+        table.addFeed("quotes", linger: .seconds(5))
+        for number in 1..<5 {
+            #expect(
+                ask("Q\(number)", by: 7, &table)
+                    == .subscribeUpstream(feed: "quotes", wanted("Q\(number)", holding: number)))
+        }
+        let last = table.subscribe(bytes("md/fx/LAST/"), by: 7, at: ms(0)).last
+        #expect(
+            last
+                == .subscribeUpstream(feed: "fx", WantedTopic(.instrument("LAST"), holding: 300)))
+    }
+
     @Test func `a request that is granted in part counts each of its topics`() {
         var table = table()
         let names = (100..<120).map { "Q\($0)" }

@@ -296,8 +296,25 @@ private final class RecoveryBench {
         #expect(bench.engine.channel.state == .live)
         #expect(
             bench.log == [
-                "another session: sequences begin anew (session)",
                 "another session began before all of this one was sent: what is missing from 2 to 10000 is told as a gap",
+                "another session: sequences begin anew (session)",
+            ])
+    }
+
+    @Test func `what a session lost is no loss of the directory of the next one`() {
+        let bench = RecoveryBench(start: .session, at: 10_000, isNamed: false)
+        _ = bench.answer(bench.messages(5...10), at: 100)
+        let next = MoldVenue(session: MoldSession("S2"))
+        _ = bench.receive(next.packet(1, [next.directory(1, "X")]), at: 9_000)
+        // The loop stood still: both are overdue, and the loss comes first.
+        let lines = bench.tick(60_000)
+        #expect(lines.contains("gap 1-4 sessionChange") && lines.contains("gap 11-9999 sessionChange"))
+        #expect(bench.engine.channel.reason != "no directory")
+        #expect(
+            bench.log == [
+                "the session was not sent: what is missing from 1 to 4 is told as a gap",
+                "another session began before all of this one was sent: what is missing from 5 to 10000 is told as a gap",
+                "another session: sequences begin anew (session)",
             ])
     }
 

@@ -114,6 +114,7 @@ def through_gateway(messages, rate, *words, is_journalled=False, venue=LEAN, dig
             done = result(beside)
             got["digested"] = done["bytes"] / done["seconds"]
         if is_journalled:
+            daemon.stop()
             got["journal_bytes"] = size_of(os.path.join(daemon.folder, "journal"))
         return {**got, "sent": sent["messages"], "offered_rate": sent["rate"], "cpu_s": used}
 
