@@ -60,9 +60,6 @@ struct DeliveryHistory: ~Copyable {
         return isSettled ? settled : nil
     }
 
-    /// Passes over numbers that nobody will look up any more, when a gap is wider than the memory.
-    mutating func skip(to sequence: UInt64) { restart(at: sequence) }
-
     @inline(__always)
     var capacity: UInt64 { entries.count }
 
