@@ -128,8 +128,8 @@ public struct MessageRoute {
     public var instrument = MessageRoute.noInstrument
     /// What is published to it.
     public var body: ArraySlice<UInt8> = []
-    /// The unit as the venue sent it, whomever it concerns.
-    public var whole: ArraySlice<UInt8> = []
+    /// Bytes at the unit's beginning that the venue did not send.
+    public var prefix = 0
     /// Further instruments, each once.
     public var more: [Part] = []
     public var time = Time.unknown
@@ -144,10 +144,14 @@ public struct MessageRoute {
     public mutating func begin(_ unit: ArraySlice<UInt8>) {
         instrument = MessageRoute.noInstrument
         body = unit
-        whole = unit
+        prefix = 0
         if !more.isEmpty { more.removeAll(keepingCapacity: true) }
         time = .unknown
         meaning = .nothing
         isUnresolved = false
     }
+
+    /// Keeps nothing of what it was about: a packet's buffer is copied as long as somebody does.
+    @inline(__always)
+    public mutating func clear() { begin([]) }
 }

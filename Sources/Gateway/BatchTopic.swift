@@ -12,9 +12,7 @@ final class BatchTopic {
     private(set) var isWanted = false
     private let topic: [UInt8]
     private let publisher: FramePublisher
-    private var body = BatchBody(capacity: BatchTopic.longest + 4096)
-    /// Of the batch as it stands: its last message's, but for the times, which are the first's.
-    private var header: FrameHeader?
+    private var gathered = GatheredBatch()
     /// The last message that went out or stands in the batch; 0: none of this epoch.
     private var last: UInt64 = 0
 
@@ -27,23 +25,10 @@ final class BatchTopic {
 
     /// A message of the channel, in order. `header` is a data frame's, with no `previous`.
     func append(_ message: ArraySlice<UInt8>, _ header: FrameHeader) {
-        if let standing = self.header, !standing.goes(with: header) || body.bytes.count > BatchTopic.longest {
-            flush()
-        }
-        guard body.append(message) else {
-            // UDP carries none that is longer, and what other sources carry goes out on its own topic.
-            flush()
-            return last = 0
-        }
-        if self.header == nil {
-            var first = header
-            first.kind = .batch
-            first.previous = last
-            self.header = first
-        }
-        self.header?.sequence = header.sequence
-        self.header?.path = header.path
-        last = header.sequence
+        if gathered.append(message, header, after: last) { return last = header.sequence }
+        flush()
+        // UDP carries none that is longer than a batch, and what other sources carry goes out on its own topic.
+        last = gathered.append(message, header, after: last) ? header.sequence : 0
     }
 
     /// The numbers begin anew.
@@ -54,10 +39,44 @@ final class BatchTopic {
 
     /// Sends what there is.
     func flush() {
-        guard let header else { return }
-        self.header = nil
-        let (topic, bytes) = (topic, body.bytes)
+        guard let header = gathered.header else { return }
+        let (topic, bytes) = (topic, gathered.bytes)
         publisher.publish(header, topic: topic.span, body: bytes.span)
+        gathered.removeAll()
+    }
+}
+
+/// A batch as it stands. A value of its own, so that it is opened once for each message.
+private struct GatheredBatch {
+    /// Its last message's, but for the times, which are the first's; `nil`: it has none.
+    private(set) var header: FrameHeader?
+    private var body = BatchBody(capacity: BatchTopic.longest + 4096)
+
+    var bytes: [UInt8] { body.bytes }
+
+    /// `false`: the message may not stand in this batch, or is too long for any.
+    ///
+    /// - Parameter previous: the message before the batch, if it is the batch's first.
+    mutating func append(
+        _ message: ArraySlice<UInt8>, _ header: FrameHeader, after previous: UInt64
+    ) -> Bool {
+        guard let standing = self.header else {
+            guard body.append(message) else { return false }
+            var first = header
+            first.kind = .batch
+            first.previous = previous
+            self.header = first
+            return true
+        }
+        guard standing.goes(with: header), body.bytes.count <= BatchTopic.longest, body.append(message)
+        else { return false }
+        self.header?.sequence = header.sequence
+        self.header?.path = header.path
+        return true
+    }
+
+    mutating func removeAll() {
+        header = nil
         body.removeAll()
     }
 }

@@ -13,9 +13,9 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
     private let plan: EnginePlan
     private let publisher: FramePublisher
     private let demand = TopicDemand()
-    private var channels: [NumberedChannel<Keys>] = []
+    private var channels: [OpenChannel<Keys>] = []
     /// The channel that the last packet was for.
-    private var latest: NumberedChannel<Keys>?
+    private var latest: OpenChannel<Keys>?
     private var admission = ChannelAdmission()
     /// Of each path.
     private var refused: [RefusedInput]
@@ -42,13 +42,20 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
     }
 
     var deadline: Instant {
-        channels.lazy.map(\.deadline).min() ?? plan.now + .seconds(3600)
+        channels.lazy.map { $0.numbered.deadline }.min() ?? plan.now + .seconds(3600)
     }
 
-    var waitingUntil: Instant? { latest?.waitingUntil }
+    /// Kept, since it is asked for after each packet.
+    private(set) var waitingUntil: Instant?
 
     // MARK: - Packets
 
+    // Each message is asked several things of its protocol, which cost more than the rest if they are looked up.
+    @_specialize(where Framing == MoldFraming, Keys == ITCH50Keys)
+    @_specialize(where Framing == PITCHFraming, Keys == PITCHKeys)
+    @_specialize(where Framing == IEXTPFraming, Keys == IEXKeys)
+    @_specialize(where Framing == MDP3Framing, Keys == MDP3Keys)
+    @_specialize(where Framing == HoldfastFraming, Keys == HoldfastKeys)
     func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant) -> Bool {
         let packet: FramedPacket<Framing.Units>
         do throws(MalformedInput) {
@@ -69,7 +76,8 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
         latest = channel
         publisher.beginGathering()
         defer { publisher.endGathering() }
-        channel.take(packet, path: UInt8(truncatingIfNeeded: path), receivedAt: receivedAt, at: now)
+        channel.numbered.take(packet, path: UInt8(truncatingIfNeeded: path), receivedAt: receivedAt, at: now)
+        waitingUntil = channel.numbered.waitingUntil
         return !packet.isStale
     }
 
@@ -81,16 +89,16 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
             latest = channel
             publisher.beginGathering()
             defer { publisher.endGathering() }
-            channel.recovered(packet, from: server, receivedAt: receivedAt, at: now)
+            channel.numbered.recovered(packet, from: server, receivedAt: receivedAt, at: now)
         } catch {
-            channels.first?.refuseRecovered(error.reason.rawValue)
+            channels.first?.numbered.refuseRecovered(error.reason.rawValue)
         }
     }
 
     func rejected(_ rejection: RequestRejection, by server: Int, at now: Instant) {
         guard let channel = channels.first(where: { $0.number == rejection.channel }) else { return }
         latest = channel
-        channel.rejected(rejection, by: server, at: now)
+        channel.numbered.rejected(rejection, by: server, at: now)
     }
 
     // MARK: - Channels
@@ -98,7 +106,7 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
     /// The channel of a packet, opened if need be; `nil`: not yet, or never.
     private func channel(
         of header: SequencedHeader, path: Int, receivedAt: WallTime, at now: Instant
-    ) -> NumberedChannel<Keys>? {
+    ) -> OpenChannel<Keys>? {
         guard let number = UInt16(exactly: header.channel) else { return refuse(path) }
         if let latest, latest.number == number { return latest }
         if let known = channels.first(where: { $0.number == number }) { return known }
@@ -111,21 +119,21 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
     }
 
     /// A packet of a channel that is none of the feed's.
-    private func refuse(_ path: Int) -> NumberedChannel<Keys>? {
+    private func refuse(_ path: Int) -> OpenChannel<Keys>? {
         refused[path].count("unknown-channel")
         return nil
     }
 
-    private func open(_ number: UInt16, at now: Instant, wall: WallTime) -> NumberedChannel<Keys> {
-        let channel = NumberedChannel<Keys>(
-            number, plan, publisher, demand, encode: Framing.request, at: now)
+    private func open(_ number: UInt16, at now: Instant, wall: WallTime) -> OpenChannel<Keys> {
+        let channel = OpenChannel(
+            NumberedChannel<Keys>(number, plan, publisher, demand, encode: Framing.request, at: now))
         channels.append(channel)
         if isBatched(number) { channel.batch.want() }
         if let memory = memories.removeValue(forKey: number) {
-            channel.remember(memory, at: now, wall: wall)
+            channel.numbered.remember(memory, at: now, wall: wall)
         }
         if let condition {
-            channel.pathsChanged(condition, wasFailover: false, at: now, wall: wall)
+            channel.numbered.pathsChanged(condition, wasFailover: false, at: now, wall: wall)
         }
         return channel
     }
@@ -135,7 +143,7 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
     // MARK: - Time and paths
 
     func tick(at now: Instant, wall: WallTime) {
-        for channel in channels { channel.tick(at: now, wall: wall) }
+        for channel in channels { channel.numbered.tick(at: now, wall: wall) }
         flush()
     }
 
@@ -145,7 +153,7 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
 
     func pathsChanged(_ condition: PathCondition, at now: Instant, wall: WallTime) {
         for channel in channels {
-            channel.pathsChanged(condition, wasFailover: isFailover, at: now, wall: wall)
+            channel.numbered.pathsChanged(condition, wasFailover: isFailover, at: now, wall: wall)
         }
         flush()
         self.condition = condition
@@ -167,14 +175,14 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
         case .data(_, .none): show([], at: now, wall: wall)
         case .data(_, .all):
             demand.wantAll()
-            for channel in channels { channel.wantAll(at: now) }
+            for channel in channels { channel.numbered.wantAll(at: now) }
         case .sync: break
         }
     }
 
     private func show(_ key: [UInt8], at now: Instant, wall: WallTime) {
         demand.want(key)
-        for channel in channels { channel.show(key, at: now, wall: wall) }
+        for channel in channels { channel.numbered.show(key, at: now, wall: wall) }
     }
 
     /// A channel that has not come yet takes it up when it does.
@@ -182,7 +190,7 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
         _ memory: JournalMemory, channel: UInt16, at now: Instant, wall: WallTime
     ) {
         if let known = channels.first(where: { $0.number == channel }) {
-            known.remember(memory, at: now, wall: wall)
+            known.numbered.remember(memory, at: now, wall: wall)
         } else {
             memories[channel] = memory
         }
@@ -197,7 +205,7 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
         var page = SnapshotPage()
         let first = wants.after?.channel ?? 0
         for channel in channels.sorted(by: { $0.number < $1.number }) where channel.number >= first {
-            guard channel.add(wants, to: &page, wall: wall) else { break }
+            guard channel.numbered.add(wants, to: &page, wall: wall) else { break }
         }
         return page
     }
@@ -210,13 +218,13 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
 
     func figures(of path: Int) -> PathFigures {
         var figures = PathFigures()
-        for channel in channels { channel.add(to: &figures, path: UInt8(truncatingIfNeeded: path)) }
+        for channel in channels { channel.numbered.add(to: &figures, path: UInt8(truncatingIfNeeded: path)) }
         figures.refused = refused[path]
         return figures
     }
 
     var channel: ChannelFigures {
-        guard var figures = channels.first?.figures else {
+        guard var figures = channels.first?.numbered.figures else {
             var state = (ChannelState.recovering, ChannelReason.joining)
             if case .closed(let opening)? = condition?.session {
                 state = (.closed, .outsideSession(until: opening))
@@ -226,7 +234,24 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
                 epochs: 0,
                 refused: [:])
         }
-        for channel in channels.dropFirst() { figures.add(channel.figures, named: "\(channel.number)") }
+        for channel in channels.dropFirst() {
+            figures.add(channel.numbered.figures, named: "\(channel.number)")
+        }
         return figures
+    }
+}
+
+/// A channel of the feed. It is at work while a packet's messages are published, and is to be asked nothing meanwhile.
+private final class OpenChannel<Keys: InstrumentKeys> {
+    let number: UInt16
+    let control: ControlChannel
+    let batch: BatchTopic
+    var numbered: NumberedChannel<Keys>
+
+    init(_ numbered: consuming NumberedChannel<Keys>) {
+        number = numbered.number
+        control = numbered.control
+        batch = numbered.batch
+        self.numbered = numbered
     }
 }

@@ -1,5 +1,5 @@
 // One channel of a numbered feed: arbitrates what the paths bring, finds each message's instruments, and publishes
-// data and control frames. It does no I/O.
+// data and control frames. It does no I/O. A value of its own, so that it is opened once for all that a packet brings.
 import Arbitration
 import Basics
 import Configuration
@@ -8,7 +8,7 @@ import FeedProtocols
 import Linux
 import Wire
 
-final class NumberedChannel<Keys: InstrumentKeys> {
+struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     let number: UInt16
     let control: ControlChannel
     let batch: BatchTopic
@@ -24,6 +24,8 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     /// Sessions and numbers, where the protocol names none.
     private var labels: SessionLabels
     private var recovery: ChannelRecovery?
+    /// The number under which the arbiter knows what was recovered; `nil`: nothing is.
+    private let recoveryPath: UInt8?
     private var topics: FeedTopics
     private var keys = Keys()
     private var route = MessageRoute()
@@ -59,6 +61,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         self.batch = batch
         control.beforeSending = { batch.flush() }
         recovery = ChannelRecovery(options, channel: number, sink: plan.recovery, encode: encode)
+        recoveryPath = recovery?.path
         arbiter = Arbiter(options: ArbiterOptions(options, isRecovering: recovery != nil))
         if let recovery { arbiter.set(recovery.path, isActive: false) }
         var numbering = SessionLabels.Options(paths: options.paths.count)
@@ -83,7 +86,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
 
     // MARK: - Packets
 
-    func take<Units: IteratorProtocol<ArraySlice<UInt8>>>(
+    mutating func take<Units: IteratorProtocol<ArraySlice<UInt8>>>(
         _ packet: FramedPacket<Units>, path: UInt8, receivedAt: WallTime, at now: Instant
     ) {
         let header = packet.header
@@ -117,14 +120,15 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         case .unsequenced: break
         }
         settle(at: now, wall: receivedAt)
+        route.clear()
     }
 
     /// What a server sent again: it fills what is missing, and does nothing else.
     /// - Parameter server: `nil`: it went to all who listen.
-    func recovered<Units: IteratorProtocol<ArraySlice<UInt8>>>(
+    mutating func recovered<Units: IteratorProtocol<ArraySlice<UInt8>>>(
         _ packet: FramedPacket<Units>, from server: Int?, receivedAt: WallTime, at now: Instant
     ) {
-        guard let path = recovery?.path,
+        guard let path = recoveryPath,
             recovery?.accepts(packet, from: server, session: arbiter.session, at: now) == true
         else { return }
         let isNamed = packet.header.session != nil
@@ -147,24 +151,25 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         recovery?.answered(SequenceRange(first, last), by: server, taken: taken, at: now)
         recovery?.tick(arbiter, labels, at: now)
         settle(at: now, wall: receivedAt)
+        route.clear()
     }
 
     /// What a server sent again was no packet of the protocol.
-    func refuseRecovered(_ reason: String) { recovery?.refuse(reason) }
+    mutating func refuseRecovered(_ reason: String) { recovery?.refuse(reason) }
 
     /// A server will not send what it was asked for.
-    func rejected(_ rejection: RequestRejection, by server: Int, at now: Instant) {
+    mutating func rejected(_ rejection: RequestRejection, by server: Int, at now: Instant) {
         recovery?.rejected(rejection, by: server, labels, at: now)
     }
 
     /// Whether something is missing now, and what follows from that.
-    private func settle(at now: Instant, wall: WallTime) {
+    private mutating func settle(at now: Instant, wall: WallTime) {
         recovery?.follow(arbiter, at: now)
         control.step(wall: wall) { $0.hole(isOpen: arbiter.hasHole, at: now) }
         followCatchUp(at: now, wall: wall)
     }
 
-    private func label(
+    private mutating func label(
         _ arrival: inout Arrival, _ header: SequencedHeader, resets: Bool, at now: Instant
     ) {
         var count: UInt64 = 0
@@ -177,14 +182,14 @@ final class NumberedChannel<Keys: InstrumentKeys> {
 
     /// Whether it is delivered, now or when its turn comes.
     @inline(__always) @discardableResult
-    private func offer(_ unit: ArraySlice<UInt8>, _ arrival: Arrival, at now: Instant) -> Bool {
+    private mutating func offer(_ unit: ArraySlice<UInt8>, _ arrival: Arrival, at now: Instant) -> Bool {
         let verdict = arbiter.offer(arrival, payload: unit, at: now)
         if verdict == .deliver { publish(unit, arrival, epoch: arbiter.epoch, at: now) }
         if arbiter.mayRelease { release(at: now, wall: arrival.receivedAt) }
         return verdict == .deliver || verdict == .held
     }
 
-    private func end(_ arrival: Arrival, at now: Instant) {
+    private mutating func end(_ arrival: Arrival, at now: Instant) {
         arbiter.heard(arrival, at: now)
         release(at: now, wall: arrival.receivedAt)
         guard arrival.session == arbiter.session else { return }
@@ -193,7 +198,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
 
     // MARK: - Releasing
 
-    private func release(at now: Instant, wall: WallTime) {
+    private mutating func release(at now: Instant, wall: WallTime) {
         releasing = wall
         defer { releasing = nil }
         // Before the session that follows is entered, which knows its own directory.
@@ -210,7 +215,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         }
     }
 
-    private func enter(_ change: EpochChange, at now: Instant, wall: WallTime) {
+    private mutating func enter(_ change: EpochChange, at now: Instant, wall: WallTime) {
         batch.interrupt()
         topics.epochChanged()
         recovery?.restart(at: now)
@@ -228,7 +233,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
 
     /// The numbers of an epoch begin here. Whoever joins a session in its middle has missed its directory, and
     /// cannot name instruments before the venue repeats it.
-    private func begin(epoch: UInt64, first: UInt64, at now: Instant, wall: WallTime) {
+    private mutating func begin(epoch: UInt64, first: UInt64, at now: Instant, wall: WallTime) {
         // Numbers that began again within a session all the same have an epoch of their own.
         let isNamed = namesSessions && arbiter.epoch == arbiter.session
         control.begin(epoch: epoch, first: first, isNamed: isNamed, wall: wall)
@@ -238,13 +243,13 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     }
 
     /// An earlier run stopped somewhere in an epoch, and knew its directory: that holds where the epoch goes on.
-    func remember(_ memory: JournalMemory, at now: Instant, wall: WallTime) {
+    mutating func remember(_ memory: JournalMemory, at now: Instant, wall: WallTime) {
         remembered = memory
         if arbiter.hasBegun, arbiter.epoch == memory.epoch { recall(at: now, wall: wall) }
     }
 
     /// What was sent while no gateway was there can be asked for again, if there is not too much of it.
-    private func resume(before arrival: Arrival, at now: Instant) {
+    private mutating func resume(before arrival: Arrival, at now: Instant) {
         guard let recovery, let remembered, remembered.epoch == arrival.session, remembered.last > 0,
             recovery.canRecover(after: remembered.last, before: arrival.sequence)
         else { return }
@@ -253,7 +258,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
 
     /// All that the session had before is asked for, or what came since an earlier run stopped in it: if it is not more
     /// than an operator wants. A run that had no directory began in the middle of the session, too: then all is.
-    private func catchUp(before arrival: Arrival, at now: Instant, wall: WallTime) {
+    private mutating func catchUp(before arrival: Arrival, at now: Instant, wall: WallTime) {
         guard let mostBehind, recovery != nil else { return }
         var known: UInt64 = 0
         if let memory = remembered, memory.epoch == arrival.session,
@@ -277,13 +282,13 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     }
 
     /// Whether it is over.
-    private func followCatchUp(at now: Instant, wall: WallTime) {
+    private mutating func followCatchUp(at now: Instant, wall: WallTime) {
         guard isCatchingUp, !arbiter.isCatchingUp else { return }
         isCatchingUp = false
         control.step(wall: wall) { $0.catchingUp(false, at: now) }
     }
 
-    private func tell(_ loss: CatchUpLoss, at now: Instant, wall: WallTime) {
+    private mutating func tell(_ loss: CatchUpLoss, at now: Instant, wall: WallTime) {
         let range = loss.range
         let (why, isOver) =
             switch loss {
@@ -299,7 +304,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         }
     }
 
-    private func recall(at now: Instant, wall: WallTime) {
+    private mutating func recall(at now: Instant, wall: WallTime) {
         guard let memory = remembered else { return }
         remembered = nil
         for unit in memory.directory?.ordered ?? [] {
@@ -309,6 +314,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
             }
             named(unit[...], epoch: memory.epoch, at: now, wall: wall)
         }
+        route.clear()
     }
 
     private func tell(_ divergence: Divergence) {
@@ -320,7 +326,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     }
 
     private func name(of path: UInt8) -> String {
-        recovery?.path == path ? "what was recovered" : "path \(pathNames[Int(path)])"
+        recoveryPath == path ? "what was recovered" : "path \(pathNames[Int(path)])"
     }
 
     /// Which channel an entry is about, where it is not the only one.
@@ -328,7 +334,9 @@ final class NumberedChannel<Keys: InstrumentKeys> {
 
     // MARK: - Publishing
 
-    private func publish(_ unit: ArraySlice<UInt8>, _ arrival: Arrival, epoch: UInt64, at now: Instant) {
+    private mutating func publish(
+        _ unit: ArraySlice<UInt8>, _ arrival: Arrival, epoch: UInt64, at now: Instant
+    ) {
         route.begin(unit)
         do throws(MalformedInput) {
             try keys.route(unit, into: &route)
@@ -338,12 +346,19 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         }
         let sourceTime = sourceTime(arrival)
         if route.meaning == .directory { named(unit, epoch: epoch, at: now, wall: arrival.receivedAt) }
-        control.published(arrival.sequence, at: now, wall: arrival.receivedAt)
-        if batch.isWanted { batch.append(route.whole, header(arrival, epoch, sourceTime)) }
-        publish(route.body, to: route.instrument, arrival, epoch, sourceTime, at: now)
+        let said = control.publishing(
+            arrival.sequence, sourceTime: sourceTime, at: now, wall: releasing ?? arrival.receivedAt)
+        let header = FrameHeader(
+            kind: .data, flags: said.flags, feed: 0, channel: number, epoch: epoch,
+            sequence: arrival.sequence, path: arrival.path == recoveryPath ? nil : arrival.path,
+            state: said.state, sourceTime: sourceTime, receiveTime: arrival.receivedAt)
+        if batch.isWanted {
+            batch.append(route.prefix == 0 ? unit : unit.dropFirst(route.prefix), header)
+        }
+        publish(route.body, to: route.instrument, header, at: now)
         for index in route.more.indices {
             let part = route.more[index]
-            publish(part.body, to: part.instrument, arrival, epoch, sourceTime, at: now)
+            publish(part.body, to: part.instrument, header, at: now)
         }
         if route.meaning == .endOfSession {
             let next = arrival.sequence &+ 1
@@ -352,36 +367,36 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     }
 
     /// What comes live is published behind all that was sent before, whose times it tells.
-    private func setClock(by unit: ArraySlice<UInt8>, receivedAt: WallTime) {
+    private mutating func setClock(by unit: ArraySlice<UInt8>, receivedAt: WallTime) {
         guard case .ofDay(let nanoseconds) = Keys.time(of: unit) else { return }
         _ = clock.time(ofDay: nanoseconds, receivedAt: receivedAt)
     }
 
-    private func sourceTime(_ arrival: Arrival) -> WallTime? {
+    private mutating func sourceTime(_ arrival: Arrival) -> WallTime? {
         switch route.time {
         case .unknown: arrival.sourceTime
         case .ofDay(let nanoseconds):
             clock.time(
                 ofDay: nanoseconds, receivedAt: arrival.receivedAt,
-                isRecovered: arrival.path == recovery?.path)
+                isRecovered: arrival.path == recoveryPath)
         case .at(let time): time
         }
     }
 
+    /// - Parameter header: a data frame's, without what is its topic's.
     @inline(__always)
-    private func publish(
-        _ body: ArraySlice<UInt8>, to instrument: Int32, _ arrival: Arrival, _ epoch: UInt64,
-        _ sourceTime: WallTime?, at now: Instant
+    private mutating func publish(
+        _ body: ArraySlice<UInt8>, to instrument: Int32, _ header: FrameHeader, at now: Instant
     ) {
         guard let slot = slot(of: instrument, at: now) else { return }
         var flags = topics.flags(slot)
         if route.isUnresolved { flags.insert(.unresolved) }
         if !route.more.isEmpty { flags.insert(.severalTopics) }
         if flags.contains(.unresolved) { unresolved &+= 1 }
-        let stand = topics.published(slot, sequence: arrival.sequence, at: now)
+        let stand = topics.published(slot, sequence: header.sequence, at: now)
         let isValue = topics.keepsValues && route.meaning == .lastValue
         guard stand.isWanted || publisher.isJournalled || isValue else { return }
-        var header = header(arrival, epoch, sourceTime)
+        var header = header
         header.flags.formUnion(flags)
         header.previous = stand.previous
         if isValue { topics.keep(slot, header, body: body.span) }
@@ -392,27 +407,16 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         if next != stand.route { topics.set(next, of: slot) }
     }
 
-    /// Of a data frame, without what is its topic's.
-    @inline(__always)
-    private func header(_ arrival: Arrival, _ epoch: UInt64, _ sourceTime: WallTime?) -> FrameHeader {
-        FrameHeader(
-            kind: .data,
-            flags: control.dataFlags(sourceTime: sourceTime, wall: releasing ?? arrival.receivedAt), feed: 0,
-            channel: number, epoch: epoch, sequence: arrival.sequence,
-            path: recovery?.path == arrival.path ? nil : arrival.path,
-            state: control.state, sourceTime: sourceTime, receiveTime: arrival.receivedAt)
-    }
-
     /// An instrument's topic; `nil`: there is no room for another one.
     @inline(__always)
-    private func slot(of instrument: Int32, at now: Instant) -> Int? {
+    private mutating func slot(of instrument: Int32, at now: Instant) -> Int? {
         if instrument >= 0, Int(instrument) < slots.count, slots[Int(instrument)] >= 0 {
             return Int(slots[Int(instrument)])
         }
         return newSlot(of: instrument, at: now)
     }
 
-    private func newSlot(of instrument: Int32, at now: Instant) -> Int? {
+    private mutating func newSlot(of instrument: Int32, at now: Instant) -> Int? {
         guard instrument >= 0 else { return topics.intern([], at: now) { nil } }
         let name = keys.directory.name(of: instrument)
         let text = name.text
@@ -425,7 +429,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
     }
 
     /// The directory names instruments.
-    private func named(_ unit: ArraySlice<UInt8>, epoch: UInt64, at now: Instant, wall: WallTime) {
+    private mutating func named(_ unit: ArraySlice<UInt8>, epoch: UInt64, at now: Instant, wall: WallTime) {
         if route.instrument >= 0 {
             publisher.directory(unit, of: UInt32(route.instrument), channel: number, epoch: epoch)
         }
@@ -441,7 +445,7 @@ final class NumberedChannel<Keys: InstrumentKeys> {
 
     // MARK: - Time and paths
 
-    func tick(at now: Instant, wall: WallTime) {
+    mutating func tick(at now: Instant, wall: WallTime) {
         if let deadline = arbiter.deadline, deadline <= now {
             arbiter.tick(at: now)
             release(at: now, wall: wall)
@@ -465,7 +469,8 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         publisher.publish(header, topic: topic.span)
     }
 
-    func pathsChanged(_ condition: PathCondition, wasFailover: Bool, at now: Instant, wall: WallTime) {
+    mutating func pathsChanged(_ condition: PathCondition, wasFailover: Bool, at now: Instant, wall: WallTime)
+    {
         for (path, isActive) in condition.active.enumerated() {
             arbiter.set(UInt8(truncatingIfNeeded: path), isActive: isActive)
         }
@@ -477,10 +482,10 @@ final class NumberedChannel<Keys: InstrumentKeys> {
         isFailover = condition.failover != nil
     }
 
-    func wantAll(at now: Instant) { topics.wantAll(at: now) }
+    mutating func wantAll(at now: Instant) { topics.wantAll(at: now) }
 
     /// A client was granted a topic: it is shown where it stands.
-    func show(_ key: [UInt8], at now: Instant, wall: WallTime) {
+    mutating func show(_ key: [UInt8], at now: Instant, wall: WallTime) {
         topics.want(key, at: now)
         guard let slot = topics.find(key[...]), topics.last(of: slot) > 0 else { return }
         publishIdle(slot, topics.last(of: slot), wall: wall)

@@ -10,8 +10,8 @@ import Basics
 struct SourceClock: Hashable, Sendable {
     private static let zoneStep: Int64 = 900_000_000_000
     private static let day: Int64 = 86_400_000_000_000
-    /// How far a message may be off and still set the zone, and how far in the future a time is believed.
-    static let tolerance: Duration = .seconds(60)
+    /// How far a message may be off and still set the zone, and how far in the future a time is believed: 60 s.
+    private static let tolerance: Int64 = 60_000_000_000
     /// So many messages in a row that lie further in the future refute the zone: fewer may be damaged.
     private static let refutedAfter = 16
     /// How long messages must fit a zone once there is a doubt.
@@ -27,6 +27,8 @@ struct SourceClock: Hashable, Sendable {
     private var inFuture = 0
     private var isDoubted = false
     private var candidate: Candidate?
+    /// When the day began, by UTC, in which the last message was received; kept, since the next one seldom is of another.
+    private var midnight: Int64 = 0
 
     var isSet: Bool { offset != nil }
 
@@ -37,22 +39,29 @@ struct SourceClock: Hashable, Sendable {
     mutating func time(
         ofDay nanoseconds: UInt64, receivedAt: WallTime, isRecovered: Bool = false
     ) -> WallTime? {
-        let inDay = Int64(clamping: nanoseconds) % SourceClock.day
-        let receivedInDay =
-            receivedAt.nanoseconds - receivedAt.nanoseconds.flooredQuotient(by: SourceClock.day)
-            * SourceClock.day
+        var inDay = Int64(clamping: nanoseconds)
+        if inDay >= SourceClock.day { inDay %= SourceClock.day }
+        let receivedInDay = timeInDay(of: receivedAt)
         if offset == nil, !isRecovered { learn(receivedInDay - inDay, receivedAt) }
         guard let offset else { return nil }
         // The age within half a day on either side.
-        var age = (receivedInDay - inDay - offset) % SourceClock.day
+        var age = receivedInDay - inDay - offset
+        if age.magnitude >= UInt64(SourceClock.day) { age %= SourceClock.day }
         if age > SourceClock.day / 2 { age -= SourceClock.day }
         if age < -SourceClock.day / 2 { age += SourceClock.day }
-        guard age >= -SourceClock.tolerance.nanoseconds else {
+        guard age >= -SourceClock.tolerance else {
             if !isRecovered { refute() }
             return nil
         }
         if !isRecovered { inFuture = 0 }
         return WallTime(nanoseconds: receivedAt.nanoseconds - age)
+    }
+
+    private mutating func timeInDay(of time: WallTime) -> Int64 {
+        let inDay = time.nanoseconds &- midnight
+        if inDay >= 0, inDay < SourceClock.day { return inDay }
+        midnight = time.nanoseconds.flooredQuotient(by: SourceClock.day) * SourceClock.day
+        return time.nanoseconds - midnight
     }
 
     private mutating func learn(_ difference: Int64, _ receivedAt: WallTime) {
@@ -76,6 +85,6 @@ struct SourceClock: Hashable, Sendable {
     private static func zone(of difference: Int64) -> Int64? {
         let steps = (difference + zoneStep / 2).flooredQuotient(by: zoneStep)
         let offset = steps * zoneStep
-        return (difference - offset).magnitude <= UInt64(tolerance.nanoseconds) ? offset : nil
+        return (difference - offset).magnitude <= UInt64(tolerance) ? offset : nil
     }
 }

@@ -27,7 +27,9 @@ public struct BatchBody: Hashable, Sendable {
         bytes.append(UInt8(truncatingIfNeeded: length >> 8))
         bytes.append(contentsOf: message)
         count += 1
-        for byte in 0..<4 { bytes[byte] = UInt8(truncatingIfNeeded: count >> (8 * byte)) }
+        bytes[0] = UInt8(truncatingIfNeeded: count)
+        guard bytes[0] == 0 else { return }
+        for byte in 1..<4 { bytes[byte] = UInt8(truncatingIfNeeded: count >> (8 * byte)) }
     }
 
     public mutating func removeAll() {

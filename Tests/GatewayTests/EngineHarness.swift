@@ -174,10 +174,16 @@ final class Bench {
         receive(bytes, on: 0, at: time) + receive(bytes, on: 1, at: time)
     }
 
-    /// Gives a packet to the engine and returns what it published.
+    /// Gives a packet to the engine and returns what it published. The buffer is the source's, which uses it again: of what
+    /// the engine keeps it must have made a copy.
     func receive(_ bytes: [UInt8], on path: Int, at time: Int64) -> [String] {
-        _ = engine.received(bytes[...], on: path, receivedAt: wall(time), at: ms(time))
-        return recorder.take()
+        var buffer = bytes.map(\.self)
+        let place = buffer.withUnsafeBufferPointer { $0.baseAddress }
+        _ = engine.received(buffer[...], on: path, receivedAt: wall(time), at: ms(time))
+        let isFree = buffer.withUnsafeMutableBufferPointer {
+            unsafe $0.baseAddress == UnsafeMutablePointer(mutating: place)
+        }
+        return recorder.take() + (isFree ? [] : ["the engine keeps the source's buffer"])
     }
 
     func tick(_ time: Int64) -> [String] {

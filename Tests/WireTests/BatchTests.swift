@@ -18,6 +18,17 @@ import Testing
         #expect(batch.bytes == [0, 0, 0, 0] && batch.isEmpty)
     }
 
+    @Test func `a body counts as far as it goes`() throws {
+        var batch = BatchBody()
+        for count in 1...65_800 as ClosedRange<UInt32> {
+            _ = batch.append([])
+            guard [255, 256, 257, 65_535, 65_536].contains(count) else { continue }
+            #expect(
+                batch.bytes.prefix(4) == (0..<4).map { UInt8(truncatingIfNeeded: count >> (8 * $0)) }[...])
+            #expect(try BatchBody.messages(of: batch.bytes[...], last: 70_000).count == Int(count))
+        }
+    }
+
     @Test func `a message that is too long is left out`() {
         var batch = BatchBody()
         let isIn = [65_536, 65_535].map { batch.append([UInt8](repeating: 1, count: $0)[...]) }

@@ -21,7 +21,7 @@ public struct HoldfastKeys: InstrumentKeys {
         }
         let topic = unit[..<end]
         route.body = unit[(end + 1)...]
-        route.whole = route.body
+        route.prefix = end + 1 - unit.startIndex
         if let known = instruments[topic] {
             route.instrument = known
         } else {

@@ -4,10 +4,10 @@ import Basics
 public enum MoldFraming: PacketFraming {
     /// The messages of a packet.
     public struct Units: IteratorProtocol {
-        fileprivate var messages: MoldUDP64Packet.Messages
+        @usableFromInline var messages: MoldUDP64Packet.Messages
 
-        @inline(__always)
-        public mutating func next() -> ArraySlice<UInt8>? { messages.next()?.message }
+        @inlinable
+        public mutating func next() -> ArraySlice<UInt8>? { messages.nextMessage() }
     }
 
     public static var hasOneChannel: Bool { true }

@@ -156,22 +156,36 @@ public struct MoldUDP64Packet {
     }
 
     /// The messages in order, each a slice of the packet.
-    public var messages: Messages { Messages(rest: blocks, sequence: firstSequence) }
+    public var messages: Messages { Messages(blocks: blocks, sequence: firstSequence) }
 
     /// Walks over the messages of a packet that was found sound.
     public struct Messages: Sequence, IteratorProtocol {
-        fileprivate var rest: ArraySlice<UInt8>
-        fileprivate var sequence: UInt64
+        private let blocks: ArraySlice<UInt8>
+        /// Where the next message's length is.
+        private var position: Int
+        private var sequence: UInt64
+
+        fileprivate init(blocks: ArraySlice<UInt8>, sequence: UInt64) {
+            self.blocks = blocks
+            self.sequence = sequence
+            position = blocks.startIndex
+        }
 
         public mutating func next() -> (sequence: UInt64, message: ArraySlice<UInt8>)? {
-            let start = rest.startIndex
-            guard rest.count >= 2 else { return nil }
-            let end = start + 2 + (Int(rest[start]) << 8 | Int(rest[start + 1]))
-            guard end <= rest.endIndex else { return nil }
-            let message = rest[(start + 2)..<end]
-            rest = rest[end...]
+            guard let message = nextMessage() else { return nil }
             defer { sequence &+= 1 }
             return (sequence, message)
+        }
+
+        /// The next message, without its number.
+        @usableFromInline
+        mutating func nextMessage() -> ArraySlice<UInt8>? {
+            guard blocks.endIndex - position >= 2 else { return nil }
+            let start = position + 2
+            let end = start + (Int(blocks[position]) << 8 | Int(blocks[position + 1]))
+            guard end <= blocks.endIndex else { return nil }
+            position = end
+            return blocks[start..<end]
         }
     }
 }
