@@ -45,7 +45,7 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
         channels.lazy.map { $0.numbered.deadline }.min() ?? plan.now + .seconds(3600)
     }
 
-    /// Kept, since it is asked for after each packet.
+    /// As the last packet left it; kept, since it is asked for after each.
     private(set) var waitingUntil: Instant?
 
     // MARK: - Packets

@@ -6,7 +6,8 @@ import FeedProtocols
 package import Linux
 import Wire
 
-/// Writes a journal entry about a feed or one of its paths, within the limits of what strangers can cause.
+/// Writes a journal entry about a feed or one of its paths, within the limits of what strangers can cause. It is called
+/// while the engine is at work, which is to be asked nothing meanwhile.
 package typealias EventLog = (JournalEvent, String) -> Void
 
 extension PathMachineOptions {

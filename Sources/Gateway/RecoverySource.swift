@@ -5,7 +5,7 @@ import Linux
 import Reactor
 import Wire
 
-/// Sends requests.
+/// Sends requests. It is called while the engine is at work, which is to be told nothing meanwhile.
 package protocol RecoverySink: AnyObject {
     func ask(_ request: [UInt8], of server: Int) -> AskOutcome
 }

@@ -136,6 +136,17 @@ struct QuotesVenue {
     func heartbeat() -> [UInt8] { frame(.heartbeat(every: .milliseconds(100)), "heartbeat", 0) }
 }
 
+/// Lends the engine a buffer that is the source's, which uses it again: of what the engine keeps it must have made a copy.
+/// Returns a complaint if it has not.
+func lend(_ bytes: [UInt8], to engine: (ArraySlice<UInt8>) -> Void) -> [String] {
+    var buffer = bytes.map(\.self)
+    let place = buffer.withUnsafeBufferPointer { UnsafeRawPointer($0.baseAddress) }
+    engine(buffer[...])
+    // One that somebody else holds is copied before it is written to.
+    let isFree = buffer.withUnsafeMutableBytes { $0.baseAddress.map { UnsafeRawPointer($0) } } == place
+    return isFree ? [] : ["the engine keeps the source's buffer"]
+}
+
 /// An engine, its output, and its clock.
 final class Bench {
     let recorder = Recorder()
@@ -174,16 +185,12 @@ final class Bench {
         receive(bytes, on: 0, at: time) + receive(bytes, on: 1, at: time)
     }
 
-    /// Gives a packet to the engine and returns what it published. The buffer is the source's, which uses it again: of what
-    /// the engine keeps it must have made a copy.
+    /// Gives a packet to the engine and returns what it published.
     func receive(_ bytes: [UInt8], on path: Int, at time: Int64) -> [String] {
-        var buffer = bytes.map(\.self)
-        let place = buffer.withUnsafeBufferPointer { $0.baseAddress }
-        _ = engine.received(buffer[...], on: path, receivedAt: wall(time), at: ms(time))
-        let isFree = buffer.withUnsafeMutableBufferPointer {
-            unsafe $0.baseAddress == UnsafeMutablePointer(mutating: place)
+        let complaint = lend(bytes) {
+            _ = engine.received($0, on: path, receivedAt: wall(time), at: ms(time))
         }
-        return recorder.take() + (isFree ? [] : ["the engine keeps the source's buffer"])
+        return recorder.take() + complaint
     }
 
     func tick(_ time: Int64) -> [String] {

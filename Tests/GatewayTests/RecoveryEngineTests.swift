@@ -65,13 +65,17 @@ private final class RecoveryBench {
     }
 
     func receive(_ bytes: [UInt8], on path: Int = 0, at time: Int64) -> [String] {
-        _ = engine.received(bytes[...], on: path, receivedAt: wall(time), at: ms(time))
-        return recorder.take()
+        let complaint = lend(bytes) {
+            _ = engine.received($0, on: path, receivedAt: wall(time), at: ms(time))
+        }
+        return recorder.take() + complaint
     }
 
     func answer(_ bytes: [UInt8], from server: Int = 0, at time: Int64) -> [String] {
-        engine.recovered(bytes[...], from: server, receivedAt: wall(time), at: ms(time))
-        return recorder.take()
+        let complaint = lend(bytes) {
+            engine.recovered($0, from: server, receivedAt: wall(time), at: ms(time))
+        }
+        return recorder.take() + complaint
     }
 
     /// Lets time pass to `time`, as the loop would.
@@ -132,7 +136,7 @@ private final class RecoveryBench {
         _ = bench.receive(bench.messages(4...4), at: 10)
         var lines: [String] = []
         for time in Int64(11)...600 {
-            if let deadline = bench.engine.waitingUntil, deadline <= ms(time) { lines += bench.tick(time) }
+            if bench.engine.deadline <= ms(time) { lines += bench.tick(time) }
         }
         #expect(
             lines == [
@@ -417,14 +421,18 @@ private final class ProxyBench {
     }
 
     func receive(_ bytes: [UInt8], on path: Int = 0, at time: Int64) -> [String] {
-        _ = engine.received(bytes[...], on: path, receivedAt: wall(time), at: ms(time))
-        return recorder.take()
+        let complaint = lend(bytes) {
+            _ = engine.received($0, on: path, receivedAt: wall(time), at: ms(time))
+        }
+        return recorder.take() + complaint
     }
 
     /// What the gap multicast brings.
     func replay(_ bytes: [UInt8], at time: Int64) -> [String] {
-        engine.recovered(bytes[...], from: nil, receivedAt: wall(time), at: ms(time))
-        return recorder.take()
+        let complaint = lend(bytes) {
+            engine.recovered($0, from: nil, receivedAt: wall(time), at: ms(time))
+        }
+        return recorder.take() + complaint
     }
 
     func reject(
