@@ -3,7 +3,7 @@
 public import Basics
 import Wire
 
-/// A run of sequences that were published and not journalled, because the disk was full or too slow.
+/// A run of sequences that were published and not journalled, because the disk was full or too slow, or a frame too long.
 public struct Hole: Hashable, Sendable {
     /// Whose sequences they are: a data topic where each has its own, else the channel's control topic; empty: of
     /// topics of which there were too many to be named.

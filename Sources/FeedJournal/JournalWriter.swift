@@ -185,6 +185,20 @@ public struct JournalWriter: ~Copyable {
         if batchSince == nil { batchSince = now }
     }
 
+    /// A frame that is longer than a record may be was published: what is missing is noted in its place.
+    public mutating func leaveOut(_ frame: Span<UInt8>, topicLength: Int, at now: Instant) {
+        figures.lost &+= 1
+        holes.note(frame, topicLength: topicLength)
+        // Where there is no room at all, it waits with the others.
+        guard hasRoom(for: 0, at: now), !holes.isEmpty else { return }
+        noteHoles(at: now)
+    }
+
+    private mutating func noteHoles(at now: Instant) {
+        for hole in holes.take() { batch.append(.hole, hole.bytes, topicLength: hole.topic.count) }
+        if batchSince == nil { batchSince = now }
+    }
+
     /// The venue told of instruments.
     public mutating func directory(_ contents: [UInt8], at now: Instant) {
         // They come again with the next segment.
@@ -197,8 +211,7 @@ public struct JournalWriter: ~Copyable {
         if isStopped {
             guard trouble == nil, waiting <= options.mostWaiting / 2 else { return false }
             isStopped = false
-            for hole in holes.take() { batch.append(.hole, hole.bytes, topicLength: hole.topic.count) }
-            if batchSince == nil { batchSince = now }
+            noteHoles(at: now)
             return true
         }
         guard waiting + bytes <= options.mostWaiting else {

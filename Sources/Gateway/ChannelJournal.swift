@@ -39,7 +39,7 @@ final class ChannelJournal {
     private let returns = Returns()
     private var told = JournalWriter.Condition.opening
     /// What is done when so many frames are written.
-    private var waiters: [(frames: UInt64, work: () -> Void)] = []
+    private var waiters: [(frames: UInt64, work: (ChannelJournal) -> Void)] = []
     private static let mostWaiters = 256
     /// What the venue said of its instruments.
     private var directory: VenueDirectory?
@@ -73,6 +73,12 @@ final class ChannelJournal {
         if machine.take(&frames, at: now) { look(at: now) }
     }
 
+    /// A frame that is too long for a record.
+    func leaveOut(_ frame: [UInt8], topicLength: Int) {
+        machine.leaveOut(frame.span, topicLength: topicLength, at: loop.now)
+        look(at: loop.now)
+    }
+
     /// A message of the venue's directory.
     func directory(_ unit: ArraySlice<UInt8>, of instrument: UInt32, epoch: UInt64) {
         if directory?.epoch != epoch { directory = VenueDirectory(epoch: epoch) }
@@ -84,10 +90,10 @@ final class ChannelJournal {
     }
 
     /// Does something once all that was journalled so far can be read; at once, where it is, or cannot be written.
-    func afterWriting(_ work: @escaping () -> Void) {
+    func afterWriting(_ work: @escaping (ChannelJournal) -> Void) {
         guard machine.condition == .writing, machine.figures.written < machine.taken,
             waiters.count < ChannelJournal.mostWaiters
-        else { return work() }
+        else { return work(self) }
         waiters.append((machine.taken, work))
     }
 
@@ -96,7 +102,7 @@ final class ChannelJournal {
         let due = waiters.filter { !isWriting || $0.frames <= machine.figures.written }
         guard !due.isEmpty else { return }
         waiters.removeAll { !isWriting || $0.frames <= machine.figures.written }
-        for waiter in due { waiter.work() }
+        for waiter in due { waiter.work(self) }
     }
 
     // MARK: - Jobs
@@ -163,6 +169,10 @@ final class ChannelJournal {
             if case .stopped = machine.condition { break }
         } while Clock.monotonic < end
         timer = nil
+        // What cannot be written is not waited for.
+        let left = waiters
+        waiters = []
+        for waiter in left { waiter.work(self) }
         tail = nil
     }
 }

@@ -20,6 +20,8 @@ package protocol FrameSink: AnyObject {
 package protocol FrameJournal: AnyObject {
     /// Takes frames of one channel that were released together; none are left.
     func append(_ frames: inout FrameBatch, channel: UInt16)
+    /// A frame that is longer than a record may be: what is missing is noted in its place.
+    func leaveOut(_ frame: [UInt8], topicLength: Int, channel: UInt16)
     /// A message of the venue's directory.
     func directory(_ unit: ArraySlice<UInt8>, of instrument: UInt32, channel: UInt16, epoch: UInt64)
 }

@@ -77,6 +77,11 @@ final class FramePublisher {
             handOver()
             channel = header.channel
         }
+        guard frame.count <= RecordHead.mostBytes else {
+            handOver()
+            journal?.leaveOut(frame, topicLength: topicLength, channel: channel)
+            return
+        }
         unsafe released.append(frame, topicLength: topicLength, header)
         if unsafe !isGathering || released.isFull { handOver() }
     }

@@ -31,6 +31,13 @@ final class JournalKeeper: FrameJournal {
     /// Frames of channels that have no journal.
     private var withoutChannel: UInt64 = 0
     private var isClosed = false
+    private let ear = Ear()
+
+    /// Where channels tell what happens, also when the keeper is gone: one may be in the midst of it, or wait for a disk
+    /// that does not answer. A weak reference would make each frame's use of the keeper dearer.
+    private final class Ear {
+        unowned var keeper: JournalKeeper?
+    }
 
     /// Called with what an earlier run knew of a channel; at once with what is known by then.
     var onMemory: ((UInt16, JournalMemory) -> Void)? { didSet { tellMemories() } }
@@ -41,11 +48,14 @@ final class JournalKeeper: FrameJournal {
         self.feed = feed.name
         self.surroundings = surroundings
         wantsMemory = feed.start != .now
+        ear.keeper = self
         guard wantsMemory else { return }
         let path = "\(surroundings.options.directory)/\(SegmentName.folder(feed: feed.name))"
         let numbers = (try? Files.names(in: path))?.compactMap { UInt16($0) } ?? []
         for number in numbers.sorted() { _ = channel(number) }
     }
+
+    deinit { ear.keeper = nil }
 
     /// The number of the feed's run that is journalled.
     var run: UInt32 { surroundings.run }
@@ -74,6 +84,15 @@ final class JournalKeeper: FrameJournal {
         frames.removeAll()
     }
 
+    func leaveOut(_ frame: [UInt8], topicLength: Int, channel number: UInt16) {
+        guard let journal = channel(number) else { return withoutChannel &+= 1 }
+        surroundings.log(
+            .feedJournalStopped,
+            "\(place(of: number)) does not take a message of \(frame.count) bytes, more than \(RecordHead.mostBytes): a hole is noted; market data goes on"
+        )
+        journal.leaveOut(frame, topicLength: topicLength)
+    }
+
     func directory(_ unit: ArraySlice<UInt8>, of instrument: UInt32, channel number: UInt16, epoch: UInt64) {
         channel(number)?.directory(unit, of: instrument, epoch: epoch)
     }
@@ -94,15 +113,19 @@ final class JournalKeeper: FrameJournal {
             isDurable: options.fsync != .none, wantsMemory: wantsMemory)
         let opened = try? ChannelJournal(
             plan, JournalWriterOptions(options), surroundings.loop, surroundings.worker
-        ) { [unowned self] in told($0, number) }
+        ) { [ear] in ear.keeper?.told($0, number) }
         channels[number] = opened
         return opened
     }
 
     // MARK: - What is told
 
+    private func place(of number: UInt16) -> String {
+        "the journal of feed \(feed)\(number == 0 ? "" : ", channel \(number)")"
+    }
+
     private func told(_ news: JournalNews, _ number: UInt16) {
-        let place = "the journal of feed \(feed)\(number == 0 ? "" : ", channel \(number)")"
+        let place = place(of: number)
         switch news {
         case .opened(let opening):
             if let torn = opening.torn {

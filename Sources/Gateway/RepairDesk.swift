@@ -48,7 +48,7 @@ final class RepairDesk {
         case .now: break
         }
         // What was missed may be so new that it still waits for the disk.
-        channel.afterWriting { [unowned self] in read(channel, request, entitled, name, responder) }
+        channel.afterWriting { [unowned self] in read($0, request, entitled, name, responder) }
     }
 
     private func read(

@@ -37,6 +37,10 @@ final class SimulatedJournal: FrameJournal {
 
     func append(_ frames: inout FrameBatch, channel number: UInt16) { channel(number).append(&frames) }
 
+    func leaveOut(_ frame: [UInt8], topicLength: Int, channel number: UInt16) {
+        channel(number).leaveOut(frame, topicLength: topicLength)
+    }
+
     func directory(_ unit: ArraySlice<UInt8>, of instrument: UInt32, channel number: UInt16, epoch: UInt64) {
         channel(number).directory(unit, of: instrument, epoch: epoch)
     }
@@ -110,6 +114,11 @@ private final class JournalOfChannel {
     func append(_ frames: inout FrameBatch) {
         frames.forEach { frame, _ in appended.append([UInt8](copying: frame)) }
         if machine.take(&frames, at: world.now) { look() }
+    }
+
+    func leaveOut(_ frame: [UInt8], topicLength: Int) {
+        machine.leaveOut(frame.span, topicLength: topicLength, at: world.now)
+        look()
     }
 
     func directory(_ unit: ArraySlice<UInt8>, of instrument: UInt32, epoch: UInt64) {

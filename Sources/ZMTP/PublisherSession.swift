@@ -56,7 +56,7 @@ public struct PublisherSession: Sendable {
     private static let ownNumber: UInt8 = 9
 
     private let limits: Limits
-    private var secrecy: Secrecy<CurveServer>
+    var secrecy: Secrecy<CurveServer>
     private var stage = Stage.greeting
     /// The subscriber has said which ZMTP it speaks, and was answered in it.
     private var isAnswered = false

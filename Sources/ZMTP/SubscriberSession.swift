@@ -113,8 +113,9 @@ public struct SubscriberSession: Sendable {
         case .none: return try understood(buffer[frame.body], frame.flags)
         case .handshake(let client): return try shakeHands(client, buffer[frame.body], frame.flags)
         case .boxes(var session):
-            defer { secrecy = .boxes(session) }
             let opened = try session.open(buffer[frame.body])
+            // Before it is understood: what answers it is numbered, too, and no number may be used twice.
+            secrecy = .boxes(session)
             return try understood(opened.payload, opened.flags)
         }
     }

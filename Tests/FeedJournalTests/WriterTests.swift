@@ -181,6 +181,29 @@ private struct Dialogue: ~Copyable {
         talk.expect("write hole control/itch/0/ 5–8 (4) 9 10", at: 23)
     }
 
+    @Test func `a frame that is too long for a record is a hole in its place`() {
+        var talk = Dialogue { $0.mostWaiting = 360 }
+        let long = frame(6, body: [UInt8](repeating: 1, count: RecordHead.mostBytes))
+        talk.frame(5, at: 0)
+        talk.writer.leaveOut(long.span, topicLength: 13, at: ms(1))
+        talk.frame(7, at: 2)
+        #expect(talk.writer.figures.lost == 1 && talk.writer.condition == .writing)
+        talk.expect("write 5 hole control/itch/0/ 6 (1) 7", at: 10)
+        talk.done(at: 11)
+        #expect(talk.writer.figures.written == 2)
+        // Alone it is written, too.
+        talk.writer.leaveOut(long.span, topicLength: 13, at: ms(12))
+        talk.expect("write hole control/itch/0/ 6 (1)", at: 22)
+        talk.done(at: 23)
+        // Where nothing is journalled it is one of the others.
+        for sequence in 8...13 { talk.frame(UInt64(sequence), at: 24) }
+        talk.writer.leaveOut(frame(14, body: long).span, topicLength: 13, at: ms(25))
+        talk.expect("write 8 9 10 11", at: 34)
+        talk.done(at: 35)
+        talk.frame(15, at: 36)
+        talk.expect("write hole control/itch/0/ 12–14 (3) 15", at: 46)
+    }
+
     @Test func `where topics have numbers of their own, holes name them`() {
         var talk = Dialogue { $0.mostWaiting = 90 }
         talk.frame(1, at: 0, flags: .numberedPerTopic)

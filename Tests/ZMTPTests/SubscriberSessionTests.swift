@@ -150,6 +150,29 @@ import Wire
         }
     }
 
+    @Test func `the publisher's ping is answered, and what is sent behind the answer is taken, in boxes too`()
+        throws
+    {
+        for line in try Self.lines() {
+            var line = line
+            try line.meet()
+            line.heard = []
+            for context: UInt8 in 1...2 {
+                var bytes: [UInt8] = []
+                let ping = ZMTPCommand.encode("PING", [0, 0, context])
+                line.publisher.secrecy.append(ping[...], .command, to: &bytes)
+                try line.toSubscriber(bytes)
+                try line.toPublisher(line.subscriber.subscribe([context]))
+                try line.toPublisher(line.subscriber.ping())
+            }
+            #expect(
+                line.heard.filter { if case .pong = $0 { false } else { true } } == [
+                    .subscribe([1]), .subscribe([2]),
+                ])
+            #expect(line.publisher.isOpen && line.subscriber.isOpen)
+        }
+    }
+
     @Test func `what is sent between a ping and its answer comes before it, in boxes too`() throws {
         for line in try Self.lines() {
             var line = line

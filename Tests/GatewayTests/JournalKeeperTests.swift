@@ -1,0 +1,119 @@
+// The journal between an engine and the thread that writes: what is too long for it, and who lets go of whom.
+import Arbitration
+import Basics
+import Configuration
+import FeedJournal
+import FeedProtocols
+import Glibc
+import Linux
+import Reactor
+import Testing
+import Wire
+
+@testable import Gateway
+
+/// A journal that keeps nothing but words.
+private final class Notes: FrameJournal {
+    private(set) var lines: [String] = []
+
+    func append(_ frames: inout FrameBatch, channel: UInt16) {
+        frames.forEach { frame, topicLength in lines.append("\(frame.count - topicLength - 57)") }
+        frames.removeAll()
+    }
+
+    func leaveOut(_ frame: [UInt8], topicLength: Int, channel: UInt16) {
+        lines.append("left out \(frame.count - topicLength - 57)")
+    }
+
+    func directory(_ unit: ArraySlice<UInt8>, of instrument: UInt32, channel: UInt16, epoch: UInt64) {}
+}
+
+/// A folder in which an earlier run left a channel, a loop, and a thread.
+private final class Desk {
+    let loop: EventLoop
+    let worker: Worker
+    let root: String
+    var keeper: JournalKeeper?
+
+    init() throws {
+        loop = try EventLoop()
+        worker = try Worker(loop)
+        var template = Array("/tmp/holdfast-test-XXXXXX".utf8CString)
+        root = try #require(
+            template.withUnsafeMutableBufferPointer { mkdtemp($0.baseAddress!) }.map { String(cString: $0) })
+        #expect(mkdir("\(root)/quotes", 0o750) == 0)
+        #expect(mkdir("\(root)/quotes/0", 0o750) == 0)
+    }
+
+    deinit {
+        for name in (try? Files.names(in: "\(root)/quotes/0")) ?? [] { unlink("\(root)/quotes/0/\(name)") }
+        for name in ["/quotes/0", "/quotes", ""] { rmdir(root + name) }
+    }
+
+    func open() {
+        var options = JournalOptions()
+        options.directory = root
+        var feed = FeedOptions(name: "quotes", feedProtocol: .zeromq, keys: .topic, policy: .hotHot)
+        feed.start = .journal
+        keeper = JournalKeeper(
+            feed, JournalSurroundings(options: options, loop: loop, worker: worker, log: { _, _ in }, run: 1))
+    }
+
+    /// Steps the loop until it is so; gives up after 20 s.
+    func until(_ isSo: () -> Bool) throws {
+        let limit = Clock.monotonic + .seconds(20)
+        while !isSo(), Clock.monotonic < limit { try loop.step(atMost: .milliseconds(20)) }
+        #expect(isSo())
+    }
+}
+
+@Suite struct JournalKeeperTests {
+    @Test func `a message that is longer than a record is published, and left out of the journal`() {
+        let (recorder, notes) = (Recorder(), Notes())
+        var options = FeedOptions(name: "quotes", feedProtocol: .zeromq, keys: .topic, policy: .hotHot)
+        options.paths = [FeedPathOptions(name: "A")]
+        let engine = EnginePlan(
+            options: options, index: 0, run: 1, controlEvery: .seconds(100), sink: recorder, journal: notes,
+            log: { _, _ in }, now: ms(0)
+        ).engine()
+        engine.granted(.data(feed: "quotes", .all), at: ms(0), wall: wall(0))
+        for (sequence, count) in [(1, 3), (2, RecordHead.mostBytes), (3, 4)] as [(UInt64, Int)] {
+            let payload = String(repeating: "x", count: count)
+            let frame = QuotesVenue().frame(.data, "AAPL", sequence, payload: payload)
+            _ = engine.received(frame[...], on: 0, receivedAt: wall(1), at: ms(1))
+        }
+        #expect(recorder.take().suffix(3).map { $0.prefix(20) } == (1...3).map { "md/quotes/AAPL/ \($0) af" })
+        #expect(notes.lines.suffix(3) == ["3", "left out \(RecordHead.mostBytes)", "4"])
+    }
+
+    @Test func `who lets go of a journal when it is open is told nothing more`() throws {
+        let desk = try Desk()
+        desk.open()
+        #expect(desk.keeper?.isOpening == true)
+        weak let kept = desk.keeper
+        desk.keeper?.onOpened = { desk.keeper = nil }
+        try desk.until { desk.keeper == nil }
+        #expect(kept == nil)
+    }
+
+    @Test func `who waits for what is being written keeps no journal`() throws {
+        let desk = try Desk()
+        desk.open()
+        try desk.until { desk.keeper?.isOpening == false }
+        let keeper = try #require(desk.keeper)
+        let header = FrameHeader(
+            kind: .data, flags: [], feed: 0, channel: 0, epoch: 1, sequence: 1, state: .live, run: 1,
+            receiveTime: wall(1))
+        var frame: [UInt8] = []
+        header.encode(topic: Array("md/quotes/A/".utf8)[...], body: [1][...], into: &frame)
+        var frames = FrameBatch()
+        frames.append(frame, topicLength: 12, header)
+        keeper.append(&frames, channel: 0)
+        var served = 0
+        weak let channel = keeper.channelJournal(0)
+        keeper.channelJournal(0)?.afterWriting { _ in served += 1 }
+        #expect(served == 0)
+        keeper.close(until: Clock.monotonic + .seconds(20))
+        #expect(served == 1 && channel == nil)
+    }
+}
