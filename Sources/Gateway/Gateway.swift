@@ -327,13 +327,18 @@ public final class Gateway {
         credentials = newCredentials
         if let newCredentials { authenticator?.renew(newCredentials) }
         let kept = Set(new.feeds.filter { old.feeds.contains($0) }.map(\.name))
+        // Who is closed waits for the disk, and another one's journal may come to be open meanwhile: no feed is opened by
+        // what it was.
+        let dropped = opening.filter { !kept.contains($0.key) }
+        for (name, feed) in dropped {
+            opening[name] = nil
+            feed.journal.onOpened = nil
+        }
         for (name, feed) in feeds where !kept.contains(name) {
             feed.close()
             feeds[name] = nil
         }
-        for (name, feed) in opening where !kept.contains(name) {
-            opening[name] = nil
-            feed.journal.onOpened = nil
+        for (name, feed) in dropped {
             feed.journal.close(until: Clock.monotonic + Feed.patience)
             downstream.removeFeed(name)
         }

@@ -14,6 +14,7 @@ import unittest
 import curve
 import harness
 import test_entitlements
+import test_gateway_quotes
 import venue
 from harness import GATEWAY_BUS, Daemon, HealthClient, MarketClient, binary, reader, spawn
 from test_gateway_itch import FEED, SYMBOLS, Case
@@ -279,6 +280,28 @@ class Killed(Journalled):
         self.daemon.wait_log("cut off")
         self.daemon.stop()
         self.assertTrue(self.verify()["whole"])
+
+
+class TooLong(test_gateway_quotes.Case):
+    def test_a_message_longer_than_a_record_is_published_and_a_hole_in_the_journal(self):
+        self.start(self.options + "journal = true\n", agent_part=JOURNAL % ("none", 1 << 20, 1 << 30))
+        client = self.join("HF1")
+        self.market.A.wait_held(self, "heartbeat/", "HF1/")
+        for payload in (b"short", bytes(300_000), b"short again"):
+            self.market.quote("HF1", payload)
+        got = client.until(lambda message: message["kind"] == "data" and message["body"] == b"short again", "the last")
+        data = [message for message in got if message["kind"] == "data"]
+        self.assertEqual([len(message["body"]) for message in data], [5, 300_000, 11])
+        bus = self.health("state/desk/feed/")
+        if bus.states()["feed/quotes"]["values"].get("journal_lost", 0) < 1:
+            bus.wait(lambda message: message["values"].get("journal_lost", 0) == 1, "it is counted")
+        self.daemon.stop()
+        folder = f"{self.daemon.folder}/journal/quotes/0"
+        kinds = [kind for path in segments(folder) for kind, contents in records(path, check=True)
+                 if kind == 2 or reader.read(contents)[1]["kind"] == "data"]
+        self.assertEqual(kinds, [1, 2, 1])
+        code, out, errors = holdfast("verify", f"{self.daemon.folder}/journal/quotes")
+        self.assertEqual(code, 0, errors + out)
 
 
 class Full(Journalled):
