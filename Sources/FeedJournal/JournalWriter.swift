@@ -142,6 +142,9 @@ public struct JournalWriter: ~Copyable {
         }
     }
 
+    /// The disk refused what was to be written last.
+    public var hasFailed: Bool { trouble != nil }
+
     /// Frames that were taken: as soon as `figures.written` is as much, all that came until now is written.
     public var taken: UInt64 { figures.written &+ jobFrames &+ batchFrames }
 

@@ -17,7 +17,7 @@ public enum RecordKind: UInt8, Hashable, Sendable, CaseIterable {
 /// The 16 bytes before a record's contents.
 public struct RecordHead: Hashable, Sendable {
     public static let size = 16
-    /// No frame is longer: a venue's datagram, its topic and a header.
+    /// A venue's datagram, its topic and a header are shorter; a longer frame is left out, and noted as a hole.
     public static let mostBytes = 1 << 18
 
     public var kind: RecordKind

@@ -165,8 +165,8 @@ final class ChannelJournal {
             advance(isLast: true)
             guard isBusy else { break }
             worker.wait(until: end)
-            // A disk that refuses is not asked again and again.
-            if case .stopped = machine.condition { break }
+            // A disk that refuses is not asked again and again; one that is slow is waited for.
+            if machine.hasFailed, !isBusy { break }
         } while Clock.monotonic < end
         timer = nil
         // What cannot be written is not waited for.

@@ -148,6 +148,8 @@ public final class Gateway {
     public func stops(because reason: String) {
         health?.stops(because: reason)
         let end = Clock.monotonic + Feed.patience
+        // No feed is opened any more, whose journal comes to be open meanwhile.
+        for feed in opening.values { feed.journal.onOpened = nil }
         for feed in feeds.values { feed.closeJournal(until: end) }
         for feed in opening.values { feed.journal.close(until: end) }
     }

@@ -31,6 +31,8 @@ final class JournalKeeper: FrameJournal {
     /// Frames of channels that have no journal.
     private var withoutChannel: UInt64 = 0
     private var isClosed = false
+    /// A message was too long for it; that is told once.
+    private var hasLeftOut = false
     private let ear = Ear()
 
     /// Where channels tell what happens, also when the keeper is gone: one may be in the midst of it, or wait for a disk
@@ -86,11 +88,13 @@ final class JournalKeeper: FrameJournal {
 
     func leaveOut(_ frame: [UInt8], topicLength: Int, channel number: UInt16) {
         guard let journal = channel(number) else { return withoutChannel &+= 1 }
+        journal.leaveOut(frame, topicLength: topicLength)
+        guard !hasLeftOut else { return }
+        hasLeftOut = true
         surroundings.log(
             .feedJournalStopped,
-            "\(place(of: number)) does not take a message of \(frame.count) bytes, more than \(RecordHead.mostBytes): a hole is noted; market data goes on"
+            "\(place(of: number)) does not take a message of \(frame.count) bytes, more than \(RecordHead.mostBytes), nor others of its kind: it has a hole for each, which journal_lost counts; market data goes on"
         )
-        journal.leaveOut(frame, topicLength: topicLength)
     }
 
     func directory(_ unit: ArraySlice<UInt8>, of instrument: UInt32, channel number: UInt16, epoch: UInt64) {

@@ -72,7 +72,7 @@ public enum JournalEvent: String, Sendable, CaseIterable {
     case collectorLost = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a23"
 
     // MARK: The journals of feeds
-    /// A feed is not journalled: the disk is full, too slow or not there.
+    /// A feed is not journalled: the disk is full, too slow or not there; or a message of it was too long.
     case feedJournalStopped = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a60"
     case feedJournalResumed = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a61"
     /// A feed's journal ended in a record that was cut off.

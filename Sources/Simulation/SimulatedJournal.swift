@@ -117,6 +117,7 @@ private final class JournalOfChannel {
     }
 
     func leaveOut(_ frame: [UInt8], topicLength: Int) {
+        appended.append(frame)
         machine.leaveOut(frame.span, topicLength: topicLength, at: world.now)
         look()
     }

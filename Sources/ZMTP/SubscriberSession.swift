@@ -113,9 +113,12 @@ public struct SubscriberSession: Sendable {
         case .none: return try understood(buffer[frame.body], frame.flags)
         case .handshake(let client): return try shakeHands(client, buffer[frame.body], frame.flags)
         case .boxes(var session):
-            let opened = try session.open(buffer[frame.body])
-            // Before it is understood: what answers it is numbered, too, and no number may be used twice.
-            secrecy = .boxes(session)
+            let opened: (flags: ZMTPFlags, payload: ArraySlice<UInt8>)
+            do {
+                // Before it is understood: what answers it is numbered, too, and no number may be used twice.
+                defer { secrecy = .boxes(session) }
+                opened = try session.open(buffer[frame.body])
+            }
             return try understood(opened.payload, opened.flags)
         }
     }

@@ -50,8 +50,9 @@ private final class Desk {
         for name in ["/quotes/0", "/quotes", ""] { rmdir(root + name) }
     }
 
-    func open() {
+    func open(mostWaiting: Int = 64 << 20) {
         var options = JournalOptions()
+        options.mostWaiting = mostWaiting
         options.directory = root
         var feed = FeedOptions(name: "quotes", feedProtocol: .zeromq, keys: .topic, policy: .hotHot)
         feed.start = .journal
@@ -96,19 +97,47 @@ private final class Desk {
         #expect(kept == nil)
     }
 
+    /// Frames with so many bytes of a body.
+    private func append(_ sequences: ClosedRange<UInt64>, of count: Int, to keeper: JournalKeeper) {
+        var frames = FrameBatch()
+        for sequence in sequences {
+            let header = FrameHeader(
+                kind: .data, flags: [], feed: 0, channel: 0, epoch: 1, sequence: sequence, state: .live,
+                run: 1, receiveTime: wall(1))
+            var frame: [UInt8] = []
+            header.encode(
+                topic: Array("md/quotes/A/".utf8)[...], body: [UInt8](repeating: 1, count: count)[...],
+                into: &frame)
+            frames.append(frame, topicLength: 12, header)
+        }
+        keeper.append(&frames, channel: 0)
+    }
+
+    @Test func `at the end a disk that was too slow is waited for, and what is missing is noted`() throws {
+        let desk = try Desk()
+        desk.open(mostWaiting: 1 << 20)
+        try desk.until { desk.keeper?.isOpening == false }
+        let keeper = try #require(desk.keeper)
+        let journal = try #require(keeper.channelJournal(0))
+        // The first three are being written when the last one finds no room.
+        append(1...3, of: 100_000, to: keeper)
+        append(4...10, of: 100_000, to: keeper)
+        append(11...11, of: 100_000, to: keeper)
+        guard case .stopped = journal.machine.condition else {
+            Issue.record("all found room")
+            return
+        }
+        keeper.close(until: Clock.monotonic + .seconds(20))
+        #expect(journal.machine.figures.written == 10 && journal.machine.figures.lost == 1)
+        #expect(journal.machine.condition == .writing && journal.machine.waiting == 0)
+    }
+
     @Test func `who waits for what is being written keeps no journal`() throws {
         let desk = try Desk()
         desk.open()
         try desk.until { desk.keeper?.isOpening == false }
         let keeper = try #require(desk.keeper)
-        let header = FrameHeader(
-            kind: .data, flags: [], feed: 0, channel: 0, epoch: 1, sequence: 1, state: .live, run: 1,
-            receiveTime: wall(1))
-        var frame: [UInt8] = []
-        header.encode(topic: Array("md/quotes/A/".utf8)[...], body: [1][...], into: &frame)
-        var frames = FrameBatch()
-        frames.append(frame, topicLength: 12, header)
-        keeper.append(&frames, channel: 0)
+        append(1...1, of: 1, to: keeper)
         var served = 0
         weak let channel = keeper.channelJournal(0)
         keeper.channelJournal(0)?.afterWriting { _ in served += 1 }

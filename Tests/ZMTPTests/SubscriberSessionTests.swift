@@ -173,6 +173,24 @@ import Wire
         }
     }
 
+    @Test func `behind a box that was changed on its way nothing opens`() throws {
+        var line = try Self.lines()[1]
+        try line.meet()
+        var boxes: [[UInt8]] = []
+        for message: UInt8 in 1...2 {
+            var bytes: [UInt8] = []
+            line.publisher.encode([message], into: &bytes)
+            boxes.append(bytes)
+        }
+        boxes[0][boxes[0].count - 1] ^= 1
+        for bytes in boxes {
+            var place = 0
+            #expect(throws: ZMTPError.self) {
+                try line.subscriber.next(in: bytes, at: &place, to: bytes.count)
+            }
+        }
+    }
+
     @Test func `what is sent between a ping and its answer comes before it, in boxes too`() throws {
         for line in try Self.lines() {
             var line = line
