@@ -19,4 +19,9 @@ public enum Clock {
     }
 }
 
-func nanoseconds(_ time: timespec) -> Int64 { Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec) }
+/// At most 146 years before or after 1970, so that two of them can be subtracted: a file has any time that somebody gave it.
+func nanoseconds(_ time: timespec) -> Int64 {
+    let most: Int64 = 1 << 62
+    let seconds = min(max(Int64(time.tv_sec), -(most / 1_000_000_000)), most / 1_000_000_000)
+    return seconds * 1_000_000_000 + Int64(time.tv_nsec)
+}

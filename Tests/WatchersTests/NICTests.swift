@@ -66,6 +66,22 @@ struct NICTests {
         #expect(said(table.changed(back, isEvent: true, at: at(20))) == ["isp-a ok: up"])
     }
 
+    @Test func `links that seem to stand on each other under one name are watched all the same`() {
+        var table = table(include: ["nk*"])
+        func end(_ name: String, _ index: Int32) -> LinkMessage {
+            var end = link(name, index: index, kind: "netkit")
+            end.lower = 11 - index
+            return end
+        }
+        _ = table.dumped([end("nk0", 5), end("nk1", 6)], at: at(0))
+        // The second one was renamed first, and the news of it was lost.
+        #expect(said(table.changed(end("nk1", 5), isEvent: true, at: at(1))).contains("nk1 ok: up"))
+        _ = table.changed(end("nk2", 6), isEvent: true, at: at(2))
+        let lost = table.changed(
+            link("nk1", index: 5, carrier: false, kind: "netkit"), isEvent: true, at: at(3))
+        #expect(said(lost).contains("nk1 critical: no carrier"))
+    }
+
     @Test
     func `a veth whose peer has the same index elsewhere is polled: the kernel takes it for a real NIC`() {
         var table = table(include: ["isp-*"])

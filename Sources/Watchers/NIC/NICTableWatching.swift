@@ -43,8 +43,12 @@ extension NICTable {
         return mayBeDiscovered(link) || isUnderWatched(link)
     }
 
+    /// So many links stand on one another at most (the kernel's MAX_NEST_DEV). Where news was lost, two of one name may
+    /// seem to stand on each other.
+    private static let deepest = 8
+
     /// Starts to watch a link, if it is one to watch and is not watched yet, and what it stands on.
-    mutating func begin(_ index: Int32, at now: Instant) -> [NICAction] {
+    mutating func begin(_ index: Int32, at now: Instant, depth: Int = 0) -> [NICAction] {
         guard var machine = machines[index], !isWatched(machine.link) else { return [] }
         let name = machine.link.name
         guard isNamed(name) || isDiscoverable(machine.link) || isUnderWatched(machine.link) else { return [] }
@@ -53,7 +57,9 @@ extension NICTable {
         watched[name] = Watched(presence: .present(index), past: nil, wasEverPresent: true)
         records[index] = records[index] ?? Record(traffic: LinkTraffic(options))
         var actions: [NICAction] = []
-        for lower in lower(of: machine.link) { actions += begin(lower, at: now) }
+        for lower in lower(of: machine.link) where depth < NICTable.deepest {
+            actions += begin(lower, at: now, depth: depth + 1)
+        }
         actions += tell([machine.current], of: index, at: now)
         if !machine.link.hasPromptEvents, !machine.link.isLoopback {
             polled.insert(index)

@@ -65,7 +65,7 @@ enum PressureMachines {
                 values["available_ratio"] = ratio(available, of: memory.total)
             }
             if memory.swapTotal > 0 {
-                values["swap_used_ratio"] = ratio(memory.swapTotal - memory.swapFree, of: memory.swapTotal)
+                values["swap_used_ratio"] = ratio(memory.swapTotal &- memory.swapFree, of: memory.swapTotal)
             }
         }
         values["full_ratio"] = stall?.full ?? stall.map { _ in 0 }
@@ -79,7 +79,7 @@ enum PressureMachines {
             if let available = memory.available {
                 values.append(NamedValue("available_bytes", .integer(available)))
             }
-            let used = max(0, memory.swapTotal - memory.swapFree)
+            let used = max(0, memory.swapTotal &- memory.swapFree)
             values.append(NamedValue("swap_used_bytes", .integer(used)))
         }
         if let stall { values.append(NamedValue("some_ratio", .number(stall.some))) }
