@@ -108,10 +108,7 @@ struct LineNumbers: Sendable {
         let gap = SequenceRange(next, first - 1)
         var step = LineStep(new: end - first, opened: gap)
         holes.append(LineHole(range: gap, since: now, dropsBefore: dropsAtLast))
-        if holes.count > LineNumbers.mostHoles {
-            step.evicted = holes.prefix(LineNumbers.mostHoles / 4).filter { !$0.isSettled }
-            holes.removeFirst(LineNumbers.mostHoles / 4)
-        }
+        step.evicted = giveUp()
         next = end
         candidate = nil
         return step
@@ -122,6 +119,7 @@ struct LineNumbers: Sendable {
         if first < next {
             step.filled = fill(SequenceRange(first, next - 1))
             step.duplicates = next - first - step.filled
+            step.evicted = giveUp()
         }
         next = end
         candidate = nil
@@ -135,6 +133,7 @@ struct LineNumbers: Sendable {
         if count > 0 {
             step.filled = fill(SequenceRange(first, first &+ (count - 1)))
             step.duplicates = count - step.filled
+            step.evicted = giveUp()
         }
         guard step.filled == 0, first &+ count < next else {
             candidate = nil
@@ -166,6 +165,13 @@ struct LineNumbers: Sendable {
 // MARK: - Holes
 
 extension LineNumbers {
+    /// The lowest holes, if there are too many: each number that is filled may make two of one.
+    private mutating func giveUp() -> [LineHole] {
+        guard holes.count > LineNumbers.mostHoles else { return [] }
+        defer { holes.removeFirst(LineNumbers.mostHoles / 4) }
+        return holes.prefix(LineNumbers.mostHoles / 4).filter { !$0.isSettled }
+    }
+
     /// Takes numbers out of the holes; returns how many.
     private mutating func fill(_ range: SequenceRange) -> UInt64 {
         guard let last = holes.last, last.range.last >= range.first else { return 0 }
