@@ -84,8 +84,9 @@ public final class Worker {
         exchange.state.withLock { state in
             state.isStopping = true
             state.waiting.removeAll()
+            // As soon as the thread sees it, it closes what it is woken by.
+            exchange.signal(exchange.wake)
         }
-        exchange.signal(exchange.wake)
     }
 
     /// Performs `work` on the thread and then `then` on the loop. `false`: the queue is full, nothing will

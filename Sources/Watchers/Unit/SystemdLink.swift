@@ -106,7 +106,10 @@ public final class SystemdLink {
 
     /// systemd sends signals of units to the bus once somebody has asked for them.
     private func subscribe() {
+        let number = attempt
         call(SystemdLink.manager, "Subscribe") { [unowned self] result in
+            // A bus that was given up may still have it.
+            guard attempt == number else { return }
             switch result {
             case .success(let reply):
                 owner = reply.sender ?? owner
