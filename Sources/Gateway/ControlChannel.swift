@@ -89,12 +89,12 @@ final class ControlChannel {
     }
 
     /// A data message is about to be published: the usual step, without its ceremony.
-    func published(_ sequence: UInt64, at now: Instant, wall: WallTime) {
+    private func published(_ sequence: UInt64, at now: Instant, wall: WallTime) {
         let actions = machine.published(sequence: sequence, at: now)
         if !actions.isEmpty { step(wall: wall) { _ in actions } }
     }
 
-    /// Likewise for a message with a frame of its own: what its header says of the channel.
+    /// A data message is about to be published: what its header says of the channel.
     func publishing(
         _ sequence: UInt64, sourceTime: WallTime?, at now: Instant, wall: WallTime
     ) -> (flags: FrameFlags, state: ChannelState) {

@@ -38,9 +38,7 @@ private final class Desk {
     init() throws {
         loop = try EventLoop()
         worker = try Worker(loop)
-        var template = Array("/tmp/holdfast-test-XXXXXX".utf8CString)
-        root = try #require(
-            template.withUnsafeMutableBufferPointer { mkdtemp($0.baseAddress!) }.map { String(cString: $0) })
+        root = try newFolder()
         #expect(mkdir("\(root)/quotes", 0o750) == 0)
         #expect(mkdir("\(root)/quotes/0", 0o750) == 0)
     }

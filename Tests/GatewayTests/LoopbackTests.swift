@@ -14,6 +14,12 @@ import Wire
 
 @testable import Gateway
 
+/// A folder that nobody else has.
+func newFolder() throws -> String {
+    var template = Array("/tmp/holdfast-test-XXXXXX".utf8CString)
+    return try #require(mkdtemp(&template).map { String(cString: $0) })
+}
+
 /// A gateway, a subscriber, and the loop that they share.
 private final class Stage {
     let loop: EventLoop
@@ -27,9 +33,7 @@ private final class Stage {
 
     init() throws {
         loop = try EventLoop()
-        var template = Array("/tmp/holdfast-test-XXXXXX".utf8CString)
-        folder = try #require(
-            template.withUnsafeMutableBufferPointer { mkdtemp($0.baseAddress!) }.map { String(cString: $0) })
+        folder = try newFolder()
     }
 
     deinit {
