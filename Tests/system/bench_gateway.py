@@ -160,13 +160,24 @@ def zeromq(options):
             for name, runs in rows.items()]
 
 
+def less(plain, other):
+    """How much of the rate is lost in pairs that ran one behind the other: by their medians, and the middle half of the
+    pairs. Neighbours of a machine change its speed by more than what is measured here, from one run to the next."""
+    rates = [[run["rate"] for run in runs] for runs in (plain, other)]
+    pairs = [100 * (1 - theirs / ours) for ours, theirs in zip(*rates)]
+    low, _, high = statistics.quantiles(pairs, n=4) if len(pairs) > 1 else pairs * 3
+    ours, theirs = map(statistics.median, rates)
+    return {"less_percent": round(100 * (1 - theirs / ours), 1),
+            "less_percent_in_half_of_the_pairs": [round(low, 1), round(high, 1)], "pairs": len(pairs)}
+
+
 def journal(options):
     """The gateway with its journal on, and without it, each in turn: between peers that cost little, and between peers of
     libzmq, which leave it less of the processors and take less from it. And what bounds that: without a journal, beside a
     process that only digests and writes as many bytes as a journal that takes 15 % would."""
     arrangements = ("without a journal", "with a journal", "without a journal, the digest and the writes beside it")
     rows = {(peers, how): [] for peers in ("lean peers", "peers of libzmq") for how in arrangements}
-    for _ in range(options.repeats):
+    for _ in range(options.pairs):
         for (peers, how), runs in rows.items():
             venue, subscriber = (LEAN, ["--line"]) if peers == "lean peers" else (LIBZMQ, [])
             digested = 0
@@ -177,6 +188,7 @@ def journal(options):
                                         is_journalled=how == arrangements[1], venue=venue, digested=digested))
     return [{"figure": f"two ZeroMQ inputs as fast as they go, {peers}, {how}",
              "program": "gateway", "messages_per_s": round(statistics.median(run["rate"] for run in runs)),
+             **({} if how == arrangements[0] else less(rows[peers, arrangements[0]], runs)),
              "lost": max(run["sent"] - run["messages"] - run["skipped"] for run in runs),
              "cpu_us_per_message": round(statistics.median(run["cpu_s"] / run["sent"] for run in runs) * 1e6, 2),
              **({"digested_mb_per_s": round(statistics.median(run["digested"] for run in runs) / 1e6)}
@@ -340,6 +352,7 @@ def parse():
     options = parser.parse_args()
     options.count = options.count or (3 if options.quick else 100)
     options.messages, options.seconds, options.repeats = (200_000, 1, 1) if options.quick else (3_000_000, 4, 3)
+    options.pairs = 1 if options.quick else 15
     options.minutes = options.minutes or (1 if options.quick else 30)
     return options
 
