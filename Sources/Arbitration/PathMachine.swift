@@ -141,17 +141,18 @@ public struct PathMachine: Sendable {
         if case .diverging = records[path].failure { true } else { false }
     }
 
-    /// An agent told how a subject is. `happenedAt`: the fault's own time, if it is known.
+    /// An agent told how a subject is, by the name with which paths depend on it. `happenedAt`: the fault's own time, if
+    /// it is known.
     public mutating func health(
-        _ subject: Subject, _ status: Status, happenedAt: Instant?, at now: Instant
+        _ dependency: Dependency, _ status: Status, happenedAt: Instant?, at now: Instant
     ) -> [PathAction] {
         var isConcerned = false
-        for path in records.indices where options.paths[path].dependsOn.contains(subject) {
+        for path in records.indices where options.paths[path].dependsOn.contains(dependency) {
             isConcerned = true
             switch status {
             case .critical:
-                records[path].note(subject, at: happenedAt ?? now, margin: options.refutationMargin)
-            case .ok, .warning: records[path].clear(subject)
+                records[path].note(dependency, at: happenedAt ?? now, margin: options.refutationMargin)
+            case .ok, .warning: records[path].clear(dependency)
             case .unknown: break
             }
         }
@@ -224,8 +225,8 @@ public struct PathMachine: Sendable {
 
     private func verdict(on path: Int, at now: Instant) -> PathFailure? {
         let record = records[path]
-        if let fault = record.faults.first(where: { !$0.isRefuted && mutes[$0.subject] == nil }) {
-            return .dependency(fault.subject)
+        if let fault = record.faults.first(where: { !$0.isRefuted && mutes[$0.dependency.subject] == nil }) {
+            return .dependency(fault.dependency)
         }
         if record.isDisconnected { return .disconnected }
         guard isInSession else { return divergence(of: path) }

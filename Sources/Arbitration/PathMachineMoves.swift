@@ -31,7 +31,7 @@ extension PathMachine {
         return [.held(false)] + evaluate(at: now)
     }
 
-    /// Ignores what agents say of a subject until then. Of a feed or a path of it, it only marks the alarm as
+    /// Ignores what agents say of a subject until then, whichever host it is of. Of a feed or a path of it, it only marks the alarm as
     /// known.
     public mutating func mute(
         _ subject: Subject, until: Instant, at now: Instant

@@ -6,7 +6,7 @@ import Wire
 struct PathRecord: Sendable {
     /// What an agent said against the path.
     struct Fault: Hashable, Sendable {
-        var subject: Subject
+        var dependency: Dependency
         /// When it happened, as far as it is known.
         var at: Instant
         /// Data that came in later proves the path.
@@ -75,16 +75,16 @@ struct PathRecord: Sendable {
     }
 
     /// Records a fault; one that is known already keeps what was decided about it.
-    mutating func note(_ subject: Subject, at: Instant, margin: Duration) {
+    mutating func note(_ dependency: Dependency, at: Instant, margin: Duration) {
         let isRefuted = lastHeard.map { $0 - at >= margin } ?? false
-        let fault = Fault(subject: subject, at: at, isRefuted: isRefuted)
-        guard let index = faults.firstIndex(where: { $0.subject == subject }) else {
+        let fault = Fault(dependency: dependency, at: at, isRefuted: isRefuted)
+        guard let index = faults.firstIndex(where: { $0.dependency == dependency }) else {
             return faults.append(fault)
         }
         if faults[index].at < at { faults[index] = fault }
     }
 
-    mutating func clear(_ subject: Subject) { faults.removeAll { $0.subject == subject } }
+    mutating func clear(_ dependency: Dependency) { faults.removeAll { $0.dependency == dependency } }
 
     /// Takes over a verdict and keeps the record of failures.
     mutating func settle(_ verdict: PathFailure?, at now: Instant, flapWindow: Duration) {

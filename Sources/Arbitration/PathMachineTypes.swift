@@ -16,12 +16,12 @@ public struct PathMachineOptions: Hashable, Sendable {
     public struct Path: Hashable, Sendable {
         public var name: String
         /// Health subjects whose failure fails the path.
-        public var dependsOn: [Subject]
+        public var dependsOn: [Dependency]
         /// How long its first word may take, if that is longer than the limit of silence: a login is answered when the
         /// server likes. That it is not connected is told as such.
         public var firstWordWithin: Duration
 
-        public init(_ name: String, dependsOn: [Subject] = [], firstWordWithin: Duration = .zero) {
+        public init(_ name: String, dependsOn: [Dependency] = [], firstWordWithin: Duration = .zero) {
             self.name = name
             self.dependsOn = dependsOn
             self.firstWordWithin = firstWordWithin
@@ -70,7 +70,7 @@ public enum PathFailure: Hashable, Sendable, CustomStringConvertible {
     case behindTwin(Duration)
     case disconnected
     /// An agent said that this subject is critical.
-    case dependency(Subject)
+    case dependency(Dependency)
     /// It says something else than the others do, or than this preferred path does.
     case diverging(from: String)
 
@@ -88,7 +88,7 @@ public enum PathFailure: Hashable, Sendable, CustomStringConvertible {
         case .silent(let limit): "silent for \(inMilliseconds(limit))"
         case .behindTwin(let limit): "silent for \(inMilliseconds(limit)) while another path speaks"
         case .disconnected: "not connected"
-        case .dependency(let subject): "\(subject) is critical"
+        case .dependency(let dependency): "\(dependency) is critical"
         case .diverging(let other): "its messages differ from those of \(other)"
         }
     }

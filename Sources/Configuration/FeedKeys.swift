@@ -189,7 +189,7 @@ extension Section where Options == FeedPathOptions {
             .value("login_file", \.loginFile, Rules.file),
             .value("server_key", \.serverKey, Rules.publicKey),
             .value("plaintext", \.plaintext, Rules.flag),
-            .value("depends_on", \.dependsOn, Rules.list(0...16, of: Rules.subject)),
+            .value("depends_on", \.dependsOn, Rules.list(0...16, of: Rules.dependency)),
         ])
     }
 }

@@ -50,14 +50,31 @@ extension Section where Options == GatewayOptions {
             place.key("agent").item(index).key("publish").refuse(
                 .text(agent.publish), "this agent stands here twice")
         }
-        guard options.agents.isEmpty, place.accepted("agent") else { return }
+        guard place.accepted("agent") else { return }
         for (index, feed) in options.feeds.enumerated() {
-            for (number, path) in feed.paths.enumerated() where !path.dependsOn.isEmpty {
-                place.key("feed").item(index).key("path").item(number).key("depends_on").refuse(
-                    "there is no [[agent]] that would tell of \(path.dependsOn[0]); add one with publish and request"
-                )
+            for (number, path) in feed.paths.enumerated() {
+                checkDependencies(
+                    of: path, options.agents,
+                    at: place.key("feed").item(index).key("path").item(number).key("depends_on"))
             }
         }
+    }
+
+    /// Somebody tells of each, and it is clear who. What agents call their hosts is not known here.
+    private static func checkDependencies(
+        of path: FeedPathOptions, _ agents: [AgentEndpoint], at place: Place
+    ) {
+        guard let first = path.dependsOn.first else { return }
+        guard !agents.isEmpty else {
+            return place.refuse(
+                "there is no [[agent]] that would tell of \(first); add one with publish and request")
+        }
+        guard agents.count > 1, !agents.contains(where: \.isLocal),
+            let plain = path.dependsOn.first(where: { $0.host == nil })
+        else { return }
+        place.refuse(
+            "\(plain) is of one of \(agents.count) hosts, none of them this one: write \"HOST:\(plain)\", "
+                + "with the host's name as holdfast status shows it")
     }
 }
 

@@ -89,16 +89,18 @@ extension Rules {
         return nil
     }
 
-    static let subject: Rule<Subject> = { setting, place in
+    static let dependency: Rule<Dependency> = { setting, place in
         guard case .text(let text) = setting else {
-            place.refuse(setting, "must be a subject in quotes, such as \"nic/eth0\" or \"path/isp-a\"")
+            place.refuse(setting, "must be a subject in quotes, such as \"nic/eth0\" or \"fra-1:path/isp-a\"")
             return nil
         }
-        if let subject = Subject(parsing: text) { return subject }
+        if let dependency = Dependency(parsing: text) { return dependency }
         let kinds = Kind.allCases.map(\.rawValue)
-        let kind = String(text.prefix { $0 != "/" })
+        let kind = String(text.prefix { $0 != "/" }.split(separator: ":").last ?? "")
         let hint = nearest(to: kind, among: kinds).map { "; did you mean \"\($0)/…\"?" } ?? ""
-        place.refuse(setting, "must be KIND/NAME, the kind one of \(kinds.joined(separator: ", "))\(hint)")
+        place.refuse(
+            setting,
+            "must be KIND/NAME or HOST:KIND/NAME, the kind one of \(kinds.joined(separator: ", "))\(hint)")
         return nil
     }
 }

@@ -235,6 +235,21 @@ public struct AgentEndpoint: Hashable, Sendable {
         self.request = request
         self.serverKey = serverKey
     }
+
+    /// Whether only this host can reach it.
+    public var isLocal: Bool { Endpoint.isLocal(publish) }
+
+    /// Whether the agent is the one that is meant where a path depends on a subject and names no host: it is of this host,
+    /// or it alone is reached only from here, or it is the only one.
+    ///
+    /// - Parameters:
+    ///   - host: what it says to be; `nil`: it was not heard yet.
+    ///   - agents: all that are followed.
+    ///   - own: what the gateway says to be.
+    public func isOwn(saying host: String?, among agents: [AgentEndpoint], on own: String) -> Bool {
+        agents.count == 1 || host == own
+            || isLocal && !agents.contains { $0 != self && $0.isLocal }
+    }
 }
 
 /// One `[[feed]]`.
@@ -440,8 +455,8 @@ public struct FeedPathOptions: Hashable, Sendable {
     public var serverKey: PublicKey?
     /// holdfast and zeromq: that the endpoint is beyond this host and in the clear is meant so.
     public var plaintext = false
-    /// Health subjects that it depends on, on any of the agents.
-    public var dependsOn: [Subject] = []
+    /// Health subjects that it depends on: of this host's agent, or of the host that each names.
+    public var dependsOn: [Dependency] = []
 
     public init(name: String) { self.name = name }
 

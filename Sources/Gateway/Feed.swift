@@ -21,6 +21,8 @@ struct FeedSurroundings {
     let logger: Logger
     let limited: LimitedLog
     let controlEvery: Duration
+    /// The gateway's name on the health bus.
+    let host: String
     /// The number of this run of the feed.
     let run: UInt32
     /// Ours, for paths with a server key.
@@ -181,8 +183,8 @@ final class Feed {
     // MARK: - What others say
 
     /// An agent's word on a subject that a path may depend on.
-    func health(_ subject: Subject, _ status: Status, happenedAt: Instant?) {
-        core.health(subject, status, happenedAt: happenedAt, at: now, wall: wall)
+    func health(_ dependency: Dependency, _ status: Status, happenedAt: Instant?) {
+        core.health(dependency, status, happenedAt: happenedAt, at: now, wall: wall)
     }
 
     func granted(_ request: TopicRequest) { core.granted(request, at: now, wall: wall) }
@@ -252,7 +254,7 @@ final class Feed {
     func concerns(_ subject: Subject) -> Bool {
         subject == options.subject
             || options.paths.indices.contains { options.subject(ofPath: $0) == subject }
-            || options.paths.contains { $0.dependsOn.contains(subject) }
+            || options.paths.contains { $0.dependsOn.contains { $0.subject == subject } }
     }
 
     func mute(_ subject: Subject, until: Instant) throws(PathRefusal) {
@@ -432,7 +434,12 @@ extension Feed {
         surroundings.health.report(
             Report(
                 subject, status, reason: reason, values: values + figures.values + refused,
-                dependsOn: options.paths[path].dependsOn, detectedAt: surroundings.loop.wall))
+                dependsOn: ownDependencies(of: path), detectedAt: surroundings.loop.wall))
+    }
+
+    /// Another host's subjects are told in the reason, and are no cause among this one's.
+    private func ownDependencies(of path: Int) -> [Subject] {
+        options.paths[path].dependsOn.filter { $0.host == nil || $0.host == surroundings.host }.map(\.subject)
     }
 
     /// What explains that a path is not well, for a person.

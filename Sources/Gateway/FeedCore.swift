@@ -151,9 +151,9 @@ package final class FeedCore {
 
     /// An agent's word on a subject that a path may depend on.
     package func health(
-        _ subject: Subject, _ status: Status, happenedAt: Instant?, at now: Instant, wall: WallTime
+        _ dependency: Dependency, _ status: Status, happenedAt: Instant?, at now: Instant, wall: WallTime
     ) {
-        perform(machine.health(subject, status, happenedAt: happenedAt, at: now), at: now, wall: wall)
+        perform(machine.health(dependency, status, happenedAt: happenedAt, at: now), at: now, wall: wall)
     }
 
     /// A client was granted a topic of this feed.

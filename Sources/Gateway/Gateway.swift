@@ -164,6 +164,8 @@ public final class Gateway {
         (downstream.lastEndpoint, health?.publishEndpoint ?? "", health?.requestEndpoint ?? "")
     }
 
+    private var host: String { options.host ?? hostName() }
+
     /// Connections that the `status` request names.
     private static let mostConnectionsShown = 256
 
@@ -210,7 +212,8 @@ public final class Gateway {
         let surroundings = FeedSurroundings(
             loop: loop, batch: batch, worker: worker, downstream: downstream,
             health: health, logger: logger(of: feed), limited: limited,
-            controlEvery: options.controlEvery, run: journal?.run ?? nextRun(), keys: credentials?.keys,
+            controlEvery: options.controlEvery, host: host, run: journal?.run ?? nextRun(),
+            keys: credentials?.keys,
             lines: unicastPorts)
         let opened = try Feed(feed, index: UInt16(clamping: index), journal: journal, surroundings)
         feeds[feed.name] = opened
@@ -263,7 +266,7 @@ public final class Gateway {
             agents.append(
                 try AgentFollower(
                     context, loop, endpoint, keys: credentials?.keys, logger: logger, limited: limited
-                ) { [unowned self] in heard($0, $1, happenedAt: $2)
+                ) { [unowned self] in heard($0, $1, $2, happenedAt: $3)
                 })
         }
     }
@@ -281,7 +284,7 @@ public final class Gateway {
                     wanted,
                     ReplicaSurroundings(
                         context: context, loop: loop, worker: journalWorker, journal: options.journal,
-                        health: health, log: log, host: options.host ?? hostName(), keys: credentials?.keys)))
+                        health: health, log: log, host: host, keys: credentials?.keys)))
         }
     }
 
@@ -298,16 +301,35 @@ public final class Gateway {
 
     // MARK: - Agents
 
-    private func heard(_ subject: Subject, _ status: Status, happenedAt: WallTime?) {
-        health?.heard(subject, status)
+    /// The word on a subject is the cause of what is of this host only if its agent is.
+    private func heard(
+        _ agent: AgentFollower, _ subject: Subject, _ status: Status, happenedAt: WallTime?
+    ) {
+        if isOwn(agent) { health?.heard(subject, status) }
         let at = happenedAt.map { loop.now - (loop.wall - $0) }
-        for feed in feeds.values { feed.health(subject, status, happenedAt: at) }
+        for dependency in names(of: subject, toldBy: agent) {
+            for feed in feeds.values { feed.health(dependency, status, happenedAt: at) }
+        }
+    }
+
+    private func isOwn(_ agent: AgentFollower) -> Bool {
+        agent.endpoint.isOwn(saying: agent.host, among: options.agents, on: host)
+    }
+
+    /// What paths call an agent's subject.
+    private func names(of subject: Subject, toldBy agent: AgentFollower) -> [Dependency] {
+        (isOwn(agent) ? [Dependency(subject)] : []) + (agent.host.map { [Dependency(subject, of: $0)] } ?? [])
     }
 
     /// A feed that was opened after its agents were heard.
     private func replayHealth(to feed: Feed) {
-        for state in agents.flatMap(\.states) {
-            feed.health(state.subject, state.status, happenedAt: loop.now - (loop.wall - state.since))
+        for agent in agents {
+            for state in agent.states {
+                for dependency in names(of: state.subject, toldBy: agent) {
+                    feed.health(
+                        dependency, state.status, happenedAt: loop.now - (loop.wall - state.since))
+                }
+            }
         }
     }
 

@@ -277,7 +277,7 @@ final class SimulatedFeed: FeedCoreOwner {
     // MARK: - What others tell
 
     func health(_ subject: Subject, _ status: Status, happenedAt: Instant?) {
-        core?.health(subject, status, happenedAt: happenedAt, at: world.now, wall: wall)
+        core?.health(Dependency(subject), status, happenedAt: happenedAt, at: world.now, wall: wall)
     }
 
     func granted(_ request: TopicRequest) { core?.granted(request, at: world.now, wall: wall) }

@@ -258,7 +258,7 @@ extension FeedPathOptions {
     /// A path of a feed of the world, by its number from 0.
     init(of feed: String, number: Int) {
         self.init(name: FeedPathOptions.name(number))
-        dependsOn = [FeedPathOptions.subject(feed, number)]
+        dependsOn = [Dependency(FeedPathOptions.subject(feed, number))]
     }
 
     static func name(_ number: Int) -> String { ["A", "B", "C"][number] }

@@ -68,6 +68,33 @@ public struct Subject: Hashable, Sendable, CustomStringConvertible {
     public func hash(into hasher: inout Hasher) { hasher.combine(name) }
 }
 
+/// A subject that something stands and falls with, and whose it is: `nic/eth0`, or `fra-1:nic/eth0` of another host.
+public struct Dependency: Hashable, Sendable, CustomStringConvertible {
+    /// Whose subject it is; `nil`: this host's.
+    public var host: String?
+    public var subject: Subject
+
+    public init(_ subject: Subject, of host: String? = nil) {
+        self.subject = subject
+        self.host = host
+    }
+
+    /// Reads `kind/name` or `host:kind/name`; `nil` for an unknown kind or an empty name or host. No kind has a colon,
+    /// and no host a slash.
+    public init?(parsing text: String) {
+        let place = text.prefix { $0 != "/" }
+        let colon = place.lastIndex(of: ":")
+        let host = colon.map { String(place[..<$0]) }
+        guard host != "",
+            let subject = Subject(
+                parsing: String(text[(colon.map(text.index(after:)) ?? text.startIndex)...]))
+        else { return nil }
+        self.init(subject, of: host)
+    }
+
+    public var description: String { host.map { "\($0):\(subject)" } ?? "\(subject)" }
+}
+
 /// A measured value, published under a name that carries its unit: `rtt_s`, `rx_bytes`.
 public enum Value: Hashable, Sendable {
     /// Below 2^53 in magnitude, so that every JSON reader keeps it exact.

@@ -6,12 +6,12 @@ import Wire
 
 private func ms(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: milliseconds * 1_000_000) }
 
-private let ispA = Subject(.path, "isp-a")
+private let ispA = Dependency(Subject(.path, "isp-a"))
 
 private func options(_ policy: PathMachineOptions.Policy) -> PathMachineOptions {
     PathMachineOptions(
         policy: policy,
-        paths: [.init("A", dependsOn: [ispA]), .init("B", dependsOn: [Subject(.path, "isp-b")])],
+        paths: [.init("A", dependsOn: [ispA]), .init("B", dependsOn: [Dependency(Subject(.path, "isp-b"))])],
         silence: .milliseconds(300), silenceBehindTwin: .milliseconds(300), holdDown: .seconds(5))
 }
 
@@ -151,6 +151,21 @@ private func hear(_ machine: inout PathMachine, _ path: Int, from start: Int64, 
             ])
     }
 
+    @Test func `another host's subject of the same name is another one`() {
+        let remote = Dependency(ispA.subject, of: "fra-2")
+        var options = options(.hotWarm)
+        options.paths[1].dependsOn = [remote]
+        var machine = PathMachine(options, at: ms(990))
+        for path in [0, 1] { _ = machine.heard(path, at: ms(1000)) }
+        #expect(
+            machine.health(remote, .critical, happenedAt: ms(1100), at: ms(1101)) == [
+                .state(1, .failed(.dependency(remote))), .redundancy(.reduced),
+            ])
+        #expect(machine.health(ispA, .ok, happenedAt: nil, at: ms(1102)) == [])
+        #expect(machine.state(of: 1) == .failed(.dependency(remote)))
+        #expect("\(PathFailure.dependency(remote))" == "fra-2:path/isp-a is critical")
+    }
+
     @Test func `data that came in after the fault refutes the agent`() {
         var machine = settled()
         _ = machine.heard(0, at: ms(1150))
@@ -161,7 +176,8 @@ private func hear(_ machine: inout PathMachine, _ path: Int, from start: Int64, 
     @Test func `unknown triggers nothing and neither does a subject of no path`() {
         var machine = settled()
         #expect(machine.health(ispA, .unknown, happenedAt: nil, at: ms(1010)) == [])
-        #expect(machine.health(Subject(.nic, "eth9"), .critical, happenedAt: nil, at: ms(1010)) == [])
+        #expect(
+            machine.health(Dependency(Subject(.nic, "eth9")), .critical, happenedAt: nil, at: ms(1010)) == [])
     }
 
     @Test func `the last path that delivers is never left`() {
@@ -247,15 +263,18 @@ private func hear(_ machine: inout PathMachine, _ path: Int, from start: Int64, 
 
     @Test func `a muted subject fails no path until the mute ends`() throws {
         var machine = settled()
-        #expect(try machine.mute(ispA, until: ms(1200), at: ms(1001)) == [.muted(ispA, until: ms(1200))])
+        #expect(
+            try machine.mute(ispA.subject, until: ms(1200), at: ms(1001)) == [
+                .muted(ispA.subject, until: ms(1200))
+            ])
         #expect(machine.health(ispA, .critical, happenedAt: ms(1090), at: ms(1090)) == [])
         _ = machine.heard(1, at: ms(1150))
         #expect(machine.deadline == ms(1200))
         #expect(
             machine.tick(at: ms(1200)).prefix(2) == [
-                .unmuted(ispA), .switched(from: 0, to: 1, .failed(.dependency(ispA))),
+                .unmuted(ispA.subject), .switched(from: 0, to: 1, .failed(.dependency(ispA))),
             ])
-        #expect(throws: PathRefusal.notMuted(ispA)) { try machine.unmute(ispA, at: ms(1201)) }
+        #expect(throws: PathRefusal.notMuted(ispA.subject)) { try machine.unmute(ispA.subject, at: ms(1201)) }
     }
 
     @Test func `the number of mutes is bounded`() throws {

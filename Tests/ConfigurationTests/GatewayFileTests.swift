@@ -1,6 +1,7 @@
 // What a gateway's file may say: above all, which protocols, keys, policies and addresses fit together.
 import Configuration
 import Testing
+import Wire
 
 @Suite struct GatewayFileTests {
     private func feed(_ keys: String, _ paths: String...) -> String {
@@ -194,6 +195,13 @@ import Testing
                 "there is no [[agent]] that would tell of nic/eth0"
             ),
             (feed(mold, a + group + "\ndepends_on = [\"nics/eth0\"]"), "did you mean \"nic/…\"?"),
+            (feed(mold, a + group + "\ndepends_on = [\"fra-2:nics/eth0\"]"), "did you mean \"nic/…\"?"),
+            (feed(mold, a + group + "\ndepends_on = [\":nic/eth0\"]"), "must be KIND/NAME or HOST:KIND/NAME"),
+            (
+                agents(["tcp://10.0.0.1:1", "tcp://10.0.0.2:1"])
+                    + feed(mold, a + group + "\ndepends_on = [\"fra-2:nic/eth0\", \"nic/eth0\"]"),
+                "nic/eth0 is of one of 2 hosts, none of them this one: write \"HOST:nic/eth0\""
+            ),
             (feed("protocol = \"moldudp64\"", a + group), "policy: is missing"),
             (
                 "[[agent]]\npublish = \"tcp://10.0.0.1:1\"\nrequest = \"ipc:///r\"",
@@ -253,6 +261,40 @@ import Testing
         #expect(ConfigurationFile.kind(of: "[[client]]\nname = \"x\"") == .clients)
         #expect(ConfigurationFile.kind(of: "[bus]\nstate_every = \"1s\"\n[curve]\nkey = \"/k\"") == nil)
         #expect(ConfigurationFile.kind(of: "[nic]\nenabled = true\n[[client]]\nname = \"x\"") == nil)
+    }
+
+    @Test func `a path depends on this host's subjects or on those of a host that it names`() throws {
+        for publish in [["ipc:///p", "tcp://10.0.0.2:1"], ["ipc:///p", "ipc:///q"], ["tcp://10.0.0.2:1"]] {
+            let text =
+                agents(publish)
+                + feed(
+                    mold,
+                    "name = \"A\"\ngroup = \"239.1.1.1:30001\"\n"
+                        + "depends_on = [\"nic/eth0\", \"fra-2:nic/eth0\"]")
+            let options = try GatewayFile.parse(text, name: "gateway.toml")
+            let eth0 = Subject(.nic, "eth0")
+            #expect(options.feeds[0].paths[0].dependsOn == [Dependency(eth0), Dependency(eth0, of: "fra-2")])
+        }
+    }
+
+    @Test func `the agent that is meant without a host's name`() {
+        func own(_ publish: [String], saying hosts: [String?]) -> [Bool] {
+            let agents = publish.map { AgentEndpoint(publish: $0, request: $0) }
+            return zip(agents, hosts).map { $0.isOwn(saying: $1, among: agents, on: "fra-1") }
+        }
+        #expect(own(["tcp://10.0.0.2:1"], saying: ["fra-2"]) == [true])
+        #expect(own(["tcp://10.0.0.2:1", "tcp://10.0.0.1:1"], saying: ["fra-2", "fra-1"]) == [false, true])
+        #expect(own(["tcp://10.0.0.2:1", "ipc:///p"], saying: ["fra-2", "agent"]) == [false, true])
+        #expect(own(["ipc:///q", "ipc:///p"], saying: ["fra-2", "fra-1"]) == [false, true])
+        #expect(own(["ipc:///q", "ipc:///p"], saying: ["fra-2", nil]) == [false, false])
+    }
+
+    private func agents(_ publish: [String]) -> String {
+        publish.map {
+            "[[agent]]\npublish = \"\($0)\"\nrequest = \"\($0)2\"\n"
+                + ($0.hasPrefix("tcp") ? "server_key = \"\(exampleKey)\"\n" : "")
+        }
+        .joined()
     }
 
     @Test func `what needs our key, and for whom a list is needed too`() throws {

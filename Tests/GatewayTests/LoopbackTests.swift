@@ -238,16 +238,62 @@ private final class Venue {
         #expect(try stage.status(of: Subject(.feed, "quotes"))?.reason.contains("held") == true)
     }
 
+    private func agent(_ host: String, _ stage: Stage) throws -> HealthBus {
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        return try HealthBus(
+            stage.context, stage.loop,
+            book: HealthBook(host: host, incarnation: Incarnation(startedAt: Clock.wall)),
+            publish: ["ipc://\(stage.folder)/\(host).pub"], request: ["ipc://\(stage.folder)/\(host).req"],
+            logger: logger, limited: try LimitedLog(stage.loop, logger)
+        ) { _ in .done([]) }
+    }
+
+    private func endpoint(_ host: String, _ stage: Stage) -> AgentEndpoint {
+        AgentEndpoint(
+            publish: "ipc://\(stage.folder)/\(host).pub", request: "ipc://\(stage.folder)/\(host).req")
+    }
+
+    @Test func `another host's agent is heard of what is called its own, and of nothing else`() throws {
+        let stage = try Stage()
+        let venues = [try Venue(stage), try Venue(stage)]
+        let ispA = Subject(.path, "isp-a")
+        let agents = [try agent("near", stage), try agent("far", stage)]
+        func say(_ agent: Int, _ status: Status) {
+            agents[agent].report(Report(ispA, status, reason: "said so", detectedAt: Clock.wall))
+        }
+        say(0, .ok)
+        say(1, .critical)
+        var options = stage.options(quotes(venues))
+        options.host = "near"
+        options.feeds[0].silence = .seconds(60)
+        options.feeds[0].silenceBehindTwin = .seconds(60)
+        options.feeds[0].paths[1].dependsOn = [Dependency(ispA, of: "far")]
+        options.agents = [endpoint("near", stage), endpoint("far", stage)]
+        try stage.open(options, subscribing: ["md/quotes/AAPL/", "control/quotes/"])
+        func state(_ path: String) -> StateMessage? {
+            try? stage.status(of: Subject(.feedPath, "quotes.\(path)"))
+        }
+        func beat() { venues[0].beat() }
+        try stage.until(
+            "B to fail", { state("B")?.status == .critical && state("A")?.status == .ok }, between: beat)
+        #expect(state("B")?.reason.hasPrefix("far:path/isp-a is critical") == true)
+        #expect(state("B")?.cause == nil, "which is no subject of this host")
+        venues[0].isFrozen = true
+        for _ in 0..<20 { try stage.loop.step(atMost: .milliseconds(10)) }
+        say(0, .critical)
+        try stage.until("A to fail") { state("A")?.status == .critical }
+        #expect(state("A")?.cause == ispA)
+        // What is well there says nothing of here.
+        say(1, .ok)
+        try stage.until("B not to be failed by it") { state("B")?.reason.contains("isp-a") == false }
+        #expect(state("A")?.reason.hasPrefix("path/isp-a is critical") == true)
+        #expect(state("A")?.cause == ispA)
+    }
+
     @Test func `an agent's word moves a feed at once`() throws {
         let stage = try Stage()
         let venues = [try Venue(stage), try Venue(stage)]
-        let book = HealthBook(host: "agent", incarnation: Incarnation(startedAt: Clock.wall))
-        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-        let agent = try HealthBus(
-            stage.context, stage.loop, book: book, publish: ["ipc://\(stage.folder)/agent.pub"],
-            request: ["ipc://\(stage.folder)/agent.req"], logger: logger,
-            limited: try LimitedLog(stage.loop, logger)
-        ) { _ in .done([]) }
+        let agent = try agent("agent", stage)
         func say(_ status: Status) {
             agent.report(Report(Subject(.path, "isp-a"), status, reason: "said so", detectedAt: Clock.wall))
         }
@@ -255,10 +301,7 @@ private final class Venue {
         var options = stage.options(quotes(venues))
         options.feeds[0].silence = .seconds(60)
         options.feeds[0].silenceBehindTwin = .seconds(60)
-        options.agents = [
-            AgentEndpoint(
-                publish: "ipc://\(stage.folder)/agent.pub", request: "ipc://\(stage.folder)/agent.req")
-        ]
+        options.agents = [endpoint("agent", stage)]
         try stage.open(options, subscribing: ["md/quotes/AAPL/", "control/quotes/"])
         func beat() { for venue in venues { venue.beat() } }
         try stage.until("the subscription upstream", { venues[0].topics.contains("AAPL/") }, between: beat)
@@ -322,7 +365,7 @@ private final class Venue {
         for (name, venue) in zip(["A", "B"], venues) {
             var path = FeedPathOptions(name: name)
             path.endpoint = venue.endpoint
-            path.dependsOn = name == "A" ? [Subject(.path, "isp-a")] : []
+            path.dependsOn = name == "A" ? [Dependency(Subject(.path, "isp-a"))] : []
             feed.paths.append(path)
         }
         return feed

@@ -582,6 +582,45 @@ class SilencedAgent(AgentCase):
         self.assertEqual(moved, [])
 
 
+class TwoAgents(Case):
+    """Agents of two hosts that have a subject of the same name."""
+
+    options = AgentsWord.options
+
+    def test_what_another_host_s_agent_says_fails_no_path_of_this_one(self):
+        folder = harness.folder_of(self)
+        lines, agents, part = {}, {}, ""
+        for host in ("desk", "far"):
+            lines[host] = harness.spawn(self, ["sleep", "86400"])
+            text = harness.AGENT_BUS.replace("desk", host) + QUIET + watch("line", write_pid(folder, host, lines[host].pid))
+            agents[host] = Daemon(self, "holdfast-agent", text).start()
+            part += (f'[[agent]]\npublish = "{agents[host].endpoint("agent.pub")}"\n'
+                     f'request = "{agents[host].endpoint("agent.req")}"\n')
+        self.start(agent_part=part,
+                   depends=('depends_on = ["process/line"]', 'depends_on = ["far:process/line"]'))
+        self.client = self.join("HF1")
+        self.client.wait_live()
+        self.market.quote("HF1")
+        self.follow(self.client, self.data, "a quote")
+        self.bus = self.health("state/")
+        for _ in self.client.messages():
+            if [told["liveness"] for told in self.bus.status()["agents"]] == ["alive", "alive"]:
+                break
+        self.market.A.is_frozen = self.market.B.is_frozen = True
+        self.kill(lines["far"])
+        self.bus.wait_state("feed-path/quotes.B", "critical")
+        states = self.bus.states()
+        self.assertIn("far:process/line is critical", states["feed-path/quotes.B"]["reason"])
+        self.assertEqual(states["feed-path/quotes.A"]["status"], "ok")
+        self.assertIsNone(states["feed-path/quotes.B"]["cause"])
+        self.kill(lines["desk"])
+        self.bus.wait_state("feed-path/quotes.A", lambda state: (state["status"], state["cause"]) == ("critical", "process/line"))
+
+    def kill(self, line):
+        line.kill()
+        line.wait()
+
+
 @needs_namespaces
 class TwoISPs(Case):
     """Agent and gateway on a trading host with two links: carrier loss, and one incident for one fault."""
