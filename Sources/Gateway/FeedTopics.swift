@@ -23,6 +23,8 @@ struct FeedTopics: ~Copyable {
     private var routes: [TopicRoute] = []
     /// Somebody asked for the topic; frames that nobody asked for are booked but not written.
     private var wanted: [Bool] = []
+    /// Every topic is held, and each that comes is as well: what clients asked for is never forgotten.
+    private var holdsAll = false
     private let demand: TopicDemand
     private let feed: String
     private var withoutRoom: UInt64 = 0
@@ -55,13 +57,25 @@ struct FeedTopics: ~Copyable {
     mutating func set(_ route: TopicRoute, of handle: Int) { routes[handle] = route }
 
     /// A client was granted a topic; an empty key is the one of the messages for no instrument.
-    mutating func want(_ key: [UInt8], at now: Instant) {
+    ///
+    /// - Returns: how many topics were looked at.
+    @discardableResult
+    mutating func want(_ key: [UInt8], at now: Instant) -> Int {
         if demand.wantsAll { return wantAll(at: now) }
-        if let handle = index.find(key[...]) { hold(handle, at: now) }
+        guard let handle = index.find(key[...]) else { return 0 }
+        hold(handle, at: now)
+        return 1
     }
 
-    mutating func wantAll(at now: Instant) {
+    /// Somebody takes all topics, also those that come later.
+    ///
+    /// - Returns: how many topics were looked at: each once, however many ask.
+    @discardableResult
+    mutating func wantAll(at now: Instant) -> Int {
+        guard !holdsAll else { return 0 }
+        holdsAll = demand.wantsAll
         for handle in wanted.indices { hold(handle, at: now) }
+        return wanted.count
     }
 
     private mutating func hold(_ handle: Int, at now: Instant) {
