@@ -13,7 +13,8 @@ final class FileSource: FeedSource {
     static let pieceBytes = 256 << 10
     /// Packets that are handed on before others get their turn.
     static let mostAtOnce = 256
-    private static let retryAfter: Duration = .seconds(5)
+    private static let firstRetry: Duration = .milliseconds(500)
+    private static let longestRetry: Duration = .seconds(5)
 
     private(set) var counters = SourceCounters()
     private let path: Int
@@ -26,6 +27,7 @@ final class FileSource: FeedSource {
     private let log: EventLog
     private unowned let owner: any FeedSourceOwner
     private var timer: Timer?
+    private var backoff = Backoff(first: FileSource.firstRetry, longest: FileSource.longestRetry)
     private var reader = PcapFileReader()
     private var upcoming: (payload: [UInt8], time: WallTime?)?
     /// The recording's time and the loop's at its first packet.
@@ -87,6 +89,8 @@ final class FileSource: FeedSource {
     }
 
     private func open() {
+        counters.attempts &+= 1
+        counters.retryAfter = .zero
         let file = file
         let isAccepted = worker.perform({
             Result { () throws(SystemError) in try OpenFile(path: file) }
@@ -108,7 +112,8 @@ final class FileSource: FeedSource {
     private func again(because why: String) {
         if note != why { log(.pathNotReceiving, "\(why), trying again") }
         state = .closed(why)
-        timer?.arm(at: loop.now + FileSource.retryAfter)
+        counters.retryAfter = backoff.wait(random: .random(in: .min ... .max))
+        timer?.arm(at: loop.now + counters.retryAfter)
     }
 
     private func readOn(_ opened: OpenFile) {

@@ -34,6 +34,8 @@ final class GroupedSource: FeedSource {
             sum.droppedByKernel &+= member.counters.droppedByKernel
             sum.truncated &+= member.counters.truncated
             sum.connects &+= member.counters.connects
+            sum.attempts &+= member.counters.attempts
+            sum.retryAfter = max(sum.retryAfter, member.counters.retryAfter)
             sum.failures &+= member.counters.failures
         }
     }

@@ -31,7 +31,7 @@ final class MulticastSource: FeedSource {
     private let worker: Worker
     private unowned let owner: any FeedSourceOwner
     private var retry: Timer?
-    private var retryAfter = MulticastSource.firstRetry
+    private var backoff = Backoff(first: MulticastSource.firstRetry, longest: MulticastSource.longestRetry)
     private var state = State.closed(reason: "not opened yet")
     private var droppedBefore: UInt64 = 0
 
@@ -98,6 +98,9 @@ final class MulticastSource: FeedSource {
             state = .joining(again: true)
             return
         }
+        retry?.arm(at: nil)
+        counters.attempts &+= 1
+        counters.retryAfter = .zero
         let address = address
         guard worker.perform(MulticastSource.leaving(letGo()), then: { _ in }),
             worker.perform(
@@ -145,7 +148,7 @@ final class MulticastSource: FeedSource {
         state = .open(opening)
         counters.connects &+= 1
         droppedBefore = counters.droppedByKernel
-        retryAfter = MulticastSource.firstRetry
+        backoff.reset()
         owner.connected(path)
     }
 
@@ -168,8 +171,8 @@ final class MulticastSource: FeedSource {
             log(.pathNotReceiving, "cannot receive on \(address.endpoint): \(reason), trying again")
         }
         close(because: reason)
-        retry?.arm(at: loop.now + retryAfter)
-        retryAfter = min(retryAfter * 2, MulticastSource.longestRetry)
+        counters.retryAfter = backoff.wait(random: .random(in: .min ... .max))
+        retry?.arm(at: loop.now + counters.retryAfter)
     }
 
     private func close(because reason: String) {

@@ -35,8 +35,10 @@ struct SubscriberMachine: Sendable {
 
     /// How long one step on the way to a connection may take: connecting to an address, the handshake.
     static let patience: Duration = .seconds(1)
-    /// How long after an end or where nobody is it is tried again, and up to twice that.
-    static let pause: Duration = .milliseconds(100)
+    /// How long after an end or where nobody is it is tried again, at first and in the end, and up to a half longer: a
+    /// peer that comes back is to be had again at once, and one that stays away is not to be pestered.
+    static let firstPause: Duration = .milliseconds(100)
+    static let longestPause: Duration = .seconds(1)
     /// A peer is looked at so often within the time that it may say nothing: asked at the first and at the second quiet
     /// look, given up at the third.
     static let looks = 3
@@ -45,6 +47,8 @@ struct SubscriberMachine: Sendable {
     let silence: Duration
     private var state: State
     private var trials = HandshakeTrials()
+    private var backoff = Backoff(
+        first: SubscriberMachine.firstPause, longest: SubscriberMachine.longestPause)
     /// Attempts to connect since the start.
     private(set) var attempts: UInt64 = 0
     /// The wait before the next one, as it stood when it began; 0: it is connected, or none was needed.
@@ -119,6 +123,7 @@ struct SubscriberMachine: Sendable {
     mutating func opened(at now: Instant) -> [Action] {
         guard isInHandshake else { return [] }
         trials.reset()
+        backoff.reset()
         retryAfter = .zero
         state = .open(Silence(lastHeard: now, lookAt: now + silence / SubscriberMachine.looks))
         return [.subscribe, .news(.connected)]
@@ -128,6 +133,7 @@ struct SubscriberMachine: Sendable {
     mutating func reconnect(at now: Instant) -> [Action] {
         let wasOpen = isOpen
         trials.reset()
+        backoff.reset()
         wait(.zero, at: now)
         return wasOpen ? [.hangUp, .news(.disconnected)] : [.hangUp]
     }
@@ -155,7 +161,7 @@ struct SubscriberMachine: Sendable {
     }
 
     private mutating func pause(at now: Instant, random: UInt64) {
-        wait(SubscriberMachine.pause * (1 + Double(random % 1024) / 1024), at: now)
+        wait(backoff.wait(random: random), at: now)
     }
 
     private mutating func wait(_ wait: Duration, at now: Instant) {

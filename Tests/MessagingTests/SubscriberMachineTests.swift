@@ -46,11 +46,12 @@ private struct SubscriberDialogue {
         #expect(dialogue.machine.retryAfter == .zero && dialogue.trouble == nil)
     }
 
-    @Test func `where nobody is, it is tried again for ever, after a tenth of a second or up to two`() {
+    @Test func `where nobody is, it is tried again for ever, ever less often up to each second`() {
         var dialogue = SubscriberDialogue()
         for number in 1...50 {
             let random: UInt64 = number % 2 == 0 ? 0 : 512
-            let wait: Duration = .milliseconds(number % 2 == 0 ? 100 : 150)
+            let shortest = number < 5 ? 100 << (number - 1) : 1000
+            let wait: Duration = .milliseconds(number % 2 == 0 ? shortest : shortest * 5 / 4)
             #expect(dialogue.tick() == [.dial])
             #expect(dialogue.machine.deadline == nil)
             #expect(dialogue.machine.notReached(at: dialogue.now, random: random) == [.hangUp])
@@ -61,15 +62,18 @@ private struct SubscriberDialogue {
         #expect(dialogue.trouble == nil)
         dialogue.open()
         #expect(dialogue.machine.retryAfter == .zero)
+        // A peer that was there is looked for quickly again.
+        _ = dialogue.ended(.closed(errno: 0))
+        #expect(dialogue.machine.retryAfter == .milliseconds(100))
     }
 
     @Test
     func `a handshake that is cut may be an accident; the third in a row is told, and waited for longer`() {
         var dialogue = SubscriberDialogue()
-        for _ in 1...2 {
+        for wait in [100, 200] {
             dialogue.connect()
             #expect(dialogue.ended(.closed(errno: 0)) == [.hangUp])
-            #expect(dialogue.machine.retryAfter == .milliseconds(100) && dialogue.trouble == nil)
+            #expect(dialogue.machine.retryAfter == .milliseconds(wait) && dialogue.trouble == nil)
         }
         dialogue.connect()
         #expect(dialogue.ended(.closed(errno: 0)) == [.hangUp, .news(.failed(.closed(errno: 0)))])
