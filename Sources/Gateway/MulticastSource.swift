@@ -249,8 +249,7 @@ final class JoinedSocket: Sendable {
         let opened = try UDPSocket(receivingAt: address.endpoint, bufferBytes: MulticastSource.bufferBytes)
         if address.endpoint.address.isMulticast {
             try opened.join(
-                address.endpoint.address, interfaceIndex: index,
-                interfaceAddress: address.interface.flatMap(Interface.address), source: address.source)
+                address.endpoint.address, interfaceIndex: index, source: address.source)
         }
         socket = opened
         interfaceIndex = index

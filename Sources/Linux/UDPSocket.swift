@@ -103,37 +103,37 @@ public struct UDPSocket: ~Copyable, Sendable {
             throw SystemError("interface \(interface)", number: ENODEV)
         }
         let opened = try UDPSocket.open()
-        try UDPSocket.join(
-            opened.raw, group, interfaceIndex: index,
-            interfaceAddress: source == nil ? nil : Interface.address(of: interface), source: source)
+        try UDPSocket.join(opened.raw, group, interfaceIndex: index, source: source)
         descriptor = opened
     }
 
     /// The receive buffer that the kernel granted, in bytes of payload and overhead.
     public var receiveBufferBytes: Int32 { integerOption(descriptor.raw, SOL_SOCKET, SO_RCVBUF) ?? 0 }
 
-    /// Joins a multicast group on an interface, from any sender or from `source` only.
+    /// Joins a multicast group on an interface, from any sender or from `source` only. The interface needs no address;
+    /// `nil`: as routed.
     public func join(
-        _ group: IPv4Address, interfaceIndex: Int32?, interfaceAddress: IPv4Address?, source: IPv4Address?
+        _ group: IPv4Address, interfaceIndex: Int32?, source: IPv4Address?
     ) throws(SystemError) {
-        try UDPSocket.join(
-            descriptor.raw, group, interfaceIndex: interfaceIndex, interfaceAddress: interfaceAddress,
-            source: source)
+        try UDPSocket.join(descriptor.raw, group, interfaceIndex: interfaceIndex, source: source)
     }
 
     private static func join(
-        _ raw: Int32, _ group: IPv4Address, interfaceIndex: Int32?, interfaceAddress: IPv4Address?,
-        source: IPv4Address?
+        _ raw: Int32, _ group: IPv4Address, interfaceIndex: Int32?, source: IPv4Address?
     ) throws(SystemError) {
         let level = Int32(IPPROTO_IP)
         if let source {
-            var request = ip_mreq_source()
-            request.imr_multiaddr = group.inAddress
-            request.imr_interface = (interfaceAddress ?? .any).inAddress
-            request.imr_sourceaddr = source.inAddress
+            var request = group_source_req()
+            request.gsr_interface = UInt32(bitPattern: interfaceIndex ?? 0)
+            unsafe withUnsafeMutableBytes(of: &request.gsr_group) {
+                unsafe $0.storeBytes(of: IPv4Endpoint(group, 0).socketAddress, as: sockaddr_in.self)
+            }
+            unsafe withUnsafeMutableBytes(of: &request.gsr_source) {
+                unsafe $0.storeBytes(of: IPv4Endpoint(source, 0).socketAddress, as: sockaddr_in.self)
+            }
             try setOption(
-                raw, level, IP_ADD_SOURCE_MEMBERSHIP, request,
-                "IP_ADD_SOURCE_MEMBERSHIP \(group) from \(source)")
+                raw, level, MCAST_JOIN_SOURCE_GROUP, request,
+                "MCAST_JOIN_SOURCE_GROUP \(group) from \(source)")
         } else {
             var request = ip_mreqn()
             request.imr_multiaddr = group.inAddress
