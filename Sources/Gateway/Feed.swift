@@ -153,7 +153,7 @@ final class Feed {
                 at: ServerAddress(
                     host: host, port: port, interface: wanted.interface,
                     source: wanted.localAddress.flatMap { IPv4Address($0) }),
-                SoupClientMachine(login, silence: options.silence, resume: core.memory(of: 0)),
+                SoupClientMachine(login, silence: options.connectionSilence, resume: core.memory(of: 0)),
                 log: log, owner: self)
         }
         let addresses = groups.map {

@@ -25,6 +25,13 @@ extension PathMachineOptions {
 
 extension FeedOptions {
     var subject: Subject { Subject(.feed, name) }
+
+    /// How long a path over SoupBinTCP may say nothing: a server says each second that it lives, whatever the silence of
+    /// the feed's other lines may be.
+    package var connectionSilence: Duration {
+        feedProtocol == .soupBinTCP
+            ? silence : min(silence, FeedProtocolDescription(named: FeedProtocol.soupBinTCP.rawValue).silence)
+    }
     func subject(ofPath path: Int) -> Subject { Subject(.feedPath, "\(name).\(paths[path].name)") }
 
     /// Whether its channels are numbered, as far as its protocol says so.

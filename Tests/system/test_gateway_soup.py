@@ -363,6 +363,29 @@ class Links(Case):
         self.flawless()
 
 
+@needs_namespaces
+class BesideALine(Case):
+    """A connection in a feed of MoldUDP64, whose lines may be silent for longer than a connection."""
+
+    def test_a_half_open_connection_fails_its_path_long_before_the_line_s_silence_would(self):
+        desk, market = Namespace(self, "desk"), Namespace(self, "venue")
+        harness.veth(desk, "isp-a", market, "to-a", 1)
+        harness.spawn(self, market.command(harness.binary("holdfast"), "play", "--generate", "itch", "--rate", "100",
+                                           "--soup", "0.0.0.0:17000"), stderr=subprocess.DEVNULL)
+        text = FEED.replace("soupbintcp", "moldudp64") % 'silence = "1h"\nsilence_behind_twin = "1h"'
+        self.daemon = Daemon(self, "holdfast-gateway", GATEWAY_BUS + text + PATH % (
+            "T", "tcp://10.82.1.2:17000", 'interface = "isp-a"'), desk)
+        self.login_file()
+        self.daemon.start()
+        health = self.health("state/desk/feed-path/")
+        health.settle("feed-path/itch.T", "ok")
+        desk.drop_ingress("isp-a")
+        state = health.wait_state("feed-path/itch.T", "critical")
+        self.assertIn("no word for 1500 ms", state["reason"])
+        desk.clear_ingress("isp-a")
+        health.wait_state("feed-path/itch.T", "ok")
+
+
 class Capture(unittest.TestCase):
     """A capture in place of the wire."""
 
