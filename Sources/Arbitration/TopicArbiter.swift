@@ -71,6 +71,8 @@ public struct TopicArbiter: ~Copyable, Sendable {
     /// What these said before anybody else did.
     var claims = Claims()
     var paths: [TopicPath]
+    /// How far each path is in each topic.
+    var positions: TopicPositions
     /// The sessions that are known, the current one among them, in the order in which they were first entered.
     var entered: [UInt64] = []
 
@@ -79,16 +81,20 @@ public struct TopicArbiter: ~Copyable, Sendable {
         precondition((1...8).contains(options.paths), "a topic arbiter has 1 to 8 paths")
         self.options = options
         paths = Array(repeating: TopicPath(), count: options.paths)
+        positions = TopicPositions(paths: options.paths)
     }
 
     /// A path is subscribed, or not any more. At first none is.
     public mutating func set(_ path: UInt8, isActive: Bool) {
         let bit: UInt8 = 1 << (path & 7)
-        active = isActive ? active | bit : active & ~bit
+        let changed = isActive ? active | bit : active & ~bit
+        if changed != active { positions.forgetAll() }
+        active = changed
         strayed &= active
     }
 
-    /// What a path has contributed, in all topics together; losses are not counted by path.
+    /// What a path has contributed, in all topics together. It missed what it went past, while others were active, and
+    /// another one brought.
     public func counters(of path: UInt8) -> PathCounters { paths[Int(path)].counters }
 
     /// The last number of a topic that was delivered or told; 0: none.
@@ -120,6 +126,7 @@ public struct TopicArbiter: ~Copyable, Sendable {
         }
         topics[topic].deliver(arrival, fingerprint(payload))
         delivered(by: arrival.path)
+        note(arrival.sequence, of: topic, by: arrival.path)
         return .deliver
     }
 
@@ -133,7 +140,9 @@ public struct TopicArbiter: ~Copyable, Sendable {
         }
         enter(arrival.session, topic, first: arrival.sequence)
         topics[topic].join(after: arrival.sequence)
-        guard arrival.sequence > topics[topic].last else { return }
+        guard arrival.sequence > topics[topic].last else {
+            return note(through: arrival.sequence, of: topic, by: arrival.path)
+        }
         hold(topic, through: arrival.sequence, at: now)
         if !mayWait { settle(topic, cause: .passed) }
         makeRoom()
@@ -145,6 +154,7 @@ public struct TopicArbiter: ~Copyable, Sendable {
         guard topics.indices.contains(topic), topics[topic].isKnown else { return }
         settle(topic, cause: .passed)
         topics[topic].isJoining = true
+        positions.forget(topic: topic)
     }
 
     /// The next item that is to be published; `nil`: nothing more for now.

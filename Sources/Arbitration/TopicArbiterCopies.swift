@@ -12,7 +12,9 @@ extension TopicArbiter {
     /// What a path brings is delivered, or only compared with what others brought.
     public mutating func set(_ path: UInt8, isTrusted: Bool) {
         let bit: UInt8 = 1 << (path & 7)
-        distrusted = isTrusted ? distrusted & ~bit : distrusted | bit
+        let changed = isTrusted ? distrusted & ~bit : distrusted | bit
+        if changed != distrusted { positions.forgetAll() }
+        distrusted = changed
         if distrusted == 0 { claims = Claims() }
     }
 
@@ -49,6 +51,11 @@ extension TopicArbiter {
     ) -> Offer {
         counters.duplicates += 1
         paths[Int(arrival.path)].counters.duplicates &+= 1
+        if arrival.sequence <= topics[topic].last {
+            note(arrival.sequence, of: topic, by: arrival.path)
+        } else {
+            holds[topic]?.bring(arrival.sequence, by: arrival.path)
+        }
         if let known = remembered(topic, arrival.sequence), known.path != arrival.path,
             known.fingerprint != fingerprint(payload)
         {

@@ -67,6 +67,14 @@ struct TopicHold {
     var through: UInt64
     /// In ascending order.
     var messages: [HeldMessage] = []
+    /// The paths that brought each of them, a bit each.
+    var brought: [UInt8] = []
+
+    /// Another path brought one of them, too.
+    mutating func bring(_ sequence: UInt64, by path: UInt8) {
+        guard let place = messages.firstIndex(where: { $0.arrival.sequence == sequence }) else { return }
+        brought[place] |= 1 << (path & 7)
+    }
 
     /// The one with a number; `nil`: it does not wait.
     func message(_ sequence: UInt64) -> HeldMessage? { messages.first { $0.arrival.sequence == sequence } }
@@ -75,6 +83,7 @@ struct TopicHold {
     mutating func insert(_ message: HeldMessage) {
         let place = messages.firstIndex { $0.arrival.sequence > message.arrival.sequence }
         messages.insert(message, at: place ?? messages.count)
+        brought.insert(message.arrival.pathBit, at: place ?? brought.count)
     }
 }
 
@@ -158,6 +167,7 @@ extension TopicArbiter {
         if arrival.sequence == topics[topic].last + 1, !hasEntered {
             topics[topic].deliver(arrival, fingerprint(payload))
             delivered(by: arrival.path)
+            note(arrival.sequence, of: topic, by: arrival.path)
             settle(topic, cause: nil)
             return .deliver
         }
@@ -207,6 +217,7 @@ extension TopicArbiter {
         let resumes = record.hasFormer && former.session == session
         formers[topic] = FormerStand(session: record.session, last: record.last)
         topics[topic].enter(session, after: resumes ? former.last : start)
+        positions.forget(topic: topic)
         return resumes
     }
 
@@ -225,33 +236,45 @@ extension TopicArbiter {
     mutating func settle(_ topic: Int, cause: GapCause?) {
         guard topics[topic].isHolding, let hold = holds.removeValue(forKey: topic) else { return }
         var rest = hold.messages[...]
+        let beyond = hold.brought.reduce(0, |)
         while let first = rest.first {
             let sequence = first.arrival.sequence
             if sequence > topics[topic].last + 1 {
                 guard let cause else { break }
-                tell(topic, through: sequence - 1, cause)
+                tell(topic, through: sequence - 1, cause, beyond: beyond)
             }
             rest.removeFirst()
             heldCount -= 1
-            if sequence > topics[topic].last { release(topic, first) }
+            if sequence > topics[topic].last {
+                release(topic, first, broughtBy: hold.brought[rest.startIndex - 1])
+            }
         }
-        if let cause, hold.through > topics[topic].last { tell(topic, through: hold.through, cause) }
+        if let cause, hold.through > topics[topic].last {
+            tell(topic, through: hold.through, cause, beyond: 0)
+        }
         topics[topic].isHolding = hold.through > topics[topic].last
         if topics[topic].isHolding {
-            holds[topic] = TopicHold(since: hold.since, through: hold.through, messages: Array(rest))
+            holds[topic] = TopicHold(
+                since: hold.since, through: hold.through, messages: Array(rest),
+                brought: Array(hold.brought[rest.startIndex...]))
         } else {
             forgetWaiting()
         }
     }
 
-    private mutating func release(_ topic: Int, _ message: HeldMessage) {
+    private mutating func release(_ topic: Int, _ message: HeldMessage, broughtBy brought: UInt8) {
         topics[topic].deliver(message.arrival, fingerprint(message.payload.span))
         delivered(by: message.arrival.path)
+        for path in 0..<UInt8(options.paths) where brought & 1 << path != 0 {
+            note(message.arrival.sequence, of: topic, by: path)
+        }
         released.append(TopicRelease(topic: topic, .message(message)))
     }
 
-    private mutating func tell(_ topic: Int, through last: UInt64, _ cause: GapCause) {
+    /// - Parameter beyond: the paths that are known to have gone past it, a bit each.
+    private mutating func tell(_ topic: Int, through last: UInt64, _ cause: GapCause, beyond: UInt8) {
         let range = SequenceRange(topics[topic].last + 1, last)
+        pass(range, of: topic, beyond: beyond)
         topics[topic].pass(to: last)
         counters.gapsTold &+= range.count
         counters.gapRanges += 1

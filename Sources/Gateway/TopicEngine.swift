@@ -143,6 +143,7 @@ final class TopicEngine: FeedEngine {
         figures.messages = counters.received
         figures.first = counters.first
         figures.duplicates = counters.duplicates
+        figures.missed = counters.missed
         figures.divergent = counters.divergent
         figures.refused = stream.refused[path]
         return figures

@@ -89,6 +89,22 @@ import Wire
             ])
     }
 
+    @Test func `a path that loses half of what the other brings raises its alarm`() {
+        let bench = Bench(.zeromq, .hotHot)
+        for sequence: UInt64 in 1...400 {
+            _ = bench.receive(venue.frame(.data, "AAPL", sequence), on: 0, at: Int64(sequence))
+            guard sequence % 2 == 1 else { continue }
+            _ = bench.receive(venue.frame(.data, "AAPL", sequence), on: 1, at: Int64(sequence))
+        }
+        var alarms = [LossAlarm(), LossAlarm()]
+        for path in 0...1 {
+            let figures = bench.engine.figures(of: path)
+            alarms[path].update(received: figures.messages, missed: figures.missed)
+        }
+        #expect(bench.engine.figures(of: 1).missed == 199)
+        #expect(alarms.map(\.isRaised) == [false, true])
+    }
+
     @Test func `heartbeats keep a quiet feed live and silence makes it stale`() {
         let bench = Bench(.zeromq, .hotWarm)
         _ = bench.receive(venue.heartbeat(), on: 0, at: 0)
