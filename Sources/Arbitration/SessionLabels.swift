@@ -18,6 +18,9 @@ public struct SessionLabels: Sendable {
     public struct Options: Hashable, Sendable {
         public var paths: Int
         public var period = Period.day
+        /// When the venue's sessions begin: a numbering of a day bears the date on which its session did, on the venue's
+        /// clocks; `nil`: the date in UTC.
+        public var calendar: SessionCalendar?
         /// The number that comes before 1 again; `nil`: there is none.
         public var last: UInt64?
         /// How long no number of the old numbering may have come before packets that begin again count, and how
@@ -29,6 +32,11 @@ public struct SessionLabels: Sendable {
         public var copyWithin: Duration = .seconds(1)
         /// Numbers so near to the last one may be of either round.
         public var reach: UInt64 = 10_000_000
+        /// A run that begins so far below where an earlier one stopped hears the same numbers again; further below they
+        /// began anew. Clients go by the same limit (Sources/Wire/README.md).
+        public var overlap: UInt64 = 65_536
+        /// A numbering goes on beyond midnight if an earlier run heard it so lately, where no calendar says more.
+        public var goesOnFor: Duration = .seconds(4 * 3600)
 
         public init(paths: Int) { self.paths = paths }
     }
@@ -38,6 +46,17 @@ public struct SessionLabels: Sendable {
         public var session: UInt64
         /// Its first number, in the round that it is of.
         public var first: UInt64
+    }
+
+    /// The numbering in which an earlier run stopped, and where.
+    public struct Past: Hashable, Sendable {
+        public var session: UInt64
+        public var last: UInt64
+        public var heardAt: WallTime
+
+        public init(session: UInt64, last: UInt64, heardAt: WallTime) {
+            (self.session, self.last, self.heardAt) = (session, last, heardAt)
+        }
     }
 
     private struct Path {
@@ -60,11 +79,16 @@ public struct SessionLabels: Sendable {
     /// Numberings of one date, and of one run of the arbiter, which counts what it infers by itself.
     private static let datePlaces: UInt64 = 1_000_000
     private static let resetPlaces: UInt64 = 1000
+    /// What is not below it is no name of ours.
+    private static let endOfDates: UInt64 = 100_000_000 * datePlaces
 
     public let options: Options
     private var paths: [Path]
     private var latest = 0
     private var session: UInt64 = 0
+    private var past: Past?
+    /// Where an earlier run stopped in the first numbering; 0: that is another one.
+    private var origin: UInt64 = 0
     /// The first number of the packet whose reset began the latest numbering; `nil`: none did.
     private var resetFirst: UInt64?
     /// When a packet of the latest numbering came that was not behind its path.
@@ -79,13 +103,21 @@ public struct SessionLabels: Sendable {
         paths = Array(repeating: Path(), count: options.paths)
     }
 
+    /// Its numbers are not used again for others. Told before the first packet, a numbering that goes on keeps its name.
+    public mutating func remember(_ earlier: Past) {
+        guard earlier.session < SessionLabels.endOfDates else { return }
+        past = earlier
+        // Too late for what was begun; what comes next is named above both.
+        if latest > 0 { session = max(session, earlier.session) }
+    }
+
     /// - Parameters:
     ///   - count: how many numbers the packet has; 0 for a heartbeat, whose `first` is the next to come.
     ///   - resets: it carries the venue's word that all begins anew.
     public mutating func label(
         first: UInt64, count: UInt64, resets: Bool, path index: Int, receivedAt: WallTime, at now: Instant
     ) -> Label {
-        if latest == 0 { begin(at: now, receivedAt) }
+        if latest == 0 { start(first, resets, at: now, receivedAt) }
         if paths[index].numbering == 0 { join(index, at: now) }
         let own = paths[index].highest
         var wide = widened(first, near: own > 0 ? own : latestHighest)
@@ -112,7 +144,7 @@ public struct SessionLabels: Sendable {
 
     /// The highest number of the latest numbering.
     private var latestHighest: UInt64 {
-        paths.reduce(0) { $1.numbering == latest ? max($0, $1.highest) : $0 }
+        paths.reduce(latest == 1 ? origin : 0) { $1.numbering == latest ? max($0, $1.highest) : $0 }
     }
 
     /// A packet that was overtaken by the one that moved its path: nearer to where the path was than to where it is.
@@ -166,7 +198,7 @@ public struct SessionLabels: Sendable {
         }
         if isReset, path.highest > 0 {
             if resetFirst == first, now - path.movedAt < options.copyWithin { return false }
-            begin(at: now, wall)
+            begin(at: now, date(of: wall, first, isReset: true))
             resetFirst = first
             join(index, at: now)
             return true
@@ -186,17 +218,38 @@ public struct SessionLabels: Sendable {
         paths[index].again = continues ? paths[index].again + 1 : 1
         paths[index].againFirst = first
         guard paths[index].again >= options.restartCount else { return false }
-        begin(at: now, wall)
+        begin(at: now, date(of: wall, first, isReset: false))
         isInferred = true
         join(index, at: now)
         return true
     }
 
+    /// The first packet tells whether the numbering goes on in which an earlier run stopped.
+    private mutating func start(_ first: UInt64, _ resets: Bool, at now: Instant, _ wall: WallTime) {
+        let date = date(of: wall, first, isReset: resets)
+        // A name from far in the future was given by a clock that was wrong.
+        let farthest = SessionLabels.date(of: wall + .seconds(31 * 86_400), options.period)
+        guard let past, past.session / SessionLabels.datePlaces <= farthest else {
+            return begin(at: now, date)
+        }
+        session = past.session
+        let wide = widened(first, near: past.last)
+        let isBehind = wide <= past.last
+        let follows = !isBehind || past.last - wide <= options.overlap && !resets
+        guard follows, isOfThisTime(past, wall) else {
+            begin(at: now, date)
+            isInferred = !resets && session != date * SessionLabels.datePlaces
+            return
+        }
+        (latest, origin, advancedAt) = (1, past.last, now)
+    }
+
     /// Another numbering begins.
-    private mutating func begin(at now: Instant, _ wall: WallTime) {
+    private mutating func begin(at now: Instant, _ date: UInt64) {
         latest += 1
-        let dated = SessionLabels.date(of: wall, options.period) * SessionLabels.datePlaces
-        session = dated > session ? dated : session + SessionLabels.resetPlaces
+        let dated = date * SessionLabels.datePlaces
+        let (next, reset) = (session / SessionLabels.resetPlaces + 1, SessionLabels.resetPlaces)
+        session = dated > session ? dated : next * reset
         (isInferred, resetFirst, advancedAt) = (false, nil, now)
     }
 
@@ -219,6 +272,35 @@ public struct SessionLabels: Sendable {
         return wide
     }
 
+    /// Whether the venue may still be in a numbering that an earlier run heard.
+    private func isOfThisTime(_ past: Past, _ wall: WallTime) -> Bool {
+        let named = past.session / SessionLabels.datePlaces
+        if options.period == .day, let calendar = options.calendar {
+            switch calendar.place(of: wall) {
+            case .within(let date): return named >= date.digits
+            // What was heard of the last session may stand until the next one begins.
+            case .between(let last?, _, _): return named >= last.digits
+            case .between(nil, _, _): break
+            }
+        }
+        return named >= SessionLabels.date(of: wall, options.period)
+            || wall - past.heardAt < options.goesOnFor
+    }
+
+    /// The date that names a numbering which is heard now for the first time. Between two sessions it is of the one that
+    /// is nearer, and of the next one if nothing was sent in it yet.
+    private func date(of wall: WallTime, _ first: UInt64, isReset: Bool) -> UInt64 {
+        if options.period == .day, let calendar = options.calendar {
+            switch calendar.place(of: wall) {
+            case .within(let date): return date.digits
+            case .between(let last, let next, let isNearerNext):
+                let isNext = isNearerNext || first <= 1 && !isReset
+                if let date = isNext ? next ?? last : last ?? next { return date.digits }
+            }
+        }
+        return SessionLabels.date(of: wall, options.period)
+    }
+
     /// The date of a numbering that begins now, in UTC, as 20260102: its day, or the Sunday of its week. A week
     /// begins on Saturday at noon, when every market of a weekly venue is closed.
     static func date(of time: WallTime, _ period: Period) -> UInt64 {
@@ -230,8 +312,11 @@ public struct SessionLabels: Sendable {
             let week = (time.nanoseconds - firstNoon).flooredQuotient(by: 7 * day)
             moment = WallTime(nanoseconds: firstNoon + week * 7 * day + day)
         }
-        return moment.rfc3339.utf8.prefix(10).reduce(0) { date, byte in
-            byte == UInt8(ascii: "-") ? date : date * 10 + UInt64(byte - UInt8(ascii: "0"))
-        }
+        return CivilDate(daysSince1970: moment.nanoseconds.flooredQuotient(by: day)).digits
     }
+}
+
+extension CivilDate {
+    /// As 20260102.
+    fileprivate var digits: UInt64 { UInt64(clamping: year * 10_000 + month * 100 + day) }
 }

@@ -1,6 +1,6 @@
 // What a gateway that starts anew takes up from its journal: the venue's messages that say which instruments there are,
 // kept as they come, and whole at the beginning of each segment.
-import Basics
+public import Basics
 import Wire
 
 /// The messages of a venue's directory, one for each instrument, in one epoch of a channel.
@@ -74,6 +74,8 @@ public struct JournalMemory: Hashable, Sendable {
     /// The last sequence of it; before any, the one before the first that its last run knew, who told that the others
     /// are missing.
     public var last: UInt64 { max(data, before) }
+    /// When the last of it came.
+    public private(set) var heardAt = WallTime(nanoseconds: 0)
     private var data: UInt64 = 0
     private var before: UInt64 = 0
     private var byEpoch: [UInt64: VenueDirectory] = [:]
@@ -92,10 +94,14 @@ public struct JournalMemory: Hashable, Sendable {
         case .frame:
             let stamp = record.stamp
             guard stamp.epoch != 0 else { return }
-            if stamp.epoch != epoch { (epoch, data, before) = (stamp.epoch, 0, 0) }
+            if stamp.epoch != epoch {
+                (epoch, data, before, heardAt) = (stamp.epoch, 0, 0, stamp.receiveTime)
+            }
             switch stamp.frame {
             // No channel publishes the last number that there is: another one has to follow.
-            case .data where stamp.sequence < .max: data = max(data, stamp.sequence)
+            case .data where stamp.sequence < .max:
+                data = max(data, stamp.sequence)
+                heardAt = max(heardAt, stamp.receiveTime)
             case .heartbeat: before = max(before, JournalMemory.before(record))
             default: break
             }
@@ -132,7 +138,10 @@ public struct JournalMemory: Hashable, Sendable {
     /// forget how far the one before it was.
     public mutating func complete(from earlier: JournalMemory) {
         guard epoch != 0 else { return self = earlier }
-        if data == 0, earlier.epoch == epoch { (data, before) = (earlier.data, max(before, earlier.before)) }
+        if data == 0, earlier.epoch == epoch {
+            (data, before) = (earlier.data, max(before, earlier.before))
+            heardAt = max(heardAt, earlier.heardAt)
+        }
         if directory == nil, let known = earlier.byEpoch[epoch] { byEpoch[epoch] = known }
     }
 }

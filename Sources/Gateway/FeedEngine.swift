@@ -74,9 +74,7 @@ package struct EnginePlan {
     }
 
     /// What the catalog says of the feed's protocol.
-    var description: FeedProtocolDescription {
-        FeedProtocolDescription(named: options.feedProtocol.rawValue)
-    }
+    var description: FeedProtocolDescription { options.description }
 
     /// Which messages are kept as their topics' last values.
     var lastValue: FeedProtocolDescription.LastValue {
@@ -228,6 +226,20 @@ extension ChannelState {
         case .live: 1
         case .recovering: 2
         case .stale: 3
+        }
+    }
+}
+
+extension FeedOptions {
+    /// What the catalog says of its protocol.
+    var description: FeedProtocolDescription { FeedProtocolDescription(named: feedProtocol.rawValue) }
+
+    /// Whether what an earlier run journalled is read at the start: to go on from there, or, where the gateway names the
+    /// numberings, to give none the name of another one.
+    package var wantsMemory: Bool {
+        switch description.reset {
+        case .daily, .weekly: true
+        case .session: start != .now
         }
     }
 }

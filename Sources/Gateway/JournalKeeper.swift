@@ -49,7 +49,7 @@ final class JournalKeeper: FrameJournal {
     init(_ feed: FeedOptions, _ surroundings: JournalSurroundings) {
         self.feed = feed.name
         self.surroundings = surroundings
-        wantsMemory = feed.start != .now
+        wantsMemory = feed.wantsMemory
         ear.keeper = self
         guard wantsMemory else { return }
         let path = "\(surroundings.options.directory)/\(SegmentName.folder(feed: feed.name))"

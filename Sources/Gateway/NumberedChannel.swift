@@ -40,8 +40,9 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     private var isFailover = false
     /// What waited is being released, and is as old as it is by this time.
     private var releasing: WallTime?
-    /// What an earlier run knew.
+    /// What an earlier run knew, and whether this one goes on from there.
     private var remembered: JournalMemory?
+    private let takesUp: Bool
 
     init(
         _ number: UInt16, _ plan: EnginePlan, _ publisher: FramePublisher, _ demand: TopicDemand,
@@ -67,6 +68,8 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         var numbering = SessionLabels.Options(paths: options.paths.count)
         numbering.period = plan.description.isWeekly ? .week : .day
         numbering.last = plan.description.lastSequence
+        numbering.calendar = options.session
+        takesUp = options.start != .now
         labels = SessionLabels(options: numbering)
         topics = FeedTopics(
             feed: options.name, channel: number, demand: demand,
@@ -96,9 +99,11 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         if header.session == nil { label(&arrival, header, resets: packet.resets, at: now) }
         // The arbiter begins with this word, too: what can be known from then on is told before anything else.
         if !arbiter.hasBegun, arrival.sequence != 0, arrival.sequence != .max {
+            if header.session == nil { goOn(before: arrival, at: now) }
             mostBehind == nil
                 ? resume(before: arrival, at: now) : catchUp(before: arrival, at: now, wall: receivedAt)
             let first = arbiter.hasBegun ? arbiter.first : arrival.sequence
+            if labels.isInferred { control.flags = [.epochInferred] }
             begin(epoch: arrival.session, first: first, at: now, wall: receivedAt)
         }
         control.heard(
@@ -239,18 +244,30 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         control.begin(epoch: epoch, first: first, isNamed: isNamed, wall: wall)
         guard Keys.needsDirectory else { return }
         control.step(wall: wall) { $0.directory(isKnown: first == 1, at: now) }
-        if let remembered, remembered.epoch == epoch { recall(at: now, wall: wall) }
+        if takesUp, let remembered, remembered.epoch == epoch { recall(at: now, wall: wall) }
     }
 
     /// An earlier run stopped somewhere in an epoch, and knew its directory: that holds where the epoch goes on.
     mutating func remember(_ memory: JournalMemory, at now: Instant, wall: WallTime) {
         remembered = memory
-        if arbiter.hasBegun, arbiter.epoch == memory.epoch { recall(at: now, wall: wall) }
+        if !namesSessions {
+            labels.remember(
+                SessionLabels.Past(session: memory.epoch, last: memory.last, heardAt: memory.heardAt))
+        }
+        if takesUp, arbiter.hasBegun, arbiter.epoch == memory.epoch { recall(at: now, wall: wall) }
+    }
+
+    /// Under one label a number stands for one message: where the label goes on, what comes at or below its last number was
+    /// published, or is of a numbering that begins again.
+    private mutating func goOn(before arrival: Arrival, at now: Instant) {
+        guard let remembered, remembered.epoch == arrival.session, arrival.sequence <= remembered.last + 1
+        else { return }
+        arbiter.resume(arrival.session, after: remembered.last, at: now)
     }
 
     /// What was sent while no gateway was there can be asked for again, if there is not too much of it.
     private mutating func resume(before arrival: Arrival, at now: Instant) {
-        guard let recovery, let remembered, remembered.epoch == arrival.session, remembered.last > 0,
+        guard takesUp, let recovery, let remembered, remembered.epoch == arrival.session, remembered.last > 0,
             recovery.canRecover(after: remembered.last, before: arrival.sequence)
         else { return }
         arbiter.resume(arrival.session, after: remembered.last, at: now)

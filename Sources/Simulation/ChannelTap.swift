@@ -31,6 +31,8 @@ final class ChannelTap {
     private var topics: [String: Progress] = [:]
     /// Which of the venue's numberings an epoch is; the last one that was recognised by its content.
     private var generations: [UInt64: Int] = [:]
+    /// Of all runs: under one name there is one numbering.
+    private var namedGenerations: [UInt64: Int] = [:]
     private var epochBeganAt: Instant
     /// When each message first reached this run of the gateway, by generation.
     private var arrivals: [Int: [UInt64: Instant]] = [:]
@@ -306,6 +308,11 @@ final class ChannelTap {
                 continue
             }
             generations[frame.header.epoch] = generation
+            let named = namedGenerations[frame.header.epoch] ?? generation
+            namedGenerations[frame.header.epoch] = named
+            if named != generation {
+                wrong("calls another numbering what it called one before: \(frame.line)")
+            }
             return message
         }
         return nil

@@ -1,6 +1,7 @@
 // What goes wrong, and for how long: each fault is begun, and undone when it is over.
 import Basics
 import Configuration
+import FeedJournal
 import FeedProtocols
 import Gateway
 import Wire
@@ -422,12 +423,29 @@ extension Simulation {
         return true
     }
 
+    /// Who comes anew cannot tell numbers that began again within a session from the ones before, unless its journal
+    /// has them.
+    private func survivesRestart(_ feed: FeedOfWorld) -> Bool {
+        guard feed.venue.current.isReset else { return true }
+        guard !feed.venue.namesSessions, let memory = feed.disks.values.first?.memory else { return false }
+        return memory.epoch != feed.venue.current.sessionEpoch && memory.last > 0
+    }
+
     private func killGateway() -> Bool {
-        // Who comes anew cannot tell numbers that began again within a session from the ones before.
-        guard gateway.isRunning, feeds.allSatisfy({ !$0.venue.current.isReset && $0.leftAloneUntil <= now })
-        else { return false }
+        guard gateway.isRunning, feeds.allSatisfy({ $0.leftAloneUntil <= now && survivesRestart($0) }) else {
+            return false
+        }
         gateway.kill()
-        lasts(random.duration(.milliseconds(20) ... .milliseconds(1500))) { [self] in
+        startAgain(after: random.duration(.milliseconds(20) ... .milliseconds(1500)))
+        return true
+    }
+
+    private func startAgain(after pause: Duration) {
+        lasts(pause) { [self] in
+            // A feed whose numbers began again is not opened before its journal can be read.
+            guard feeds.allSatisfy({ !$0.venue.current.isReset || $0.disk.isReady(at: now) }) else {
+                return startAgain(after: .milliseconds(50))
+            }
             checker.gatewayStarted()
             gateway.start()
             for feed in feeds { feed.disturbedAt = now }
@@ -439,6 +457,5 @@ extension Simulation {
                 }
             }
         }
-        return true
     }
 }

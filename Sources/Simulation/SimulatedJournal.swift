@@ -10,6 +10,8 @@ import Wire
 struct DiskWeather {
     var isFull = 0
     var slowUntil = Instant.zero
+
+    func isReady(at now: Instant) -> Bool { isFull == 0 && slowUntil <= now }
 }
 
 final class SimulatedJournal: FrameJournal {
@@ -31,7 +33,7 @@ final class SimulatedJournal: FrameJournal {
 
     /// Those that an earlier run left are opened at the start, at once unless the disk keeps the gateway waiting.
     func open() {
-        guard feed.options.start != .now else { return }
+        guard feed.options.wantsMemory else { return }
         for number in feed.disks.keys.sorted() { channel(number).openAtOnce() }
     }
 
@@ -179,7 +181,7 @@ private final class JournalOfChannel {
 
     private func opened() {
         let memory = disk.memory
-        guard feed.options.start != .now, memory.epoch != 0 else { return }
+        guard feed.options.wantsMemory, memory.epoch != 0 else { return }
         world.trace.say(
             world.now, feed.options.name,
             "remembers sequence \(memory.last) and \(memory.directory?.units.count ?? 0) instruments")

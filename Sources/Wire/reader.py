@@ -221,9 +221,11 @@ class Space:
         state = self.runs[header["run"], header["epoch"]]
         floor, first, last, why = state[0], 1, 0, "told"
         is_news = header["kind"] == "heartbeat" and told["first"] and not state[1]
-        if is_news and not told["named"] and told["first"] + Position.OVERLAP < floor:
-            missing.append((floor + 1, None, "restart"))
+        is_left = floor > 0 and header["epoch"] != list(self.tops)[-1]
+        if is_news and not told["named"] and (is_left or told["first"] + Position.OVERLAP < floor):
+            missing.append((list(self.tops.values())[-1] + 1, None, "restart"))
             self.rounds[header["epoch"]] = self.rounds.get(header["epoch"], 0) + 1
+            del self.tops[header["epoch"]]  # it is the last one again
             self.tops[header["epoch"]] = state[0] = floor = 0
         if is_news:
             state[1], last, why = told["first"], told["first"] - 1, "restart"

@@ -6,6 +6,7 @@ import Configuration
 import FeedProtocols
 import Wire
 
+@testable import FeedJournal
 @testable import Gateway
 
 func ms(_ milliseconds: Int64) -> Instant { Instant(nanoseconds: milliseconds * 1_000_000) }
@@ -21,14 +22,19 @@ private let noonInDay: UInt64 = 43_200_000_000_000
 final class Recorder: FrameSink {
     private(set) var lines: [String] = []
     private(set) var frames: [Frame] = []
+    /// What the journal of all that was published tells a gateway that starts anew.
+    private(set) var memory = JournalMemory()
 
-    func publish(_ frame: [UInt8], topicLength: Int, by route: TopicRoute) -> TopicRoute {
-        guard let frame = try? Frame(parsing: frame) else {
+    func publish(_ bytes: [UInt8], topicLength: Int, by route: TopicRoute) -> TopicRoute {
+        guard let frame = try? Frame(parsing: bytes) else {
             lines.append("no frame")
             return route
         }
         frames.append(frame)
         lines.append(Recorder.line(frame))
+        let head = RecordHead(
+            kind: .frame, length: bytes.count, topicLength: topicLength, checksum: 0)
+        memory.take(Record(head: head, number: 0, offset: 0, contents: bytes[...]))
         if frame.topicBytes.count != topicLength { lines.append("another topic length: \(topicLength)") }
         return route
     }
@@ -154,7 +160,7 @@ final class Bench {
 
     init(
         _ feedProtocol: FeedOptions.FeedProtocol, _ policy: FeedOptions.Policy, channels: [UInt16] = [],
-        wantsAll: Bool = true
+        wantsAll: Bool = true, after earlier: Bench? = nil, session: SessionCalendar? = nil
     ) {
         let name =
             switch feedProtocol {
@@ -166,6 +172,7 @@ final class Bench {
             name: name, feedProtocol: feedProtocol, keys: feedProtocol.keys, policy: policy)
         options.freshness = .seconds(1)
         options.channels = channels
+        options.session = session
         options.paths = [FeedPathOptions(name: "A"), FeedPathOptions(name: "B")]
         engine = EnginePlan(
             options: options, index: 3, run: 7, controlEvery: .seconds(100), sink: recorder, log: { _, _ in },
@@ -176,6 +183,10 @@ final class Bench {
             PathCondition(used: isHotHot ? [0, 1] : [0], active: [true, isHotHot], failover: nil), at: ms(0),
             wall: wall(0))
         if wantsAll { engine.granted(.data(feed: options.name, .all), at: ms(0), wall: wall(0)) }
+        if let earlier {
+            engine.remember(
+                earlier.recorder.memory, channel: channels.first ?? 0, at: ms(0), wall: wall(0))
+        }
         engine.tick(at: ms(0), wall: wall(0))
         _ = recorder.take()
     }

@@ -75,6 +75,24 @@ private enum Made {
     static let reset = sbe(4, root: [UInt8](repeating: 0, count: 9), rest: [2, 0, 1, 0, 0])
 }
 
+/// The epoch and number of each data frame, and where each epoch was said to begin.
+extension Recorder {
+    fileprivate var numbers: [String] {
+        frames.compactMap { frame in
+            switch frame.header.kind {
+            case .data: return "\(frame.header.epoch):\(frame.header.sequence)"
+            case .heartbeat:
+                guard
+                    case .heartbeat(_, _, _, let first, _)? = try? ControlBody(
+                        kind: .heartbeat, parsing: frame.body), first > 0
+                else { return nil }
+                return "\(frame.header.epoch) from \(first)"
+            case .batch, .gap, .idle, .state, .sync: return nil
+            }
+        }
+    }
+}
+
 @Suite struct PITCHFeedTests {
     private func pitch(_ channels: UInt16...) -> Bench { Bench(.pitch, .hotHot, channels: channels) }
 
@@ -164,6 +182,72 @@ private enum Made {
         #expect(bench.engine.channel.epochs == 1 && bench.engine.channel.gaps == 0)
     }
 
+    /// A gateway that heard the numbers begin anew, and where its journal ends.
+    private func cleared() -> Bench {
+        let bench = pitch(1)
+        _ = bench.both(Made.unit(1, 5000, [Made.add(7, "ZVT")]), at: 1)
+        _ = bench.both(Made.unit(1, 1, [Made.clear, Made.add(8, "ZVT"), Made.add(9, "ZVT")]), at: 10)
+        return bench
+    }
+
+    @Test
+    func `after a Unit Clear and a restart the numbers go on in their epoch, which is not the morning's`() {
+        let morning = cleared()
+        #expect(morning.recorder.numbers.last == "20260102001000:3")
+        let bench = Bench(.pitch, .hotHot, channels: [1], after: morning)
+        _ = bench.both(Made.unit(1, 5, [Made.add(11, "ZVT")]), at: 2000)
+        #expect(bench.recorder.numbers == ["20260102001000 from 5", "20260102001000:5"])
+        // And the next ones are another numbering still.
+        _ = bench.both(Made.unit(1, 1, [Made.clear]), at: 3000)
+        #expect(bench.recorder.numbers.suffix(2) == ["20260102002000 from 1", "20260102002000:1"])
+    }
+
+    @Test func `what an earlier run published is not published again under the same numbers`() {
+        let bench = Bench(.pitch, .hotHot, channels: [1], after: cleared())
+        _ = bench.both(Made.unit(1, 2, [Made.add(8, "ZVT"), Made.add(9, "ZVT")]), at: 2000)
+        #expect(bench.recorder.numbers == ["20260102001000 from 4"])
+        _ = bench.both(Made.unit(1, 4, [Made.add(10, "ZVT")]), at: 2001)
+        #expect(bench.recorder.numbers.last == "20260102001000:4")
+    }
+
+    @Test func `a Unit Clear that is the first word after a restart begins an epoch that was never used`() {
+        let bench = Bench(.pitch, .hotHot, channels: [1], after: cleared())
+        _ = bench.both(Made.unit(1, 1, [Made.clear]), at: 2000)
+        #expect(bench.recorder.numbers == ["20260102002000 from 1", "20260102002000:1"])
+        #expect(bench.recorder.frames.allSatisfy { !$0.header.flags.contains(.epochInferred) })
+    }
+
+    @Test func `numbers that began anew while no gateway was there are an epoch of their own, flagged`() {
+        let before = pitch(1)
+        _ = before.both(Made.unit(1, 900_000, [Made.add(7, "ZVT")]), at: 1)
+        let bench = Bench(.pitch, .hotHot, channels: [1], after: before)
+        _ = bench.both(Made.unit(1, 70, [Made.add(8, "ZVT")]), at: 2000)
+        #expect(bench.recorder.numbers == ["20260102001000 from 70", "20260102001000:70"])
+        #expect(bench.recorder.frames.last?.header.flags.contains(.epochInferred) == true)
+    }
+
+    @Test func `numbers that began anew a little below where the journal ends are found out, and not mixed`()
+    {
+        let before = pitch(1)
+        _ = before.both(Made.unit(1, 900, [Made.add(7, "ZVT")]), at: 1)
+        let bench = Bench(.pitch, .hotHot, channels: [1], after: before)
+        for number in 1...600 as ClosedRange<Int64> {
+            _ = bench.both(Made.unit(1, UInt32(number), [Made.add(8, "ZVT")]), at: number * 10)
+            _ = bench.tick(number * 10 + 5)
+        }
+        let old = bench.recorder.numbers.filter { $0.hasPrefix("20260102000000:") }
+        #expect(old.isEmpty)
+        #expect(bench.recorder.numbers.last == "20260102000001:600")
+    }
+
+    @Test func `the round of a number is that in which the journal ends`() {
+        let before = pitch(1)
+        _ = before.both(Made.unit(1, .max, [Made.add(1, "ZVT"), Made.add(2, "ZVT")]), at: 1)
+        let bench = Bench(.pitch, .hotHot, channels: [1], after: before)
+        _ = bench.both(Made.unit(1, 2, [Made.add(3, "ZVT")]), at: 2000)
+        #expect(bench.recorder.numbers.last == "20260102000000:4294967297")
+    }
+
     @Test func `the end of the session closes the channel, and what comes after opens it`() {
         let bench = pitch(1)
         _ = bench.both(Made.unit(1, 1, [Made.add(7, "ZVT")]), at: 1)
@@ -236,6 +320,18 @@ private enum Made {
             + bench.both(Made.packet(2, [Made.volume(5)]), at: 4)
         #expect(lines.filter { $0.hasPrefix("md/") } == ["md/md/*/ 1 after 0", "md/md/5/ 2 after 0"])
         #expect(bench.engine.channel.epochs == 1 && bench.engine.channel.gaps == 0)
+    }
+
+    @Test func `after a channel reset and a restart the numbers go on in their epoch`() {
+        let before = Bench(.mdp3, .hotHot)
+        _ = before.both(Made.packet(5000, [Made.volume(5)]), at: 1)
+        _ = before.both(Made.packet(1, [Made.reset]), at: 2)
+        #expect(before.recorder.numbers.last == "20251228001000:1")
+        let bench = Bench(.mdp3, .hotHot, after: before)
+        _ = bench.both(Made.packet(4, [Made.volume(5)]), at: 2000)
+        #expect(bench.recorder.numbers == ["20251228001000 from 4", "20251228001000:4"])
+        _ = bench.both(Made.packet(1, [Made.reset]), at: 3000)
+        #expect(bench.recorder.numbers.last == "20251228002000:1")
     }
 
     @Test func `a packet whose messages make no sense reaches no instrument and is counted`() {

@@ -376,8 +376,9 @@ private final class ProxyBench {
     let recorder = Recorder()
     let engine: any FeedEngine
 
-    init(servers: Int = 1, from first: UInt32 = 1) {
+    init(servers: Int = 1, from first: UInt32 = 1, after earlier: ProxyBench? = nil) {
         var options = FeedOptions(name: "md", feedProtocol: .pitch, keys: .pitch, policy: .hotHot)
+        if earlier != nil { options.start = .journal }
         options.channels = [1, 2]
         options.paths = [FeedPathOptions(name: "A"), FeedPathOptions(name: "B")]
         options.recover.servers = (1...servers).map { "tcp://10.0.0.\($0):17010" }
@@ -391,7 +392,8 @@ private final class ProxyBench {
             PathCondition(used: [0, 1], active: [true, true], failover: nil), at: ms(0), wall: wall(0))
         engine.granted(.data(feed: "md", .all), at: ms(0), wall: wall(0))
         _ = tick(0)
-        for unit in [1, 2] as [UInt8] {
+        if let earlier { engine.remember(earlier.recorder.memory, channel: 1, at: ms(0), wall: wall(0)) }
+        for unit in [1, 2] as [UInt8] where earlier == nil {
             _ = receive(trades(unit, first, 1), at: 1)
             _ = receive(trades(unit, first, 1), on: 1, at: 1)
         }
@@ -537,6 +539,21 @@ private final class ProxyBench {
         #expect(bench.replay(bench.trades(1, 2, 1), at: 40) == [])
         #expect(bench.figures.refused == ["other-session": 1])
         #expect(bench.replay(bench.trades(1, 2, 1), at: 520).count == 2)
+    }
+
+    @Test func `after the numbers began anew and a restart, what was sent meanwhile is asked for`() {
+        let before = ProxyBench()
+        for path in 0...1 { _ = before.receive(before.trades(1, 2, 50), on: path, at: 10) }
+        let clear: [UInt8] = [6, 0x97, 0, 0, 0, 0]
+        for path in 0...1 { _ = before.receive(before.packet(1, 1, [clear]), on: path, at: 20) }
+        for path in 0...1 { _ = before.receive(before.trades(1, 2, 5), on: path, at: 30) }
+        let bench = ProxyBench(after: before)
+        _ = bench.receive(bench.trades(1, 9, 1), at: 1000)
+        _ = bench.tick(1020)
+        #expect(bench.proxies.take() == ["unit 1 7+2 of 0"])
+        #expect(bench.replay(bench.trades(1, 7, 2), at: 1030).filter { $0.hasPrefix("md/") }.count == 3)
+        #expect(bench.recorder.frames.last { $0.header.kind == .data }?.header.epoch == 20_260_102_001_000)
+        #expect(bench.engine.channel.gaps == 0)
     }
 
     @Test func `what is no packet is counted`() {

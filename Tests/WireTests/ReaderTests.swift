@@ -229,6 +229,21 @@ struct ReaderTests {
             ])
     }
 
+    @Test func `an epoch that was left and comes again with another run has other numbers`() throws {
+        let said = try Self.example(
+            """
+            (3, 0, 0, 1, 1, "", 1), (1, 5000), (3, 0, 0, 1, 2, "", 1), (1, 40, 0, 1, 2),
+            (3, 0, 0, 2, 1, "", 50), (1, 50, 0, 2), (1, 51, 50, 2),
+            (3, 0, 0, 3, 1, "", 51), (1, 51, 0, 3), (1, 52, 51, 3)
+            """, Self.channel)
+        #expect(
+            said == [
+                "nothing", "data 5000", "nothing", "data 40",
+                "None 41 None restart, None 1 49 restart", "data 50", "data 51",
+                "nothing", "nothing", "data 52",
+            ])
+    }
+
     @Test func `a session that is sent again from its beginning is neither missing nor new`() throws {
         let said = try Self.example(
             """

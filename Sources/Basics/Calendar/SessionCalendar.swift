@@ -111,7 +111,7 @@ public struct SessionOpening: Hashable, Sendable, CustomStringConvertible {
 /// The hours of a venue, by date.
 public struct SessionCalendar: Hashable, Sendable {
     /// How far ahead an opening is looked for.
-    private static let farthest: Int64 = 366
+    static let farthest: Int64 = 366
 
     public var zone: String
     public var rules: ZoneRules
@@ -148,7 +148,7 @@ public struct SessionCalendar: Hashable, Sendable {
         return goesOn ? .open : .closed(until: opening(after: now, on: day))
     }
 
-    private func opening(after now: Int64, on day: Int64) -> SessionOpening? {
+    func opening(after now: Int64, on day: Int64) -> SessionOpening? {
         for next in day...(day + SessionCalendar.farthest) {
             let openings = hours(on: next).map(\.opens).filter { next > day || $0 > now }
             guard let minutes = openings.min() else { continue }
@@ -158,7 +158,7 @@ public struct SessionCalendar: Hashable, Sendable {
     }
 
     /// The sessions that begin on a date.
-    private func hours(on day: Int64) -> [SessionHours] {
+    func hours(on day: Int64) -> [SessionHours] {
         let date = CivilDate(daysSince1970: day)
         if let others = otherHours[date] { return others }
         return days.contains(Weekday(daysSince1970: day)) && !holidays.contains(date) ? hours : []
