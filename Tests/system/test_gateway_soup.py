@@ -364,6 +364,37 @@ class Links(Case):
 
 
 @needs_namespaces
+class OneVenueAddress(Case):
+    """One address of the venue that two links lead to: the interface decides by which, and the own address is ours to
+    choose."""
+
+    def test_a_connection_goes_by_the_link_and_from_the_address_that_were_given(self):
+        desk, market = Namespace(self, "desk"), Namespace(self, "venue")
+        market.ip("addr", "add", "10.82.9.9/32", "dev", "lo")
+        for number, name in enumerate("ab", 1):
+            harness.veth(desk, f"isp-{name}", market, f"to-{name}", number)
+            desk.ip("route", "add", "10.82.9.9", "via", f"10.82.{number}.2", "dev", f"isp-{name}", "metric", str(number))
+        desk.ip("addr", "add", "10.82.2.7/24", "dev", "isp-b")
+        for name in ("all", "isp-a", "isp-b"):
+            harness.run(*desk.command("sysctl", "-qw", f"net.ipv4.conf.{name}.rp_filter=0"))
+        harness.spawn(self, market.command(harness.binary("holdfast"), "play", "--generate", "itch", "--rate", "100",
+                                           "--soup", "10.82.9.9:17000"), stderr=subprocess.DEVNULL)
+        self.gateway(PATH % ("A", "tcp://10.82.9.9:17000", 'interface = "isp-a"')
+                     + PATH % ("B", "tcp://10.82.9.9:17000", 'interface = "isp-b"\nlocal_address = "10.82.2.7"'),
+                     namespace=desk)
+        health = self.health("state/desk/feed-path/")
+        for line in "AB":
+            health.settle(f"feed-path/itch.{line}", "ok")
+        listed = harness.run(*market.command("ss", "-Htn", "state", "established", "sport", "=", ":17000"))
+        peers = [line.split()[-1].rsplit(":", 1)[0] for line in listed.splitlines()]
+        self.assertEqual(sorted(peers), ["10.82.1.1", "10.82.2.7"])
+        # As routed, both would go by the first link.
+        market.drop_ingress("to-b")
+        health.wait_state("feed-path/itch.B", "critical")
+        self.assertEqual(health.states()["feed-path/itch.A"]["status"], "ok")
+
+
+@needs_namespaces
 class BesideALine(Case):
     """A connection in a feed of MoldUDP64, whose lines may be silent for longer than a connection."""
 
