@@ -28,6 +28,8 @@ public struct JournalWriterOptions: Hashable, Sendable {
     public var sync: Sync = .never
     /// After a failure it is tried again after this.
     public var retryAfter: Duration = .seconds(1)
+    /// Segments that are too old are looked for after so long, also when nothing comes any more.
+    public var expireEvery: Duration = .seconds(600)
 
     public init() {}
 }
@@ -41,13 +43,15 @@ public enum JournalJob: Hashable, Sendable {
     case turn(RecordBatch, sync: Bool)
     /// What was written is to reach the disk.
     case sync
+    /// Segments that are too old are to be removed.
+    case expire
 }
 
 extension JournalJob {
     /// What is written by it; it has none any more.
     public mutating func takeRecords() -> RecordBatch {
         switch self {
-        case .open, .sync: return RecordBatch()
+        case .open, .sync, .expire: return RecordBatch()
         case .write(let records, let sync):
             self = .write(RecordBatch(), sync: sync)
             return records
@@ -103,6 +107,7 @@ public struct JournalWriter: ~Copyable {
         /// So many bytes.
         case writing(Int, sync: Bool, turns: Bool)
         case syncing
+        case expiring
         /// Tried again then.
         case failed(isOpen: Bool, until: Instant)
     }
@@ -121,6 +126,8 @@ public struct JournalWriter: ~Copyable {
     private var unsyncedSince: Instant?
     private var segmentSize = 0
     private var segmentSince: Instant
+    /// When segments were last looked at, whether they are too old.
+    private var expiredSince: Instant
     private var holes: HoleBook
     private var trouble: String?
     private var isStopped = false
@@ -132,13 +139,14 @@ public struct JournalWriter: ~Copyable {
         overflow = "the disk is too slow: more than \(options.mostWaiting >> 20) MiB wait to be written"
         holes = HoleBook(control: control)
         segmentSince = now
+        expiredSince = now
     }
 
     public var condition: Condition {
         if isStopped || trouble != nil { return .stopped(trouble ?? overflow) }
         switch state {
         case .idle(isOpen: false), .opening, .failed(isOpen: false, _): return .opening
-        case .idle(isOpen: true), .writing, .syncing, .failed(isOpen: true, _): return .writing
+        case .idle(isOpen: true), .writing, .syncing, .expiring, .failed(isOpen: true, _): return .writing
         }
     }
 
@@ -240,7 +248,7 @@ public struct JournalWriter: ~Copyable {
         -> JournalJob?
     {
         switch state {
-        case .opening, .writing, .syncing: return nil
+        case .opening, .writing, .syncing, .expiring: return nil
         case .failed(let isOpen, let until):
             guard until <= now || isLast else { return nil }
             state = .idle(isOpen: isOpen)
@@ -250,9 +258,13 @@ public struct JournalWriter: ~Copyable {
             return .open
         case .idle(isOpen: true):
             if isBatchDue(at: now) || isLast && !batch.isEmpty { return write(directory, at: now) }
-            guard isSyncDue(at: now) || isLast && unsyncedSince != nil else { return nil }
-            state = .syncing
-            return .sync
+            if isSyncDue(at: now) || isLast && unsyncedSince != nil {
+                state = .syncing
+                return .sync
+            }
+            guard expiredSince + options.expireEvery <= now, !isLast else { return nil }
+            state = .expiring
+            return .expire
         }
     }
 
@@ -304,11 +316,11 @@ public struct JournalWriter: ~Copyable {
         switch (state, outcome) {
         case (.opening, .done(let size)):
             segmentSize = size
-            segmentSince = now
+            (segmentSince, expiredSince) = (now, now)
             recovered(now)
         case (.writing(_, let sync, let turns), .done(let size)):
             segmentSize = size
-            if turns { segmentSince = now }
+            if turns { (segmentSince, expiredSince) = (now, now) }
             figures.written &+= jobFrames
             if jobFrames > 0, jobLast.sequence > 0 { figures.writtenThrough = jobLast }
             jobFrames = 0
@@ -317,6 +329,9 @@ public struct JournalWriter: ~Copyable {
             recovered(now)
         case (.syncing, .done):
             synced()
+            recovered(now)
+        case (.expiring, .done):
+            expiredSince = now
             recovered(now)
         case (.opening, .failed(let why)): failed(why, isOpen: false, now)
         case (.writing, .failed(let why)):
@@ -327,7 +342,7 @@ public struct JournalWriter: ~Copyable {
             jobFrames = 0
             batchSince = now
             failed(why, isOpen: true, now)
-        case (.syncing, .failed(let why)): failed(why, isOpen: true, now)
+        case (.syncing, .failed(let why)), (.expiring, .failed(let why)): failed(why, isOpen: true, now)
         case (.idle, _), (.failed, _): break
         }
     }
@@ -354,7 +369,7 @@ public struct JournalWriter: ~Copyable {
     /// something comes.
     public func deadline(at now: Instant) -> Instant? {
         switch state {
-        case .opening, .writing, .syncing: return nil
+        case .opening, .writing, .syncing, .expiring: return nil
         case .failed(_, let until): return until
         case .idle(isOpen: false): return now
         case .idle(isOpen: true):
@@ -364,8 +379,10 @@ public struct JournalWriter: ~Copyable {
             let sync: Instant? =
                 if case .every(let time) = options.sync { unsyncedSince.map { $0 + time } } else { nil }
             // Asked for each frame: no array.
-            guard let write else { return sync }
-            return sync.map { min($0, write) } ?? write
+            var due = expiredSince + options.expireEvery
+            if let write { due = min(due, write) }
+            if let sync { due = min(due, sync) }
+            return due
         }
     }
 }

@@ -25,6 +25,8 @@ public enum ReplicaJob: Hashable, Sendable {
     case open
     /// Check what came, and write what is whole of it.
     case store(PulledBytes, [UInt8])
+    /// Remove segments that are too old.
+    case expire
 }
 
 /// How a job ended.
@@ -45,6 +47,8 @@ public struct ReplicaMachine: Sendable {
         public var every: Duration = .milliseconds(100)
         /// After a failure or a refusal it is tried again after this.
         public var retryAfter: Duration = .seconds(2)
+        /// Segments that are too old are looked for after so long, also when nothing comes any more.
+        public var expireEvery: Duration = .seconds(600)
 
         public init() {}
     }
@@ -62,6 +66,7 @@ public struct ReplicaMachine: Sendable {
         case waiting(until: Instant)
         case asking(since: Instant)
         case storing(PulledBytes, asked: Instant)
+        case expiring
     }
 
     public let options: Options
@@ -81,17 +86,20 @@ public struct ReplicaMachine: Sendable {
     /// Requests that nobody answered.
     public private(set) var unanswered: UInt64 = 0
     private var state: State
+    /// When segments were last looked at, whether they are too old.
+    private var expiredSince: Instant
 
     public init(options: Options = Options(), at now: Instant) {
         self.options = options
         lag = ReplicaLag(at: now)
         state = .closed(until: now)
+        expiredSince = now
     }
 
     /// When `next` is to be called; `nil`: when the job that is under way ends.
     public var deadline: Instant? {
         switch state {
-        case .opening, .storing: nil
+        case .opening, .storing, .expiring: nil
         case .closed(let until), .waiting(let until): until
         case .asking(let since): since + ReplicaLag.patience
         }
@@ -100,13 +108,17 @@ public struct ReplicaMachine: Sendable {
     /// What is to be done now.
     public mutating func next(at now: Instant) -> Action? {
         switch state {
-        case .opening, .storing: return nil
+        case .opening, .storing, .expiring: return nil
         case .closed(let until):
             guard until <= now else { return nil }
             state = .opening
             return .perform(.open)
         case .waiting(let until):
             guard until <= now else { return nil }
+            if expiredSince + options.expireEvery <= now {
+                state = .expiring
+                return .perform(.expire)
+            }
         case .asking(let since):
             guard since + ReplicaLag.patience <= now else { return nil }
             unanswered &+= 1
@@ -201,6 +213,9 @@ public struct ReplicaMachine: Sendable {
             stored(pulled, reached, asked, at: now)
         case (.storing, .failed(let why)), (.storing, .refused(let why)): stop(why, now)
         case (.storing, .doubted): state = .waiting(until: now)
+        case (.expiring, _):
+            expiredSince = now
+            state = .waiting(until: now)
         case (.closed, _), (.waiting, _), (.asking, _): break
         }
     }

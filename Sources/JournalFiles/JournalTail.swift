@@ -104,6 +104,11 @@ public struct JournalTail: Sendable {
             case .sync:
                 try tail?.sync()
                 return result(tail)
+            case .expire:
+                var (tail, result) = (tail, result(tail))
+                tail?.expire(at: wall, &result)
+                result.tail = tail
+                return result
             case .write(var records, let sync):
                 // Nobody else has them, or they would be copied.
                 job = .sync

@@ -67,7 +67,10 @@ public struct ReplicaTail: Sendable {
         do throws(Failure) {
             switch (job, tail) {
             case (.open, _): try open(plan, at: wall, &result)
-            case (.store, nil): break
+            case (.store, nil), (.expire, nil): break
+            case (.expire, var tail?):
+                tail.expire(at: wall)
+                (result.tail, result.outcome) = (tail, .done(tail.position))
             case (.store(let pulled, let bytes), var tail?):
                 // What it doubts, it remembers.
                 defer { result.tail = tail }

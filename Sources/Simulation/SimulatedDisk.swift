@@ -27,7 +27,7 @@ final class SimulatedDisk {
         case .turn(let batch, _):
             begin(run, wall)
             append(sealed(batch))
-        case .sync: break
+        case .sync, .expire: break
         }
         return segments.last?.count ?? 0
     }

@@ -79,6 +79,7 @@ private final class JournalOfChannel {
         (options.batchBytes, options.mostWaiting) = (4096, 16 << 10)
         (options.segmentBytes, options.segmentTime) = (32 << 10, .seconds(5))
         (options.sync, options.retryAfter) = (.every(.milliseconds(100)), .milliseconds(200))
+        options.expireEvery = .seconds(2)
         return options
     }
 
@@ -168,7 +169,7 @@ private final class JournalOfChannel {
     private func finish() {
         guard var done = job, !hasEnded else { return }
         job = nil
-        if feed.disk.isFull > 0, done != .sync {
+        if feed.disk.isFull > 0, done != .sync, done != .expire {
             machine.finished(.failed("the disk is full"), returning: done.takeRecords(), at: world.now)
         } else {
             let size = disk.perform(done, run: run, at: wall)

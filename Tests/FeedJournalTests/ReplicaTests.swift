@@ -52,6 +52,19 @@ private struct ReplicaDialogue {
 }
 
 @Suite struct ReplicaTests {
+    @Test func `segments that are too old are looked for also while nothing comes`() {
+        var dialogue = ReplicaDialogue()
+        dialogue.open(at: 1, 900, messages: 10)
+        #expect(dialogue.machine.next(at: dialogue.now) == .ask)
+        dialogue.wait(601_000)
+        #expect(dialogue.answered(1, 900, bytes: 0, size: 900, behind: 0) == nil)
+        #expect(dialogue.machine.next(at: dialogue.now) == .perform(.expire))
+        #expect(dialogue.machine.next(at: dialogue.now) == nil && dialogue.machine.deadline == nil)
+        dialogue.stored(1, 900, 10)
+        #expect(dialogue.machine.next(at: dialogue.now) == .ask)
+        #expect(dialogue.machine.messages == 0 && dialogue.machine.trouble == nil)
+    }
+
     @Test func `it pulls until it has everything, and then asks now and then`() {
         var dialogue = ReplicaDialogue()
         dialogue.open()

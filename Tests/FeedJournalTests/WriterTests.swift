@@ -57,6 +57,7 @@ private struct Dialogue: ~Copyable {
         case nil: return "-"
         case .open: return "open"
         case .sync: return "sync"
+        case .expire: return "expire"
         case .write(let batch, let sync): return "write\(words(batch))\(sync ? " sync" : "")"
         case .turn(let batch, let sync): return "turn\(words(batch))\(sync ? " sync" : "")"
         }
@@ -125,7 +126,9 @@ private struct Dialogue: ~Copyable {
         talk.expect("-", at: 111)
         talk.expect("sync", at: 112)
         talk.done(at: 120)
-        #expect(talk.writer.figures.synced == 1 && talk.writer.deadline(at: ms(120)) == nil)
+        #expect(talk.writer.figures.synced == 1)
+        // Nothing but to look for old segments.
+        #expect(talk.writer.deadline(at: ms(120)) == ms(600_000))
 
         var each = Dialogue { $0.sync = .eachBatch }
         each.frame(5, at: 0)
@@ -249,6 +252,29 @@ private struct Dialogue: ~Copyable {
         #expect(job == .open)
         writer.finished(.done(size: 81), at: ms(1002))
         #expect(writer.condition == .writing)
+    }
+
+    @Test func `segments that are too old are looked for also while nothing comes`() {
+        var talk = Dialogue { $0.expireEvery = .seconds(60) }
+        talk.frame(5, at: 0)
+        talk.expect("write 5", at: 10)
+        talk.done(at: 11)
+        let due = talk.writer.deadline(at: ms(11))
+        talk.expect("-", at: 59_000)
+        guard let due else { return #expect(Bool(false)) }
+        let job = talk.writer.nextJob(at: due)
+        #expect(job == .expire && talk.writer.condition == .writing)
+        // What comes meanwhile waits for it.
+        talk.frame(6, at: 60_010)
+        talk.expect("-", at: 60_030)
+        talk.done(at: 60_031)
+        talk.expect("write 6", at: 60_031)
+        talk.done(at: 60_032)
+        talk.expect("-", at: 60_040)
+        talk.expect("sync", at: 130_000, isLast: true)
+        talk.done(at: 130_001)
+        talk.expect("-", at: 130_001, isLast: true)
+        talk.expect("expire", at: 130_001)
     }
 
     @Test func `at the end everything is written and synced`() {

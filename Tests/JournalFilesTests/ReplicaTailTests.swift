@@ -24,7 +24,8 @@ private final class Pair {
     var spoil: ([UInt8]) -> [UInt8] = { $0 }
     static let wall = WallTime(nanoseconds: 1_767_355_200_000_000_000)
 
-    init() {
+    /// - Parameter longest: how long the replica keeps a segment.
+    init(longest: Duration = .seconds(1_000_000_000)) {
         var template = Array("/tmp/hfreplica-XXXXXX".utf8CString)
         path = unsafe String(cString: mkdtemp(&template))
         plan = JournalPlan(
@@ -32,7 +33,7 @@ private final class Pair {
             run: 9, retention: Retention(mostBytes: 1 << 30, longest: .seconds(1_000_000_000)))
         replicaPlan = ReplicaPlan(
             folder: ChannelFolder(root: path + "/b", feed: "itch", channel: 0), feed: "itch", channel: 0,
-            retention: Retention(mostBytes: 1 << 30, longest: .seconds(1_000_000_000)))
+            retention: Retention(mostBytes: 1 << 30, longest: longest))
         perform(.open)
     }
 
@@ -331,6 +332,18 @@ extension DiskTests {
             try pair.pull()
             #expect(pair.machine.trouble?.contains("the journal there is another one") == true)
             #expect(try pair.replicaPlan.folder.segments() == [1, 2, 3, 4])
+        }
+
+        @Test func `its segments go by their age also while nothing comes`() throws {
+            let pair = Pair(longest: .seconds(3600))
+            for _ in 0..<3 { pair.write(1...10, turns: true) }
+            try pair.pull()
+            for (hours, left) in [(0, [1, 2, 3, 4]), (2, [4])] as [(Int64, [UInt64])] {
+                let later = Pair.wall + .seconds(3600 * hours)
+                let result = ReplicaTail.perform(.expire, pair.replica, pair.replicaPlan, at: later)
+                guard case .done = result.outcome else { return #expect(Bool(false)) }
+                #expect(try pair.replicaPlan.folder.segments() == left)
+            }
         }
 
         @Test func `segments that expired before they were pulled are counted`() throws {

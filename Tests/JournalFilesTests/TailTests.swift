@@ -262,6 +262,20 @@ extension DiskTests {
             #expect(!Files.exists(plan.folder.index(7)) && Files.exists(plan.folder.index(9)))
         }
 
+        @Test func `old segments go by their age also while nothing comes`() throws {
+            let plan = plan { $0.retention = Retention(mostBytes: 1 << 30, longest: .seconds(3600)) }
+            var jobs: [JournalJob] = [.open, .write(batch(1...4), sync: false)]
+            jobs += [.turn(batch(5...8), sync: false), .turn(batch(9...9), sync: false)]
+            let tail = perform(jobs, plan).tail
+            for (hours, left) in [(1, [1, 2, 3]), (2, [3])] as [(Int64, [UInt64])] {
+                var job = JournalJob.expire
+                let result = JournalTail.perform(&job, tail, plan, at: wall + .seconds(3600 * hours))
+                #expect(result.expired == 3 - left.count && result.notRemoved == nil)
+                #expect(try plan.folder.segments() == left)
+            }
+            #expect(try faults() == [])
+        }
+
         @Test func `reading begins with a sequence or a time`() throws {
             var jobs: [JournalJob] = [.open, .write(batch(1...1500), sync: false)]
             jobs += [.turn(batch(1501...3000), sync: false), .turn(batch(3001...3002), sync: false)]
