@@ -1,5 +1,5 @@
-// Which path of a feed delivers: fails a path by silence, by a broken connection, by falling behind its twin
-// or because an agent says so, and moves a hot-warm feed. It never leaves the last path that delivers.
+// Which path of a feed delivers: fails a path by silence, by a broken connection, by falling behind its twin, in silence or in
+// what it brings, or because an agent says so, and moves a hot-warm feed. It never leaves the last path that delivers.
 // Rules: design, section 8. The moves themselves are in `PathMachineMoves.swift`.
 public import Basics
 public import Wire
@@ -17,6 +17,7 @@ public struct PathMachine: Sendable {
     public internal(set) var mutes: [Subject: Instant] = [:]
 
     var records: [PathRecord]
+    private var lags: LagWatch
     var failbackNotBefore: Instant
     private var told: [PathState?]
     private var toldRedundancy: Redundancy?
@@ -35,6 +36,7 @@ public struct PathMachine: Sendable {
         self.options = options
         records = options.paths.map { _ in PathRecord(openedAt: now) }
         told = options.paths.map { _ in nil }
+        lags = LagWatch(paths: options.paths.count)
         failbackNotBefore = now
         graceUntil = now
         sessionSince = now
@@ -89,6 +91,21 @@ public struct PathMachine: Sendable {
 
     /// What follows from what was noted.
     public mutating func judge(at now: Instant) -> [PathAction] { evaluate(at: now) }
+
+    /// How old something was that a path brought.
+    public mutating func sampled(_ sample: DelaySample, at now: Instant) -> [PathAction] {
+        guard records.indices.contains(sample.path) else { return [] }
+        lags.note(sample, at: now)
+        guard let lag = lag(of: sample.path, at: now),
+            records[sample.path].note(lag: lag, limit: options.lag, at: now)
+        else { return [] }
+        return evaluate(at: now)
+    }
+
+    /// How far a path is behind the best of the others that are well; negative: ahead of it; `nil`: not known.
+    public func lag(of path: Int, at now: Instant) -> Duration? {
+        lags.lag(of: path, behind: records.indices.filter { $0 != path && records[$0].isWell }, at: now)
+    }
 
     public mutating func connected(_ path: Int, at now: Instant) -> [PathAction] {
         records[path].isDisconnected = false
@@ -180,6 +197,7 @@ public struct PathMachine: Sendable {
         if let failback = failbackDeadline { consider(failback) }
         for record in records {
             if let blamed = record.blamed { consider(blamed.at + options.divergenceHold) }
+            if let until = record.lagUntil { consider(until) }
         }
         return soonest
     }
@@ -218,6 +236,7 @@ public struct PathMachine: Sendable {
             if let blamed = records[path].blamed, now - blamed.at >= options.divergenceHold {
                 records[path].blamed = nil
             }
+            if let until = records[path].lagUntil, until <= now { records[path].isLagging = false }
             records[path].settle(verdict(on: path, at: now), at: now, flapWindow: options.flapWindow)
         }
         return move(at: now) + news()
@@ -235,7 +254,7 @@ public struct PathMachine: Sendable {
             return record.lastHeard == nil ? .neverHeard(limit) : .silent(limit)
         }
         return record.isBehind(options.silenceBehindTwin)
-            ? .behindTwin(options.silenceBehindTwin) : divergence(of: path)
+            ? .behindTwin(options.silenceBehindTwin) : divergence(of: path) ?? lagging(path)
     }
 
     /// Whom nobody can replace is followed, whatever he says.
@@ -244,6 +263,13 @@ public struct PathMachine: Sendable {
             records.indices.contains(where: { $0 != path && records[$0].isWell })
         else { return nil }
         return .diverging(from: options.paths[blamed.against].name)
+    }
+
+    /// Likewise.
+    private func lagging(_ path: Int) -> PathFailure? {
+        guard records[path].isLagging, records.indices.contains(where: { $0 != path && records[$0].isWell })
+        else { return nil }
+        return .lagging(options.lag)
     }
 
     /// What changed since it was last told.

@@ -27,6 +27,13 @@ struct PathRecord: Sendable {
     var othersFirst = Instant.zero
     var othersLast = Instant.zero
 
+    /// It brings what it brings too late, compared with another path.
+    var isLagging = false
+    /// Samples in a row that contradict that.
+    var lagWords = 0
+    /// When its lag was known last.
+    var lagKnownAt: Instant?
+
     /// The verdict of the last evaluation.
     var failure: PathFailure?
     var wellSince: Instant?
@@ -73,6 +80,24 @@ struct PathRecord: Sendable {
             faults[index].isRefuted = true
         }
     }
+
+    /// So many samples in a row show that a path lags, or no longer does.
+    static let lagWordsNeeded = 5
+    /// A lag of which nothing more is known for so long is none.
+    static let lagHold: Duration = .seconds(5)
+
+    /// A lag was measured. Whether that changes what is thought of the path: it lags at the limit, and no longer does
+    /// below half of it.
+    mutating func note(lag: Duration, limit: Duration, at now: Instant) -> Bool {
+        lagKnownAt = now
+        lagWords = (isLagging ? lag < limit / 2 : lag >= limit) ? lagWords + 1 : 0
+        guard lagWords >= Self.lagWordsNeeded else { return false }
+        (isLagging, lagWords) = (!isLagging, 0)
+        return true
+    }
+
+    /// When a lag is forgotten; `nil`: there is none.
+    var lagUntil: Instant? { isLagging ? lagKnownAt.map { $0 + Self.lagHold } : nil }
 
     /// Records a fault; one that is known already keeps what was decided about it.
     mutating func note(_ dependency: Dependency, at: Instant, margin: Duration) {

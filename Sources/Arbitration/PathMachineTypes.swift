@@ -35,6 +35,8 @@ public struct PathMachineOptions: Hashable, Sendable {
     public var silence: Duration
     /// A path that says nothing for this long while another one speaks has failed.
     public var silenceBehindTwin: Duration
+    /// A path that brings what it brings this much later than another one does, for some time, has failed.
+    public var lag: Duration = .seconds(1)
     /// A path must be well for this long before the feed goes back to it; doubled by each further failure
     /// within `flapWindow`, up to `longestHoldDown`.
     public var holdDown: Duration
@@ -69,6 +71,8 @@ public enum PathFailure: Hashable, Sendable, CustomStringConvertible {
     /// Silent for this long while another path spoke.
     case behindTwin(Duration)
     case disconnected
+    /// What it brings comes later than on another path, by this much or more.
+    case lagging(Duration)
     /// An agent said that this subject is critical.
     case dependency(Dependency)
     /// It says something else than the others do, or than this preferred path does.
@@ -78,7 +82,7 @@ public enum PathFailure: Hashable, Sendable, CustomStringConvertible {
     var isSilence: Bool {
         switch self {
         case .neverHeard, .silent, .behindTwin: true
-        case .disconnected, .dependency, .diverging: false
+        case .disconnected, .lagging, .dependency, .diverging: false
         }
     }
 
@@ -88,6 +92,7 @@ public enum PathFailure: Hashable, Sendable, CustomStringConvertible {
         case .silent(let limit): "silent for \(inMilliseconds(limit))"
         case .behindTwin(let limit): "silent for \(inMilliseconds(limit)) while another path speaks"
         case .disconnected: "not connected"
+        case .lagging(let limit): "\(inMilliseconds(limit)) or more behind another path"
         case .dependency(let dependency): "\(dependency) is critical"
         case .diverging(let other): "its messages differ from those of \(other)"
         }

@@ -20,6 +20,7 @@ extension Section where Options == FeedOptions {
                 .value(
                     "silence_behind_twin", \.silenceBehindTwin,
                     Rules.duration(.milliseconds(10), .seconds(3600))),
+                .value("lag", \.lag, Rules.duration(.milliseconds(100), .seconds(3600))),
                 .value("freshness", \.freshness, Rules.duration(.milliseconds(10), .seconds(3600))),
                 .session("session", \.session),
                 .value("reorder_time", \.reorderTime, Rules.duration(.milliseconds(1), .seconds(10))),

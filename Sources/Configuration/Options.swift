@@ -382,6 +382,8 @@ public struct FeedOptions: Hashable, Sendable {
     public var silence: Duration
     /// A path that says nothing for this long while its twin does has failed, if that is sooner.
     public var silenceBehindTwin: Duration = .milliseconds(300)
+    /// A path that brings what it brings this much later than another path, for some time, has failed.
+    public var lag: Duration = .seconds(1)
     /// Nothing older than this is published as live: neither data by its source time, nor a state after the
     /// last word from upstream. Default: 35 s for mdp3, whose heartbeats come each 30 s, 1 s for zeromq, 2 s for the
     /// others, whose come once a second.

@@ -339,7 +339,8 @@ extension Feed {
             let figures = figures(of: path)
             alarms[path].update(received: figures.messages, missed: figures.missed)
             let loss = NamedValue("loss_ratio", .number(alarms[path].ratio))
-            surroundings.health.sample(Sample(options.subject(ofPath: path), figures.values + [loss]))
+            surroundings.health.sample(
+                Sample(options.subject(ofPath: path), figures.values + [loss] + lag(of: path)))
             logRefused(figures.refused, of: path)
         }
         surroundings.health.sample(Sample(options.subject, counters(engine.channel)))
@@ -433,13 +434,19 @@ extension Feed {
         let refused = figures.refused.last.map { [NamedValue("refused_last", .text("\($0)"))] } ?? []
         surroundings.health.report(
             Report(
-                subject, status, reason: reason, values: values + figures.values + refused,
+                subject, status, reason: reason,
+                values: values + lag(of: path) + figures.values + refused,
                 dependsOn: ownDependencies(of: path), detectedAt: surroundings.loop.wall))
     }
 
     /// Another host's subjects are told in the reason, and are no cause among this one's.
     private func ownDependencies(of path: Int) -> [Subject] {
         options.paths[path].dependsOn.filter { $0.host == nil || $0.host == surroundings.host }.map(\.subject)
+    }
+
+    /// How far it is behind the best of the others; none where nothing says so.
+    private func lag(of path: Int) -> [NamedValue] {
+        machine.lag(of: path, at: now).map { [NamedValue("lag_s", .number(max($0, .zero).inSeconds))] } ?? []
     }
 
     /// What explains that a path is not well, for a person.

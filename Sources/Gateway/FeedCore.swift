@@ -23,6 +23,7 @@ package final class FeedCore {
     /// Not weak, which would make each packet's use of it dear; it owns this.
     package unowned var owner: (any FeedCoreOwner)?
     private let divergences: DivergenceInbox
+    private let delays: DelayInbox
     private var armedAt: Instant?
     private var memories: [UInt16: JournalMemory] = [:]
     private var lastSwitch = ""
@@ -37,6 +38,7 @@ package final class FeedCore {
         session = options.session.map { SessionWatch($0) }
         engine = plan.engine()
         divergences = plan.divergences
+        delays = plan.delays
     }
 
     /// Begins, once the sources are there. `requests`: what clients hold of the feed by then.
@@ -106,6 +108,7 @@ package final class FeedCore {
     private func heard(_ path: Int, at now: Instant, wall: WallTime) {
         if !machine.noteHeard(path, at: now) { perform(machine.judge(at: now), at: now, wall: wall) }
         if !divergences.found.isEmpty { followDivergences(at: now, wall: wall) }
+        if !delays.found.isEmpty { followDelays(at: now, wall: wall) }
         if let armedAt, let waiting = engine.waitingUntil, waiting < armedAt { arm() }
     }
 
@@ -114,6 +117,10 @@ package final class FeedCore {
             perform(
                 machine.diverged(Int(found.path), from: Int(found.deliveredBy), at: now), at: now, wall: wall)
         }
+    }
+
+    private func followDelays(at now: Instant, wall: WallTime) {
+        for sample in delays.take() { perform(machine.sampled(sample, at: now), at: now, wall: wall) }
     }
 
     /// What had arrived on a path is read: the burst is over, as far as its source knows.

@@ -41,6 +41,45 @@ final class DivergenceInbox {
     }
 }
 
+/// Where engines put how old it was what paths brought, until the feed looks: not each message's, which costs too much.
+final class DelayInbox {
+    /// At most so often of each path and kind.
+    static let every: Duration = .milliseconds(20)
+
+    private static let most = 64
+
+    private(set) var found: [DelaySample] = []
+    private var messagesDue = InlineArray<8, Instant>(repeating: .zero)
+    private var heartbeatsDue = InlineArray<8, Instant>(repeating: .zero)
+    /// What is read from files comes when it is read.
+    let isMeasuring: Bool
+
+    init(isMeasuring: Bool) { self.isMeasuring = isMeasuring }
+
+    @inline(__always)
+    func isDue(_ path: UInt8, at now: Instant) -> Bool { now >= messagesDue[Int(path & 7)] && isMeasuring }
+
+    func add(_ kind: DelaySample.Kind, on path: UInt8, sent: WallTime, receivedAt: WallTime, at now: Instant)
+    {
+        let place = Int(path & 7)
+        switch kind {
+        case .message: messagesDue[place] = now + DelayInbox.every
+        case .heartbeat:
+            guard isMeasuring, now >= heartbeatsDue[place] else { return }
+            heartbeatsDue[place] = now + DelayInbox.every
+        }
+        let (delay, isBeyond) = receivedAt.nanoseconds.subtractingReportingOverflow(sent.nanoseconds)
+        // A stamp that is years off is none, and differences of such are not to overflow.
+        guard !isBeyond, delay.magnitude < 1 << 60, found.count < DelayInbox.most else { return }
+        found.append(DelaySample(path: Int(path), kind, delay: .nanoseconds(delay)))
+    }
+
+    func take() -> [DelaySample] {
+        defer { found = [] }
+        return found
+    }
+}
+
 /// What an engine is made from.
 package struct EnginePlan {
     package let options: FeedOptions
@@ -56,6 +95,7 @@ package struct EnginePlan {
     /// Where requests for what is missing go; `nil`: nobody is asked.
     package var recovery: (any RecoverySink)?
     let divergences = DivergenceInbox()
+    let delays: DelayInbox
 
     package init(
         options: FeedOptions, index: UInt16, run: UInt32, controlEvery: Duration, sink: any FrameSink,
@@ -63,6 +103,8 @@ package struct EnginePlan {
         recovery: (any RecoverySink)? = nil
     ) {
         self.options = options
+        delays = DelayInbox(
+            isMeasuring: options.paths.count > 1 && !options.paths.contains { $0.file != nil })
         self.index = index
         self.run = run
         self.controlEvery = controlEvery

@@ -20,6 +20,7 @@ extension PathMachineOptions {
             }, silence: feed.silence,
             silenceBehindTwin: feed.silenceBehindTwin, holdDown: feed.holdDown)
         divergenceHold = feed.holdDown
+        lag = feed.lag
     }
 }
 

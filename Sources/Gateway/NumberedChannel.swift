@@ -15,6 +15,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     private let publisher: FramePublisher
     private let log: EventLog
     private let divergences: DivergenceInbox
+    private let delays: DelayInbox
     private let pathNames: [String]
     private let namesSessions: Bool
     /// How much of the session may be missing that is taken from its beginning; `nil`: none is.
@@ -52,6 +53,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         self.publisher = publisher
         log = plan.log
         divergences = plan.divergences
+        delays = plan.delays
         let options = plan.options
         pathNames = options.paths.map(\.name)
         namesSessions = plan.description.namesSessions
@@ -124,8 +126,30 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         case .endOfSession: end(arrival, at: now)
         case .unsequenced: break
         }
+        if delays.isDue(path, at: now) { sample(packet, path: path, receivedAt: receivedAt, at: now) }
         settle(at: now, wall: receivedAt)
         route.clear()
+    }
+
+    /// How old a packet is, the second copy of its messages or not: by its own stamp, or by its first message's.
+    private mutating func sample<Units: IteratorProtocol<ArraySlice<UInt8>>>(
+        _ packet: FramedPacket<Units>, path: UInt8, receivedAt: WallTime, at now: Instant
+    ) {
+        guard !isCatchingUp, !packet.isStale, !packet.isRecovering else { return }
+        var sent = packet.sentAt
+        if sent == nil, case .data = packet.header.kind {
+            var units = packet.units
+            if let unit = units.next() {
+                switch Keys.time(of: unit) {
+                case .unknown: break
+                case .ofDay(let nanoseconds):
+                    sent = clock.time(ofDay: nanoseconds, receivedAt: receivedAt, isRecovered: true)
+                case .at(let time): sent = time
+                }
+            }
+        }
+        guard let sent else { return }
+        delays.add(.message, on: path, sent: sent, receivedAt: receivedAt, at: now)
     }
 
     /// What a server sent again: it fills what is missing, and does nothing else.

@@ -19,6 +19,7 @@ struct TopicStream: ~Copyable {
     let publisher: FramePublisher
     private let log: EventLog
     private let divergences: DivergenceInbox
+    private let delays: DelayInbox
     private let pathNames: [String]
     let keepsValues: Bool
 
@@ -44,6 +45,7 @@ struct TopicStream: ~Copyable {
         control = ControlChannel(plan, channel: 0, numberedPerTopic: true, publisher: publisher)
         log = plan.log
         divergences = plan.divergences
+        delays = plan.delays
         pathNames = plan.options.paths.map(\.name)
         var limits = TopicArbiterOptions(paths: plan.options.paths.count)
         limits.reorderTime = plan.options.reorderTime
@@ -121,12 +123,23 @@ extension TopicStream {
                 arrival.path, isStale: frame.isStale, isRecovering: frame.isRecovering, at: origin.now,
                 wall: origin.receivedAt)
             isNoted = !frame.isStale && !frame.isRecovering
+            if isNoted, frame.kind == .data, delays.isDue(arrival.path, at: origin.now) {
+                sample(.message, arrival, at: origin.now)
+            }
         }
         switch frame.kind {
-        case .heartbeat: return !frame.isStale
+        case .heartbeat:
+            if !frame.isStale, !frame.isRecovering { sample(.heartbeat, arrival, at: origin.now) }
+            return !frame.isStale
         case .data: return data(topic, payload, arrival, at: origin.now)
         case .idle: return idle(topic, arrival, at: origin.now) && !frame.isStale
         }
+    }
+
+    /// How old it is what came, if it says when it was made.
+    private func sample(_ kind: DelaySample.Kind, _ arrival: Arrival, at now: Instant) {
+        guard let sent = arrival.sourceTime else { return }
+        delays.add(kind, on: arrival.path, sent: sent, receivedAt: arrival.receivedAt, at: now)
     }
 
     private mutating func data(

@@ -160,6 +160,27 @@ class Crowd(Case):
         self.assertGreater(len(midst), 1, "it was silent until it had them all")
 
 
+class Lagging(Case):
+    options = Case.options + 'lag = "500ms"\nsilence = "60s"\nsilence_behind_twin = "60s"\n'
+
+    def test_a_path_that_goes_on_to_speak_and_is_late_is_left_until_it_is_not(self):
+        self.start()
+        client, bus = self.join("HF1"), self.health("state/")
+        client.wait_live()
+        self.market.play()
+        self.follow(client, self.data, "a quote")
+        self.market.A.delay_s = 2
+        received = self.follow(client, self.live_on("B"), "live on B")
+        self.assertTrue(any("500 ms or more behind another path" in (message["told"]["reason"] or "")
+                            for message in received if message["kind"] == "state"), received)
+        state = bus.wait_state("feed-path/quotes.A", "critical")
+        self.assertEqual(state["reason"], "500 ms or more behind another path")
+        self.assertGreater(state["values"]["lag_s"], 0.5)
+        self.market.A.delay_s = 0
+        self.follow(client, self.live_on("A"), "live on A")
+        self.assertEqual(self.order.faults, [])
+
+
 class Paced(Case):
     options = Case.options + "subscribe_rate = 20\n"
 

@@ -2,6 +2,7 @@
 
 Written from the published formats (Sources/FeedProtocols/*/README.md), and not from the code that reads them."""
 
+import collections
 import random
 import socket
 import struct
@@ -127,7 +128,7 @@ def frame(topic, kind, session, sequence, payload=b"", interval_ms=0, source_ns=
 class Upstream:
     """One server of a venue: an XPUB that notes each subscription, answers it with an idle frame, and sends
     heartbeats, until it is frozen. Its socket belongs to its thread. With `keys` it is a CURVE server, and lets in
-    whose keys its `door` is told."""
+    whose keys its `door` is told. What it has to send waits for `delay_s`."""
 
     def __init__(self, case, book, address="127.0.0.1", namespace=None, port=None, keys=None, allowed=()):
         self.book = book
@@ -135,6 +136,7 @@ class Upstream:
         self.is_frozen = False
         self.lock = threading.Condition()
         self.outbox, self.is_sent, self.ends = [], True, False
+        self.delay_s, self.delayed = 0, collections.deque()  # when each is due, and what
         self.sender = None
 
         def open_socket():
@@ -164,11 +166,13 @@ class Upstream:
             if now >= next_beat:
                 next_beat = now + 0.1
                 outbox.append(frame("heartbeat/", HEARTBEAT, self.book.session, 0, interval_ms=100))
-            if not self.is_frozen:
-                for message in outbox:
+            self.delayed.extend((now + self.delay_s, message) for message in outbox)
+            while self.delayed and self.delayed[0][0] <= now:
+                message = self.delayed.popleft()[1]
+                if not self.is_frozen:
                     self.socket.send(message)
             with self.lock:
-                self.is_sent = not self.outbox
+                self.is_sent = not self.outbox and not self.delayed
                 self.lock.notify_all()
 
     def heard(self, message):
