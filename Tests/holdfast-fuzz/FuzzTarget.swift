@@ -48,6 +48,25 @@ struct FuzzTarget: Sendable {
         FuzzTarget("feed-journal", Seeds.journal, Facts.journal),
         FuzzTarget("sequenced-frame", Seeds.sequenced) { [try SequencedFrame(decoding: $0.span).sequence] },
         FuzzTarget("downstream-frame", Seeds.frames, Facts.frame),
+        FuzzTarget("downstream-feed", Seeds.frames) {
+            try Facts.packet(HoldfastFraming.self, HoldfastKeys.self, $0)
+        },
+        FuzzTarget("pulled-piece", Seeds.journal) { bytes in
+            let piece = PulledPiece(
+                bytes, at: PulledPiece.Position(segment: 1), isEnd: true, Seeds.noChecksum)
+            return piece.stamps.map(\.stamp.sequence)
+        },
+        FuzzTarget("journal-index", Seeds.journalIndex) { bytes in
+            let index = SegmentIndex.parse(bytes, size: Seeds.segmentSize, Seeds.noChecksum)?.index
+            return index?.entries.map(\.sequence) ?? []
+        },
+        FuzzTarget("journal-directory", Seeds.directory) { bytes in
+            VenueDirectory(parsing: bytes[...])?.units.map { UInt64($0.key) } ?? []
+        },
+        FuzzTarget("journal-hole", Seeds.holes) { bytes in
+            let length = bytes.firstIndex(of: 0) ?? 0
+            return Hole(bytes[...], topicLength: length).map { [$0.count] } ?? []
+        },
         FuzzTarget("pcap", Seeds.pcap, Facts.recording),
         FuzzTarget("pcapng", Seeds.pcapng, Facts.recording),
         FuzzTarget("binaryfile", Seeds.binaryFILE, Facts.binaryFILE),
@@ -99,6 +118,8 @@ struct FuzzTarget: Sendable {
         },
         FuzzTarget("zmtp-frames", Seeds.zmtpFrames, Facts.zmtpFrames),
         FuzzTarget("zmtp-session", Seeds.zmtpSession, Facts.zmtpSession),
+        FuzzTarget("zmtp-subscriber", Seeds.zmtpSubscriber, Facts.zmtpSubscriber),
+        FuzzTarget("health-bus", Seeds.health, Facts.health),
         FuzzTarget("curve", Seeds.curve, Facts.curve),
         FuzzTarget("key-file", Seeds.keyFile) { bytes in
             try KeyFile.parse(Facts.text(bytes), name: "fuzz", isPair: { _ in true }).publicKey.bytes.map {
@@ -110,6 +131,13 @@ struct FuzzTarget: Sendable {
             return try ClientsFile.parse(text, name: "fuzz").clients.flatMap {
                 $0.key.bytes.map { UInt64($0) }
             }
+        },
+        FuzzTarget("login-file", Seeds.login) { bytes in
+            Facts.number(try LoginFile.parse(Facts.text(bytes), name: "fuzz").user).map { [$0] } ?? []
+        },
+        FuzzTarget("zone-file", Seeds.zone) { bytes in
+            let zone = try ZoneRules(bytes)
+            return [0, 1500, 5_000_000_000].map { UInt64(truncatingIfNeeded: zone.offset(at: $0)) }
         },
         FuzzTarget("agent-configuration", Seeds.agentFile) { bytes in
             let options = try AgentFile.parse(Facts.text(bytes), name: "fuzz")
@@ -311,6 +339,41 @@ enum Facts {
             }
         }
         return facts
+    }
+
+    /// A publisher's connection from its greeting on: what it publishes.
+    static func zmtpSubscriber(_ bytes: [UInt8]) -> [UInt64] {
+        var facts: [UInt64] = []
+        var session = SubscriberSession(.plain, limit: 1024)
+        var place = 0
+        while let item = try? session.next(in: bytes, at: &place, to: bytes.count) {
+            _ = session.need(in: bytes, at: place, to: bytes.count)
+            if case .message(let frame) = item { facts += frame.prefix(1).map { UInt64($0) } }
+        }
+        return facts
+    }
+
+    /// Messages and a status document, as a topic and what follows it, a line each: what a view holds then.
+    static func health(_ bytes: [UInt8]) -> [UInt64] {
+        var view = HealthView()
+        var facts: [UInt64] = []
+        for line in bytes.split(separator: UInt8(ascii: "\n")) {
+            let topic = line.prefix { $0 != UInt8(ascii: " ") }
+            let payload = line.dropFirst(topic.count + 1)
+            let events =
+                topic.isEmpty
+                ? (try? JSON(parsing: payload)).map { view.statusReply($0, at: Instant(nanoseconds: 0)) }
+                    ?? []
+                : view.received(topic: topic, payload: payload, at: Instant(nanoseconds: 0))
+            for event in events {
+                switch event {
+                case .changed(let state, _): facts.append(digits(state.stamp.change))
+                case .heartbeat(let heartbeat): facts.append(digits(heartbeat.stamp.change))
+                default: break
+                }
+            }
+        }
+        return facts + view.tick(at: Instant(nanoseconds: 1_000_000_000_000)).map { _ in 0 }
     }
 
     /// A stream of frames, each read as a message, as a command and as metadata.

@@ -1,10 +1,10 @@
 // Sound inputs of each format, mostly by Holdfast's own encoders: what the fuzzer changes, a little at a time.
 import Basics
-import FeedJournal
 import FeedProtocols
 import Wire
 
 @testable import Configuration
+@testable import FeedJournal
 @testable import Watchers
 @testable import ZMTP
 
@@ -74,6 +74,29 @@ enum Seeds {
         for frame in frames() { batch.append(.frame, frame, topicLength: frame.firstIndex(of: 0) ?? 0) }
         let start = header.encoded(noChecksum)
         return [start + batch.sealed(at: start.count, noChecksum) { _, _ in }]
+    }
+
+    /// Of the segment that an index is of.
+    static let segmentSize = 200_000
+
+    @Sendable static func journalIndex() -> [[UInt8]] {
+        var index = SegmentIndex()
+        for number: UInt64 in 1...3 {
+            let stamp = RecordStamp(frame: .data, epoch: 7, sequence: number, receiveTime: time)
+            index.add(stamp, at: Int(number) * 65_536 - 65_000, record: number)
+        }
+        (index.size, index.records) = (segmentSize, 4)
+        return [index.encoded(digest: Digest.none, noChecksum)]
+    }
+
+    @Sendable static func directory() -> [[UInt8]] {
+        VenueDirectory(epoch: 7, units: [1: [65, 66], 2: [67]]).records
+    }
+
+    @Sendable static func holes() -> [[UInt8]] {
+        [[], Array("control/itch/0/".utf8)].map { topic in
+            Hole(topic: topic, epoch: 7, range: SequenceRange(3, 5), count: 3, from: time, to: time).bytes
+        }
     }
 
     @Sendable static func moldRequest() -> [[UInt8]] {
@@ -289,6 +312,18 @@ enum Seeds {
             "\"\"")
     }
 
+    /// A state, a heartbeat and a status document, a line each.
+    @Sendable static func health() -> [[UInt8]] {
+        guard let incarnation = Incarnation(1_767_355_200) else { return [] }
+        let stamp = Stamp(host: "fra-1", incarnation: incarnation, change: 5, at: time)
+        let state = StateMessage(
+            stamp: stamp, subject: Subject(.nic, "eth0"), status: .ok, since: time, reason: "up",
+            detectedAt: time)
+        let document = StatusDocument(stamp: stamp, states: [state])
+        let line = Array("\(state.topic) ".utf8) + state.json.bytes + [10]
+        return [line + Array(" ".utf8) + document.json.bytes + [10]]
+    }
+
     @Sendable static func requests() -> [[UInt8]] {
         text(
             #"{"v":1,"request":"status"}"#, #"{"v":1,"request":"history","subject":"path/a","last_s":30}"#,
@@ -326,6 +361,28 @@ enum Seeds {
         )
     }
 
+    /// A file of the second version with two changes and a rule.
+    @Sendable static func zone() -> [[UInt8]] {
+        func block(_ writer: inout ByteWriter, _ counts: [UInt32]) {
+            writer.append(Array("TZif2".utf8) + Array(repeating: 0, count: 15))
+            for count in counts { writer.bigEndian(count) }
+        }
+        return [
+            written {
+                block(&$0, [0, 0, 0, 0, 1, 4])
+                $0.append(Array(repeating: 0, count: 10))
+                block(&$0, [0, 0, 0, 2, 2, 8])
+                for moment: Int64 in [1000, 2000] { $0.bigEndian(moment) }
+                $0.append([1, 0])
+                for offset: Int32 in [-3600, 7200] {
+                    $0.bigEndian(offset)
+                    $0.append([0, 0])
+                }
+                $0.append(Array("AAA\0BBB\0\nCET-1CEST,M3.5.0,M10.5.0/3\n".utf8))
+            }
+        ]
+    }
+
     // MARK: - ZMTP
 
     @Sendable static func greetings() -> [[UInt8]] {
@@ -354,7 +411,19 @@ enum Seeds {
         return [greeting + ready + asked + ping, second + asked]
     }
 
+    @Sendable static func zmtpSubscriber() -> [[UInt8]] {
+        let properties = ZMTPCommand.encode([("Socket-Type", "XPUB"), ("Identity", "")])
+        let ready = ZMTPFrame.encode(ZMTPCommand.encode("READY", properties), .command)
+        let ping = ZMTPFrame.encode(ZMTPCommand.encode("PING", [0, 0, 7, 8]), .command)
+        let messages = ZMTPFrame.encode([7], .more) + ZMTPFrame.encode(Array(repeating: 9, count: 300))
+        return [ZMTPGreeting.encode(mechanism: "NULL", isServer: false) + ready + messages + ping + messages]
+    }
+
     @Sendable static func curve() -> [[UInt8]] { CurveDialogue.sound?.seeds ?? [] }
+
+    @Sendable static func login() -> [[UInt8]] {
+        text("session = \"AB\"\nuser = \"12\"\npassword = \"p\"\n")
+    }
 
     @Sendable static func agentFile() -> [[UInt8]] {
         text(
