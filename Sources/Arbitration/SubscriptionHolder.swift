@@ -53,7 +53,7 @@ struct SubscriptionHolder: Sendable {
     /// - Parameter isSignal: whether the request, and so all that it is granted, brings no market data.
     mutating func set(_ request: Prefix, to grant: [Prefix]?, isSignal: Bool) -> Change {
         let (old, new) = (prefixes(of: request, self.grant(of: request)), prefixes(of: request, grant))
-        let before = (old + new).filter(holds)
+        let before = Set((old + new).filter(holds))
         for prefix in instead[request] ?? [] { release(prefix) }
         instead[request] = grant.flatMap { $0.isEmpty ? nil : $0 }
         if grant?.isEmpty ?? false { asAsked.insert(request) } else { asAsked.remove(request) }

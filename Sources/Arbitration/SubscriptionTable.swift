@@ -104,7 +104,8 @@ public struct SubscriptionTable: Sendable {
 
     // MARK: - Requests
 
-    /// A client asked for a prefix. Only bytes that are a valid topic are granted.
+    /// A client asked for a prefix. Only bytes that are a valid topic are granted; who asks again for what it has is
+    /// granted nothing.
     ///
     /// - Parameter entitled: what it may have now; another time it may be more or less.
     public mutating func subscribe(
@@ -240,11 +241,11 @@ public struct SubscriptionTable: Sendable {
         }
         let change = try enter(prefix, grant, for: connection)
         var actions = change.lost.flatMap { [.revoke(prefix: $0)] + dropped($0, by: connection, at: now) }
-        if grant.isEmpty {
-            actions.append(.grant(prefix: prefix, request))
-        } else {
-            actions.append(.narrow(connection: connection, prefix: prefix, entitled))
-            actions += grant.compactMap { prefix in self.request(prefix).map { .grant(prefix: prefix, $0) } }
+        if !grant.isEmpty { actions.append(.narrow(connection: connection, prefix: prefix, entitled)) }
+        // A request that it has not made yet is shown all that it is granted, whatever others grant.
+        for shown in change.isNew ? (grant.isEmpty ? [prefix] : grant) : change.gained {
+            guard let request = shown == prefix ? request : self.request(shown) else { continue }
+            actions.append(.grant(connection: connection, prefix: shown, request))
         }
         guard !change.gained.isEmpty else { return actions }
         counters.granted &+= 1
@@ -256,7 +257,7 @@ public struct SubscriptionTable: Sendable {
     /// Enters a request with what it is granted; empty: just that.
     private mutating func enter(
         _ prefix: String, _ grant: [String], for connection: Int32
-    ) throws(SubscriptionRefusal) -> (gained: [String], lost: [String]) {
+    ) throws(SubscriptionRefusal) -> (gained: [String], lost: [String], isNew: Bool) {
         let (request, granted) = (prefixes.take(prefix), grant.map { prefixes.take($0) })
         let isSignal = TopicRequest.isSignal(prefix)
         let before: [PrefixBook.Handle]?
@@ -269,7 +270,7 @@ public struct SubscriptionTable: Sendable {
         let change = change(request, isSignal: isSignal, of: connection, to: granted)
         count += change.gained.count
         if let before { drop([request] + before) }
-        return change
+        return (change.gained, change.lost, before == nil)
     }
 
     /// What a request was granted before, if there is room for what it is to be granted. Its copy of the holder is gone

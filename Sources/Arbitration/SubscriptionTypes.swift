@@ -99,8 +99,8 @@ public enum UpstreamTopic: Hashable, Sendable {
 
 /// What the shell has to do or tell.
 public enum SubscriptionAction: Hashable, Sendable {
-    /// The client has it from now on: show it where it stands.
-    case grant(prefix: String, TopicRequest)
+    /// The client has it from now on: show it, and nobody else, where it stands.
+    case grant(connection: Int32, prefix: String, TopicRequest)
     /// A client does not have it any more.
     case revoke(prefix: String)
     case refuse(connection: Int32, prefix: String, SubscriptionRefusal)

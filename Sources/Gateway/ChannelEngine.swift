@@ -161,18 +161,18 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
     }
 
     /// A new client is shown where it stands.
-    func granted(_ request: TopicRequest, at now: Instant, wall: WallTime) {
+    func granted(_ request: TopicRequest, to connection: Int32?, at now: Instant, wall: WallTime) {
         switch request {
         case .control(_, let wanted):
             for channel in channels where wanted ?? channel.number == channel.number {
-                channel.control.show(wall: wall)
+                channel.control.show(to: connection, wall: wall)
             }
         case .batch(_, let wanted):
             if wanted == nil { batchesAll = true }
             if let wanted { batched.insert(wanted) }
             for channel in channels where isBatched(channel.number) { channel.batch.want() }
-        case .data(_, .one(let name)): show(Array(name.utf8), at: now, wall: wall)
-        case .data(_, .none): show([], at: now, wall: wall)
+        case .data(_, .one(let name)): show(Array(name.utf8), to: connection, at: now, wall: wall)
+        case .data(_, .none): show([], to: connection, at: now, wall: wall)
         case .data(_, .all):
             demand.wantAll()
             for channel in channels { channel.numbered.wantAll(at: now) }
@@ -180,9 +180,9 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
         }
     }
 
-    private func show(_ key: [UInt8], at now: Instant, wall: WallTime) {
+    private func show(_ key: [UInt8], to connection: Int32?, at now: Instant, wall: WallTime) {
         demand.want(key)
-        for channel in channels { channel.numbered.show(key, at: now, wall: wall) }
+        for channel in channels { channel.numbered.show(key, to: connection, at: now, wall: wall) }
     }
 
     /// A channel that has not come yet takes it up when it does.

@@ -132,16 +132,24 @@ final class ControlChannel {
     }
 
     /// Where the channel stands: for a client that has just come.
-    func show(wall: WallTime) {
-        sendState(wall: wall)
-        sendHeartbeat(wall: wall)
+    ///
+    /// - Parameter connection: the client's; `nil`: all who hold the topic are shown it.
+    func show(to connection: Int32?, wall: WallTime) {
+        beforeSending()
+        let topic = topic
+        for body in [stateBody, heartbeatBody] {
+            publisher.show(header(of: body, wall: wall), topic: topic.span, body: body.bytes, to: connection)
+        }
     }
 
     private func sendHeartbeat(wall: WallTime, beginsEpoch: Bool = false) {
-        let body = ControlBody.heartbeat(
+        send(heartbeatBody, wall: wall, beginsEpoch: beginsEpoch)
+    }
+
+    private var heartbeatBody: ControlBody {
+        .heartbeat(
             published: machine.messages, gaps: machine.missing, interval: every, first: first,
             isNamed: isNamed)
-        send(body, wall: wall, beginsEpoch: beginsEpoch)
     }
 
     /// Passes on how the paths are.
@@ -159,11 +167,10 @@ final class ControlChannel {
     }
 
     /// The state again, because the remark is another one.
-    func sendState(wall: WallTime) {
-        send(
-            .state(
-                path: path.flatMap { paths.indices.contains(Int($0)) ? paths[Int($0)] : nil }, reason: reason),
-            wall: wall)
+    func sendState(wall: WallTime) { send(stateBody, wall: wall) }
+
+    private var stateBody: ControlBody {
+        .state(path: path.flatMap { paths.indices.contains(Int($0)) ? paths[Int($0)] : nil }, reason: reason)
     }
 
     private func reason(of gap: Gap, _ isFailover: Bool) -> GapReason {
@@ -175,12 +182,16 @@ final class ControlChannel {
 
     private func send(_ body: ControlBody, wall: WallTime, beginsEpoch: Bool = false) {
         beforeSending()
-        let header = FrameHeader(
+        let (topic, bytes) = (topic, body.bytes)
+        publisher.publish(
+            header(of: body, wall: wall), topic: topic.span, body: bytes.span, beginsEpoch: beginsEpoch)
+    }
+
+    private func header(of body: ControlBody, wall: WallTime) -> FrameHeader {
+        FrameHeader(
             kind: body.kind, flags: dataFlags(sourceTime: nil, wall: wall), feed: 0, channel: channel,
             epoch: epoch,
             sequence: isNumberedPerTopic ? 0 : machine.last, path: path, state: machine.state,
             receiveTime: wall)
-        let (topic, bytes) = (topic, body.bytes)
-        publisher.publish(header, topic: topic.span, body: bytes.span, beginsEpoch: beginsEpoch)
     }
 }

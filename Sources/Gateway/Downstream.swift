@@ -10,8 +10,8 @@ import Wire
 
 /// What the downstream socket asks of the rest of the gateway.
 protocol DownstreamOwner: AnyObject {
-    /// A client was granted a topic: show it where it stands.
-    func granted(_ request: TopicRequest, prefix: String)
+    /// A client was granted a topic: show it, and nobody else, where it stands.
+    func granted(_ request: TopicRequest, to connection: Int32)
     /// A feed's upstream subscriptions changed.
     func upstream(_ action: SubscriptionAction)
 }
@@ -90,10 +90,7 @@ final class Downstream: FrameSink {
         }
     }
 
-    /// Sends a frame to everybody who holds its topic, which ends before its first NUL.
-    func publish(_ frame: [UInt8]) {
-        _ = publish(frame, topicLength: frame.firstIndex(of: 0) ?? 0, by: TopicRoute())
-    }
+    func send(_ frame: [UInt8], to connection: Int32) { server.send(frame, to: connection) }
 
     func publish(_ frame: [UInt8], topicLength: Int, by route: TopicRoute) -> TopicRoute {
         // Taken out meanwhile, so that nobody else holds it.
@@ -141,7 +138,7 @@ final class Downstream: FrameSink {
     private func perform(_ actions: [SubscriptionAction]) {
         for action in actions {
             switch action {
-            case .grant(let prefix, let request): owner?.granted(request, prefix: prefix)
+            case .grant(let connection, _, let request): owner?.granted(request, to: connection)
             case .refuse(let connection, let prefix, let refusal):
                 tell(connection, prefix, "\(refusal)", "refused the subscription \"\(prefix)\"")
             case .narrow(let connection, let prefix, let entitled):

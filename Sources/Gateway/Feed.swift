@@ -187,7 +187,9 @@ final class Feed {
         core.health(dependency, status, happenedAt: happenedAt, at: now, wall: wall)
     }
 
-    func granted(_ request: TopicRequest) { core.granted(request, at: now, wall: wall) }
+    func granted(_ request: TopicRequest, to connection: Int32) {
+        core.granted(request, to: connection, at: now, wall: wall)
+    }
 
     func subscribe(_ wanted: WantedTopic) {
         joined(wanted.topic)

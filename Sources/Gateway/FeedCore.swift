@@ -43,7 +43,7 @@ package final class FeedCore {
 
     /// Begins, once the sources are there. `requests`: what clients hold of the feed by then.
     package func start(_ requests: some Sequence<TopicRequest>, at now: Instant, wall: WallTime) {
-        for request in requests { engine.granted(request, at: now, wall: wall) }
+        for request in requests { engine.granted(request, to: nil, at: now, wall: wall) }
         perform(machine.start(at: now), at: now, wall: wall)
         tick(at: now, wall: wall)
     }
@@ -163,9 +163,11 @@ package final class FeedCore {
         perform(machine.health(dependency, status, happenedAt: happenedAt, at: now), at: now, wall: wall)
     }
 
-    /// A client was granted a topic of this feed.
-    package func granted(_ request: TopicRequest, at now: Instant, wall: WallTime) {
-        engine.granted(request, at: now, wall: wall)
+    /// A client was granted a topic of this feed, and is shown where it stands.
+    ///
+    /// - Parameter connection: the client's, who alone is shown it; `nil`: of all who hold the topic.
+    package func granted(_ request: TopicRequest, to connection: Int32?, at now: Instant, wall: WallTime) {
+        engine.granted(request, to: connection, at: now, wall: wall)
     }
 
     /// What an earlier run of the gateway journalled of a channel: where it stopped, and the venue's directory.

@@ -14,6 +14,8 @@ package protocol FrameSink: AnyObject {
     /// - Parameter route: what this returned for the topic before, or a new one.
     /// - Returns: what to give with the topic's next frame.
     func publish(_ frame: [UInt8], topicLength: Int, by route: TopicRoute) -> TopicRoute
+    /// Sends a frame to one connection, behind what was sent to it before.
+    func send(_ frame: [UInt8], to connection: Int32)
 }
 
 /// Where what is released is kept. It is called while the engine is at work, which is to be asked nothing meanwhile.
@@ -175,8 +177,10 @@ package protocol FeedEngine: AnyObject {
     var deadline: Instant { get }
     /// The part of `deadline` that the last packet can have brought nearer: what waits for the other path.
     var waitingUntil: Instant? { get }
-    /// A client was granted a topic of this feed.
-    func granted(_ request: TopicRequest, at now: Instant, wall: WallTime)
+    /// A client was granted a topic of this feed, and is shown where it stands.
+    ///
+    /// - Parameter connection: the client's, who alone is shown it; `nil`: of all who hold the topic.
+    func granted(_ request: TopicRequest, to connection: Int32?, at now: Instant, wall: WallTime)
     /// The venue's directory of an epoch, in the order in which it was kept, as an earlier run of the gateway journalled
     /// it.
     func remember(

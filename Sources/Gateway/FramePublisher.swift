@@ -95,6 +95,19 @@ final class FramePublisher {
         if unsafe released.isEmpty { unsafe swap(&frames, &released) }
     }
 
+    /// Shows a client where something stands: nobody else needs the frame, and the journal has what it says.
+    ///
+    /// - Parameter connection: `nil`: all who hold the topic are shown it.
+    func show(
+        _ header: FrameHeader, topic: Span<UInt8>, body: [UInt8] = [], to connection: Int32?
+    ) {
+        if let connection {
+            sink.send(frame(header, topic: topic, body: body), to: connection)
+        } else {
+            publish(header, topic: topic, body: body.span)
+        }
+    }
+
     /// A frame for one client alone.
     func frame(_ header: FrameHeader, topic: Span<UInt8>, body: [UInt8]) -> [UInt8] {
         var header = header

@@ -402,10 +402,11 @@ public enum ReloadRefusal: Error, Hashable, Sendable, CustomStringConvertible {
 // MARK: - Clients
 
 extension Gateway: DownstreamOwner {
-    func granted(_ request: TopicRequest, prefix: String) {
+    func granted(_ request: TopicRequest, to connection: Int32) {
         switch request {
-        case .data(let feed, _), .control(let feed, _), .batch(let feed, _): feeds[feed]?.granted(request)
-        case .sync(let nonce): downstream.publish(syncFrame(nonce))
+        case .data(let feed, _), .control(let feed, _), .batch(let feed, _):
+            feeds[feed]?.granted(request, to: connection)
+        case .sync(let nonce): downstream.send(syncFrame(nonce), to: connection)
         }
     }
 

@@ -43,7 +43,7 @@ final class HoldfastEngine: FeedEngine {
         engine = TopicEngine(plan, downstream: HoldfastTopicReader())
         engine.index = index
         if let condition { engine.pathsChanged(condition, at: now, wall: wall) }
-        for request in requests { engine.granted(request, at: now, wall: wall) }
+        for request in requests { engine.granted(request, to: nil, at: now, wall: wall) }
     }
 
     func recovered(_ bytes: ArraySlice<UInt8>, from server: Int?, receivedAt: WallTime, at now: Instant) {}
@@ -60,14 +60,14 @@ final class HoldfastEngine: FeedEngine {
     var deadline: Instant { engine.deadline }
     var waitingUntil: Instant? { engine.waitingUntil }
 
-    func granted(_ request: TopicRequest, at now: Instant, wall: WallTime) {
+    func granted(_ request: TopicRequest, to connection: Int32?, at now: Instant, wall: WallTime) {
         if !isDecided {
             if requests.count >= HoldfastEngine.mostRequests {
                 requests = [.data(feed: plan.options.name, .all)]
             }
             requests.insert(request)
         }
-        engine.granted(request, at: now, wall: wall)
+        engine.granted(request, to: connection, at: now, wall: wall)
     }
 
     func remember(

@@ -500,14 +500,17 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         }
     }
 
-    private func publishIdle(_ slot: Int, _ sequence: UInt64, wall: WallTime) {
+    /// - Parameter connection: who is shown it; `nil`: all who hold the topic.
+    private func publishIdle(
+        _ slot: Int, _ sequence: UInt64, to connection: Int32? = nil, wall: WallTime
+    ) {
         let header = FrameHeader(
             kind: .idle, flags: control.dataFlags(sourceTime: nil, wall: wall).union(topics.flags(slot)),
             feed: 0, channel: number,
             epoch: arbiter.epoch, sequence: sequence, previous: sequence, state: control.state,
             receiveTime: wall)
         let topic = topics.wire[slot]
-        publisher.publish(header, topic: topic.span)
+        publisher.show(header, topic: topic.span, to: connection)
     }
 
     mutating func pathsChanged(_ condition: PathCondition, wasFailover: Bool, at now: Instant, wall: WallTime)
@@ -526,10 +529,10 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     mutating func wantAll(at now: Instant) { topics.wantAll(at: now) }
 
     /// A client was granted a topic: it is shown where it stands.
-    mutating func show(_ key: [UInt8], at now: Instant, wall: WallTime) {
+    mutating func show(_ key: [UInt8], to connection: Int32?, at now: Instant, wall: WallTime) {
         topics.want(key, at: now)
         guard let slot = topics.find(key[...]), topics.last(of: slot) > 0 else { return }
-        publishIdle(slot, topics.last(of: slot), wall: wall)
+        publishIdle(slot, topics.last(of: slot), to: connection, wall: wall)
     }
 
     /// Adds last values to a page; `false`: there are more than it holds.

@@ -74,15 +74,15 @@ final class TopicEngine: FeedEngine {
     }
 
     /// A new client is shown where it stands.
-    func granted(_ request: TopicRequest, at now: Instant, wall: WallTime) {
+    func granted(_ request: TopicRequest, to connection: Int32?, at now: Instant, wall: WallTime) {
         switch request {
-        case .control: control.show(wall: wall)
+        case .control: control.show(to: connection, wall: wall)
         case .data(_, .one(let name)):
             let key = UpstreamName.topic(of: name)
             demand.want(key)
             stream.topics.want(key, at: now)
             guard let topic = stream.topics.find(key[...]), stream.topics.last(of: topic) > 0 else { return }
-            stream.publishIdle(topic, stream.topics.last(of: topic), wall: wall)
+            stream.publishIdle(topic, stream.topics.last(of: topic), to: connection, wall: wall)
         case .data(_, .all):
             demand.wantAll()
             stream.topics.wantAll(at: now)

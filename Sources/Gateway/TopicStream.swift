@@ -247,11 +247,13 @@ extension TopicStream {
         if next != stand.route { topics.set(next, of: topic) }
     }
 
-    func publishIdle(_ topic: Int, _ sequence: UInt64, wall: WallTime) {
+    /// - Parameter connection: who is shown it; `nil`: all who hold the topic.
+    func publishIdle(_ topic: Int, _ sequence: UInt64, to connection: Int32? = nil, wall: WallTime) {
         let header = FrameHeader(
             kind: .idle, flags: control.dataFlags(sourceTime: nil, wall: wall), feed: 0, channel: 0,
             epoch: arbiter.epoch(of: topic) ?? 0, sequence: sequence, previous: sequence,
             state: control.state, receiveTime: wall)
-        publisher.publish(header, topic: topics.wire.bytes.span.extracting(topics.wire.place(of: topic)))
+        publisher.show(
+            header, topic: topics.wire.bytes.span.extracting(topics.wire.place(of: topic)), to: connection)
     }
 }

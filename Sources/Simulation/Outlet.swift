@@ -4,12 +4,15 @@ import Gateway
 
 /// Hands frames on without keeping whom it hands them to, since that keeps the engine, and the engine keeps its sink.
 final class Outlet: FrameSink {
-    private let publish: ([UInt8]) -> Void
+    /// The connection: the only one that it goes to; `nil`: all who hold its topic.
+    private let publish: ([UInt8], Int32?) -> Void
 
-    init(_ publish: @escaping ([UInt8]) -> Void) { self.publish = publish }
+    init(_ publish: @escaping ([UInt8], Int32?) -> Void) { self.publish = publish }
 
     func publish(_ frame: [UInt8], topicLength: Int, by route: TopicRoute) -> TopicRoute {
-        publish(frame)
+        publish(frame, nil)
         return route
     }
+
+    func send(_ frame: [UInt8], to connection: Int32) { publish(frame, connection) }
 }

@@ -88,11 +88,11 @@ final class SimulatedGateway {
     private func perform(_ actions: [SubscriptionAction], for client: SimulatedClient?) {
         for action in actions {
             switch action {
-            case .grant(let prefix, let request):
+            case .grant(let connection, let prefix, let request):
                 client?.grants.insert(prefix)
                 switch request {
                 case .data(let name, _), .control(let name, _), .batch(let name, _):
-                    feed(name)?.granted(request)
+                    feed(name)?.granted(request, to: connection)
                 case .sync: break
                 }
             case .revoke(let prefix): client?.grants.remove(prefix)
@@ -119,7 +119,13 @@ final class SimulatedGateway {
     private func feed(_ name: String) -> SimulatedFeed? { feeds.first { $0.options.name == name } }
 
     /// Hands a frame to everybody whom the table names, who are those that were granted its topic.
-    func fanOut(_ frame: PublishedFrame) {
+    ///
+    /// - Parameter connection: the only one that it goes to; `nil`: all who hold its topic.
+    func fanOut(_ frame: PublishedFrame, to connection: Int32?) {
+        if let connection {
+            clients[connection]?.offer(frame)
+            return
+        }
         var receivers: [Int32] = []
         let topic = Array(frame.topicText.utf8)
         routes[topic] = table.findReceivers(
@@ -180,7 +186,7 @@ final class SimulatedFeed: FeedCoreOwner {
         }
         let plan = EnginePlan(
             options: options, index: UInt16(index), run: run, controlEvery: SimulatedGateway.controlEvery,
-            sink: Outlet { [unowned self] in publish($0) }, journal: journal,
+            sink: Outlet { [unowned self] in publish($0, to: $1) }, journal: journal,
             log: { [world, index] _, message in
                 world.trace.say(world.now, world.feeds[index].options.name, "logs: \(message)")
             }, now: world.now, recovery: options.recover.servers.isEmpty ? nil : recovery)
@@ -280,7 +286,9 @@ final class SimulatedFeed: FeedCoreOwner {
         core?.health(Dependency(subject), status, happenedAt: happenedAt, at: world.now, wall: wall)
     }
 
-    func granted(_ request: TopicRequest) { core?.granted(request, at: world.now, wall: wall) }
+    func granted(_ request: TopicRequest, to connection: Int32) {
+        core?.granted(request, to: connection, at: world.now, wall: wall)
+    }
 
     func subscribe(_ topic: WantedTopic) {
         for source in subscribed { source.subscribe(topic) }
@@ -301,7 +309,7 @@ final class SimulatedFeed: FeedCoreOwner {
 
     // MARK: - What goes out
 
-    private func publish(_ frame: [UInt8]) {
-        for frame in world.defect.spoil(frame) { world.published(frame, of: index) }
+    private func publish(_ frame: [UInt8], to connection: Int32?) {
+        for frame in world.defect.spoil(frame) { world.published(frame, of: index, to: connection) }
     }
 }

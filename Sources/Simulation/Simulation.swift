@@ -125,7 +125,7 @@ package final class Simulation {
     }
 
     /// The engines' frames, behind the defects.
-    func published(_ bytes: [UInt8], of feed: Int) {
+    func published(_ bytes: [UInt8], of feed: Int, to connection: Int32?) {
         guard let frame = PublishedFrame(bytes, of: feed, at: now) else {
             return checker.violated(.delivery, "\(feeds[feed].options.name) published what is no frame")
         }
@@ -133,7 +133,7 @@ package final class Simulation {
             trace.say(now, feeds[feed].options.name, frame.line)
         }
         checker.published(frame)
-        gateway.fanOut(frame)
+        gateway.fanOut(frame, to: connection)
     }
 
     func hasWholeFeed(_ feed: Int) -> Bool { feeds[feed].isHeldWhole }

@@ -34,7 +34,7 @@ final class UpstreamGateway: FeedCoreOwner {
         let core = FeedCore(
             EnginePlan(
                 options: options, index: 0, run: runs, controlEvery: SimulatedGateway.controlEvery,
-                sink: Outlet { [unowned self] in publish($0) },
+                sink: Outlet { [unowned self] frame, _ in publish(frame) },
                 log: { _, _ in }, now: world.now))
         self.core = core
         core.owner = self
@@ -49,7 +49,7 @@ final class UpstreamGateway: FeedCoreOwner {
 
     /// Somebody holds its topics now, and hears at once how it is.
     func subscribed() {
-        core?.granted(.control(feed: options.name, channel: nil), at: world.now, wall: wall)
+        core?.granted(.control(feed: options.name, channel: nil), to: nil, at: world.now, wall: wall)
     }
 
     func take(_ word: VenueWord, _ generation: Int) {

@@ -14,8 +14,10 @@ private func table() -> SubscriptionTable {
     return table
 }
 
-private func grant(_ prefix: String, _ instrument: String, of feed: String = "quotes") -> SubscriptionAction {
-    .grant(prefix: prefix, .data(feed: feed, .one(instrument)))
+private func grant(
+    _ prefix: String, _ instrument: String, of feed: String = "quotes", to connection: Int32 = 7
+) -> SubscriptionAction {
+    .grant(connection: connection, prefix: prefix, .data(feed: feed, .one(instrument)))
 }
 
 private func subscribed(_ topic: UpstreamTopic, _ holding: Int) -> SubscriptionAction {
@@ -35,11 +37,11 @@ private func subscribed(_ topic: UpstreamTopic, _ holding: Int) -> SubscriptionA
         let feed = Entitlements(topics: ["md/itch/"])
         #expect(
             table.subscribe(bytes("md/itch/"), by: 8, entitled: feed, at: start) == [
-                .grant(prefix: "md/itch/", .data(feed: "itch", .all))
+                .grant(connection: 8, prefix: "md/itch/", .data(feed: "itch", .all))
             ])
         #expect(
             table.subscribe(bytes("md/itch/AAPL/"), by: 8, entitled: feed, at: start) == [
-                grant("md/itch/AAPL/", "AAPL", of: "itch")
+                grant("md/itch/AAPL/", "AAPL", of: "itch", to: 8)
             ])
     }
 
@@ -122,13 +124,13 @@ private func subscribed(_ topic: UpstreamTopic, _ holding: Int) -> SubscriptionA
         #expect(
             table.subscribe(bytes("md/quotes/"), by: 7, entitled: two, at: start) == [
                 .narrow(connection: 7, prefix: "md/quotes/", two),
-                grant("md/quotes/BRK%2FA/", "BRK/A"), grant("md/quotes/EURUSD/", "EURUSD"),
+                grant("md/quotes/BRK%2FA/", "BRK/A"),
                 subscribed(.instrument("BRK/A"), 0),
             ])
         #expect(
             table.subscribe(bytes("md/quotes/"), by: 7, entitled: .everything, at: start) == [
                 .revoke(prefix: "md/quotes/BRK%2FA/"), .revoke(prefix: "md/quotes/EURUSD/"),
-                .grant(prefix: "md/quotes/", .data(feed: "quotes", .all)),
+                .grant(connection: 7, prefix: "md/quotes/", .data(feed: "quotes", .all)),
                 subscribed(.everything, 0),
             ])
         #expect(table.count == 1)
@@ -218,7 +220,7 @@ private func subscribed(_ topic: UpstreamTopic, _ holding: Int) -> SubscriptionA
             }
             for action in actions {
                 switch action {
-                case .grant(let prefix, _): held[connection, default: []].insert(prefix)
+                case .grant(_, let prefix, _): held[connection, default: []].insert(prefix)
                 case .revoke(let prefix): held[connection]?.remove(prefix)
                 default: break
                 }

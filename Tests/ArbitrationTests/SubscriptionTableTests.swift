@@ -22,12 +22,12 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
         let upstream = UpstreamTopic.instrument("AAPL")
         #expect(
             table.subscribe(bytes("md/quotes/AAPL/"), by: 7, at: ms(0)) == [
-                .grant(prefix: "md/quotes/AAPL/", apple),
+                .grant(connection: 7, prefix: "md/quotes/AAPL/", apple),
                 .subscribeUpstream(feed: "quotes", WantedTopic(upstream, holding: 0)),
             ])
         #expect(
             table.subscribe(bytes("md/quotes/AAPL/"), by: 8, at: ms(1)) == [
-                .grant(prefix: "md/quotes/AAPL/", apple)
+                .grant(connection: 8, prefix: "md/quotes/AAPL/", apple)
             ])
         #expect(
             table.unsubscribe(bytes("md/quotes/AAPL/"), by: 7, at: ms(2)) == [
@@ -45,13 +45,27 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
         #expect(table.wanted(of: "quotes") == [])
     }
 
+    @Test func `who asks again is granted nothing, unless it gave the topic up or another connection asks`() {
+        var table = table()
+        for prefix in ["control/itch/", "md/itch/", "md/itch/X/", "sync/1/"] {
+            let grants = { (connection: Int32) in
+                table.subscribe(bytes(prefix), by: connection, at: ms(0)).count { $0.isGrant }
+            }
+            let shown = [grants(7), grants(7), grants(8), grants(7), grants(8)]
+            #expect(shown == [1, 0, 1, 0, 0])
+            _ = table.unsubscribe(bytes(prefix), by: 7, at: ms(1))
+            #expect(table.subscribe(bytes(prefix), by: 7, at: ms(2)).count { $0.isGrant } == 1)
+        }
+        #expect(table.counters.granted == 12)
+    }
+
     @Test func `a client that comes back within the linger finds its topic live`() {
         var table = table()
         _ = table.subscribe(bytes("md/quotes/AAPL/"), by: 7, at: ms(0))
         #expect(table.closed(7, at: ms(10)) == [])
         #expect(
             table.subscribe(bytes("md/quotes/AAPL/"), by: 9, at: ms(20)) == [
-                .grant(prefix: "md/quotes/AAPL/", apple)
+                .grant(connection: 9, prefix: "md/quotes/AAPL/", apple)
             ])
         #expect(table.tick(at: ms(6000)) == [])
         #expect(table.wanted(of: "quotes") == [.instrument("AAPL")])
@@ -83,11 +97,11 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
         var table = table()
         #expect(
             table.subscribe(bytes("batch/itch/"), by: 7, at: ms(0)) == [
-                .grant(prefix: "batch/itch/", .batch(feed: "itch", channel: nil))
+                .grant(connection: 7, prefix: "batch/itch/", .batch(feed: "itch", channel: nil))
             ])
         #expect(
             table.subscribe(bytes("batch/itch/3/"), by: 7, at: ms(0)) == [
-                .grant(prefix: "batch/itch/3/", .batch(feed: "itch", channel: 3))
+                .grant(connection: 7, prefix: "batch/itch/3/", .batch(feed: "itch", channel: 3))
             ])
         #expect(
             table.requests(of: "itch") == [
@@ -110,7 +124,7 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
         let all = Entitlements(topics: ["md/itch/"])
         #expect(
             table.subscribe(bytes("batch/itch/0/"), by: 7, entitled: all, at: ms(0)) == [
-                .grant(prefix: "batch/itch/0/", .batch(feed: "itch", channel: 0))
+                .grant(connection: 7, prefix: "batch/itch/0/", .batch(feed: "itch", channel: 0))
             ])
     }
 
@@ -118,7 +132,7 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
         var table = table()
         #expect(
             table.subscribe(bytes("md/quotes/"), by: 7, at: ms(0)) == [
-                .grant(prefix: "md/quotes/", .data(feed: "quotes", .all)),
+                .grant(connection: 7, prefix: "md/quotes/", .data(feed: "quotes", .all)),
                 .subscribeUpstream(feed: "quotes", WantedTopic(.everything, turn: .everything)),
             ])
         _ = table.subscribe(bytes("md/quotes/AAPL/"), by: 8, at: ms(0))
@@ -132,7 +146,7 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
                 == .subscribeUpstream(feed: "quotes", WantedTopic(.instrument("BRK/A"), holding: 0)))
         #expect(
             table.subscribe(bytes("md/quotes/*/"), by: 7, at: ms(0)) == [
-                .grant(prefix: "md/quotes/*/", .data(feed: "quotes", .none))
+                .grant(connection: 7, prefix: "md/quotes/*/", .data(feed: "quotes", .none))
             ])
     }
 
@@ -140,7 +154,7 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
         var table = table()
         #expect(
             table.subscribe(bytes("md/itch/AAPL/"), by: 7, at: ms(0)) == [
-                .grant(prefix: "md/itch/AAPL/", .data(feed: "itch", .one("AAPL")))
+                .grant(connection: 7, prefix: "md/itch/AAPL/", .data(feed: "itch", .one("AAPL")))
             ])
         #expect(table.wanted(of: "itch") == [])
     }
@@ -250,7 +264,7 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
         }
         #expect(
             table.subscribe(bytes("sync/1/"), by: 7, at: ms(0)) == [
-                .grant(prefix: "sync/1/", .sync(nonce: "1"))
+                .grant(connection: 7, prefix: "sync/1/", .sync(nonce: "1"))
             ])
         #expect(table.count(of: 7) == 100_001)
     }
@@ -321,13 +335,15 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
         for number in 0..<300 { _ = ask("Q\(number)", by: 7, &table) }
         #expect(
             ask("Q299", by: 8, &table) == .hastenUpstream(feed: "quotes", wanted("Q299", holding: 0)))
-        let granted = SubscriptionAction.grant(
-            prefix: "md/quotes/Q0/", .data(feed: "quotes", .one("Q0")))
         for number in 300..<320 { _ = ask("Q\(number)", by: 9, &table) }
-        #expect(ask("Q0", by: 9, &table) == granted)
-        #expect(ask("Q0", by: 8, &table) == granted)
+        for connection in [9, 8] as [Int32] {
+            #expect(
+                ask("Q0", by: connection, &table)
+                    == .grant(
+                        connection: connection, prefix: "md/quotes/Q0/", .data(feed: "quotes", .one("Q0"))))
+        }
         // Who asks again asks for nothing more.
-        #expect(ask("Q298", by: 7, &table)?.isGrant ?? false)
+        #expect(ask("Q298", by: 7, &table) == nil)
         #expect(table.turns(of: "quotes").contains(wanted("Q299", holding: 0)))
         #expect(table.turns(of: "quotes").contains(wanted("Q298", holding: 298)))
         // The whole feed is one subscription.

@@ -14,7 +14,7 @@ import Wire
     /// An engine of which somebody takes batches and nothing else.
     private func bench() -> Bench {
         let bench = Bench(.moldUDP64, .hotHot, wantsAll: false)
-        bench.engine.granted(.batch(feed: "itch", channel: nil), at: ms(0), wall: wall(0))
+        bench.engine.granted(.batch(feed: "itch", channel: nil), to: nil, at: ms(0), wall: wall(0))
         _ = bench.receive(venue.packet(1, [venue.directory(1, "X")]), on: 0, at: 1)
         _ = flush(bench)
         return bench
@@ -93,7 +93,7 @@ import Wire
 
     @Test func `who takes instruments gets them at once, and both are complete`() {
         let bench = bench()
-        bench.engine.granted(.data(feed: "itch", .all), at: ms(1), wall: wall(1))
+        bench.engine.granted(.data(feed: "itch", .all), to: nil, at: ms(1), wall: wall(1))
         #expect(bench.receive(venue.packet(2, [venue.delete(1)]), on: 0, at: 2) == ["md/itch/X/ 2 after 1"])
         #expect(flush(bench) == ["batch/itch/0/ 2 after 1"])
     }

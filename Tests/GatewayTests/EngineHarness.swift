@@ -39,6 +39,12 @@ final class Recorder: FrameSink {
         return route
     }
 
+    /// A line of what goes to one connection alone ends with that.
+    func send(_ frame: [UInt8], to connection: Int32) {
+        _ = publish(frame, topicLength: frame.firstIndex(of: 0) ?? 0, by: TopicRoute())
+        lines[lines.count - 1] += " to \(connection)"
+    }
+
     /// Whether each heartbeat that says where an epoch begins calls the epoch the venue's name of its session.
     var named: [Bool] {
         frames.compactMap { frame in
@@ -182,7 +188,7 @@ final class Bench {
         engine.pathsChanged(
             PathCondition(used: isHotHot ? [0, 1] : [0], active: [true, isHotHot], failover: nil), at: ms(0),
             wall: wall(0))
-        if wantsAll { engine.granted(.data(feed: options.name, .all), at: ms(0), wall: wall(0)) }
+        if wantsAll { engine.granted(.data(feed: options.name, .all), to: nil, at: ms(0), wall: wall(0)) }
         if let earlier {
             engine.remember(
                 earlier.recorder.memory, channel: channels.first ?? 0, at: ms(0), wall: wall(0))

@@ -153,7 +153,7 @@ private struct Upstream {
 
     @Test func `of topics that are numbered each by itself, too`() {
         let bench = Bench(.holdfast, .hotHot)
-        bench.engine.granted(.data(feed: "md", .one("X")), at: ms(0), wall: wall(0))
+        bench.engine.granted(.data(feed: "md", .one("X")), to: nil, at: ms(0), wall: wall(0))
         let both: FrameFlags = [.numberedPerTopic, .recovering]
         var lines = bench.receive(a.data("X", 5, flags: both), on: 0, at: 1)
         #expect(lines.last == "md/md/X/ 5 after 0 recovering")
@@ -202,7 +202,7 @@ private struct Upstream {
 
     @Test func `a feed whose topics are numbered each by itself there is so here`() {
         let bench = Bench(.holdfast, .hotHot)
-        bench.engine.granted(.data(feed: "md", .one("A B")), at: ms(0), wall: wall(0))
+        bench.engine.granted(.data(feed: "md", .one("A B")), to: nil, at: ms(0), wall: wall(0))
         let flags: FrameFlags = .numberedPerTopic
         for (path, upstream) in [a, b].enumerated() {
             _ = bench.receive(
@@ -227,7 +227,7 @@ private struct Upstream {
             now: ms(0))
         let engine = TopicEngine(plan, downstream: HoldfastTopicReader())
         engine.pathsChanged(PathCondition(used: [0], active: [true]), at: ms(0), wall: wall(0))
-        engine.granted(.data(feed: "md", .all), at: ms(0), wall: wall(0))
+        engine.granted(.data(feed: "md", .all), to: nil, at: ms(0), wall: wall(0))
         let flags: FrameFlags = .numberedPerTopic
         var frames = ArrivedFrames(copying: [
             a.data("X", 1, flags: flags),

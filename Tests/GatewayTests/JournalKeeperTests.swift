@@ -75,7 +75,7 @@ private final class Desk {
             options: options, index: 0, run: 1, controlEvery: .seconds(100), sink: recorder, journal: notes,
             log: { _, _ in }, now: ms(0)
         ).engine()
-        engine.granted(.data(feed: "quotes", .all), at: ms(0), wall: wall(0))
+        engine.granted(.data(feed: "quotes", .all), to: nil, at: ms(0), wall: wall(0))
         for (sequence, count) in [(1, 3), (2, RecordHead.mostBytes), (3, 4)] as [(UInt64, Int)] {
             let payload = String(repeating: "x", count: count)
             let frame = QuotesVenue().frame(.data, "AAPL", sequence, payload: payload)
@@ -83,6 +83,26 @@ private final class Desk {
         }
         #expect(recorder.take().suffix(3).map { $0.prefix(20) } == (1...3).map { "md/quotes/AAPL/ \($0) af" })
         #expect(notes.lines.suffix(3) == ["3", "left out \(RecordHead.mostBytes)", "4"])
+    }
+
+    @Test func `what a client is shown when it comes is not journalled`() {
+        let (recorder, notes) = (Recorder(), Notes())
+        var options = FeedOptions(name: "quotes", feedProtocol: .zeromq, keys: .topic, policy: .hotHot)
+        options.paths = [FeedPathOptions(name: "A")]
+        let engine = EnginePlan(
+            options: options, index: 0, run: 1, controlEvery: .seconds(100), sink: recorder, journal: notes,
+            log: { _, _ in }, now: ms(0)
+        ).engine()
+        let frame = QuotesVenue().frame(.data, "AAPL", 1)
+        _ = engine.received(frame[...], on: 0, receivedAt: wall(1), at: ms(1))
+        let (before, _) = (notes.lines, recorder.take())
+        #expect(!before.isEmpty)
+        for _ in 0..<10 {
+            engine.granted(.control(feed: "quotes", channel: nil), to: 8, at: ms(2), wall: wall(2))
+            engine.granted(.data(feed: "quotes", .one("AAPL")), to: 8, at: ms(2), wall: wall(2))
+        }
+        #expect(notes.lines == before)
+        #expect(recorder.take().count == 30)
     }
 
     @Test func `who lets go of a journal when it is open is told nothing more`() throws {

@@ -44,7 +44,7 @@ import Wire
     @Test func `where a run begins is told to each who subscribes, and each frame says whose it is`() {
         let bench = Bench(.moldUDP64, .hotHot)
         _ = bench.receive(venue.packet(100, [venue.delete(117)]), on: 0, at: 1)
-        bench.engine.granted(.control(feed: "itch", channel: nil), at: ms(2), wall: wall(2))
+        bench.engine.granted(.control(feed: "itch", channel: nil), to: nil, at: ms(2), wall: wall(2))
         #expect(
             bench.recorder.take() == [
                 "state recovering -: no directory", "heartbeat 1 0 recovering from 100",
@@ -157,14 +157,19 @@ import Wire
         #expect(lines == ["md/itch/X/ idle 1"])
     }
 
-    @Test func `a new client of a topic or of the control topic is shown where it stands`() {
+    @Test
+    func `a new client of a topic or of the control topic is shown where it stands, and nobody else is`() {
         let bench = Bench(.moldUDP64, .hotHot)
-        _ = bench.receive(venue.packet(1, [venue.directory(1, "X")]), on: 0, at: 0)
-        bench.engine.granted(.data(feed: "itch", .one("X")), at: ms(1), wall: wall(1))
-        bench.engine.granted(.data(feed: "itch", .one("Y")), at: ms(1), wall: wall(1))
-        bench.engine.granted(.control(feed: "itch", channel: nil), at: ms(1), wall: wall(1))
+        bench.engine.granted(.data(feed: "itch", .one("X")), to: 7, at: ms(0), wall: wall(0))
+        let lines = bench.receive(venue.packet(1, [venue.directory(1, "X")]), on: 0, at: 0)
+        #expect(lines.last == "md/itch/X/ 1 after 0")
+        bench.engine.granted(.data(feed: "itch", .one("X")), to: 8, at: ms(1), wall: wall(1))
+        bench.engine.granted(.data(feed: "itch", .one("Y")), to: 8, at: ms(1), wall: wall(1))
+        bench.engine.granted(.control(feed: "itch", channel: nil), to: 8, at: ms(1), wall: wall(1))
         #expect(
-            bench.recorder.take() == ["md/itch/X/ idle 1", "state live -: ", "heartbeat 1 0 live from 1"])
+            bench.recorder.take() == [
+                "md/itch/X/ idle 1 to 8", "state live -:  to 8", "heartbeat 1 0 live from 1 to 8",
+            ])
     }
 
     @Test func `packets that are none are counted by name and prove nothing`() {

@@ -59,7 +59,7 @@ private final class RecoveryBench {
         engine = plan.engine()
         engine.pathsChanged(
             PathCondition(used: [0, 1], active: [true, true], failover: nil), at: ms(0), wall: wall(0))
-        engine.granted(.data(feed: "itch", .all), at: ms(0), wall: wall(0))
+        engine.granted(.data(feed: "itch", .all), to: nil, at: ms(0), wall: wall(0))
         _ = tick(0)
         _ = receive(venue.packet(first, [isNamed ? venue.directory(1, "X") : venue.delete(1)]), at: 1)
     }
@@ -390,7 +390,7 @@ private final class ProxyBench {
         ).engine()
         engine.pathsChanged(
             PathCondition(used: [0, 1], active: [true, true], failover: nil), at: ms(0), wall: wall(0))
-        engine.granted(.data(feed: "md", .all), at: ms(0), wall: wall(0))
+        engine.granted(.data(feed: "md", .all), to: nil, at: ms(0), wall: wall(0))
         _ = tick(0)
         if let earlier { engine.remember(earlier.recorder.memory, channel: 1, at: ms(0), wall: wall(0)) }
         for unit in [1, 2] as [UInt8] where earlier == nil {

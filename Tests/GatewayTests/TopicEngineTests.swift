@@ -115,6 +115,17 @@ import Wire
         #expect(bench.tick(1900) == ["state stale A: no word from upstream for 1000 ms"])
     }
 
+    @Test func `a new client is shown where a topic stands, and nobody else is`() {
+        let bench = Bench(.zeromq, .hotWarm)
+        _ = bench.receive(venue.frame(.data, "AAPL", 5), on: 0, at: 1)
+        bench.engine.granted(.data(feed: "quotes", .one("AAPL")), to: 8, at: ms(2), wall: wall(2))
+        bench.engine.granted(.control(feed: "quotes", channel: 0), to: 8, at: ms(2), wall: wall(2))
+        #expect(
+            bench.recorder.take() == [
+                "md/quotes/AAPL/ idle 5 to 8", "state live A:  to 8", "heartbeat 1 0 live to 8",
+            ])
+    }
+
     @Test func `another session begins each topic anew`() {
         let bench = Bench(.zeromq, .hotWarm)
         _ = bench.receive(venue.frame(.data, "AAPL", 5), on: 0, at: 1)
