@@ -189,6 +189,7 @@ public final class HealthBus {
             JSON.Member("clients", .integer(Int64(access.clients))),
             JSON.Member("refused_connections", .integer(Int64(clamping: access.refused))),
             JSON.Member("removed_clients", .integer(Int64(clamping: access.removed))),
+            JSON.Member("undelivered_replies", .integer(Int64(server?.undelivered ?? 0))),
         ]
         let first = JSON.Member("access", .object(counters))
         let reports = JSON.Member("report_to", .array(collectors.map(\.json)))

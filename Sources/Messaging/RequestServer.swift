@@ -12,6 +12,11 @@ public final class RequestServer {
     /// Whoever sends more than this is hung up on. A stranger can make libzmq hold as much for the time of a
     /// handshake.
     static let longestMessage = 128 << 10
+    /// Replies that may wait for one client, who does not read; one has a little more than 1 MiB at most. A replica asks
+    /// for each of its channels at once.
+    public static let mostReplies: Int32 = 64
+    /// Requests of one client that may wait to be read.
+    static let mostRequests: Int32 = 64
 
     private var server: ServerSocket?
     private let answer: ([UInt8], Caller) -> [UInt8]
@@ -36,6 +41,10 @@ public final class RequestServer {
             configure: { socket throws(MessagingError) in
                 try socket.set(.maximumMessageSize(Int64(RequestServer.longestMessage)))
                 try socket.set(.routerMandatory)
+                // libzmq counts messages, not bytes, and holds these for each client. With `routerMandatory` a
+                // reply above the mark is refused, and counted here.
+                try socket.set(.sendHighWaterMark(RequestServer.mostReplies))
+                try socket.set(.receiveHighWaterMark(RequestServer.mostRequests))
             }
         ) { [unowned self] message, caller in reply(to: message, of: caller) }
     }

@@ -79,6 +79,26 @@ import Testing
         #expect(replies == ["re: one", "re: two"])
     }
 
+    @Test func `of a client that does not read a few replies wait, and the others are counted`() throws {
+        var asked = 0
+        let server = try RequestServer(context, loop, at: anyPort, log: log) { _, _ in
+            asked += 1
+            return [UInt8](repeating: 0, count: 1 << 20)
+        }
+        let client = try Socket(context, .dealer)
+        try client.set(.receiveHighWaterMark(1))
+        try client.connect(server.lastEndpoint)
+        for _ in 0..<300 { #expect(try client.send(frames: [[1]])) }
+        try run { asked == 300 }
+        // The kernel's buffers take some besides those that wait.
+        #expect(server.undelivered >= 150)
+        // Others are answered meanwhile.
+        var replies = 0
+        let requester = try Requester(context, loop, endpoint: server.lastEndpoint) { _ in replies += 1 }
+        #expect(try requester.send([1]))
+        try run { replies == 1 }
+    }
+
     @Test func `an endpoint in use is named in the error`() throws {
         let publisher = try Publisher(context, loop, at: anyPort, log: log) { _ in }
         let taken = publisher.lastEndpoint
