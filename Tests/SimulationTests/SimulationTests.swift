@@ -35,7 +35,7 @@ import Testing
             (.resumesLate, .delivery), (.asksAgain, .quota), (.startsLate, .delivery),
         ])
     func `a planted mistake is found`(defect: Defect, invariant: Invariant) {
-        let found = (UInt64(1)...60).lazy.compactMap { seed in
+        let found = (UInt64(1)...200).lazy.compactMap { seed in
             Simulation(SimulationPlan(seed: seed, faults: 40, defect: defect)).run().violations.first
         }.first
         #expect(found?.invariant == invariant, "\(found.map { "\($0)" } ?? "nothing was found")")
