@@ -66,15 +66,20 @@ private final class Desk {
     }
 }
 
+/// The engine of a feed of topics with one path.
+private func journalledQuotes(_ sink: Recorder, _ journal: Notes) -> any FeedEngine {
+    var options = FeedOptions(name: "quotes", feedProtocol: .zeromq, keys: .topic, policy: .hotHot)
+    options.paths = [FeedPathOptions(name: "A")]
+    return EnginePlan(
+        options: options, index: 0, run: 1, controlEvery: .seconds(100), sink: sink, journal: journal,
+        log: { _, _ in }, now: ms(0)
+    ).engine()
+}
+
 @Suite struct JournalKeeperTests {
     @Test func `a message that is longer than a record is published, and left out of the journal`() {
         let (recorder, notes) = (Recorder(), Notes())
-        var options = FeedOptions(name: "quotes", feedProtocol: .zeromq, keys: .topic, policy: .hotHot)
-        options.paths = [FeedPathOptions(name: "A")]
-        let engine = EnginePlan(
-            options: options, index: 0, run: 1, controlEvery: .seconds(100), sink: recorder, journal: notes,
-            log: { _, _ in }, now: ms(0)
-        ).engine()
+        let engine = journalledQuotes(recorder, notes)
         engine.granted(.data(feed: "quotes", .all), to: nil, at: ms(0), wall: wall(0))
         for (sequence, count) in [(1, 3), (2, RecordHead.mostBytes), (3, 4)] as [(UInt64, Int)] {
             let payload = String(repeating: "x", count: count)
@@ -87,12 +92,7 @@ private final class Desk {
 
     @Test func `what a client is shown when it comes is not journalled`() {
         let (recorder, notes) = (Recorder(), Notes())
-        var options = FeedOptions(name: "quotes", feedProtocol: .zeromq, keys: .topic, policy: .hotHot)
-        options.paths = [FeedPathOptions(name: "A")]
-        let engine = EnginePlan(
-            options: options, index: 0, run: 1, controlEvery: .seconds(100), sink: recorder, journal: notes,
-            log: { _, _ in }, now: ms(0)
-        ).engine()
+        let engine = journalledQuotes(recorder, notes)
         let frame = QuotesVenue().frame(.data, "AAPL", 1)
         _ = engine.received(frame[...], on: 0, receivedAt: wall(1), at: ms(1))
         let (before, _) = (notes.lines, recorder.take())
