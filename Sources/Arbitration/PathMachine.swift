@@ -1,5 +1,6 @@
-// Which path of a feed delivers: fails a path by silence, by a broken connection, by falling behind its twin, in silence or in
-// what it brings, or because an agent says so, and moves a hot-warm feed. It never leaves the last path that delivers.
+// Which path of a feed delivers: fails a path by silence, by a broken connection, by falling behind its twin, in silence
+// or in what it brings, or because an agent says so, and moves a hot-warm feed. It never leaves the last path that
+// delivers.
 // Rules: design, section 8. The moves themselves are in `PathMachineMoves.swift`.
 public import Basics
 public import Wire

@@ -31,8 +31,8 @@ extension PathMachine {
         return [.held(false)] + evaluate(at: now)
     }
 
-    /// Ignores what agents say of a subject until then, whichever host it is of. Of a feed or a path of it, it only marks the alarm as
-    /// known.
+    /// Ignores what agents say of a subject until then, whichever host it is of. Of a feed or a path of it, it only marks
+    /// the alarm as known.
     public mutating func mute(
         _ subject: Subject, until: Instant, at now: Instant
     ) throws(PathRefusal) -> [PathAction] {
