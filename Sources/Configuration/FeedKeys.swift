@@ -35,6 +35,7 @@ extension Section where Options == FeedOptions {
                 .value("journal", \.journal, Rules.flag),
                 .value("start", \.start, Rules.word(FeedOptions.Start.self)),
                 .value("start_messages", \.startMessages, Rules.integer(1...1_000_000_000)),
+                .value("directory_file", \.directoryFile, Rules.file),
                 .tables("path", \.paths, upTo: 8, .feedPath, empty: FeedPathOptions(name: "")) { path, _ in
                     path
                 },
@@ -79,6 +80,10 @@ extension Section where Options == FeedOptions {
             place.key("last_values").refuse(
                 "is for zeromq, holdfast and iex-tp; the messages of \(name) are changes")
         }
+        if feed.directoryFile != nil, feed.keys != .itch50 {
+            place.key("directory_file").refuse(
+                "is for itch-5.0; the messages of \(name) name their instruments themselves")
+        }
         if feed.feedProtocol != .zeromq {
             let advice = "is for zeromq; a feed of \(name) is taken whole, and asks nobody for topics"
             if feed.subscribeRate != nil { place.key("subscribe_rate").refuse(advice) }
@@ -91,7 +96,12 @@ extension Section where Options == FeedOptions {
         switch feed.start {
         case .now: break
         case .journal:
-            if !feed.journal, place.accepted("journal") {
+            if feed.feedProtocol == .zeromq {
+                place.key("start").refuse(
+                    .text(feed.start.rawValue),
+                    "is for feeds whose messages are numbered by channel; each topic of zeromq goes on by itself"
+                )
+            } else if !feed.journal, place.accepted("journal") {
                 place.key("start").refuse(.text(feed.start.rawValue), "needs journal = true")
             }
         case .session: checkSessionStart(feed, at: place)

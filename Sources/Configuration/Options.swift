@@ -413,6 +413,8 @@ public struct FeedOptions: Hashable, Sendable {
     public var start = Start.now
     /// With `Start.session`: a session that is more messages ahead is taken from where it is.
     public var startMessages = 1_000_000
+    /// itch-5.0: a BinaryFILE from which the directory is taken in a session that was joined in its middle.
+    public var directoryFile: String?
     /// In order of preference.
     public var paths: [FeedPathOptions] = []
 

@@ -80,12 +80,17 @@ public protocol InstrumentKeys {
     /// The instruments that it gave numbers to.
     var directory: InstrumentDirectory { get }
 
+    /// Why an entry of a directory that came by another way cannot be of this session: what it says, and what the venue's
+    /// messages have said. `nil`: nothing speaks against it.
+    func contradiction(of entry: ArraySlice<UInt8>) -> String?
+
     /// The numbering began anew: what the venue bound or opened before no longer holds.
     mutating func restart()
 }
 
 extension InstrumentKeys {
     public static func time(of unit: ArraySlice<UInt8>) -> MessageRoute.Time { .unknown }
+    public func contradiction(of entry: ArraySlice<UInt8>) -> String? { nil }
 }
 
 /// Where a message goes. The engine uses one again and again.

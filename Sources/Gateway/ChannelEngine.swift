@@ -196,6 +196,16 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
         }
     }
 
+    /// Those who need one have one channel.
+    var lacksDirectory: Bool { channels.contains { $0.numbered.lacksDirectory } }
+
+    func learn(_ directory: [[UInt8]], at now: Instant, wall: WallTime) -> String? {
+        for channel in channels {
+            if let why = channel.numbered.learn(directory, at: now, wall: wall) { return why }
+        }
+        return nil
+    }
+
     func place(of channel: UInt16) -> ChannelPlace? {
         channels.first { $0.number == channel }?.control.place
     }

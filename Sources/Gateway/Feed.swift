@@ -52,6 +52,8 @@ final class Feed {
     private var loggedUnanswered: UInt64 = 0
     private let recovery: (any FeedRecovery)?
     private let book = UpstreamBook()
+    /// `nil`: none is configured.
+    private var directory: DirectoryFile?
 
     /// - Parameter journal: what an earlier run left in it is known, or has taken too long.
     init(
@@ -84,6 +86,12 @@ final class Feed {
             { [unowned self] in core.recovered($0, from: $1, receivedAt: $2, at: now, wall: wall) },
             { [unowned self] in core.rejected($0, by: $1, at: now) })
         journal?.onMemory = { [unowned self] in core.remember($1, channel: $0, at: now, wall: wall) }
+        if let path = options.directoryFile {
+            directory = DirectoryFile(
+                DirectoryWatch(path, calendar: options.session), surroundings.loop, surroundings.worker,
+                log: log
+            ) { [unowned self] in core.learn($0, at: now, wall: wall) }
+        }
         for path in options.paths.indices { sources.append(try openSource(path)) }
         surroundings.downstream.addFeed(
             options.name, linger: options.upstreamLinger, hasBatches: engine.hasBatches)
@@ -349,6 +357,7 @@ extension Feed {
         logRefusedMessages()
         logGaps()
         logUnanswered()
+        if engine.lacksDirectory { directory?.look() }
         reportAll()
         reporting?.arm(at: now + Feed.reportEvery)
     }

@@ -185,6 +185,12 @@ package protocol FeedEngine: AnyObject {
     /// it.
     func remember(
         _ memory: JournalMemory, channel: UInt16, at now: Instant, wall: WallTime)
+    /// Whether instruments have no names, and the venue may never send them: a session was joined in its middle.
+    var lacksDirectory: Bool { get }
+    /// Takes a directory that came by another way, where it is lacking.
+    ///
+    /// - Returns: why it is another session's, of which nothing is taken; `nil`: it is in force, or nobody needs it.
+    func learn(_ directory: [[UInt8]], at now: Instant, wall: WallTime) -> String?
     /// Where a channel is; `nil`: it has not begun.
     func place(of channel: UInt16) -> ChannelPlace?
     /// The last values of topics, as many as one reply holds; `nil`: none are kept.
@@ -200,6 +206,9 @@ package protocol FeedEngine: AnyObject {
 }
 
 extension FeedEngine {
+    package var lacksDirectory: Bool { false }
+    package func learn(_ directory: [[UInt8]], at now: Instant, wall: WallTime) -> String? { nil }
+
     package func received(
         _ frames: inout ArrivedFrames, atMost most: Int, on path: Int, receivedAt: WallTime, at now: Instant
     ) -> Bool {

@@ -34,6 +34,8 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     private var slots: [Int32] = []
     /// A directory's entry was seen in this epoch.
     private var hasDirectory = false
+    /// The session was joined in its middle, so that the venue may never send its directory.
+    private var hasMissedDirectory = false
     private var clock = SourceClock()
     /// Messages that name no instrument, since they are none.
     private var refusedMessages = RefusedInput()
@@ -267,7 +269,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         let isNamed = namesSessions && arbiter.epoch == arbiter.session
         control.begin(epoch: epoch, first: first, isNamed: isNamed, wall: wall)
         guard Keys.needsDirectory else { return }
-        control.step(wall: wall) { $0.directory(isKnown: first == 1, at: now) }
+        directory(isKnown: first == 1, at: now, wall: wall)
         if takesUp, let remembered, remembered.epoch == epoch { recall(at: now, wall: wall) }
     }
 
@@ -340,20 +342,37 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         log(
             .sessionNotTaken,
             "\(place)\(why): what is missing from \(range.first) to \(range.last) is told as a gap")
-        if Keys.needsDirectory, !hasDirectory, !isOver {
-            control.step(wall: wall) { $0.directory(isKnown: false, at: now) }
-        }
+        if Keys.needsDirectory, !hasDirectory, !isOver { directory(isKnown: false, at: now, wall: wall) }
     }
 
     private mutating func recall(at now: Instant, wall: WallTime) {
         guard let memory = remembered else { return }
         remembered = nil
-        for unit in memory.directory?.ordered ?? [] {
+        enter(memory.directory?.ordered ?? [], epoch: memory.epoch, at: now, wall: wall)
+    }
+
+    /// Whether instruments have no names, and the venue may never send them.
+    var lacksDirectory: Bool { Keys.needsDirectory && hasMissedDirectory }
+
+    /// Takes a directory that came by another way, where it is lacking.
+    ///
+    /// - Returns: why it is another session's, of which nothing is taken; `nil`: it is in force, or nobody needs it.
+    mutating func learn(_ directory: [[UInt8]], at now: Instant, wall: WallTime) -> String? {
+        guard lacksDirectory else { return nil }
+        for unit in directory {
+            if let contradiction = keys.contradiction(of: unit[...]) { return contradiction }
+        }
+        enter(directory, epoch: arbiter.epoch, at: now, wall: wall)
+        return nil
+    }
+
+    private mutating func enter(_ directory: [[UInt8]], epoch: UInt64, at now: Instant, wall: WallTime) {
+        for unit in directory {
             route.begin(unit[...])
             guard (try? keys.route(unit[...], into: &route)) != nil, route.meaning == .directory else {
                 continue
             }
-            named(unit[...], epoch: memory.epoch, at: now, wall: wall)
+            named(unit[...], epoch: epoch, at: now, wall: wall)
         }
         route.clear()
     }
@@ -477,7 +496,12 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         guard !hasDirectory else { return }
         hasDirectory = true
         remark()
-        control.step(wall: wall) { $0.directory(isKnown: true, at: now) }
+        directory(isKnown: true, at: now, wall: wall)
+    }
+
+    private mutating func directory(isKnown: Bool, at now: Instant, wall: WallTime) {
+        hasMissedDirectory = !isKnown
+        control.step(wall: wall) { $0.directory(isKnown: isKnown, at: now) }
     }
 
     private func remark() {

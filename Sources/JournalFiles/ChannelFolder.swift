@@ -111,6 +111,17 @@ public struct SegmentSurvey: Sendable {
 }
 
 extension ChannelFolder {
+    /// What the journal tells whoever takes it up: where its last epoch has come to, and the directory of that one.
+    ///
+    /// - Throws: `SystemError` for what cannot be read; a damaged segment tells what is whole of it.
+    public func memory() throws(SystemError) -> JournalMemory {
+        var memory = JournalMemory()
+        for number in try segments().reversed() where !memory.isComplete {
+            memory.complete(from: try SegmentSurvey(segment(number)).memory)
+        }
+        return memory
+    }
+
     /// The index of a closed segment, from beside it or from the segment itself.
     public func readIndex(of number: UInt64, _ crc: @escaping Checksum = fastestCRC) throws(SystemError)
         -> SegmentIndex

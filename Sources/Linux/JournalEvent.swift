@@ -62,6 +62,10 @@ public enum JournalEvent: String, Sendable, CaseIterable {
     case inputRefused = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a1d"
     /// A session could not be taken from its beginning, or not all of it.
     case sessionNotTaken = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a1e"
+    /// A session's directory was taken from its file.
+    case directoryTaken = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a1f"
+    /// The file is not there, cannot be read, or is of another session.
+    case directoryNotTaken = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a24"
 
     // MARK: Agents and collectors
     /// The gateway no longer hears an agent that it follows.
@@ -131,12 +135,12 @@ extension JournalEvent {
         case .started, .reloaded, .stopping, .stateChanged, .noLongerWatched, .epochBegan, .feedHeld,
             .feedReleased, .subjectMuted, .subjectUnmuted, .pathReceivingAgain, .agentBack,
             .collectorConnected, .clientRemoved, .keysReloaded, .networkNewsLost, .feedJournalResumed,
-            .feedJournalCut, .replicaResumed, .replicaCut:
+            .feedJournalCut, .replicaResumed, .replicaCut, .directoryTaken:
             .notice
         case .restartNeeded, .clockNotSet, .incarnationNotKept, .onIsolatedProcessors, .switched,
             .pathNotReceiving,
             .receiveBufferSmall, .gapTold, .recoveryUnanswered, .loginRejected, .inputRefused,
-            .sessionNotTaken, .subscriptionsUnconfirmed,
+            .sessionNotTaken, .directoryNotTaken, .subscriptionsUnconfirmed,
             .upstreamFailed, .agentLost,
             .collectorLost,
             .clientRefused, .subscriptionRefused, .requestRefused, .clientMissed, .leaseRefused,
@@ -158,7 +162,7 @@ extension JournalEvent {
         switch self {
         case .epochBegan, .copiesDiffer, .pathNotReceiving, .pathReceivingAgain, .subscriptionsUnconfirmed,
             .upstreamFailed, .recoveryUnanswered, .loginRejected, .inputRefused, .sessionNotTaken,
-            .collectorConnected,
+            .directoryTaken, .directoryNotTaken, .collectorConnected,
             .collectorLost,
             .clientRefused, .subscriptionRefused,
             .requestRefused, .clientMissed, .leaseRefused, .probeFailed, .watchedWithLess, .networkNewsLost,

@@ -3,6 +3,7 @@
 import ArgumentParser
 import Basics
 import FeedJournal
+import FeedProtocols
 import Glibc
 import JournalFiles
 import Linux
@@ -17,13 +18,17 @@ struct ReplayCommand: ParsableCommand {
             it publishes them as the gateway did, frame by frame, at the pace at which they were received, and \
             begins with the first subscription. Subscribers that do not keep up slow it down; they lose nothing.
 
+            With --directory it writes the messages that name the instruments of the journal's last epoch into a \
+            file, for directory_file of a gateway that was not there when the venue sent them.
+
             Exit status: 0 played to the end; 65 the journal is damaged, what is whole was played; 66 it cannot \
-            be read; 69 an address cannot be used; 64 wrong usage.
+            be read; 69 an address cannot be used; 73 the file cannot be written; 64 wrong usage.
 
             EXAMPLES
               holdfast replay /var/lib/holdfast/journal/itch/0 --from 4711 --count 10
               holdfast replay /var/lib/holdfast/journal/itch/0 --json --since 2026-01-02T14:30:00Z
               holdfast replay /var/lib/holdfast/journal/itch/0 --zeromq tcp://127.0.0.1:7009 --speed 10
+              holdfast replay /var/lib/holdfast/journal/itch/0 --directory itch.directory
             """)
 
     @Argument(
@@ -34,6 +39,9 @@ struct ReplayCommand: ParsableCommand {
     var zeromq: String?
     @Flag(help: "Publish in the clear where others than this host can read it.")
     var plaintext = false
+    @Option(
+        help: ArgumentHelp("Write the last epoch's directory here, in place of printing.", valueName: "file"))
+    var directory: String?
     @Flag(help: "Print JSON lines.")
     var json = false
     @Option(help: ArgumentHelp("Begin with this sequence.", valueName: "sequence"))
@@ -60,6 +68,10 @@ struct ReplayCommand: ParsableCommand {
                 "\(option) '\(text)': not a time in RFC 3339 and UTC, such as 2026-01-02T14:30:00Z")
         }
         guard from == nil || since == nil else { throw ValidationError("give --from or --since, not both") }
+        let isNarrowed = from != nil || since != nil || until != nil || count != nil || topic != nil
+        guard directory == nil || !(isNarrowed || json || zeromq != nil) else {
+            throw ValidationError("--directory writes a whole directory; it takes no other option")
+        }
         guard epoch == nil || from != nil else { throw ValidationError("--epoch belongs to --from") }
         guard !json || zeromq == nil else {
             throw ValidationError("--json is for printing, not for --zeromq")
@@ -83,6 +95,10 @@ struct ReplayCommand: ParsableCommand {
     func run() throws {
         var source: ReplaySource
         do {
+            if let directory {
+                let channel = try channel(of: ChannelFolder.all(below: folder))
+                return try writeDirectory(of: channel, to: directory)
+            }
             source = try ReplaySource(self, try channel(of: ChannelFolder.all(below: folder)))
             if zeromq == nil { try show(&source) }
         } catch let error as SystemError {
@@ -92,6 +108,21 @@ struct ReplayCommand: ParsableCommand {
         if let zeromq { source = try serve(source, at: zeromq) }
         for damage in source.damages { complain(damage) }
         if !source.damages.isEmpty { throw ExitCode.dataError }
+    }
+
+    private func writeDirectory(of channel: ChannelFolder, to path: String) throws {
+        guard let directory = try channel.memory().directory else {
+            complain("\(channel.path) has no directory of instruments: only feeds of itch-5.0 have one")
+            throw ExitCode.noInput
+        }
+        let file = ITCH50Directory.file(of: directory.ordered)
+        do {
+            try Files.write(file, to: path, Files.Attributes(mode: 0o644), replacing: true)
+        } catch {
+            complain("\(error)")
+            throw ExitCode.cannotCreate
+        }
+        complain("replay: \(directory.units.count) instruments written to \(path)")
     }
 
     private func serve(_ source: ReplaySource, at endpoint: String) throws -> ReplaySource {

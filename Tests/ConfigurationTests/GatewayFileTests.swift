@@ -91,6 +91,14 @@ import Wire
                 "must be \"hot-hot\""
             ),
             (feed(zeromq, a + endpoint + login), "login_file: is for soupbintcp"),
+            (
+                feed(zeromq + "\njournal = true\nstart = \"journal\"", a + endpoint),
+                "start: \"journal\": is for feeds whose messages are numbered by channel"
+            ),
+            (
+                feed(zeromq + "\ndirectory_file = \"/f\"", a + endpoint),
+                "directory_file: is for itch-5.0; the messages of zeromq name their instruments themselves"
+            ),
             (feed(zeromq, a + endpoint + "\nfile = \"/f\""), "file: is for datagrams"),
             (feed(zeromq + recover, a + endpoint), "is for moldudp64, soupbintcp and pitch"),
             (feed(mold + "\n[feed.recover]\nwithin = \"1s\"", a + group), "servers: is missing"),

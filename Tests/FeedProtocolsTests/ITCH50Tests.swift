@@ -97,4 +97,59 @@ import Testing
                 "C": 1,
             ])
     }
+
+    @Test func `a message that names its stock says which one`() throws {
+        for body in [bodies[1], bodies[2], bodies[7]] {
+            #expect(try ITCH50Message(written(body)[...]).symbol == ITCHSymbol("AAPL"))
+        }
+        for body in [bodies[0], bodies[3], bodies[4], bodies[5], bodies[6]] {
+            #expect(try ITCH50Message(written(body)[...]).symbol == nil)
+        }
+    }
+
+    @Test(.enabled(if: Recordings.arePresent))
+    func `in the recorded day a locate stands for one stock in all kinds of message that name it`() throws {
+        var reader = BinaryFILEReader()
+        reader.feed(try Recordings.bytes("itch/12302019_SNIPPET.NASDAQ_ITCH50"))
+        var symbols: [UInt16: ITCHSymbol] = [:]
+        var (kinds, repeated) = (Set<UInt8>(), 0)
+        while let bytes = reader.next() {
+            let message = try ITCH50Message(bytes)
+            guard let symbol = message.symbol else { continue }
+            kinds.insert(message.type)
+            #expect(symbol.description.allSatisfy { $0.isASCII && ($0.isUppercase || "+-*=.".contains($0)) })
+            repeated += symbols[message.locate] == nil ? 0 : 1
+            #expect(symbols[message.locate, default: symbol] == symbol)
+            symbols[message.locate] = symbol
+        }
+        #expect(kinds == Set("AFIPQ".utf8) && repeated > 100, "\(kinds), \(repeated)")
+    }
+
+    @Test func `a directory is what a file's messages name last, whatever pieces it comes in`() throws {
+        let units = [
+            written(bodies[1], locate: 2), written(bodies[2], locate: 2),
+            written(.stockDirectory(symbol: ITCHSymbol("B")), locate: 1),
+            written(.stockDirectory(symbol: ITCHSymbol("C")), locate: 2),
+            written(.stockDirectory(symbol: ITCHSymbol("")), locate: 3),
+        ]
+        let file = ITCH50Directory.file(of: units)
+        for size in [1, 7, file.count] {
+            var directory = ITCH50Directory()
+            for start in stride(from: 0, to: file.count, by: size) {
+                try directory.feed(file[start..<min(start + size, file.count)])
+            }
+            #expect(try directory.units(isWhole: true) == [units[2], units[3]])
+        }
+    }
+
+    @Test func `a file that is none, or ends too early, says where`() throws {
+        var directory = ITCH50Directory()
+        #expect(throws: MalformedInput.self) { try directory.feed([0, 3, 1, 2, 3]) }
+        var short = ITCH50Directory()
+        try short.feed(ITCH50Directory.file(of: [written(bodies[1])]).dropLast())
+        #expect(throws: MalformedInput(.truncated, offset: 0, wanted: 41, found: 40)) {
+            try short.units(isWhole: true)
+        }
+        #expect(try short.units(isWhole: false) == [])
+    }
 }

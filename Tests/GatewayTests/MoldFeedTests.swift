@@ -41,6 +41,51 @@ import Wire
                 == ["state live -: ", "md/itch/X/ 101 after 0", "md/itch/X/ 102 after 101"])
     }
 
+    @Test func `a directory that comes by another way is taken where it is lacking, and no more`() {
+        let bench = Bench(.moldUDP64, .hotHot)
+        let file = [venue.directory(117, "X"), venue.directory(5, "Y")]
+        // Nothing is known of the session yet.
+        #expect(!bench.engine.lacksDirectory)
+        _ = bench.receive(venue.packet(100, [venue.delete(117)]), on: 0, at: 1)
+        #expect(bench.engine.lacksDirectory)
+        #expect(bench.engine.learn(file, at: ms(2), wall: wall(2)) == nil)
+        #expect(bench.recorder.take() == ["state live -: "])
+        #expect(!bench.engine.lacksDirectory)
+        #expect(
+            bench.receive(venue.packet(101, [venue.delete(117), venue.delete(5)]), on: 0, at: 3) == [
+                "md/itch/X/ 101 after 0", "md/itch/Y/ 102 after 0",
+            ])
+        #expect(bench.engine.learn([venue.directory(117, "Z")], at: ms(4), wall: wall(4)) == nil)
+        let lines = bench.receive(venue.packet(103, [venue.delete(117)]), on: 0, at: 5)
+        #expect(lines == ["md/itch/X/ 103 after 101"])
+    }
+
+    @Test func `a directory that the venue's messages contradict names nothing`() {
+        let bench = Bench(.moldUDP64, .hotHot)
+        let order = venue.message(
+            .addOrder(reference: 1, side: .buy, shares: 1, symbol: ITCHSymbol("AAPL"), price: 1), locate: 117)
+        _ = bench.receive(venue.packet(100, [order]), on: 0, at: 1)
+        let file = [venue.directory(5, "Y"), venue.directory(117, "MSFT")]
+        #expect(
+            bench.engine.learn(file, at: ms(2), wall: wall(2))
+                == "locate 117 is MSFT in it, and AAPL on the feed")
+        #expect(bench.engine.lacksDirectory && bench.recorder.take() == [])
+        #expect(
+            bench.receive(venue.packet(101, [venue.delete(5)]), on: 0, at: 3) == [
+                "md/itch/%235/ 101 after 0 recovering unresolved"
+            ])
+        #expect(bench.engine.learn([venue.directory(117, "AAPL")], at: ms(4), wall: wall(4)) == nil)
+        #expect(!bench.engine.lacksDirectory)
+    }
+
+    @Test func `the next session, joined at its beginning, lacks nothing`() {
+        let bench = Bench(.moldUDP64, .hotHot)
+        _ = bench.receive(venue.packet(100, [venue.delete(117)]), on: 0, at: 1)
+        let next = MoldVenue(session: MoldSession("S2"))
+        for path in 0...1 { _ = bench.receive(next.packet(1, [next.delete(0)]), on: path, at: 2) }
+        #expect(!bench.engine.lacksDirectory)
+    }
+
     @Test func `where a run begins is told to each who subscribes, and each frame says whose it is`() {
         let bench = Bench(.moldUDP64, .hotHot)
         _ = bench.receive(venue.packet(100, [venue.delete(117)]), on: 0, at: 1)

@@ -92,6 +92,7 @@ import Testing
             "subjectMuted": ["FEED"], "subjectUnmuted": ["FEED"], "copiesDiffer": ["FEED"],
             "pathNotReceiving": ["SUBJECT"], "pathReceivingAgain": ["SUBJECT"],
             "recoveryUnanswered": ["FEED"], "loginRejected": ["SUBJECT"], "sessionNotTaken": ["FEED"],
+            "directoryTaken": ["SUBJECT"], "directoryNotTaken": ["SUBJECT"],
             "inputRefused": ["SUBJECT", "REFUSED", "REASON", "OFFSET", "LENGTH"],
             "receiveBufferSmall": ["SUBJECT"], "subscriptionsUnconfirmed": ["SUBJECT"],
             "clientRefused": ["CLIENT_ADDRESS"], "clientMissed": ["CLIENT", "MISSING"],

@@ -415,6 +415,80 @@ class Remembering(Journalled):
         daemon.wait_exit()
 
 
+class FromFile(Journalled):
+    """A session joined in its middle, whose directory comes from a file."""
+
+    def setUp(self):
+        self.file = os.path.join(harness.folder_of(self), "directory")
+        self.options = f'directory_file = "{self.file}"\n'
+        super().setUp()
+
+    def write(self, messages):
+        write(self.file + ".new", b"".join(struct.pack(">H", len(message)) + message for message in messages))
+        os.replace(self.file + ".new", self.file)
+
+    def join_late(self):
+        self.daemon.stop()
+        self.daemon.start()
+        self.client = MarketClient(self, self.daemon.endpoint("gateway.md"), "itch", everything=True)
+        self.client.sync()
+        self.lines.wait_heard(self.health())
+        self.lines.both(self.orders(3))
+        self.client.wait(lambda message: message["kind"] == "state" and message["told"]["reason"] == "no directory",
+                         "that there is no directory")
+
+    def wait_names(self):
+        while True:
+            first = self.lines.next
+            self.lines.both(self.orders(3))
+            received = [message for message in self.client.until(
+                lambda message: message["kind"] == "data" and message["sequence"] == first + 2, "orders")
+                if message["kind"] == "data" and message["sequence"] >= first]
+            if not any("unresolved" in message["flags"] for message in received):
+                break
+        self.assertEqual([message["names"][2] for message in received], list(SYMBOLS))
+        self.assertEqual({message["state"] for message in received}, {"live"})
+
+    def test_the_journal_of_one_that_was_there_gives_it(self):
+        self.open()
+        self.lines.both(self.orders(3))
+        self.end()
+        self.daemon.stop()
+        code, _, said = holdfast("replay", self.folder, "--directory", self.file + ".out")
+        self.assertEqual((code, said), (0, f"holdfast: replay: 3 instruments written to {self.file}.out\n"))
+        locates = {number: symbol for number, symbol in enumerate(SYMBOLS, 1)}
+        entries = [venue.directory(number, symbol) for number, symbol in locates.items()]
+        self.assertEqual(read(self.file + ".out"), b"".join(b"\x00\x27" + entry for entry in entries))
+        self.daemon.start()
+        self.join_late()
+        self.daemon.wait_log(f"stat {self.file}: No such file")
+        os.rename(self.file + ".out", self.file)
+        self.wait_names()
+        self.daemon.wait_log(f"the directory of 3 instruments was taken from {self.file}")
+
+    def test_one_of_another_session_is_refused(self):
+        self.open()
+        entries = [venue.directory(number, symbol) for number, symbol in enumerate(SYMBOLS, 1)]
+        self.write(entries)
+        os.utime(self.file, (0, 0))
+        self.join_late()
+        self.daemon.wait_log(f"{self.file} is of 1970-01-01T00:00:00.000000Z, another session")
+        # Of a day on which its locates were given otherwise.
+        self.write([venue.directory(1, "ALFA"), venue.directory(2, "ALFA")])
+        self.daemon.wait_log("is another session's: locate 2 is ALFA in it, and BRAVO on the feed")
+        self.write([b"?"])
+        self.daemon.wait_log(f"{self.file} is no BinaryFILE of ITCH 5.0")
+        self.write(entries)
+        self.wait_names()
+
+    def test_where_there_is_none_the_command_says_so(self):
+        self.daemon.stop()
+        code, _, said = holdfast("replay", self.folder, "--directory", self.file)
+        self.assertEqual(code, 66, said)
+        self.assertIn("no directory of instruments", said)
+        self.assertEqual(holdfast("replay", self.folder, "--directory", self.file, "--from", "1")[0], 64)
+
+
 class Repairing(Journalled):
     segment_bytes, keep_bytes = 1 << 16, 1 << 20
 

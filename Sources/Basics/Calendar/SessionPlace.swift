@@ -25,6 +25,20 @@ extension SessionCalendar {
         return .between(last: last?.date, next: next?.date, isNearerNext: isNearerNext)
     }
 
+    /// Whether something of an earlier moment, a file, can be of the session that is sent now. What was made between two
+    /// sessions is of the nearer one; what is sent between two may be of either.
+    public func isOfThisSession(_ earlier: WallTime, now: WallTime) -> Bool {
+        let made: CivilDate? =
+            switch place(of: earlier) {
+            case .within(let date): date
+            case .between(let last, let next, let isNearerNext): isNearerNext ? next : last ?? next
+            }
+        switch place(of: now) {
+        case .within(let date): return made == date
+        case .between(let last, let next, _): return made != nil && (made == last || made == next)
+        }
+    }
+
     /// - Parameter minutes: since 1970 on the venue's clocks, as in what follows.
     private func goesOn(begunOn day: Int64, at minutes: Int64) -> Bool {
         let now = minutes - day * 1440

@@ -8,6 +8,8 @@ public struct ITCH50Keys: InstrumentKeys {
     public private(set) var directory = InstrumentDirectory()
     /// The instrument of each locate.
     private var locates = Array(repeating: ITCH50Keys.unbound, count: 1 << 16)
+    /// What the first message of a locate without a name called its stock, if it did.
+    private var called: [UInt16: PackedSymbol] = [:]
 
     public init() {}
 
@@ -15,6 +17,7 @@ public struct ITCH50Keys: InstrumentKeys {
 
     public mutating func restart() {
         for slot in locates.indices { locates[slot] = ITCH50Keys.unbound }
+        called.removeAll()
     }
 
     public mutating func route(
@@ -28,6 +31,7 @@ public struct ITCH50Keys: InstrumentKeys {
         if locates[locate] == ITCH50Keys.unbound {
             let index = directory.index(of: .unresolved(UInt32(locate)))
             locates[locate] = index ?? ITCH50Keys.unbound
+            if let symbol = message.symbol, !symbol.isBlank { called[message.locate] = symbol }
         }
         route.instrument = locates[locate]
         // Without room for one more name nobody knows whose it is.
@@ -38,9 +42,17 @@ public struct ITCH50Keys: InstrumentKeys {
         (try? ITCH50Message(unit)).map { .ofDay($0.timestamp) } ?? .unknown
     }
 
+    public func contradiction(of entry: ArraySlice<UInt8>) -> String? {
+        guard let message = try? ITCH50Message(entry), let symbol = message.directorySymbol,
+            let heard = called[message.locate], heard != symbol
+        else { return nil }
+        return "locate \(message.locate) is \(symbol) in it, and \(heard) on the feed"
+    }
+
     private mutating func bind(_ locate: Int, to symbol: PackedSymbol, _ route: inout MessageRoute) {
         guard !symbol.isBlank, let index = directory.index(of: .symbol(symbol)) else { return }
         locates[locate] = index
+        called.removeValue(forKey: UInt16(truncatingIfNeeded: locate))
         route.instrument = index
         route.meaning = .directory
     }

@@ -34,6 +34,22 @@ public struct ITCH50Message {
         type == UInt8(ascii: "R") ? ITCHSymbol(packed: bigEndian(at: 11, count: 8)) : nil
     }
 
+    /// The stock that a message names beside its locate; `nil` for types that do not.
+    public var symbol: ITCHSymbol? {
+        let offset: Int? =
+            switch type {
+            case UInt8(ascii: "R"), UInt8(ascii: "H"), UInt8(ascii: "Y"), UInt8(ascii: "K"),
+                UInt8(ascii: "J"), UInt8(ascii: "h"), UInt8(ascii: "N"):
+                11
+            case UInt8(ascii: "L"): 15
+            case UInt8(ascii: "Q"): 19
+            case UInt8(ascii: "A"), UInt8(ascii: "F"), UInt8(ascii: "P"): 24
+            case UInt8(ascii: "I"): 28
+            default: nil
+            }
+        return offset.map { ITCHSymbol(packed: bigEndian(at: $0, count: 8)) }
+    }
+
     /// The code of a system event (`S`), an ASCII letter; `nil` for other types.
     public var systemEvent: UInt8? { type == UInt8(ascii: "S") ? bytes[bytes.startIndex + 11] : nil }
 
