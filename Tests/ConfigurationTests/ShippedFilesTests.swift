@@ -137,6 +137,7 @@ import Wire
         var itch = FeedOptions(name: "itch", feedProtocol: .moldUDP64, keys: .itch50, policy: .hotHot)
         itch.recover.servers = ["udp://192.0.2.10:18000", "udp://192.0.2.20:18000"]
         itch.session = try Self.session()
+        itch.directoryFile = "/var/lib/holdfast/itch.directory"
         itch.paths = [
             path(
                 "A", interface: "eth0", group: "239.1.1.1:30001", source: "192.0.2.10", "nic/eth0",

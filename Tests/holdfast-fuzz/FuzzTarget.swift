@@ -268,8 +268,13 @@ enum Facts {
         reader.feed(bytes)
         var facts: [UInt64] = []
         while let message = reader.next() {
-            if let message = try? ITCH50Message(message) { facts.append(UInt64(message.locate)) }
+            guard let message = try? ITCH50Message(message) else { continue }
+            facts.append(UInt64(message.locate))
+            if let symbol = message.symbol { facts += symbol.description.utf8.map { UInt64($0) } }
         }
+        var directory = ITCH50Directory()
+        try? directory.feed(bytes)
+        facts.append(UInt64(try directory.units(isWhole: false).count))
         try reader.finish()
         return facts
     }
