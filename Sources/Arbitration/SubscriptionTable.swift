@@ -10,7 +10,7 @@ public struct SubscriptionTable: Sendable {
         /// Control topics and sync markers, which a client may hold besides.
         public var signalsPerClient = 10_000
         public var prefixes = 1_000_000
-        /// Topics of one feed that are subscribed upstream.
+        /// Topics of one feed that are subscribed upstream, held and lingering.
         public var topics = 250_000
         /// Longest prefix, in bytes.
         public var prefixLength = 255
@@ -289,7 +289,21 @@ public struct SubscriptionTable: Sendable {
             throw .tooManySignalsForClient(limit: limits.signalsPerClient)
         }
         guard count + gain <= limits.prefixes else { throw .tooMany(limit: limits.prefixes) }
+        try admitUpstream(grant.isEmpty ? [request] : grant)
         return holder?.grant(of: request)
+    }
+
+    /// Each feed is subscribed to so many topics upstream and no more, whoever asks.
+    private func admitUpstream(_ grant: [PrefixBook.Handle]) throws(SubscriptionRefusal) {
+        for (feed, wants) in feeds {
+            guard let wants, !wants.hasRoom(for: grant.count) else { continue }
+            let new = grant.count { prefix in
+                topic(prefixes[prefix], of: feed).map { !wants.isHeld($0) } ?? false
+            }
+            guard new == 0 || wants.hasRoom(for: new) else {
+                throw .tooManyUpstream(feed: feed, limit: limits.topics)
+            }
+        }
     }
 
     /// Takes a request back, and with it what no other request of the connection grants.
@@ -337,10 +351,14 @@ public struct SubscriptionTable: Sendable {
         let holding = holders[connection]?.topics(of: feed) ?? 0
         holders[connection]?.set(topics: holding + 1, of: feed)
         let wanted = WantedTopic(topic, holding: holding)
-        return switch feeds[feed]??.add(wanted) {
-        case .subscribe?: [.subscribeUpstream(feed: feed, wanted)]
-        case .hasten?: [.hastenUpstream(feed: feed, wanted)]
-        case nil: []
+        switch feeds[feed]??.add(wanted) {
+        case .subscribe?:
+            let subscription = SubscriptionAction.subscribeUpstream(feed: feed, wanted)
+            guard let forced = feeds[feed]??.makeRoom() else { return [subscription] }
+            counters.releasedEarly &+= 1
+            return [.unsubscribeUpstream(feed: feed, forced), subscription]
+        case .hasten?: return [.hastenUpstream(feed: feed, wanted)]
+        case nil: return []
         }
     }
 

@@ -46,6 +46,8 @@ public enum SubscriptionRefusal: Error, Hashable, Sendable, CustomStringConverti
     /// Control topics and sync markers.
     case tooManySignalsForClient(limit: Int)
     case tooMany(limit: Int)
+    /// Of one feed, upstream.
+    case tooManyUpstream(feed: String, limit: Int)
 
     /// The name under which it is counted.
     public var name: String {
@@ -60,6 +62,7 @@ public enum SubscriptionRefusal: Error, Hashable, Sendable, CustomStringConverti
         case .tooManyForClient: "too_many_for_client"
         case .tooManySignalsForClient: "too_many_signals_for_client"
         case .tooMany: "too_many"
+        case .tooManyUpstream: "too_many_upstream"
         }
     }
 
@@ -78,6 +81,8 @@ public enum SubscriptionRefusal: Error, Hashable, Sendable, CustomStringConverti
             "the client holds \(limit) subscriptions to market data, the most that one may"
         case .tooManySignalsForClient(let limit):
             "the client holds \(limit) control topics and markers, the most that one may"
+        case .tooManyUpstream(let feed, let limit):
+            "feed \(feed) is subscribed to \(limit) topics upstream, the most that it may: subscribe to what others have, or to md/\(feed)/"
         case .tooMany(let limit): "the gateway holds \(limit) subscriptions, the most that it may"
         }
     }

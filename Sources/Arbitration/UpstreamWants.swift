@@ -33,6 +33,15 @@ struct UpstreamWants: Sendable {
 
     func wants(_ topic: UpstreamTopic) -> Bool { names.find(topic) != nil }
 
+    private var held: Int { names.count - lingering.count }
+
+    /// Whether so many may be held besides.
+    func hasRoom(for more: Int) -> Bool { held + more <= limit }
+
+    func isHeld(_ topic: UpstreamTopic) -> Bool {
+        names.find(topic).map { lingering[$0] == nil } ?? false
+    }
+
     var deadline: Instant? { queue.first?.until }
 
     /// What a holder more is to the paths.
@@ -55,6 +64,9 @@ struct UpstreamWants: Sendable {
         guard isLingering || !isFirst else { return .subscribe }
         return wanted.turn < before ? .hasten : nil
     }
+
+    /// What lingers and must go at once, because another topic needs its room.
+    mutating func makeRoom() -> UpstreamTopic? { names.count > limit ? oldest(before: nil) : nil }
 
     /// Takes a holder away. The return value is the topic that must go at once because too many are wanted.
     mutating func remove(_ topic: UpstreamTopic, at now: Instant) -> UpstreamTopic? {

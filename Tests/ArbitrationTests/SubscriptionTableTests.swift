@@ -269,18 +269,41 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
         #expect(table.count(of: 7) == 100_001)
     }
 
-    @Test func `too many lingering topics release the oldest early`() {
+    @Test func `a topic that lingers makes room for one that is asked for`() {
         var limits = SubscriptionTable.Limits()
         limits.topics = 1
         var table = table(limits)
         _ = table.subscribe(bytes("md/quotes/A/"), by: 7, at: ms(0))
         _ = table.unsubscribe(bytes("md/quotes/A/"), by: 7, at: ms(1))
-        _ = table.subscribe(bytes("md/quotes/B/"), by: 7, at: ms(2))
         #expect(
-            table.unsubscribe(bytes("md/quotes/B/"), by: 7, at: ms(3)) == [
-                .revoke(prefix: "md/quotes/B/"), .unsubscribeUpstream(feed: "quotes", .instrument("A")),
+            table.subscribe(bytes("md/quotes/B/"), by: 7, at: ms(2)).suffix(2) == [
+                .unsubscribeUpstream(feed: "quotes", .instrument("A")),
+                .subscribeUpstream(feed: "quotes", WantedTopic(.instrument("B"), holding: 0)),
             ])
         #expect(table.counters.releasedEarly == 1)
+        #expect(
+            table.unsubscribe(bytes("md/quotes/B/"), by: 7, at: ms(3)) == [.revoke(prefix: "md/quotes/B/")])
+        #expect(table.wanted(of: "quotes") == [.instrument("B")])
+    }
+
+    @Test func `who asks for a topic more than a feed may be subscribed to is refused, and nobody else`() {
+        var limits = SubscriptionTable.Limits()
+        limits.topics = 2
+        var table = table(limits)
+        for topic in ["A", "B"] { _ = table.subscribe(bytes("md/quotes/\(topic)/"), by: 7, at: ms(0)) }
+        #expect(
+            table.subscribe(bytes("md/quotes/C/"), by: 8, at: ms(1)) == [
+                .refuse(
+                    connection: 8, prefix: "md/quotes/C/", .tooManyUpstream(feed: "quotes", limit: 2))
+            ])
+        #expect(table.counters.refused == ["too_many_upstream": 1])
+        #expect(table.count(of: 8) == 0 && table.wanted(of: "quotes").count == 2)
+        // What others hold costs nothing upstream, and other feeds have room of their own.
+        #expect(table.subscribe(bytes("md/quotes/A/"), by: 8, at: ms(2)).count == 1)
+        #expect(table.subscribe(bytes("md/itch/C/"), by: 8, at: ms(3)).count == 1)
+        _ = table.unsubscribe(bytes("md/quotes/B/"), by: 7, at: ms(4))
+        #expect(table.subscribe(bytes("md/quotes/C/"), by: 8, at: ms(5)).count == 3)
+        #expect(table.wanted(of: "quotes") == [.instrument("A"), .instrument("C")])
     }
 
     @Test func `a feed that is added again finds its holders`() {
