@@ -5,7 +5,7 @@ public import Wire
 
 /// Where a daemon publishes its health and answers requests.
 public struct BusOptions: Hashable, Sendable {
-    /// Endpoints of the XPUB socket, `ipc://` or loopback `tcp://`.
+    /// Endpoints of the publisher, `ipc://` or loopback `tcp://`.
     public var publish: [String]
     /// Endpoints of the ROUTER socket.
     public var request: [String]

@@ -26,6 +26,8 @@ public final class Collector {
     static let sendHighWaterMark: Int32 = 20_000
 
     public let address: Address
+    /// What it is called as a subscriber: below zero, unlike any connection that came to us.
+    let number: Int32
     private let socket: Socket
     private let log: LimitedLog
     private var source: SocketSource?
@@ -37,12 +39,18 @@ public final class Collector {
     /// Publications that libzmq did not take.
     public private(set) var failed = 0
 
-    /// - Parameter repeated: what somebody who subscribes to a prefix gets at once.
+    /// What it says; it speaks to nobody else, so that libzmq keeps what it holds.
+    enum Request: Hashable {
+        case subscribe([UInt8])
+        case cancel([UInt8])
+    }
+
     init(
-        _ context: MessagingContext, _ loop: EventLoop, _ address: Address, keys: KeyPair?, log: LimitedLog,
-        repeated: @escaping ([UInt8]) -> [(topic: String, payload: [UInt8])]
+        _ context: MessagingContext, _ loop: EventLoop, _ address: Address, number: Int32, keys: KeyPair?,
+        log: LimitedLog, onRequest: @escaping (Request) -> Void
     ) throws(BusError) {
         self.address = address
+        self.number = number
         self.log = log
         do throws(MessagingError) {
             socket = try Socket(context, .xpub)
@@ -50,12 +58,10 @@ public final class Collector {
         } catch {
             throw .messaging(error)
         }
-        let hears = Subscriptions { [unowned self] prefix in
-            for message in repeated(prefix) { publish(topic: message.topic, payload: message.payload) }
-        }
         do throws(SystemError) {
             source = try SocketSource(loop, socket, onError: { [unowned self] _ in malformed += 1 }) {
-                hears.heard($0)
+                [unowned self] in
+                if let request = Request($0.frames) { onRequest(request) } else { malformed += 1 }
             }
             patience = try Timer(loop, accuracy: .milliseconds(250)) { [unowned self] in
                 if connection?.isUp != true { tellLost("\(address.endpoint) does not answer") }
@@ -71,7 +77,8 @@ public final class Collector {
     }
 
     private static func configure(_ socket: Socket) throws(MessagingError) {
-        try Publisher.configure(socket)
+        try socket.set(.xpubVerboser)
+        try socket.set(.maximumMessageSize(4096))
         try socket.set(.sendHighWaterMark(Collector.sendHighWaterMark))
         // Nothing is kept for a collector that is gone: when it is back, it subscribes and gets all states.
         try socket.set(.immediate)
@@ -127,5 +134,17 @@ public final class Collector {
             JSON.Member("connected", .bool(connection?.isUp ?? false)),
             JSON.Member("trouble", connection?.trouble.map { .string($0) } ?? .null),
         ])
+    }
+}
+
+extension Collector.Request {
+    /// A subscription as XPUB tells of it; `nil`: it is none.
+    fileprivate init?(_ frames: [[UInt8]]) {
+        guard frames.count == 1, let frame = frames.first else { return nil }
+        switch frame.first {
+        case 1: self = .subscribe(Array(frame.dropFirst()))
+        case 0: self = .cancel(Array(frame.dropFirst()))
+        default: return nil
+        }
     }
 }

@@ -1,4 +1,4 @@
-// A daemon's health bus: the XPUB that publishes what the `HealthBook` decides, the ROUTER that answers
+// A daemon's health bus: the publisher of what the `HealthBook` decides, the ROUTER that answers
 // requests, and a journal entry for each change of state. The agent and the gateway have one each.
 import Basics
 import Linux
@@ -16,7 +16,13 @@ public final class HealthBus {
     private var book: HealthBook
     private var publisher: Publisher?
     private var server: RequestServer?
+    private var repeater: StateRepeater?
+    /// States that were made for new subscribers in this turn of the loop: many may ask for the same.
+    private var made: [Subject: (topic: String, payload: [UInt8])] = [:]
+    /// How many were made, in all turns.
+    private(set) var repeatedStates: UInt64 = 0
     private var collectors: [Collector] = []
+    private var lastCollector: Int32 = 0
     private var timer: Timer?
     private let meter = CostMeter()
     /// What the daemon knows of a subject besides its state, as fields of its journal entries.
@@ -42,13 +48,12 @@ public final class HealthBus {
         self.limited = limited
         self.answer = answer
         book = initial
-        publisher = try Publisher(
-            context, loop, at: ServerEndpoints(publish, authenticator: authenticator), log: limited
-        ) { [unowned self] prefix in
-            for message in messages(book.subscribed(to: prefix, wall: loop.wall)) {
-                publisher?.publish(topic: message.topic, payload: message.payload)
-            }
-        }
+        let publisher = try Publisher(
+            loop, at: ServerEndpoints(publish, authenticator: authenticator), log: limited
+        ) { [unowned self] in subscribed(to: $0.prefix, by: $0.connection) }
+        publisher.onCancel = { [unowned self] in repeater?.cancelled($0.prefix, by: $0.connection) }
+        publisher.onDeparture = { [unowned self] in repeater?.departed($0) }
+        self.publisher = publisher
         server = try RequestServer(
             context, loop, at: ServerEndpoints(request, authenticator: authenticator), log: limited,
             later: { [unowned self] bytes, caller, responder in
@@ -59,6 +64,9 @@ public final class HealthBus {
         do throws(SystemError) {
             // A heartbeat may wait a little for another wake-up.
             timer = try Timer(loop, accuracy: initial.heartbeatEvery / 5) { [unowned self] in tick() }
+            repeater = try StateRepeater(
+                loop, work: { [unowned self] in answerSome(of: $0, units: $1) },
+                afterTurn: { [unowned self] in made.removeAll(keepingCapacity: true) })
         } catch {
             throw .system(error)
         }
@@ -92,6 +100,7 @@ public final class HealthBus {
     /// This publisher is about to fall silent, or, with `nil`, is not after all: subscribers are told at once.
     public func stops(because reason: String?) {
         perform(book.stops(because: reason, wall: loop.wall, cost: meter.measure(loop)))
+        publisher?.flush()
     }
 
     private func tick() {
@@ -113,11 +122,48 @@ public final class HealthBus {
         for collector in collectors { collector.publish(topic: topic, payload: payload) }
     }
 
-    /// What is to be published to somebody who subscribed.
-    private func messages(_ actions: [HealthBook.Action]) -> [(topic: String, payload: [UInt8])] {
-        actions.compactMap { action in
-            guard case .publish(let topic, let payload) = action else { return nil }
-            return (topic, payload.bytes)
+    // MARK: - Subscribers
+
+    private func subscribed(to prefix: [UInt8], by connection: Int32) {
+        guard let repeater, !repeater.subscribed(to: prefix, by: connection) else { return }
+        publisher?.refuse(prefix, of: connection, .tooManyWait(repeater.mostWaiting))
+    }
+
+    /// Some of what a subscription asks for.
+    private func answerSome(of work: RepeatQueue.Work, units: Int) -> StateRepeater.Step {
+        if let nonce = Topic.sync(in: work.prefix) {
+            send(book.marker(nonce, wall: loop.wall), to: work.connection)
+            // It names all subjects.
+            return StateRepeater.Step(units: StateRepeater.Step.state + 2 * book.count, next: nil)
+        }
+        let piece = book.matching(
+            work.prefix, from: work.place, looking: units, finding: max(1, units / StateRepeater.Step.state))
+        for subject in piece.subjects { sendState(of: subject, to: work.connection) }
+        return StateRepeater.Step(
+            units: piece.looked + StateRepeater.Step.state * piece.subjects.count, next: piece.next)
+    }
+
+    private func sendState(of subject: Subject, to connection: Int32) {
+        if made[subject] == nil {
+            guard case .publish(let topic, let json)? = book.repetition(of: subject, wall: loop.wall) else {
+                return
+            }
+            made[subject] = (topic, json.bytes)
+            repeatedStates &+= 1
+        }
+        if let (topic, payload) = made[subject] { send(topic: topic, payload: payload, to: connection) }
+    }
+
+    private func send(_ action: HealthBook.Action, to connection: Int32) {
+        guard case .publish(let topic, let json) = action else { return }
+        send(topic: topic, payload: json.bytes, to: connection)
+    }
+
+    private func send(topic: String, payload: [UInt8], to connection: Int32) {
+        if connection >= 0 {
+            publisher?.send(topic: topic, payload: payload, to: connection)
+        } else {
+            collectors.first { $0.number == connection }?.publish(topic: topic, payload: payload)
         }
     }
 
@@ -129,11 +175,20 @@ public final class HealthBus {
     /// - Throws: `BusError.noKeys`, of a collector whose server key is known and ours are not; and where libzmq
     ///   does not take an address. Those before it are reported to.
     public func report(to addresses: [Collector.Address], keys: KeyPair?) throws(BusError) {
+        for collector in collectors where !addresses.contains(collector.address) {
+            repeater?.departed(collector.number)
+        }
         collectors.removeAll { !addresses.contains($0.address) }
         for address in addresses where !collectors.contains(where: { $0.address == address }) {
-            let collector = try Collector(context, loop, address, keys: keys, log: limited) {
-                [unowned self] in
-                messages(book.subscribed(to: $0, wall: loop.wall))
+            lastCollector -= 1
+            let number = lastCollector
+            let collector = try Collector(
+                context, loop, address, number: number, keys: keys, log: limited
+            ) { [unowned self] request in
+                switch request {
+                case .subscribe(let prefix): subscribed(to: prefix, by: number)
+                case .cancel(let prefix): repeater?.cancelled(prefix, by: number)
+                }
             }
             collectors.append(collector)
         }
@@ -191,9 +246,25 @@ public final class HealthBus {
             JSON.Member("removed_clients", .integer(Int64(clamping: access.removed))),
             JSON.Member("undelivered_replies", .integer(Int64(server?.undelivered ?? 0))),
         ]
-        let first = JSON.Member("access", .object(counters))
+        let first = [
+            JSON.Member("access", .object(counters)), JSON.Member("bus", .object(busMembers)),
+        ]
         let reports = JSON.Member("report_to", .array(collectors.map(\.json)))
-        return collectors.isEmpty ? [first] : [first, reports]
+        return collectors.isEmpty ? first : first + [reports]
+    }
+
+    /// What subscribers of the bus hold and wait for, and what they were refused.
+    private var busMembers: [JSON.Member] {
+        let refused = (publisher?.refusedSubscriptions ?? 0) &+ (repeater?.refused ?? 0)
+        return [
+            JSON.Member("subscriptions", .integer(Int64(publisher?.subscriptions ?? 0))),
+            JSON.Member("waiting_subscriptions", .integer(Int64(repeater?.waiting ?? 0))),
+            JSON.Member("refused_subscriptions", .integer(Int64(clamping: refused))),
+            JSON.Member("repeated_states", .integer(Int64(clamping: repeatedStates))),
+            JSON.Member("malformed_messages", .integer(Int64(publisher?.malformed ?? 0))),
+            JSON.Member("broken_connections", .integer(Int64(clamping: publisher?.broken ?? 0))),
+            JSON.Member("dropped_messages", .integer(Int64(clamping: publisher?.dropped ?? 0))),
+        ]
     }
 }
 

@@ -99,6 +99,10 @@ public final class PublisherSocket {
     }
 
     public var counters: AccessCounters { door.counters }
+    /// All endpoints, as they were bound.
+    var endpoints: [String] { listeners.map(\.bound).sorted() }
+    /// How many connections there are, those in their handshake among them.
+    var connections: Int { door.book.count }
     public func peer(_ descriptor: Int32) -> Peer { door.peer(descriptor) }
     public func peers(atMost limit: Int) -> [Peer] { door.peers(atMost: limit) }
 
@@ -122,6 +126,21 @@ extension PublisherSocket {
             flush(subscriber)
             result = subscriber.line.put(message, &room)
         }
+        sent(result, to: subscriber)
+    }
+
+    /// Likewise, one message of two frames.
+    func send(_ first: [UInt8], _ second: [UInt8], to descriptor: Int32) {
+        guard let subscriber = subscriber(descriptor), !subscriber.isBroken else { return }
+        var result = subscriber.line.put(first, second, &room)
+        if result == .full, !subscriber.isBlocked {
+            flush(subscriber)
+            result = subscriber.line.put(first, second, &room)
+        }
+        sent(result, to: subscriber)
+    }
+
+    private func sent(_ result: PublisherLine.Result, to subscriber: SubscriberConnection) {
         switch result {
         case .waits(let count): settle(subscriber, waiting: count)
         case .full:
@@ -145,8 +164,8 @@ extension PublisherSocket {
         if !subscriber.isBlocked, waiting >= PublisherSocket.written { flush(subscriber) }
     }
 
-    /// Before each wait of the loop.
-    private func flush() {
+    /// Before each wait of the loop, and before its end.
+    func flush() {
         guard !written.isEmpty else { return }
         for subscriber in written {
             subscriber.isWritten = false
@@ -426,7 +445,7 @@ extension PublisherSocket {
         for subscriber in subscribers.compactMap({ $0 }) where subscriber.entrance == .guarded {
             close(subscriber)
         }
-        rebinding?.begin(old.map(\.endpoint))
+        rebinding?.begin(old.map(\.bound))
     }
 }
 
@@ -435,7 +454,6 @@ extension PublisherSocket {
 /// One endpoint that is listened at.
 @safe
 private final class PublisherListener {
-    let endpoint: String
     let entrance: Entrance
     /// As libzmq would spell it, with the port that the kernel chose.
     let bound: String
@@ -444,7 +462,6 @@ private final class PublisherListener {
     private let listener: StreamListener
 
     init(_ endpoint: String, _ entrance: Entrance, _ identity: ServerIdentity?) throws(MessagingError) {
-        self.endpoint = endpoint
         self.entrance = entrance
         self.identity = identity
         guard let place = ListeningPlace(endpoint) else {
@@ -563,6 +580,14 @@ private struct PublisherLine: ~Copyable {
         let count = message.count + PublisherSession.overhead
         guard queue.mayTake(count, room) else { return .full }
         queue.append(count, &room) { session.encode(message, into: &$0) }
+        return .waits(queue.count)
+    }
+
+    mutating func put(_ first: [UInt8], _ second: [UInt8], _ room: inout QueueRoom) -> Result {
+        guard session.isOpen else { return .notOpen }
+        let count = first.count + second.count + 2 * PublisherSession.overhead
+        guard queue.mayTake(count, room) else { return .full }
+        queue.append(count, &room) { session.encode(first, second, into: &$0) }
         return .waits(queue.count)
     }
 

@@ -1,4 +1,4 @@
-// A socket that clients connect to, by endpoints of this host and beyond it: an XPUB or a ROUTER. What is beyond is
+// A ROUTER that clients connect to, by endpoints of this host and beyond it. What is beyond is
 // CURVE, but for what is opted in by name. It knows its connections, hangs up on whom it must, and writes to the
 // log who was refused.
 import Basics

@@ -32,8 +32,10 @@ public struct HealthBook: Sendable {
     let stateEvery: Duration
     let mostSubjects: Int
     var entries: [Subject: Entry] = [:]
-    /// In the order of their first reports.
+    /// In the order of their first reports, each with a number that no other one had or gets.
     var subjects: [Subject] = []
+    var serials: [UInt64] = []
+    private var lastSerial: UInt64 = 0
     /// Who names whom in `dependsOn`.
     var dependents: [Subject: [Subject]] = [:]
     private var nextHeartbeat = Instant.zero
@@ -120,23 +122,14 @@ extension HealthBook {
         entries[subject] = nil
         past.forget(subject)
         var message = entry.retired(wall: wall)
-        subjects.removeAll { $0 == subject }
+        if let index = subjects.firstIndex(of: subject) {
+            subjects.remove(at: index)
+            serials.remove(at: index)
+        }
         unlink(subject)
         change &+= 1
         message.stamp = stamp(wall)
         return [.publish(topic: message.topic.text, payload: message.json), .transition(message)]
-    }
-
-    /// Someone subscribed to topics that begin with `prefix`: every matching state is repeated under its
-    /// own number, and a `sync/<nonce>/` is echoed.
-    public mutating func subscribed(to prefix: some Collection<UInt8>, wall: WallTime) -> [Action] {
-        if case .sync(let nonce)? = try? Topic(parsing: prefix) {
-            let message = SyncMessage(stamp: stamp(wall), nonce: nonce, subjects: subjects)
-            return [.publish(topic: message.topic.text, payload: message.json)]
-        }
-        return subjects.compactMap { entries[$0] }.filter { $0.topic.utf8.starts(with: prefix) }.map {
-            $0.publication(wall: wall)
-        }
     }
 
     /// The heartbeat and the repeats that are due.
@@ -176,7 +169,7 @@ extension HealthBook {
 // MARK: - Steps
 
 extension HealthBook {
-    private func stamp(_ wall: WallTime) -> Stamp {
+    func stamp(_ wall: WallTime) -> Stamp {
         Stamp(host: host, incarnation: incarnation, change: change, at: wall)
     }
 
@@ -190,6 +183,8 @@ extension HealthBook {
         guard var entry = entries[report.subject] else {
             entries[report.subject] = Entry(first: report, stamp: stamp(wall), at: now)
             subjects.append(report.subject)
+            lastSerial &+= 1
+            serials.append(lastSerial)
             link(report.subject, to: report.dependsOn)
             return true
         }

@@ -271,7 +271,7 @@ public struct PublisherSession: Sendable {
         }
     }
 
-    /// The most that a message takes on the wire besides its bytes: a frame's head, and CURVE's box.
+    /// The most that a frame takes on the wire besides its bytes: its head, and CURVE's box.
     public static let overhead = 9 + 33
     /// Likewise the answer to a PING, besides its context: it has a name.
     public static let pongOverhead = overhead + 5
@@ -279,6 +279,12 @@ public struct PublisherSession: Sendable {
     /// Appends one message of one frame, as it stands on the wire.
     public mutating func encode(_ message: [UInt8], into bytes: inout [UInt8]) {
         secrecy.append(message[...], [], to: &bytes)
+    }
+
+    /// Appends one message of two frames.
+    public mutating func encode(_ first: [UInt8], _ second: [UInt8], into bytes: inout [UInt8]) {
+        secrecy.append(first[...], .more, to: &bytes)
+        secrecy.append(second[...], [], to: &bytes)
     }
 
     /// Appends the answer to a PING.

@@ -66,8 +66,8 @@ import Wire
     @Test func `a client on the list is served, another one is told of with its address`() throws {
         let authenticator = try authenticator([client("desk", desk)])
         var prefixes: [String] = []
-        let publisher = try Publisher(context, loop, at: beyond(authenticator), log: log) {
-            prefixes.append(String(decoding: $0, as: UTF8.self))
+        let publisher = try Publisher(loop, at: beyond(authenticator), log: log) {
+            prefixes.append(String(decoding: $0.prefix, as: UTF8.self))
         }
         var received: [String] = []
         let good = try subscriber(publisher, desk, of: server.publicKey) { received.append($0) }
@@ -92,8 +92,8 @@ import Wire
         var endpoints = ServerEndpoints(["ipc://\(path)"])
         endpoints.limits.local = 2
         var prefixes: [String] = []
-        let publisher = try Publisher(context, loop, at: endpoints, log: log) {
-            prefixes.append(String(decoding: $0, as: UTF8.self))
+        let publisher = try Publisher(loop, at: endpoints, log: log) {
+            prefixes.append(String(decoding: $0.prefix, as: UTF8.self))
         }
         let readers = try (0..<2).map { number in
             let socket = try Socket(context, .sub)
@@ -112,7 +112,7 @@ import Wire
 
     @Test func `a client that is authorized later comes in by itself`() throws {
         let authenticator = try authenticator([])
-        let publisher = try Publisher(context, loop, at: beyond(authenticator), log: log) { _ in }
+        let publisher = try Publisher(loop, at: beyond(authenticator), log: log) { _ in }
         let context = MessagingContext()
         // As a client in any language: without anything of ours that connects again.
         let socket = try Socket(context, .sub)
@@ -126,7 +126,7 @@ import Wire
 
     @Test func `a client that knows another server key gets nowhere`() throws {
         let authenticator = try authenticator([client("desk", desk)])
-        let publisher = try Publisher(context, loop, at: beyond(authenticator), log: log) { _ in
+        let publisher = try Publisher(loop, at: beyond(authenticator), log: log) { _ in
             Issue.record("a subscription of a client that knows another server key")
         }
         let bad = try subscriber(publisher, desk, of: risk.publicKey) { _ in }
@@ -137,7 +137,7 @@ import Wire
 
     @Test func `a client without CURVE and one that is silent are told apart`() throws {
         let authenticator = try authenticator([client("desk", desk)])
-        let publisher = try Publisher(context, loop, at: beyond(authenticator), log: log) { _ in
+        let publisher = try Publisher(loop, at: beyond(authenticator), log: log) { _ in
             Issue.record("a subscription in the clear")
         }
         var plain: Subscriber? = try Subscriber(context, loop, endpoint: publisher.lastEndpoint) { _ in }
@@ -153,7 +153,7 @@ import Wire
 
     @Test func `what is no ZeroMQ is told of`() throws {
         let authenticator = try authenticator([])
-        let publisher = try Publisher(context, loop, at: beyond(authenticator), log: log) { _ in }
+        let publisher = try Publisher(loop, at: beyond(authenticator), log: log) { _ in }
         let garbage = try TCPClient(publisher.lastEndpoint)
         // Known before it says anything: one that is quicker may be gone before its address can be read.
         try run { publisher.connections == 1 }
@@ -166,7 +166,7 @@ import Wire
 
     @Test func `beyond this host nothing is bound without an authenticator`() {
         let error = #expect(throws: BusError.self) {
-            _ = try Publisher(context, loop, at: beyond(nil), log: log) { _ in }
+            _ = try Publisher(loop, at: beyond(nil), log: log) { _ in }
         }
         #expect(error == .noKeys(endpoint: "tcp://127.0.0.1:*"))
     }
@@ -204,7 +204,7 @@ import Wire
     @Test func `who is taken off the list is hung up on, and others lose nothing`() throws {
         let authenticator = try authenticator([client("desk", desk), client("risk", risk)])
         var prefixes = 0
-        let publisher = try Publisher(context, loop, at: beyond(authenticator), log: log) { _ in prefixes += 1
+        let publisher = try Publisher(loop, at: beyond(authenticator), log: log) { _ in prefixes += 1
         }
         var kept: [String] = []
         var removed: [String] = []
@@ -227,9 +227,9 @@ import Wire
     @Test func `another key of ours binds anew, and clients who know it come back`() throws {
         let authenticator = try authenticator([client("desk", desk)])
         var endpoints = beyond(authenticator)
-        endpoints.endpoints.append("inproc://rotation")
+        endpoints.endpoints.append("ipc:///tmp/holdfast-rotation-\(UInt32.random(in: 0 ... .max)).sock")
         var prefixes = 0
-        let publisher = try Publisher(context, loop, at: endpoints, log: log) { _ in prefixes += 1 }
+        let publisher = try Publisher(loop, at: endpoints, log: log) { _ in prefixes += 1 }
         let port = try #require(publisher.endpoints.first { $0.hasPrefix("tcp://") })
         var received: [String] = []
         let subscriber = try Subscriber(
@@ -294,7 +294,7 @@ import Wire
         var endpoints = beyond(authenticator, handshake: .seconds(60))
         endpoints.limits.handshakes = 10
         var prefixes = 0
-        let publisher = try Publisher(context, loop, at: endpoints, log: log) { _ in prefixes += 1 }
+        let publisher = try Publisher(loop, at: endpoints, log: log) { _ in prefixes += 1 }
         let holders = try (0..<50).map { _ in try TCPClient(publisher.lastEndpoint) }
         try run { publisher.counters.refused == 40 && publisher.connections == 10 }
         let good = try subscriber(publisher, desk, of: server.publicKey) { _ in }

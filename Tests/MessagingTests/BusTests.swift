@@ -27,8 +27,8 @@ import Testing
     @Test func `a subscription is seen, and what is then published arrives in order`() throws {
         var prefixes: [String] = []
         var received: [[String]] = []
-        let publisher = try Publisher(context, loop, at: anyPort, log: log) {
-            prefixes.append(String(decoding: $0, as: UTF8.self))
+        let publisher = try Publisher(loop, at: anyPort, log: log) {
+            prefixes.append(String(decoding: $0.prefix, as: UTF8.self))
         }
         let subscriber = try Subscriber(context, loop, endpoint: publisher.lastEndpoint) { frames in
             received.append(frames.map { String(decoding: $0, as: UTF8.self) })
@@ -45,8 +45,8 @@ import Testing
 
     @Test func `a publisher knows whether anybody may want samples`() throws {
         var prefixes: [String] = []
-        let publisher = try Publisher(context, loop, at: anyPort, log: log) {
-            prefixes.append(String(decoding: $0, as: UTF8.self))
+        let publisher = try Publisher(loop, at: anyPort, log: log) {
+            prefixes.append(String(decoding: $0.prefix, as: UTF8.self))
         }
         var first: Subscriber? = try Subscriber(context, loop, endpoint: publisher.lastEndpoint) { _ in }
         try first?.subscribe("state/")
@@ -100,10 +100,10 @@ import Testing
     }
 
     @Test func `an endpoint in use is named in the error`() throws {
-        let publisher = try Publisher(context, loop, at: anyPort, log: log) { _ in }
+        let publisher = try Publisher(loop, at: anyPort, log: log) { _ in }
         let taken = publisher.lastEndpoint
         let error = #expect(throws: BusError.self) {
-            _ = try Publisher(context, loop, at: ServerEndpoints([taken]), log: log) { _ in }
+            _ = try Publisher(loop, at: ServerEndpoints([taken]), log: log) { _ in }
         }
         #expect(error?.description.hasPrefix("bind \(taken): Address already in use; ") == true)
     }

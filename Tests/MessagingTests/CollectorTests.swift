@@ -31,8 +31,9 @@ import Wire
             context, loop, Credentials(keys: collector, allowed: allowed), log: log)
         let book = HealthBook(host: "fra-1", incarnation: Incarnation(startedAt: loop.wall))
         bus = try HealthBus(
-            context, loop, book: book, publish: ["inproc://publish"], request: ["inproc://request"],
-            logger: logger, limited: log
+            context, loop, book: book,
+            publish: ["ipc:///tmp/holdfast-collector-\(UInt32.random(in: 0 ... .max)).sock"],
+            request: ["inproc://request"], logger: logger, limited: log
         ) { _ in .done([]) }
     }
 

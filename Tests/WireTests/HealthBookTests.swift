@@ -303,3 +303,54 @@ struct BookDialogue {
         #expect(dialogue.report(nic, .ok, String(repeating: "x", count: 5000)) == [])
     }
 }
+
+// MARK: - Repeats, piece by piece
+
+extension HealthBook {
+    /// All that a subscription brings.
+    func subscribed(to prefix: some Collection<UInt8>, wall: WallTime) -> [Action] {
+        if case .sync(let nonce)? = try? Topic(parsing: prefix) { return [marker(nonce, wall: wall)] }
+        return matching(prefix).subjects.compactMap { repetition(of: $0, wall: wall) }
+    }
+}
+
+@Suite struct HealthBookPieceTests {
+    private func book(_ names: [String]) -> HealthBook {
+        var book = HealthBook(host: "fra 1", incarnation: Incarnation(startedAt: BookDialogue.start))
+        for name in names {
+            let report = Report(
+                Subject(.nic, name), .ok, reason: "", detectedAt: WallTime(nanoseconds: 0))
+            _ = book.report(report, at: .zero, wall: WallTime(nanoseconds: 0))
+        }
+        return book
+    }
+
+    private func names(_ piece: HealthBook.Piece) -> [String] { piece.subjects.map(\.name) }
+
+    @Test func `what matches comes in pieces, each subject once, though some go in between`() throws {
+        var book = book(["a1", "b1", "a2", "a3", "b2", "a4"])
+        let prefix = Array("state/fra%201/nic/a".utf8)
+        let first = book.matching(prefix, finding: 2)
+        #expect(names(first) == ["a1", "a2"] && first.looked == 3)
+        // What was sent, and what would have been next.
+        for name in ["a1", "a3"] {
+            _ = book.forget(Subject(.nic, name), wall: WallTime(nanoseconds: 0))
+        }
+        let place = try #require(first.next)
+        let second = book.matching(prefix, from: place, looking: 1)
+        #expect(names(second) == [] && second.looked == 1)
+        let third = book.matching(prefix, from: try #require(second.next), looking: 100)
+        #expect(names(third) == ["a4"] && third.next == nil)
+    }
+
+    @Test func `what can match no state costs no look at them`() {
+        let book = book(["a1", "a2"])
+        for prefix in ["heartbeat/", "sample/fra%201/", "state/fra%2010/", "sync/"] {
+            let piece = book.matching(prefix.utf8)
+            #expect(piece.subjects.isEmpty && piece.next == nil && piece.looked == 0, "\(prefix)")
+        }
+        for prefix in ["", "state", "state/fra%20", "state/fra%201/", "state/fra%201/nic/"] {
+            #expect(book.matching(prefix.utf8).subjects.count == 2, "\(prefix)")
+        }
+    }
+}

@@ -165,6 +165,74 @@ class Bus(unittest.TestCase):
             self.assertEqual(again[key], first[key])
 
 
+class Stormer:
+    """A client of ZMTP 2.0 that subscribes and cancels without end, and reads nothing, in a thread."""
+
+    def __init__(self, case, endpoint, *prefixes):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(endpoint.removeprefix("ipc://"))
+        # A greeting, a SUB socket, no identity.
+        self.socket.sendall(b"\xff" + b"\0" * 7 + b"\x01\x7f\x01\x02" + b"\0\0")
+        self.storm = b"".join(bytes((0, len(prefix) + 1, word)) + prefix
+                              for prefix in map(str.encode, prefixes) for word in (1, 0)) * 500
+        self.storms = 0
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+        case.addCleanup(self.stop)
+
+    def run(self):
+        try:
+            while True:
+                self.socket.sendall(self.storm)
+                self.storms += 1
+        except OSError:
+            pass                                    # stopped
+
+    def stop(self):
+        if self.thread.is_alive():
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+        self.socket.close()
+
+
+class Storm(unittest.TestCase):
+    """Subscribers that ask for more than they should, beside one that does not."""
+
+    def start(self):
+        watches = "".join(f'[[process.watch]]\nname = "p{number}"\npidfile = "/nonexistent/{number}"\n'
+                          for number in range(200))
+        return agent(self, 'state_every = "60s"\n' + QUIET + watches)
+
+    def test_who_subscribes_and_cancels_in_a_storm_takes_nobody_elses_states(self):
+        daemon = self.start()
+        first = health(self, daemon, "state/", "heartbeat/")
+        first.settle("process/p199", "critical")
+        stormers = [Stormer(self, daemon.endpoint("agent.pub"), "state/", "state/desk/", "s", f"sync/{number}/")
+                    for number in range(4)]
+        for number in range(5):
+            late = health(self, daemon, "state/desk/")
+            told = [subject_of(message) for message in late.sync()]
+            self.assertEqual(sorted(told), sorted(f"process/p{number}" for number in range(200)), f"join {number}")
+            late.close()
+        # What others ask for is not sent to who has joined: that has each state once.
+        told = [message for message in first.sync() if message["topic"].startswith("state/")]
+        bus = first.status()["bus"]
+        self.assertEqual(told, [])
+        self.assertTrue(all(stormer.storms > 0 for stormer in stormers))
+        self.assertGreater(bus["repeated_states"], 6 * 200)
+        self.assertLessEqual(bus["waiting_subscriptions"], 4 * 8)
+
+    def test_more_prefixes_than_a_connection_may_hold_are_refused_counted_and_told(self):
+        daemon = self.start()
+        greedy = health(self, daemon, *(f"state/desk/{number}/" for number in range(1100)))
+        greedy.sync()
+        bus = greedy.status()["bus"]
+        self.assertEqual((bus["subscriptions"], bus["refused_subscriptions"]), (1000, 100))
+        daemon.wait_log("a connection holds 1000 prefixes at most")
+        other = health(self, daemon, "state/")
+        self.assertEqual(len(other.sync()), 200)
+
+
 class Joining(unittest.TestCase):
     @needs_namespaces
     def test_joining_a_hundred_times_while_states_churn_never_leaves_a_hole(self):
