@@ -10,11 +10,13 @@ public struct DelaySample: Hashable, Sendable {
         case message
         /// A heartbeat, with the stamp of who sends on this path: they must agree on the time.
         case heartbeat
+        /// A message without a stamp, by when it first came, on whatever path.
+        case copy
     }
 
     public var path: Int
     public var kind: Kind
-    /// From its stamp to when it was received, by two clocks: it may be negative.
+    /// From its stamp to when it was received, by two clocks: it may be negative; of a copy, by one.
     public var delay: Duration
 
     public init(path: Int, _ kind: Kind, delay: Duration) {
@@ -52,16 +54,18 @@ struct LagWatch: Sendable {
 
     private var messages: [Least]
     private var heartbeats: [Least]
+    private var copies: [Least]
 
     init(paths: Int) {
         messages = Array(repeating: Least(), count: paths)
-        heartbeats = messages
+        (heartbeats, copies) = (messages, messages)
     }
 
     mutating func note(_ sample: DelaySample, at now: Instant) {
         switch sample.kind {
         case .message: messages[sample.path].note(sample.delay, in: Self.half(of: now))
         case .heartbeat: heartbeats[sample.path].note(sample.delay, in: Self.half(of: now))
+        case .copy: copies[sample.path].note(sample.delay, in: Self.half(of: now))
         }
     }
 
@@ -69,6 +73,7 @@ struct LagWatch: Sendable {
     /// lately. Like is compared with like: a message may be old when the venue sends it.
     func lag(of path: Int, behind others: [Int], at now: Instant) -> Duration? {
         difference(messages, path, others, at: now) ?? difference(heartbeats, path, others, at: now)
+            ?? difference(copies, path, others, at: now)
     }
 
     private func difference(_ least: [Least], _ path: Int, _ others: [Int], at now: Instant) -> Duration? {

@@ -74,6 +74,9 @@ public protocol InstrumentKeys {
     /// - Throws: `MalformedInput` for a message that is none; it then concerns no instrument.
     mutating func route(_ unit: ArraySlice<UInt8>, into route: inout MessageRoute) throws(MalformedInput)
 
+    /// Whether packets, or messages by themselves, say when the venue made them.
+    static var haveTimes: Bool { get }
+
     /// When the venue made a unit that is not to be routed yet, as far as the unit by itself says so.
     static func time(of unit: ArraySlice<UInt8>) -> MessageRoute.Time
 
@@ -90,6 +93,7 @@ public protocol InstrumentKeys {
 
 extension InstrumentKeys {
     public static func time(of unit: ArraySlice<UInt8>) -> MessageRoute.Time { .unknown }
+    public static var haveTimes: Bool { true }
     public func contradiction(of entry: ArraySlice<UInt8>) -> String? { nil }
 }
 

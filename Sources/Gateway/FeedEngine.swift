@@ -65,7 +65,7 @@ final class DelayInbox {
     {
         let place = Int(path & 7)
         switch kind {
-        case .message: messagesDue[place] = now + DelayInbox.every
+        case .message, .copy: messagesDue[place] = now + DelayInbox.every
         case .heartbeat:
             guard isMeasuring, now >= heartbeatsDue[place] else { return }
             heartbeatsDue[place] = now + DelayInbox.every

@@ -16,6 +16,8 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     private let log: EventLog
     private let divergences: DivergenceInbox
     private let delays: DelayInbox
+    /// Of protocols whose messages have no times by themselves.
+    private var firstArrivals = FirstArrivals()
     private let pathNames: [String]
     private let namesSessions: Bool
     /// How much of the session may be missing that is taken from its beginning; `nil`: none is.
@@ -128,7 +130,11 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         case .endOfSession: end(arrival, at: now)
         case .unsequenced: break
         }
-        if delays.isDue(path, at: now) { sample(packet, path: path, receivedAt: receivedAt, at: now) }
+        if Keys.haveTimes {
+            if delays.isDue(path, at: now) { sample(packet, path: path, receivedAt: receivedAt, at: now) }
+        } else if case .data = header.kind {
+            compare(arrival, isRecovering: packet.isStale || packet.isRecovering, at: now)
+        }
         settle(at: now, wall: receivedAt)
         route.clear()
     }
@@ -152,6 +158,18 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         }
         guard let sent else { return }
         delays.add(.message, on: path, sent: sent, receivedAt: receivedAt, at: now)
+    }
+
+    /// How much later a packet came than the first copy of its last message.
+    /// - Parameter next: stands behind it.
+    private mutating func compare(_ next: Arrival, isRecovering: Bool, at now: Instant) {
+        guard delays.isMeasuring, next.sequence > 0 else { return }
+        let last = next.sequence - 1
+        firstArrivals.heard(last, of: next.session, at: next.receivedAt)
+        guard !isRecovering, delays.isDue(next.path, at: now),
+            let first = firstArrivals.arrival(of: last, session: next.session)
+        else { return }
+        delays.add(.copy, on: next.path, sent: first, receivedAt: next.receivedAt, at: now)
     }
 
     /// What a server sent again: it fills what is missing, and does nothing else.

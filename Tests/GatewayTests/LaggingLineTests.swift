@@ -75,6 +75,26 @@ import Wire
         #expect(core.engine.channel.published == 140 && core.engine.channel.gaps == 0)
     }
 
+    @Test func `of copies without stamps it is known by when the first one came`() {
+        let core = feed(.pitch, .hotHot)
+        // Each 50 ms a delete of one of two units, which take turns.
+        let packet = { (number: UInt64, _: Int64) -> [UInt8] in
+            let sequence = UInt8((number + 1) / 2)
+            return [22, 0, 1, UInt8(1 + number % 2), sequence, 0, 0, 0] + [14, 0x29]
+                + [UInt8](repeating: 0, count: 12)
+        }
+        go(core, from: 0, to: 3000, lag: 0, packet)
+        #expect(core.machine.redundancy == .full)
+        #expect(core.machine.lag(of: 0, at: ms(2950)) == .zero)
+        go(core, from: 3000, to: 7000, lag: 2000, packet)
+        #expect(core.machine.state(of: 0) == .failed(.lagging(.seconds(1))))
+        #expect(core.machine.lag(of: 0, at: ms(6950)) == .seconds(2))
+        #expect(core.machine.isWell(1))
+        #expect(core.engine.channel.published == 140 && core.engine.channel.gaps == 0)
+        go(core, from: 7000, to: 9500, lag: 0, packet)
+        #expect(core.machine.lag(of: 0, at: ms(9450)) == .zero)
+    }
+
     @Test func `messages of topics tell it, too`() {
         let core = feed(.zeromq, .hotHot)
         let message = { (number: UInt64, sent: Int64) in quotes.frame(.data, "AAPL", number, at: sent) }

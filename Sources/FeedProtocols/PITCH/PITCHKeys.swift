@@ -33,6 +33,8 @@ public struct PITCHKeys: InstrumentKeys {
 
     public init() {}
 
+    /// A message says how long after the last Time message it was made.
+    public static var haveTimes: Bool { false }
     public static var needsDirectory: Bool { false }
 
     /// Open orders that are remembered.
