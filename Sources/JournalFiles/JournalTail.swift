@@ -271,6 +271,11 @@ extension JournalTail {
                 }
             }
         }
+        // What was written by a run that was killed before it synced is older than what comes behind it, and is not to
+        // be lost where that is kept.
+        if plan.isDurable, let last = numbers.last {
+            try AppendedFile(continuing: plan.folder.segment(last)).sync()
+        }
         var closed: [Retention.Candidate] = []
         for number in numbers {
             let path = plan.folder.segment(number)

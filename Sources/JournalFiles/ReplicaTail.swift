@@ -144,6 +144,8 @@ public struct ReplicaTail: Sendable {
         position.messages = index.messages
         position.through = index.times?.last
         file = try AppendedFile(continuing: path)
+        // It is acknowledged from now on, also where the end came between the write and the sync.
+        if plan.isDurable { try file?.sync() }
         return cut
     }
 
