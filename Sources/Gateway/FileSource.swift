@@ -21,7 +21,7 @@ final class FileSource: FeedSource {
     private let file: String
     /// Where the packets went that are this path's; empty: all of the capture.
     private let groups: [IPv4Endpoint]
-    private let pace: CapturePace
+    private var pace: RecordedPace
     private let loop: EventLoop
     private let worker: Worker
     private let log: EventLog
@@ -30,8 +30,6 @@ final class FileSource: FeedSource {
     private var backoff = Backoff(first: FileSource.firstRetry, longest: FileSource.longestRetry)
     private var reader = PcapFileReader()
     private var upcoming: (payload: [UInt8], time: WallTime?)?
-    /// The recording's time and the loop's at its first packet.
-    private var origin: (recorded: Int64, at: Instant)?
     private var state = State.closed("not opened yet")
 
     private enum State {
@@ -54,7 +52,7 @@ final class FileSource: FeedSource {
         self.path = path
         self.file = file
         self.groups = groups
-        self.pace = pace
+        self.pace = RecordedPace(speed: pace == .recorded ? 1 : nil)
         self.log = log
         self.owner = owner
         timer = try Timer(loop, accuracy: .microseconds(100)) { [unowned self] in proceed() }
@@ -163,7 +161,7 @@ final class FileSource: FeedSource {
                     case .closed, .reading, .ended: return
                     }
                 }
-                let due = due(packet.time, at: time.now)
+                let due = pace.due(packet.time, at: time.now)
                 guard due <= time.now else {
                     timer?.arm(at: due)
                     return
@@ -186,16 +184,6 @@ final class FileSource: FeedSource {
             return (Array(datagram.payload), frame.time)
         }
         return nil
-    }
-
-    /// When a packet's turn comes.
-    private func due(_ recorded: WallTime?, at now: Instant) -> Instant {
-        guard pace == .recorded, let recorded else { return now }
-        guard let origin else {
-            origin = (recorded.nanoseconds, now)
-            return now
-        }
-        return origin.at + .nanoseconds(recorded.nanoseconds &- origin.recorded)
     }
 
     private func end(_ why: String) {

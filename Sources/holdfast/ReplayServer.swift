@@ -16,7 +16,7 @@ final class ReplayServer {
     private static let waitForReader = Duration.milliseconds(2)
 
     private(set) var source: ReplaySource
-    private let speed: Double?
+    private var pace: RecordedPace
     private let endpoint: String
     private let loop: EventLoop
     private let context = MessagingContext()
@@ -24,8 +24,8 @@ final class ReplayServer {
     private var subscriptions: SocketSource?
     private var signals: [EventSource] = []
     private var timer: Timer?
-    /// When the first frame was sent, and when it had been received.
-    private var began: (at: Instant, time: WallTime)?
+    /// Somebody has subscribed.
+    private var hasBegun = false
     private var next: Record?
     private var sent: UInt64 = 0
     private var failure: PlayFailure?
@@ -33,7 +33,7 @@ final class ReplayServer {
     init(_ options: ReplayCommand, _ source: ReplaySource, at endpoint: String) throws(PlayFailure) {
         self.source = source
         self.endpoint = endpoint
-        speed = options.flatOut ? nil : options.speed ?? 1
+        pace = RecordedPace(speed: options.flatOut ? nil : options.speed ?? 1)
         do throws(SystemError) {
             loop = try EventLoop()
             // Signals are blocked before ZeroMQ starts its thread, so that they all come here.
@@ -77,8 +77,8 @@ final class ReplayServer {
     private func heard(_ message: Socket.Message) {
         guard message.frames.count == 1, let frame = message.frames.first, frame.first == 1 else { return }
         guard let topic = try? Topic(parsing: frame.dropFirst()), case .sync = topic else {
-            if began == nil { timer?.arm(at: loop.now + .milliseconds(1)) }
-            return
+            if !hasBegun { timer?.arm(at: loop.now + .milliseconds(1)) }
+            return hasBegun = true
         }
         let header = FrameHeader(
             kind: .sync, feed: 0, channel: 0, epoch: 0, sequence: 0, state: .live, receiveTime: loop.wall)
@@ -92,7 +92,8 @@ final class ReplayServer {
             for _ in 0..<ReplayServer.mostPerTurn {
                 if next == nil { next = try frame() }
                 guard let record = next else { return loop.exit(0) }
-                if let due = due(record), due > loop.now { return timer?.arm(at: due) ?? () }
+                let due = pace.due(record.stamp.receiveTime, at: loop.now)
+                if due > loop.now { return timer?.arm(at: due) ?? () }
                 guard try send(record) else {
                     return timer?.arm(at: loop.now + ReplayServer.waitForReader) ?? ()
                 }
@@ -113,20 +114,9 @@ final class ReplayServer {
         return nil
     }
 
-    private func due(_ record: Record) -> Instant? {
-        let time = record.stamp.receiveTime
-        guard let speed else { return nil }
-        guard let began else {
-            began = (loop.now, time)
-            return nil
-        }
-        return began.at + .ofSeconds((time - began.time).inSeconds / speed)
-    }
-
     /// `false`: a subscriber does not keep up.
     private func send(_ record: Record) throws(SystemError) -> Bool {
         do throws(MessagingError) {
-            if began == nil { began = (loop.now, record.stamp.receiveTime) }
             guard try socket.send(Array(record.contents)) else { return false }
             sent += 1
             return true

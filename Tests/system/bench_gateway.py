@@ -299,6 +299,12 @@ def arbiter(options):
     return rows
 
 
+def catchup(options):
+    """How fast a gateway that starts late is at the head of a session that goes on."""
+    import bench_catchup
+    return bench_catchup.rows(Bench, options)
+
+
 def failover(options):
     import bench_failover
     return bench_failover.failover(options)
@@ -335,7 +341,7 @@ def sleepers(options):
 
 
 PARTS = {"arbiter": arbiter, "zeromq": zeromq, "journal": journal, "latency": latency, "strangers": strangers,
-         "sleepers": sleepers, "mold": mold, "failover": failover, "scale": scale}
+         "sleepers": sleepers, "mold": mold, "catchup": catchup, "failover": failover, "scale": scale}
 
 
 def parse():

@@ -355,21 +355,47 @@ class Replaying(Journalled):
         mine = self.replay("--topic", "md/itch/BRAVO/")
         self.assertTrue(mine and all(" md/itch/BRAVO/ " in line for line in mine))
 
+    def served(self, *words):
+        """What a subscriber of everything gets, to the end: data as (sequence, topic, body), at whatever pace."""
+        endpoint = f"ipc://{self.daemon.folder}/replay"
+        player = spawn(self, [binary("holdfast"), "replay", self.folder, "--zeromq", endpoint, *words],
+                       stderr=subprocess.DEVNULL)
+        client = MarketClient(self, endpoint, "itch", everything=True)
+        last = data(self.folder)[-1][0]
+        received = client.until(
+            lambda message: message["kind"] == "data" and message["sequence"] == last, "the last frame")
+        self.assertEqual(player.wait(harness.PATIENCE_S), 0)
+        client.close()
+        return [(message["sequence"], message["topic"], message["body"]) for message in received
+                if message["kind"] == "data"]
+
     def test_subscribers_get_every_frame_flat_out(self):
         self.open()
         for _ in range(1000):
             self.lines.both(self.orders(10))
         self.end()
         self.daemon.stop()
-        wanted = [(s, t) for s, t, _ in data(self.folder)]
-        endpoint = f"ipc://{self.daemon.folder}/replay"
-        player = spawn(self, [binary("holdfast"), "replay", self.folder, "--zeromq", endpoint, "--flat-out"],
-                       stderr=subprocess.DEVNULL)
-        client = MarketClient(self, endpoint, "itch", everything=True)
-        received = client.until(
-            lambda message: message["kind"] == "data" and message["sequence"] == wanted[-1][0], "the last frame")
-        self.assertEqual([(m["sequence"], m["topic"]) for m in received if m["kind"] == "data"], wanted)
-        self.assertEqual(player.wait(harness.PATIENCE_S), 0)
+        self.assertEqual(self.served("--flat-out"), data(self.folder))
+
+    def test_subscribers_get_every_frame_at_any_pace_from_a_sequence_or_a_time(self):
+        self.open()
+        for _ in range(30):
+            self.lines.both(self.orders(10))
+        self.end()
+        self.daemon.stop()
+        whole = data(self.folder)
+        times = {header["sequence"]: header["receive_time"] for _, header, _ in frames(self.folder)
+                 if header["kind"] == "data"}
+        since = json.loads(self.replay("--json", "--from", "100", "--count", "1")[0])["receive_time"]
+        for words, wanted in (([], whole), (["--speed", "0.5"], whole), (["--speed", "1000000"], whole),
+                              (["--from", "100"], whole[99:]), (["--from", "100", "--flat-out"], whole[99:])):
+            with self.subTest(words):
+                self.assertEqual(self.served(*words), wanted)
+        # A time is told in microseconds: it begins with what was received in that one, or after it.
+        served = self.served("--since", since)
+        self.assertEqual(served, whole[served[0][0] - 1:])
+        self.assertLessEqual(served[0][0], 100)
+        self.assertTrue(all(times[sequence] // 1000 < times[100] // 1000 for sequence in range(1, served[0][0])))
 
     def test_where_others_could_read_it_nothing_is_published_unless_that_is_meant(self):
         self.open()

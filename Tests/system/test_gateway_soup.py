@@ -433,37 +433,85 @@ class Capture(unittest.TestCase):
                 file.write(struct.pack("<IIII", 1_700_000_000, number * 1000, len(frame), len(frame)) + frame)
         return path
 
-    def play(self, pace):
-        folder = harness.folder_of(self)
+    def setUp(self):
+        self.folder = harness.folder_of(self)
         messages = Case.directory() + Case.orders(4, 600)
-        packets = []
+        self.packets = []
         for at in range(0, len(messages), 3):
             packet = venue.mold("S000000001", at + 1, messages[at:at + 3])
             for line, group in enumerate(("239.1.1.1", "239.1.2.1")):
                 if (at // 3) % 5 != line + 1:  # each line loses what the other one has
-                    packets.append((group, packet))
-        path = self.write(folder, packets)
+                    self.packets.append((group, packet))
+
+    def start(self, pace):
+        """A gateway with two lines of the capture."""
+        path = os.path.join(self.folder, "day.pcap")
         lines = "".join(f'[[feed.path]]\nname = "{name}"\nfile = "{path}"\ngroup = "{group}:30001"\npace = "{pace}"\n'
                         for name, group in (("A", "239.1.1.1"), ("B", "239.1.2.1")))
         text = GATEWAY_BUS + '[[feed]]\nname = "itch"\nprotocol = "moldudp64"\npolicy = "hot-hot"\nreorder_time = "5s"\n' + lines
-        daemon = Daemon(self, "holdfast-gateway", text).start()
-        health = HealthClient(self, daemon.endpoint("gateway.pub"), daemon.endpoint("gateway.req"))
-        health.subscribe("sample/desk/feed-path/")
+        self.daemon = Daemon(self, "holdfast-gateway", text).start()
+        self.health = HealthClient(self, self.daemon.endpoint("gateway.pub"), self.daemon.endpoint("gateway.req"))
+        self.health.subscribe("sample/desk/feed-path/")
+
+    def wait_played(self, packets):
         counts = {}
 
         def done(sample):
             counts[sample["name"]] = sample["values"]["messages"]
-            return sum(counts.values()) == 3 * len(packets)
-        health.wait(done, "every packet of the capture")
-        feed = health.states()["feed/itch"]["values"]
-        self.assertEqual(feed["gaps"], 0)
-        daemon.wait_log("the recording is over")
+            return sum(counts.values()) == 3 * packets
+        self.health.wait(done, "every packet of the capture")
+        self.assertEqual(self.health.states()["feed/itch"]["values"]["gaps"], 0)
+
+    def play(self, pace):
+        self.write(self.folder, self.packets)
+        self.start(pace)
+        self.wait_played(len(self.packets))
+        self.daemon.wait_log("the recording is over")
 
     def test_it_is_played_at_its_own_pace(self):
         self.play("recorded")
 
     def test_it_is_played_as_fast_as_it_can_be_read(self):
         self.play("flat-out")
+
+    def test_one_that_is_not_there_is_tried_again_less_and_less_often_until_it_is(self):
+        self.start("recorded")
+        waits = {}
+
+        def is_tried(sample):
+            values = sample["values"]
+            if sample["name"] == "itch.A" and values["retry_after_s"] > 0:
+                waits[values["attempts"]] = values["retry_after_s"]
+            return any(attempts >= 3 for attempts in waits)
+        self.health.wait(is_tried, "a third attempt")
+        for attempts, wait in waits.items():
+            least = min(5, 0.5 * 2 ** (attempts - 1))
+            self.assertTrue(least <= wait < 1.5 * least, waits)
+        state = self.health.states()["feed-path/itch.A"]
+        self.assertNotEqual(state["status"], "ok")
+        self.assertIn("No such file or directory", state["reason"])
+        self.assertEqual(self.daemon.log().count("day.pcap: No such file or directory, trying again"), 2)
+        os.mkdir(os.path.join(self.folder, "made"))
+        made = self.write(os.path.join(self.folder, "made"), self.packets)
+        os.replace(made, os.path.join(self.folder, "day.pcap"))
+        self.wait_played(len(self.packets))
+
+    def test_one_that_was_cut_off_is_played_to_there_and_told(self):
+        path = self.write(self.folder, self.packets)
+        os.truncate(path, os.path.getsize(path) - 5)
+        self.start("flat-out")
+        self.wait_played(len(self.packets) - 1)
+        for line in "AB":
+            state = self.health.settle(f"feed-path/itch.{line}", "critical")
+            self.assertIn("truncated", state["reason"])
+        self.daemon.wait_log("truncated")
+
+    def test_one_that_is_none_is_told_and_not_tried_again(self):
+        with open(os.path.join(self.folder, "day.pcap"), "wb") as file:
+            file.write(b"this is no capture, whatever its name says")
+        self.start("recorded")
+        self.assertIn("day.pcap", self.health.settle("feed-path/itch.A", "critical")["reason"])
+        self.assertEqual(self.health.wait(lambda sample: sample["name"] == "itch.A", "figures")["values"]["attempts"], 1)
 
 
 if __name__ == "__main__":
