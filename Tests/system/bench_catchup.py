@@ -121,6 +121,6 @@ def rows(make_bench, options):
         found.append({
             "figure": f"a session that is {backlog} messages ahead and goes on at {rate} a second, by {name}",
             "program": "gateway", "messages_per_s": round(statistics.median(each["rate"] for each in runs)),
-            "seconds_to_the_head": round(statistics.median(each["seconds"] for each in runs), 1),
+            "seconds_to_the_head": round(statistics.median(each["seconds"] for each in runs), 2),
             "lost": max(each["missing"] for each in runs)})
     return found
