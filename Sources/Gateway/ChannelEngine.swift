@@ -197,7 +197,7 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
     }
 
     /// Those who need one have one channel.
-    var lacksDirectory: Bool { channels.contains { $0.numbered.lacksDirectory } }
+    func lacksDirectory() -> Bool { channels.contains { $0.numbered.lacksDirectory() } }
 
     func learn(_ directory: [[UInt8]], at now: Instant, wall: WallTime) -> String? {
         for channel in channels {

@@ -357,7 +357,7 @@ extension Feed {
         logRefusedMessages()
         logGaps()
         logUnanswered()
-        if engine.lacksDirectory { directory?.look() }
+        if engine.lacksDirectory() { directory?.look() }
         reportAll()
         reporting?.arm(at: now + Feed.reportEvery)
     }

@@ -185,9 +185,10 @@ package protocol FeedEngine: AnyObject {
     /// it.
     func remember(
         _ memory: JournalMemory, channel: UInt16, at now: Instant, wall: WallTime)
-    /// Whether instruments have no names, and the venue may never send them: a session was joined in its middle.
-    var lacksDirectory: Bool { get }
-    /// Takes a directory that came by another way, where it is lacking.
+    /// Whether instruments have no names, and the venue may never send them: a session was joined in its middle, and
+    /// there is no directory, or messages came since this was last asked of instruments that it does not name.
+    func lacksDirectory() -> Bool
+    /// Takes a directory that came by another way, where a session was joined in its middle.
     ///
     /// - Returns: why it is another session's, of which nothing is taken; `nil`: it is in force, or nobody needs it.
     func learn(_ directory: [[UInt8]], at now: Instant, wall: WallTime) -> String?
@@ -206,7 +207,7 @@ package protocol FeedEngine: AnyObject {
 }
 
 extension FeedEngine {
-    package var lacksDirectory: Bool { false }
+    package func lacksDirectory() -> Bool { false }
     package func learn(_ directory: [[UInt8]], at now: Instant, wall: WallTime) -> String? { nil }
 
     package func received(

@@ -36,8 +36,10 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     private var slots: [Int32] = []
     /// A directory's entry was seen in this epoch.
     private var hasDirectory = false
-    /// The session was joined in its middle, so that the venue may never send its directory.
+    /// The session was joined in its middle, so that the venue may never send its directory, or only what is new in it.
     private var hasMissedDirectory = false
+    /// Messages of instruments without a name, when that was last asked for.
+    private var knownUnresolved: UInt64 = 0
     private var clock = SourceClock()
     /// Messages that name no instrument, since they are none.
     private var refusedMessages = RefusedInput()
@@ -287,6 +289,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         let isNamed = namesSessions && arbiter.epoch == arbiter.session
         control.begin(epoch: epoch, first: first, isNamed: isNamed, wall: wall)
         guard Keys.needsDirectory else { return }
+        hasMissedDirectory = first != 1
         directory(isKnown: first == 1, at: now, wall: wall)
         if takesUp, let remembered, remembered.epoch == epoch { recall(at: now, wall: wall) }
     }
@@ -360,27 +363,37 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         log(
             .sessionNotTaken,
             "\(place)\(why): what is missing from \(range.first) to \(range.last) is told as a gap")
-        if Keys.needsDirectory, !hasDirectory, !isOver { directory(isKnown: false, at: now, wall: wall) }
+        guard Keys.needsDirectory, !isOver else { return }
+        hasMissedDirectory = true
+        if !hasDirectory { directory(isKnown: false, at: now, wall: wall) }
     }
 
     private mutating func recall(at now: Instant, wall: WallTime) {
         guard let memory = remembered else { return }
         remembered = nil
-        enter(memory.directory?.ordered ?? [], epoch: memory.epoch, at: now, wall: wall)
+        guard let directory = memory.directory?.ordered else { return }
+        enter(directory, epoch: memory.epoch, at: now, wall: wall)
+        hasMissedDirectory = false
     }
 
-    /// Whether instruments have no names, and the venue may never send them.
-    var lacksDirectory: Bool { Keys.needsDirectory && hasMissedDirectory }
+    /// Whether instruments have no names, of which the venue may never send more: there is no directory, or messages came
+    /// since this was last asked of instruments that it does not name.
+    mutating func lacksDirectory() -> Bool {
+        guard Keys.needsDirectory, hasMissedDirectory else { return false }
+        defer { knownUnresolved = unresolved }
+        return !hasDirectory || unresolved != knownUnresolved
+    }
 
-    /// Takes a directory that came by another way, where it is lacking.
+    /// Takes a directory that came by another way, where the session was joined in its middle.
     ///
     /// - Returns: why it is another session's, of which nothing is taken; `nil`: it is in force, or nobody needs it.
     mutating func learn(_ directory: [[UInt8]], at now: Instant, wall: WallTime) -> String? {
-        guard lacksDirectory else { return nil }
+        guard Keys.needsDirectory, hasMissedDirectory else { return nil }
         for unit in directory {
             if let contradiction = keys.contradiction(of: unit[...]) { return contradiction }
         }
         enter(directory, epoch: arbiter.epoch, at: now, wall: wall)
+        hasMissedDirectory = false
         return nil
     }
 
@@ -518,7 +531,6 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     }
 
     private mutating func directory(isKnown: Bool, at now: Instant, wall: WallTime) {
-        hasMissedDirectory = !isKnown
         control.step(wall: wall) { $0.directory(isKnown: isKnown, at: now) }
     }
 

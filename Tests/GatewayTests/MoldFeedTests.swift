@@ -45,12 +45,12 @@ import Wire
         let bench = Bench(.moldUDP64, .hotHot)
         let file = [venue.directory(117, "X"), venue.directory(5, "Y")]
         // Nothing is known of the session yet.
-        #expect(!bench.engine.lacksDirectory)
+        #expect(!bench.engine.lacksDirectory())
         _ = bench.receive(venue.packet(100, [venue.delete(117)]), on: 0, at: 1)
-        #expect(bench.engine.lacksDirectory)
+        #expect(bench.engine.lacksDirectory())
         #expect(bench.engine.learn(file, at: ms(2), wall: wall(2)) == nil)
         #expect(bench.recorder.take() == ["state live -: "])
-        #expect(!bench.engine.lacksDirectory)
+        #expect(!bench.engine.lacksDirectory())
         #expect(
             bench.receive(venue.packet(101, [venue.delete(117), venue.delete(5)]), on: 0, at: 3) == [
                 "md/itch/X/ 101 after 0", "md/itch/Y/ 102 after 0",
@@ -69,13 +69,33 @@ import Wire
         #expect(
             bench.engine.learn(file, at: ms(2), wall: wall(2))
                 == "locate 117 is MSFT in it, and AAPL on the feed")
-        #expect(bench.engine.lacksDirectory && bench.recorder.take() == [])
+        #expect(bench.engine.lacksDirectory() && bench.recorder.take() == [])
         #expect(
             bench.receive(venue.packet(101, [venue.delete(5)]), on: 0, at: 3) == [
                 "md/itch/%235/ 101 after 0 recovering unresolved"
             ])
         #expect(bench.engine.learn([venue.directory(117, "AAPL")], at: ms(4), wall: wall(4)) == nil)
-        #expect(!bench.engine.lacksDirectory)
+        #expect(!bench.engine.lacksDirectory())
+    }
+
+    @Test func `where the venue names what is new and no more, the rest is taken from elsewhere`() {
+        let bench = Bench(.moldUDP64, .hotHot)
+        _ = bench.receive(venue.packet(100, [venue.directory(9, "NEW"), venue.delete(9)]), on: 0, at: 1)
+        #expect(!bench.engine.lacksDirectory())
+        _ = bench.receive(venue.packet(102, [venue.delete(117)]), on: 0, at: 2)
+        #expect(bench.engine.lacksDirectory() && !bench.engine.lacksDirectory())
+        let other = [venue.directory(117, "X"), venue.directory(9, "OLD")]
+        #expect(
+            bench.engine.learn(other, at: ms(3), wall: wall(3))
+                == "locate 9 is OLD in it, and NEW on the feed")
+        let file = [venue.directory(117, "X"), venue.directory(9, "NEW")]
+        #expect(bench.engine.learn(file, at: ms(4), wall: wall(4)) == nil)
+        #expect(
+            bench.receive(venue.packet(103, [venue.delete(117), venue.delete(9)]), on: 0, at: 5) == [
+                "md/itch/X/ 103 after 0", "md/itch/NEW/ 104 after 101",
+            ])
+        _ = bench.receive(venue.packet(105, [venue.delete(118)]), on: 0, at: 6)
+        #expect(!bench.engine.lacksDirectory())
     }
 
     @Test func `the next session, joined at its beginning, lacks nothing`() {
@@ -83,7 +103,7 @@ import Wire
         _ = bench.receive(venue.packet(100, [venue.delete(117)]), on: 0, at: 1)
         let next = MoldVenue(session: MoldSession("S2"))
         for path in 0...1 { _ = bench.receive(next.packet(1, [next.delete(0)]), on: path, at: 2) }
-        #expect(!bench.engine.lacksDirectory)
+        #expect(!bench.engine.lacksDirectory())
     }
 
     @Test func `where a run begins is told to each who subscribes, and each frame says whose it is`() {

@@ -44,9 +44,19 @@ public struct ITCH50Keys: InstrumentKeys {
 
     public func contradiction(of entry: ArraySlice<UInt8>) -> String? {
         guard let message = try? ITCH50Message(entry), let symbol = message.directorySymbol,
-            let heard = called[message.locate], heard != symbol
+            let heard = heard(of: message.locate), heard != symbol.description
         else { return nil }
         return "locate \(message.locate) is \(symbol) in it, and \(heard) on the feed"
+    }
+
+    /// What the venue has called a stock in this session.
+    private func heard(of locate: UInt16) -> String? {
+        let instrument = locates[Int(locate)]
+        if instrument != ITCH50Keys.unbound {
+            let name = directory.name(of: instrument)
+            if name.isResolved { return name.text }
+        }
+        return called[locate]?.description
     }
 
     private mutating func bind(_ locate: Int, to symbol: PackedSymbol, _ route: inout MessageRoute) {
