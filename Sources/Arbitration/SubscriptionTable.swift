@@ -295,6 +295,8 @@ public struct SubscriptionTable: Sendable {
 
     /// Each feed is subscribed to so many topics upstream and no more, whoever asks.
     private func admitUpstream(_ grant: [PrefixBook.Handle]) throws(SubscriptionRefusal) {
+        // What clients that are gone leave is room, as soon as it is given up.
+        guard leftBehind.isEmpty else { return }
         for (feed, wants) in feeds {
             guard let wants, !wants.hasRoom(for: grant.count) else { continue }
             let new = grant.count { prefix in

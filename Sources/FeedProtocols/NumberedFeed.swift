@@ -87,6 +87,9 @@ public protocol InstrumentKeys {
     /// messages have said. `nil`: nothing speaks against it.
     func contradiction(of entry: ArraySlice<UInt8>) -> String?
 
+    /// Why what an instrument was named cannot hold: the venue's message calls it otherwise. `nil`: nothing speaks against it.
+    func doubt(by unit: ArraySlice<UInt8>) -> String?
+
     /// The numbering began anew: what the venue bound or opened before no longer holds.
     mutating func restart()
 }
@@ -95,6 +98,7 @@ extension InstrumentKeys {
     public static func time(of unit: ArraySlice<UInt8>) -> MessageRoute.Time { .unknown }
     public static var haveTimes: Bool { true }
     public func contradiction(of entry: ArraySlice<UInt8>) -> String? { nil }
+    public func doubt(by unit: ArraySlice<UInt8>) -> String? { nil }
 }
 
 /// Where a message goes. The engine uses one again and again.

@@ -199,11 +199,13 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
     /// Those who need one have one channel.
     func lacksDirectory() -> Bool { channels.contains { $0.numbered.lacksDirectory() } }
 
-    func learn(_ directory: [[UInt8]], at now: Instant, wall: WallTime) -> String? {
+    func learn(_ directory: [[UInt8]], at now: Instant, wall: WallTime) -> DirectoryVerdict {
+        var verdict = DirectoryVerdict.notNeeded
         for channel in channels {
-            if let why = channel.numbered.learn(directory, at: now, wall: wall) { return why }
+            let own = channel.numbered.learn(directory, at: now, wall: wall)
+            if own != .notNeeded { verdict = own }
         }
-        return nil
+        return verdict
     }
 
     func place(of channel: UInt16) -> ChannelPlace? {

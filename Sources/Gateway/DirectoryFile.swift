@@ -8,13 +8,12 @@ final class DirectoryFile {
     private let loop: EventLoop
     private let worker: Worker
     private let log: EventLog
-    private let learn: ([[UInt8]]) -> String?
+    private let learn: ([[UInt8]]) -> DirectoryVerdict
     private var isReading = false
 
-    /// - Parameter learn: takes the entries, or says why they are of another session.
     init(
         _ watch: DirectoryWatch, _ loop: EventLoop, _ worker: Worker, log: @escaping EventLog,
-        learn: @escaping ([[UInt8]]) -> String?
+        learn: @escaping ([[UInt8]]) -> DirectoryVerdict
     ) {
         (self.watch, self.loop, self.worker) = (watch, loop, worker)
         (self.log, self.learn) = (log, learn)
@@ -33,9 +32,10 @@ final class DirectoryFile {
         isReading = false
         var step = watch.take(reading, at: loop.wall)
         if case .learn(let entries) = step {
-            if let contradiction = learn(entries) {
-                step = watch.refused(reading, because: contradiction)
-            } else {
+            switch learn(entries) {
+            case .contradicted(let why): step = watch.refused(reading, because: why)
+            case .notNeeded: watch.taken()
+            case .taken:
                 watch.taken()
                 log(
                     .directoryTaken,

@@ -177,13 +177,11 @@ package final class FeedCore {
         arm()
     }
 
-    /// Takes a directory that came by another way, where it is lacking.
-    ///
-    /// - Returns: why it is another session's, of which nothing is taken; `nil`: it is in force, or nobody needs it.
-    package func learn(_ directory: [[UInt8]], at now: Instant, wall: WallTime) -> String? {
-        let contradiction = engine.learn(directory, at: now, wall: wall)
+    /// Takes a directory that came by another way, where a session was joined in its middle.
+    package func learn(_ directory: [[UInt8]], at now: Instant, wall: WallTime) -> DirectoryVerdict {
+        let verdict = engine.learn(directory, at: now, wall: wall)
         arm()
-        return contradiction
+        return verdict
     }
 
     package func memory(of channel: UInt16) -> JournalMemory? { memories[channel] }

@@ -189,9 +189,7 @@ package protocol FeedEngine: AnyObject {
     /// there is no directory, or messages came since this was last asked of instruments that it does not name.
     func lacksDirectory() -> Bool
     /// Takes a directory that came by another way, where a session was joined in its middle.
-    ///
-    /// - Returns: why it is another session's, of which nothing is taken; `nil`: it is in force, or nobody needs it.
-    func learn(_ directory: [[UInt8]], at now: Instant, wall: WallTime) -> String?
+    func learn(_ directory: [[UInt8]], at now: Instant, wall: WallTime) -> DirectoryVerdict
     /// Where a channel is; `nil`: it has not begun.
     func place(of channel: UInt16) -> ChannelPlace?
     /// The last values of topics, as many as one reply holds; `nil`: none are kept.
@@ -208,7 +206,9 @@ package protocol FeedEngine: AnyObject {
 
 extension FeedEngine {
     package func lacksDirectory() -> Bool { false }
-    package func learn(_ directory: [[UInt8]], at now: Instant, wall: WallTime) -> String? { nil }
+    package func learn(_ directory: [[UInt8]], at now: Instant, wall: WallTime) -> DirectoryVerdict {
+        .notNeeded
+    }
 
     package func received(
         _ frames: inout ArrivedFrames, atMost most: Int, on path: Int, receivedAt: WallTime, at now: Instant
@@ -216,6 +216,15 @@ extension FeedEngine {
         guard let place = frames.next() else { return false }
         return received(frames.bytes[place], on: path, receivedAt: receivedAt, at: now)
     }
+}
+
+/// What became of a directory that came by another way than the venue's.
+package enum DirectoryVerdict: Hashable, Sendable {
+    case taken
+    /// There is one that says more.
+    case notNeeded
+    /// It is another session's, and nothing of it is taken: what it says, and what the feed's messages have said.
+    case contradicted(String)
 }
 
 /// Where a channel is, for who wants to know how far behind it a client is.

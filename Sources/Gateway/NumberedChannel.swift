@@ -38,6 +38,8 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     private var hasDirectory = false
     /// The session was joined in its middle, so that the venue may never send its directory, or only what is new in it.
     private var hasMissedDirectory = false
+    /// Of the directory in force some came by another way than the venue's, whose messages may still contradict it.
+    private var isBorrowed = false
     /// Messages of instruments without a name, when that was last asked for.
     private var knownUnresolved: UInt64 = 0
     private var clock = SourceClock()
@@ -167,7 +169,10 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     private mutating func compare(_ next: Arrival, isRecovering: Bool, at now: Instant) {
         guard delays.isMeasuring, next.sequence > 0 else { return }
         let last = next.sequence - 1
-        firstArrivals.heard(last, of: next.session, at: next.receivedAt)
+        // A number that nobody believed would stand for all that come.
+        if next.session == arbiter.session, last <= arbiter.highest {
+            firstArrivals.heard(last, of: next.session, at: next.receivedAt)
+        }
         guard !isRecovering, delays.isDue(next.path, at: now),
             let first = firstArrivals.arrival(of: last, session: next.session)
         else { return }
@@ -271,7 +276,8 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         topics.epochChanged()
         recovery?.restart(at: now)
         keys.restart()
-        hasDirectory = false
+        (hasDirectory, isBorrowed) = (false, false)
+        firstArrivals = FirstArrivals()
         clock.restart()
         let isInferred = change.cause == .inferred || labels.isInferred
         control.flags = isInferred ? [.epochInferred] : []
@@ -372,7 +378,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         guard let memory = remembered else { return }
         remembered = nil
         guard let directory = memory.directory?.ordered else { return }
-        enter(directory, epoch: memory.epoch, at: now, wall: wall)
+        enter(directory, journalledIn: memory.epoch, at: now, wall: wall)
         hasMissedDirectory = false
     }
 
@@ -384,26 +390,40 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         return !hasDirectory || unresolved != knownUnresolved
     }
 
-    /// Takes a directory that came by another way, where the session was joined in its middle.
-    ///
-    /// - Returns: why it is another session's, of which nothing is taken; `nil`: it is in force, or nobody needs it.
-    mutating func learn(_ directory: [[UInt8]], at now: Instant, wall: WallTime) -> String? {
-        guard Keys.needsDirectory, hasMissedDirectory else { return nil }
+    /// Takes a directory that came by another way, where the session was joined in its middle. It is not journalled: the
+    /// venue's messages may still contradict it.
+    mutating func learn(_ directory: [[UInt8]], at now: Instant, wall: WallTime) -> DirectoryVerdict {
+        guard Keys.needsDirectory, hasMissedDirectory else { return .notNeeded }
         for unit in directory {
-            if let contradiction = keys.contradiction(of: unit[...]) { return contradiction }
+            if let contradiction = keys.contradiction(of: unit[...]) { return .contradicted(contradiction) }
         }
-        enter(directory, epoch: arbiter.epoch, at: now, wall: wall)
-        hasMissedDirectory = false
-        return nil
+        enter(directory, journalledIn: nil, at: now, wall: wall)
+        (hasMissedDirectory, isBorrowed) = (false, true)
+        return .taken
     }
 
-    private mutating func enter(_ directory: [[UInt8]], epoch: UInt64, at now: Instant, wall: WallTime) {
+    /// A directory that came by another way is another session's after all: nothing of it holds any more.
+    private mutating func disown(because contradiction: String, at now: Instant, wall: WallTime) {
+        keys.restart()
+        (hasDirectory, hasMissedDirectory, isBorrowed) = (false, true, false)
+        remark()
+        log(
+            .directoryNotTaken,
+            "\(place)the directory that was taken from a file is another session's: \(contradiction); instruments are numbers again, and what came since bore wrong names"
+        )
+        directory(isKnown: false, at: now, wall: wall)
+    }
+
+    /// - Parameter epoch: in whose directory the journal keeps it; `nil`: in none.
+    private mutating func enter(
+        _ directory: [[UInt8]], journalledIn epoch: UInt64?, at now: Instant, wall: WallTime
+    ) {
         for unit in directory {
             route.begin(unit[...])
             guard (try? keys.route(unit[...], into: &route)) != nil, route.meaning == .directory else {
                 continue
             }
-            named(unit[...], epoch: epoch, at: now, wall: wall)
+            named(unit[...], journalledIn: epoch, at: now, wall: wall)
         }
         route.clear()
     }
@@ -428,6 +448,9 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     private mutating func publish(
         _ unit: ArraySlice<UInt8>, _ arrival: Arrival, epoch: UInt64, at now: Instant
     ) {
+        if isBorrowed, let contradiction = keys.doubt(by: unit) {
+            disown(because: contradiction, at: now, wall: releasing ?? arrival.receivedAt)
+        }
         route.begin(unit)
         do throws(MalformedInput) {
             try keys.route(unit, into: &route)
@@ -436,7 +459,9 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
             route.begin(unit)
         }
         let sourceTime = sourceTime(arrival)
-        if route.meaning == .directory { named(unit, epoch: epoch, at: now, wall: arrival.receivedAt) }
+        if route.meaning == .directory {
+            named(unit, journalledIn: epoch, at: now, wall: arrival.receivedAt)
+        }
         let said = control.publishing(
             arrival.sequence, sourceTime: sourceTime, at: now, wall: releasing ?? arrival.receivedAt)
         let header = FrameHeader(
@@ -520,8 +545,10 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     }
 
     /// The directory names instruments.
-    private mutating func named(_ unit: ArraySlice<UInt8>, epoch: UInt64, at now: Instant, wall: WallTime) {
-        if route.instrument >= 0 {
+    private mutating func named(
+        _ unit: ArraySlice<UInt8>, journalledIn epoch: UInt64?, at now: Instant, wall: WallTime
+    ) {
+        if let epoch, route.instrument >= 0 {
             publisher.directory(unit, of: UInt32(route.instrument), channel: number, epoch: epoch)
         }
         guard !hasDirectory else { return }

@@ -96,6 +96,13 @@ extension Files {
         return WallTime(nanoseconds: nanoseconds(status.st_mtim))
     }
 
+    /// Says that a file was last written then.
+    public static func setModified(_ path: String, _ time: WallTime) throws(SystemError) {
+        let seconds = time.nanoseconds.flooredQuotient(by: 1_000_000_000)
+        let moment = timespec(tv_sec: Int(seconds), tv_nsec: Int(time.nanoseconds - seconds * 1_000_000_000))
+        try check("utimensat \(path)") { unsafe utimensat(AT_FDCWD, path, [moment, moment], 0) }
+    }
+
     /// Makes a folder unless it exists.
     public static func makeFolder(_ path: String, mode: UInt32) throws(SystemError) {
         do throws(SystemError) {

@@ -111,18 +111,22 @@ struct ReplayCommand: ParsableCommand {
     }
 
     private func writeDirectory(of channel: ChannelFolder, to path: String) throws {
-        guard let directory = try channel.memory().directory else {
+        let memory = try channel.memory()
+        guard let directory = memory.directory else {
             complain("\(channel.path) has no directory of instruments: only feeds of itch-5.0 have one")
             throw ExitCode.noInput
         }
         let file = ITCH50Directory.file(of: directory.ordered)
         do {
             try Files.write(file, to: path, Files.Attributes(mode: 0o644), replacing: true)
+            // Whoever takes it has to know which session's it is.
+            try Files.setModified(path, memory.heardAt)
         } catch {
             complain("\(error)")
             throw ExitCode.cannotCreate
         }
-        complain("replay: \(directory.units.count) instruments written to \(path)")
+        complain(
+            "replay: \(directory.units.count) instruments of \(memory.heardAt.rfc3339) written to \(path)")
     }
 
     private func serve(_ source: ReplaySource, at endpoint: String) throws -> ReplaySource {

@@ -124,6 +124,26 @@ private func zoneFile(
         }
     }
 
+    @Test func `a file is of the session in which, or next to which, it was written`() throws {
+        let calendar = try calendar(["04:00-20:00"])
+        // On Monday, 5 January, the session goes from 09:00 to 01:00 in UTC.
+        let cases: [(made: String, now: String, isOfIt: Bool)] = [
+            ("2026-01-05T08:00:00Z", "2026-01-05T09:00:00Z", true),
+            ("2026-01-05T09:30:00Z", "2026-01-06T00:59:00Z", true),
+            // Between two sessions it is the nearer one's time.
+            ("2026-01-05T09:30:00Z", "2026-01-06T02:00:00Z", true),
+            ("2026-01-06T00:00:00Z", "2026-01-06T08:30:00Z", false),
+            ("2026-01-06T08:00:00Z", "2026-01-06T08:30:00Z", true),
+            // An archive's copy, made after the close.
+            ("2026-01-06T01:30:00Z", "2026-01-06T09:30:00Z", false),
+            ("2026-01-02T14:00:00Z", "2026-01-05T14:00:00Z", false),
+        ]
+        for (made, now, isOfIt) in cases {
+            #expect(
+                calendar.isOfThisSession(try wall(made), now: try wall(now)) == isOfIt, "\(made) at \(now)")
+        }
+    }
+
     @Test func `a session begins and ends with its minute, in winter and in summer`() throws {
         let calendar = try calendar(["04:00-20:00"])
         #expect(try told(calendar, "2026-01-05T08:59:59.999Z") == "2026-01-05 04:00 America/New_York")

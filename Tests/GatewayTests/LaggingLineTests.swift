@@ -86,6 +86,10 @@ import Wire
         go(core, from: 0, to: 3000, lag: 0, packet)
         #expect(core.machine.redundancy == .full)
         #expect(core.machine.lag(of: 0, at: ms(2950)) == .zero)
+        // A stray packet, far ahead: nobody believes it, and it is no measure for what comes.
+        core.received(
+            [22, 0, 1, 1, 0, 0, 0, 0x70, 14, 0x29] + [UInt8](repeating: 0, count: 12), on: 1,
+            receivedAt: wall(2999), at: ms(2999), wall: wall(2999))
         go(core, from: 3000, to: 7000, lag: 2000, packet)
         #expect(core.machine.state(of: 0) == .failed(.lagging(.seconds(1))))
         #expect(core.machine.lag(of: 0, at: ms(6950)) == .seconds(2))

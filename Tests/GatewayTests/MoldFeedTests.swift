@@ -48,14 +48,14 @@ import Wire
         #expect(!bench.engine.lacksDirectory())
         _ = bench.receive(venue.packet(100, [venue.delete(117)]), on: 0, at: 1)
         #expect(bench.engine.lacksDirectory())
-        #expect(bench.engine.learn(file, at: ms(2), wall: wall(2)) == nil)
+        #expect(bench.engine.learn(file, at: ms(2), wall: wall(2)) == .taken)
         #expect(bench.recorder.take() == ["state live -: "])
         #expect(!bench.engine.lacksDirectory())
         #expect(
             bench.receive(venue.packet(101, [venue.delete(117), venue.delete(5)]), on: 0, at: 3) == [
                 "md/itch/X/ 101 after 0", "md/itch/Y/ 102 after 0",
             ])
-        #expect(bench.engine.learn([venue.directory(117, "Z")], at: ms(4), wall: wall(4)) == nil)
+        #expect(bench.engine.learn([venue.directory(117, "Z")], at: ms(4), wall: wall(4)) == .notNeeded)
         let lines = bench.receive(venue.packet(103, [venue.delete(117)]), on: 0, at: 5)
         #expect(lines == ["md/itch/X/ 103 after 101"])
     }
@@ -68,14 +68,50 @@ import Wire
         let file = [venue.directory(5, "Y"), venue.directory(117, "MSFT")]
         #expect(
             bench.engine.learn(file, at: ms(2), wall: wall(2))
-                == "locate 117 is MSFT in it, and AAPL on the feed")
+                == .contradicted("locate 117 is MSFT in it, and AAPL on the feed"))
         #expect(bench.engine.lacksDirectory() && bench.recorder.take() == [])
         #expect(
             bench.receive(venue.packet(101, [venue.delete(5)]), on: 0, at: 3) == [
                 "md/itch/%235/ 101 after 0 recovering unresolved"
             ])
-        #expect(bench.engine.learn([venue.directory(117, "AAPL")], at: ms(4), wall: wall(4)) == nil)
+        #expect(bench.engine.learn([venue.directory(117, "AAPL")], at: ms(4), wall: wall(4)) == .taken)
         #expect(!bench.engine.lacksDirectory())
+    }
+
+    @Test func `a directory that is contradicted later holds no more, and the same one is not taken again`() {
+        let bench = Bench(.moldUDP64, .hotHot)
+        _ = bench.receive(venue.packet(100, [venue.delete(5)]), on: 0, at: 1)
+        let file = [venue.directory(5, "Y"), venue.directory(117, "MSFT")]
+        #expect(bench.engine.learn(file, at: ms(2), wall: wall(2)) == .taken)
+        _ = bench.recorder.take()
+        let order = venue.message(
+            .addOrder(reference: 1, side: .buy, shares: 1, symbol: ITCHSymbol("AAPL"), price: 1), locate: 117)
+        #expect(
+            bench.receive(venue.packet(101, [venue.delete(5), order, venue.delete(5)]), on: 0, at: 3) == [
+                "md/itch/Y/ 101 after 0", "state recovering -: no directory",
+                "md/itch/%23117/ 102 after 0 recovering unresolved",
+                "md/itch/%235/ 103 after 100 recovering unresolved",
+            ])
+        #expect(bench.engine.lacksDirectory())
+        #expect(
+            bench.engine.learn(file, at: ms(4), wall: wall(4))
+                == .contradicted("locate 117 is MSFT in it, and AAPL on the feed"))
+        #expect(
+            bench.receive(venue.packet(104, [venue.directory(5, "Y"), venue.delete(5)]), on: 0, at: 5)
+                == ["state live -: ", "md/itch/Y/ 104 after 101", "md/itch/Y/ 105 after 104"])
+    }
+
+    @Test func `the venue's own entry contradicts one of a file, too`() {
+        let bench = Bench(.moldUDP64, .hotHot)
+        _ = bench.receive(venue.packet(100, [venue.delete(5)]), on: 0, at: 1)
+        let file = [venue.directory(5, "Y"), venue.directory(6, "Z")]
+        #expect(bench.engine.learn(file, at: ms(2), wall: wall(2)) == .taken)
+        _ = bench.recorder.take()
+        #expect(
+            bench.receive(venue.packet(101, [venue.directory(5, "X"), venue.delete(6)]), on: 0, at: 3) == [
+                "state recovering -: no directory", "state live -: ", "md/itch/X/ 101 after 0",
+                "md/itch/%236/ 102 after 0 unresolved",
+            ])
     }
 
     @Test func `where the venue names what is new and no more, the rest is taken from elsewhere`() {
@@ -87,9 +123,9 @@ import Wire
         let other = [venue.directory(117, "X"), venue.directory(9, "OLD")]
         #expect(
             bench.engine.learn(other, at: ms(3), wall: wall(3))
-                == "locate 9 is OLD in it, and NEW on the feed")
+                == .contradicted("locate 9 is OLD in it, and NEW on the feed"))
         let file = [venue.directory(117, "X"), venue.directory(9, "NEW")]
-        #expect(bench.engine.learn(file, at: ms(4), wall: wall(4)) == nil)
+        #expect(bench.engine.learn(file, at: ms(4), wall: wall(4)) == .taken)
         #expect(
             bench.receive(venue.packet(103, [venue.delete(117), venue.delete(9)]), on: 0, at: 5) == [
                 "md/itch/X/ 103 after 0", "md/itch/NEW/ 104 after 101",

@@ -481,7 +481,11 @@ class FromFile(Journalled):
         self.end()
         self.daemon.stop()
         code, _, said = holdfast("replay", self.folder, "--directory", self.file + ".out")
-        self.assertEqual((code, said), (0, f"holdfast: replay: 3 instruments written to {self.file}.out\n"))
+        self.assertEqual(code, 0, said)
+        self.assertRegex(said, rf"^holdfast: replay: 3 instruments of 20\S+Z written to {self.file}.out\n$")
+        # It bears the time of what it was taken from.
+        last = [header["receive_time"] for _, header, _ in frames(self.folder) if header["kind"] == "data"][-1]
+        self.assertEqual(os.stat(self.file + ".out").st_mtime_ns, last)
         locates = {number: symbol for number, symbol in enumerate(SYMBOLS, 1)}
         entries = [venue.directory(number, symbol) for number, symbol in locates.items()]
         self.assertEqual(read(self.file + ".out"), b"".join(b"\x00\x27" + entry for entry in entries))

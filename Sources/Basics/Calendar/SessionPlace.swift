@@ -25,17 +25,17 @@ extension SessionCalendar {
         return .between(last: last?.date, next: next?.date, isNearerNext: isNearerNext)
     }
 
-    /// Whether something of an earlier moment, a file, can be of the session that is sent now. What was made between two
-    /// sessions is of the nearer one; what is sent between two may be of either.
+    /// Whether something that was made at an earlier moment, a file, can be of the session that is sent now. Between two
+    /// sessions it is the nearer one's time.
     public func isOfThisSession(_ earlier: WallTime, now: WallTime) -> Bool {
-        let made: CivilDate? =
-            switch place(of: earlier) {
-            case .within(let date): date
-            case .between(let last, let next, let isNearerNext): isNearerNext ? next : last ?? next
-            }
-        switch place(of: now) {
-        case .within(let date): return made == date
-        case .between(let last, let next, _): return made != nil && (made == last || made == next)
+        guard let date = nearest(to: now) else { return false }
+        return nearest(to: earlier) == date
+    }
+
+    private func nearest(to wall: WallTime) -> CivilDate? {
+        switch place(of: wall) {
+        case .within(let date): date
+        case .between(let last, let next, let isNearerNext): isNearerNext ? next ?? last : last ?? next
         }
     }
 

@@ -49,14 +49,22 @@ public struct ITCH50Keys: InstrumentKeys {
         return "locate \(message.locate) is \(symbol) in it, and \(heard) on the feed"
     }
 
+    public func doubt(by unit: ArraySlice<UInt8>) -> String? {
+        guard let message = try? ITCH50Message(unit), let symbol = message.symbol, !symbol.isBlank,
+            let name = name(of: message.locate), name != symbol.description
+        else { return nil }
+        return "locate \(message.locate) is \(name) in it, and \(symbol) on the feed"
+    }
+
     /// What the venue has called a stock in this session.
-    private func heard(of locate: UInt16) -> String? {
+    private func heard(of locate: UInt16) -> String? { name(of: locate) ?? called[locate]?.description }
+
+    /// What the directory does.
+    private func name(of locate: UInt16) -> String? {
         let instrument = locates[Int(locate)]
-        if instrument != ITCH50Keys.unbound {
-            let name = directory.name(of: instrument)
-            if name.isResolved { return name.text }
-        }
-        return called[locate]?.description
+        guard instrument != ITCH50Keys.unbound else { return nil }
+        let name = directory.name(of: instrument)
+        return name.isResolved ? name.text : nil
     }
 
     private mutating func bind(_ locate: Int, to symbol: PackedSymbol, _ route: inout MessageRoute) {
