@@ -93,6 +93,11 @@ extension Section where Options == FeedOptions {
     }
 
     private static func checkStart(_ feed: FeedOptions, at place: Place) {
+        if feed.start != .session, feed.startMessages != FeedOptions.draft.startMessages,
+            place.accepted("start")
+        {
+            place.key("start_messages").refuse("is for start = \"session\"")
+        }
         switch feed.start {
         case .now: break
         case .journal:
@@ -149,6 +154,7 @@ extension Section where Options == FeedOptions {
             if path.group != nil { here.key("group").refuse("is for multicast; \(name) needs endpoint") }
             if path.source != nil { here.key("source").refuse("is for multicast; \(name) needs endpoint") }
             if path.file != nil { here.key("file").refuse("is for datagrams; \(name) needs endpoint") }
+            if path.pace != .recorded { here.key("pace").refuse("is for a path with a file") }
             for (key, value) in [("login_file", path.loginFile), ("local_address", path.localAddress)]
             where value != nil { here.key(key).refuse("is for soupbintcp; \(name) needs none") }
             guard let endpoint = path.endpoint else {

@@ -64,6 +64,10 @@ extension Section where Options == FeedOptions {
         if path.pace != .recorded, path.file == nil {
             place.key("pace").refuse("is for a path with a file")
         }
+        for (key, value) in [("interface", path.interface), ("source", path.source)]
+        where value != nil && path.file != nil {
+            place.key(key).refuse("is for lines; of a capture all is taken that went to group")
+        }
         if path.groups.isEmpty, path.file == nil, place.accepted("group", "file") {
             place.key("group").refuse("is missing; \(name) needs it, \"239.1.1.1:30001\"")
         }

@@ -50,7 +50,7 @@ public struct RecoverOptions: Hashable, Sendable {
 extension Section where Options == RecoverOptions {
     static var recover: Section {
         Section(keys: [
-            .value("servers", \.servers, required: true, Rules.list(0...8, of: Rules.requestServer)),
+            .value("servers", \.servers, required: true, Rules.list(1...8, of: Rules.requestServer)),
             .value("login_file", \.loginFiles, Rules.loginFiles),
             .value("group", \.groups, Rules.groups),
             .value("interface", \.interface, Rules.interface),

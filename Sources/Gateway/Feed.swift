@@ -21,6 +21,7 @@ struct FeedSurroundings {
     let logger: Logger
     let limited: LimitedLog
     let controlEvery: Duration
+    let sampleEvery: Duration
     /// The gateway's name on the health bus.
     let host: String
     /// The number of this run of the feed.
@@ -46,6 +47,7 @@ final class Feed {
     private var messageNotice = RefusalNotice()
     private var timer: Timer?
     private var reporting: Timer?
+    private var samples: SampleClock
     /// Sequences told as missing of which the journal knows.
     private var loggedGaps: UInt64 = 0
     /// The requests that nobody answered of which the journal knows.
@@ -61,6 +63,7 @@ final class Feed {
     ) throws(BusError) {
         self.surroundings = surroundings
         self.journal = journal
+        samples = SampleClock(every: surroundings.sampleEvery)
         alarms = options.paths.map { _ in LossAlarm() }
         notices = options.paths.map { _ in RefusalNotice() }
         let log = Feed.log(options.subject, surroundings.logger, surroundings.limited)
@@ -345,15 +348,18 @@ extension Feed: FrameSourceOwner {
 
 extension Feed {
     private func measure() {
+        let isSampling = samples.isDue(at: now)
         for path in sources.indices {
             let figures = figures(of: path)
             alarms[path].update(received: figures.messages, missed: figures.missed)
             let loss = NamedValue("loss_ratio", .number(alarms[path].ratio))
-            surroundings.health.sample(
-                Sample(options.subject(ofPath: path), figures.values + [loss] + lag(of: path)))
+            if isSampling {
+                surroundings.health.sample(
+                    Sample(options.subject(ofPath: path), figures.values + [loss] + lag(of: path)))
+            }
             logRefused(figures.refused, of: path)
         }
-        surroundings.health.sample(Sample(options.subject, counters(engine.channel)))
+        if isSampling { surroundings.health.sample(Sample(options.subject, counters(engine.channel))) }
         logRefusedMessages()
         logGaps()
         logUnanswered()

@@ -30,6 +30,7 @@ public final class Gateway {
     private let pulls: PullDesk
     private var replicas: [Replica] = []
     private var replicaTimer: Timer?
+    private var replicaSamples: SampleClock
     private let snapshots: SnapshotDesk
     private var clients: ClientDesk?
     private var feeds: [String: Feed] = [:]
@@ -58,6 +59,7 @@ public final class Gateway {
         self.incarnation = incarnation ?? Incarnation(startedAt: loop.wall)
         snapshots = SnapshotDesk(loop)
         do throws(SystemError) {
+            replicaSamples = SampleClock(every: options.bus.sampleEvery)
             worker = try Worker(loop)
             let reader = try Worker(loop)
             repairs = RepairDesk(loop, reader)
@@ -212,7 +214,8 @@ public final class Gateway {
         let surroundings = FeedSurroundings(
             loop: loop, batch: batch, worker: worker, downstream: downstream,
             health: health, logger: logger(of: feed), limited: limited,
-            controlEvery: options.controlEvery, host: host, run: journal?.run ?? nextRun(),
+            controlEvery: options.controlEvery, sampleEvery: options.bus.sampleEvery, host: host,
+            run: journal?.run ?? nextRun(),
             keys: credentials?.keys,
             lines: unicastPorts)
         let opened = try Feed(feed, index: UInt16(clamping: index), journal: journal, surroundings)
@@ -284,16 +287,18 @@ public final class Gateway {
                     wanted,
                     ReplicaSurroundings(
                         context: context, loop: loop, worker: journalWorker, journal: options.journal,
-                        health: health, log: log, host: host, keys: credentials?.keys)))
+                        sampleEvery: options.bus.sampleEvery, health: health, log: log, host: host,
+                        keys: credentials?.keys)))
         }
     }
 
     /// How far the replicas of what is journalled here are behind.
     private func tellReplicas() {
+        let isSampling = replicaSamples.isDue(at: loop.now)
         let (reports, gone) = pulls.reports(feeds, opening: opening.keys)
         for report in reports {
             health?.report(report)
-            health?.sample(Sample(report.subject, report.values))
+            if isSampling { health?.sample(Sample(report.subject, report.values)) }
         }
         for subject in gone { health?.forget(subject) }
         replicaTimer?.arm(at: loop.now + .seconds(1))

@@ -16,6 +16,7 @@ struct ReplicaSurroundings {
     /// The thread that waits for the disk.
     let worker: Worker
     let journal: JournalOptions
+    let sampleEvery: Duration
     let health: HealthBus
     let log: EventLog
     /// What this gateway calls itself.
@@ -145,8 +146,10 @@ private final class ReplicaFeed {
     private var channels: [UInt16: Channel] = [:]
     private var refusal: String?
     private var toldTrouble: String?
+    private var samples: SampleClock
 
     init(_ name: String, _ options: ReplicaOptions, _ surroundings: ReplicaSurroundings) {
+        samples = SampleClock(every: surroundings.sampleEvery)
         self.name = name
         self.options = options
         self.surroundings = surroundings
@@ -289,7 +292,9 @@ private final class ReplicaFeed {
                 subject, status, reason: reason,
                 values: [NamedValue("from", .text(options.request))] + values,
                 detectedAt: wall))
-        surroundings.health.sample(Sample(subject, values))
+        if samples.isDue(at: surroundings.loop.now) {
+            surroundings.health.sample(Sample(subject, values))
+        }
     }
 
     private func count(_ name: String, _ values: [UInt64]) -> NamedValue {

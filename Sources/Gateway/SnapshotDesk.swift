@@ -32,7 +32,7 @@ final class SnapshotDesk {
         guard let page = feed.engine.snapshot(wants, wall: loop.wall) else {
             pacer.gave(name, bytes: 0, at: loop.now)
             return responder.refuse(
-                "no last values are kept of feed \(request.feed): its messages are changes, or last_values is false"
+                "no last values are kept of feed \(request.feed): its messages are changes, it is another gateway's and numbered by channel, or last_values is false"
             )
         }
         pacer.gave(name, bytes: page.bytes, at: loop.now)

@@ -49,6 +49,7 @@ struct TopicStream: ~Copyable {
         pathNames = plan.options.paths.map(\.name)
         var limits = TopicArbiterOptions(paths: plan.options.paths.count)
         limits.reorderTime = plan.options.reorderTime
+        limits.heldInAll = plan.options.reorderCount
         arbiter = TopicArbiter(options: limits)
         keepsValues = plan.lastValue == .ofEachMessage
         topics = FeedTopics(

@@ -95,6 +95,16 @@ import Wire
                 feed(zeromq + "\njournal = true\nstart = \"journal\"", a + endpoint),
                 "start: \"journal\": is for feeds whose messages are numbered by channel"
             ),
+            (feed(zeromq, a + endpoint + "\npace = \"flat-out\""), "pace: is for a path with a file"),
+            (
+                feed(mold, a + group + "\nfile = \"/f\"\ninterface = \"eth0\""),
+                "interface: is for lines; of a capture all is taken that went to group"
+            ),
+            (
+                feed(mold + "\nstart_messages = 5", a + group),
+                "start_messages: is for start = \"session\""
+            ),
+            (feed(mold + "\n[feed.recover]\nservers = []", a + group), "servers"),
             (
                 feed(zeromq + "\ndirectory_file = \"/f\"", a + endpoint),
                 "directory_file: is for itch-5.0; the messages of zeromq name their instruments themselves"
