@@ -5,7 +5,7 @@ public import Wire
 
 /// One channel's distance.
 public struct ReplicaLag: Hashable, Sendable {
-    /// So long an answer, or the next request, may take before it counts as silence.
+    /// So long an answer, or the next request, may take before it counts as silence. It is not asked again so soon.
     public static let patience: Duration = .seconds(1)
 
     /// Messages that were written and are not in the replica, as far as that is known.

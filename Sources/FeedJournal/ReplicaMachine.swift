@@ -47,6 +47,10 @@ public struct ReplicaMachine: Sendable {
         public var every: Duration = .milliseconds(100)
         /// After a failure or a refusal it is tried again after this.
         public var retryAfter: Duration = .seconds(2)
+        /// A request without an answer for so long is lost, and made again. Over a slow link a piece takes seconds, and
+        /// each repeat is answered in full: nothing is lost as long as the connection lasts, but what is above the mark
+        /// of the server.
+        public var answerWithin: Duration = .seconds(30)
         /// Segments that are too old are looked for after so long, also when nothing comes any more.
         public var expireEvery: Duration = .seconds(600)
 
@@ -86,6 +90,9 @@ public struct ReplicaMachine: Sendable {
     /// Requests that nobody answered.
     public private(set) var unanswered: UInt64 = 0
     private var state: State
+    /// When the place was first asked for; `nil`: it was answered since, or not asked for. Which request an answer is to
+    /// does not show: it knows what there was then, at the latest.
+    private var askedSince: Instant?
     /// When segments were last looked at, whether they are too old.
     private var expiredSince: Instant
 
@@ -101,30 +108,49 @@ public struct ReplicaMachine: Sendable {
         switch state {
         case .opening, .storing, .expiring: nil
         case .closed(let until), .waiting(let until): until
-        case .asking(let since): since + ReplicaLag.patience
+        case .asking(let since): since + options.answerWithin
         }
     }
 
+    /// Whether a request is under way.
+    public var isAsking: Bool { if case .asking = state { true } else { false } }
+
+    /// Whether its answer is likely to be long: there is more than was pulled, as far as is known.
+    public var expectsPiece: Bool { lag.messages > 0 || lag.coveredAt == nil }
+
+    /// Since when a request waits for its turn; `nil`: none does.
+    public func askingDue(at now: Instant) -> Instant? {
+        guard case .waiting(let until) = state, until <= now, !isExpiryDue(at: now) else { return nil }
+        return until
+    }
+
+    private func isExpiryDue(at now: Instant) -> Bool { expiredSince + options.expireEvery <= now }
+
     /// What is to be done now.
-    public mutating func next(at now: Instant) -> Action? {
+    ///
+    /// - Parameter mayAsk: whether it is this channel's turn, where not all may ask at once.
+    public mutating func next(at now: Instant, mayAsk: Bool = true) -> Action? {
+        if case .asking(let since) = state, since + options.answerWithin <= now {
+            unanswered &+= 1
+            state = .waiting(until: since + options.answerWithin)
+        }
         switch state {
-        case .opening, .storing, .expiring: return nil
+        case .opening, .storing, .expiring, .asking: return nil
         case .closed(let until):
             guard until <= now else { return nil }
             state = .opening
             return .perform(.open)
         case .waiting(let until):
             guard until <= now else { return nil }
-            if expiredSince + options.expireEvery <= now {
+            if isExpiryDue(at: now) {
                 state = .expiring
                 return .perform(.expire)
             }
-        case .asking(let since):
-            guard since + ReplicaLag.patience <= now else { return nil }
-            unanswered &+= 1
+            guard mayAsk else { return nil }
+            state = .asking(since: now)
+            askedSince = askedSince ?? now
+            return .ask
         }
-        state = .asking(since: now)
-        return .ask
     }
 
     /// The other end is there again: whatever was asked may be lost.
@@ -134,19 +160,23 @@ public struct ReplicaMachine: Sendable {
 
     // MARK: - Answers
 
-    /// What is to be done with an answer.
+    /// What is to be done with an answer, also to an earlier request for the same place.
     public mutating func answered(_ body: PullReply.Body, _ bytes: [UInt8], at now: Instant) -> Action? {
-        guard case .asking(let asked) = state else { return nil }
+        guard let asked = askedSince else { return nil }
+        switch state {
+        case .asking, .waiting: break
+        case .closed, .opening, .storing, .expiring: return nil
+        }
         switch body {
         case .channels: return nil
         case .refused(let reason, let retryAfter, let first):
-            (lag.heardAt, hasHeard) = (now, true)
+            (lag.heardAt, hasHeard, askedSince) = (now, true, nil)
             refused(reason, retryAfter, first, at: now)
             return nil
         case .bytes(let pulled):
             guard pulled.place == position.place || position.place.segment == 0 && pulled.place.offset == 0
             else { return nil }
-            (lag.heardAt, hasHeard) = (now, true)
+            (lag.heardAt, hasHeard, askedSince) = (now, true, nil)
             return take(pulled, bytes, asked, at: now)
         }
     }

@@ -25,8 +25,7 @@ struct ReplicaSurroundings {
 }
 
 final class Replica {
-    /// How often it is asked which channels there are, and figures are published.
-    private static let discoverEvery: Duration = .seconds(5)
+    /// How often figures are published.
     private static let reportEvery: Duration = .seconds(1)
 
     let options: ReplicaOptions
@@ -34,7 +33,6 @@ final class Replica {
     private var requester: Requester?
     private var timer: Timer?
     private var feeds: [String: ReplicaFeed] = [:]
-    private var discoverAt: Instant
     private var reportAt: Instant
     /// Answers that made no sense.
     private var malformed: UInt64 = 0
@@ -42,7 +40,7 @@ final class Replica {
     init(_ options: ReplicaOptions, _ surroundings: ReplicaSurroundings) throws(BusError) {
         self.options = options
         self.surroundings = surroundings
-        (discoverAt, reportAt) = (surroundings.loop.now, surroundings.loop.now)
+        reportAt = surroundings.loop.now
         for feed in options.feeds { feeds[feed] = ReplicaFeed(feed, options, surroundings) }
         requester = try Requester(
             surroundings.context, surroundings.loop, repliesOf: options.request,
@@ -50,7 +48,6 @@ final class Replica {
             onConnection: { [unowned self] news in
                 guard case .connected = news else { return }
                 for feed in feeds.values { feed.connected() }
-                discoverAt = surroundings.loop.now
                 advance()
             },
             onFrames: { [unowned self] in answered($0) })
@@ -87,19 +84,25 @@ final class Replica {
 
     fileprivate func advance() {
         let now = surroundings.loop.now
-        if discoverAt <= now {
-            discoverAt = now + Replica.discoverEvery
-            for name in options.feeds {
-                ask(PullRequest(feed: name, channel: nil, replica: surroundings.host))
-            }
-        }
         for feed in feeds.values { feed.advance(at: now) }
+        takeTurns(at: now)
         if reportAt <= now {
             reportAt = now + Replica.reportEvery
             for feed in feeds.values { feed.report() }
         }
-        let due = feeds.values.compactMap(\.deadline).min() ?? reportAt
-        timer?.arm(at: min(due, reportAt, discoverAt))
+        // Who waits for a turn has it when an answer comes, or when one is given up.
+        let due = feeds.values.compactMap { $0.deadline(at: now) }.min() ?? reportAt
+        timer?.arm(at: min(due, reportAt))
+    }
+
+    /// Nothing is asked of nobody: it would wait, to be answered all at once.
+    private func takeTurns(at now: Instant) {
+        guard requester?.isUp == true else { return }
+        var turns = ReplicaTurns()
+        for feed in feeds.values { feed.take(&turns) }
+        for request in turns.grant(feeds.values.flatMap { $0.waiting(at: now) }) {
+            feeds[request.feed]?.ask(request.channel, at: now)
+        }
     }
 
     fileprivate func ask(_ request: PullRequest) {
@@ -126,6 +129,16 @@ final class Replica {
     }
 }
 
+/// What is asked: for what is new of a channel, or which channels there are.
+private struct ReplicaQuestion: Comparable {
+    let feed: String
+    let channel: UInt16?
+
+    static func < (left: ReplicaQuestion, right: ReplicaQuestion) -> Bool {
+        (left.feed, left.channel.map(Int.init) ?? -1) < (right.feed, right.channel.map(Int.init) ?? -1)
+    }
+}
+
 /// One feed of a replica.
 private final class ReplicaFeed {
     /// More channels are not kept.
@@ -144,6 +157,7 @@ private final class ReplicaFeed {
     private let surroundings: ReplicaSurroundings
     private let options: ReplicaOptions
     private var channels: [UInt16: Channel] = [:]
+    private var discovery: ReplicaDiscovery
     private var refusal: String?
     private var toldTrouble: String?
     private var samples: SampleClock
@@ -153,9 +167,15 @@ private final class ReplicaFeed {
         self.name = name
         self.options = options
         self.surroundings = surroundings
+        discovery = ReplicaDiscovery(at: surroundings.loop.now)
     }
 
-    var deadline: Instant? { channels.values.compactMap(\.machine.deadline).min() }
+    /// When `advance` is to be called; what waits for its turn is called otherwise.
+    func deadline(at now: Instant) -> Instant? {
+        let machines = channels.values.map(\.machine)
+        let due = machines.compactMap { $0.askingDue(at: now) == nil ? $0.deadline : nil }
+        return (due + (discovery.askingDue(at: now) == nil ? [discovery.deadline] : [])).min()
+    }
 
     /// Channels that there are, here or over there.
     func has(_ numbers: [UInt16]) {
@@ -174,18 +194,56 @@ private final class ReplicaFeed {
     }
 
     func connected() {
+        discovery.connected(at: surroundings.loop.now)
         for number in channels.keys { channels[number]?.machine.connected(at: surroundings.loop.now) }
     }
 
+    /// All that is due, but for requests, which wait for their turn.
     func advance(at now: Instant) {
+        discovery.advance(at: now)
         for number in channels.keys.sorted() {
-            if let action = channels[number]?.machine.next(at: now) { perform(action, number) }
+            if let action = channels[number]?.machine.next(at: now, mayAsk: false) { perform(action, number) }
         }
+    }
+
+    /// Counts what is under way.
+    func take(_ turns: inout ReplicaTurns) {
+        if discovery.isAsking { turns.take(expectsPiece: false) }
+        for channel in channels.values where channel.machine.isAsking {
+            turns.take(expectsPiece: channel.machine.expectsPiece)
+        }
+    }
+
+    func waiting(at now: Instant) -> [ReplicaTurns.Waiting<ReplicaQuestion>] {
+        func waiting(_ channel: UInt16?, _ since: Instant?, expectsPiece: Bool)
+            -> ReplicaTurns.Waiting<ReplicaQuestion>?
+        {
+            since.map {
+                ReplicaTurns.Waiting(
+                    ReplicaQuestion(feed: name, channel: channel), since: $0, expectsPiece: expectsPiece)
+            }
+        }
+        let own = channels.compactMap { number, channel in
+            waiting(
+                number, channel.machine.askingDue(at: now), expectsPiece: channel.machine.expectsPiece)
+        }
+        return own + [waiting(nil, discovery.askingDue(at: now), expectsPiece: false)].compactMap(\.self)
+    }
+
+    /// Its turn has come.
+    func ask(_ channel: UInt16?, at now: Instant) {
+        guard let channel else {
+            discovery.asked(at: now)
+            owner?.ask(PullRequest(feed: name, channel: nil, replica: surroundings.host))
+            return
+        }
+        if let action = channels[channel]?.machine.next(at: now) { perform(action, channel) }
     }
 
     func answered(_ reply: PullReply, _ bytes: [UInt8], at now: Instant) {
         guard let number = reply.channel else {
             refusal = nil
+            discovery.answered(at: now)
             switch reply.body {
             case .channels(let numbers): has(numbers)
             case .refused(let reason, _, _): refusal = reason

@@ -56,6 +56,9 @@ public final class Requester {
     /// Why there is no connection, for a person; `nil`: there is one, or nobody is there.
     public var trouble: String? { connection?.trouble }
 
+    /// Whether there is a connection now.
+    public var isUp: Bool { connection?.isUp ?? false }
+
     /// Connects anew with other keys. What was asked and not answered yet may be lost.
     public func reconnect(_ security: EndpointSecurity) { connection?.reconnect(security) }
 

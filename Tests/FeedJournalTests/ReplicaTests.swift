@@ -160,7 +160,7 @@ private struct ReplicaDialogue {
         _ = dialogue.machine.next(at: dialogue.now)
         #expect(dialogue.answered(3, 800, bytes: 10, size: 910, behind: 1) == nil)
         #expect(dialogue.answered(4, 900, bytes: 10, size: 910, behind: 1) == nil)
-        #expect(dialogue.machine.deadline == dialogue.now + .seconds(1))
+        #expect(dialogue.machine.deadline == dialogue.now + .seconds(30))
     }
 
     @Test func `another segment of the same number is refused by name, and tried again later`() {
@@ -198,15 +198,76 @@ private struct ReplicaDialogue {
         _ = dialogue.machine.next(at: dialogue.now)
         _ = dialogue.answered(3, 900, bytes: 0, size: 900, behind: 0)
         dialogue.wait(100)
-        for _ in 0..<5 {
-            #expect(dialogue.machine.next(at: dialogue.now) == .ask)
-            dialogue.wait(1000)
-        }
-        #expect(dialogue.machine.unanswered == 4)
+        #expect(dialogue.machine.next(at: dialogue.now) == .ask)
+        dialogue.wait(5000)
         #expect(dialogue.seconds == 5.1)
         #expect(dialogue.status == .warning)
         dialogue.wait(55_000)
         #expect(dialogue.status == .critical)
+    }
+
+    @Test func `a piece that takes long is waited for, and asked for again only after half a minute`() {
+        var dialogue = ReplicaDialogue()
+        dialogue.open(at: 3, 900, messages: 10)
+        #expect(dialogue.machine.next(at: dialogue.now) == .ask)
+        for _ in 0..<29 {
+            dialogue.wait(1000)
+            #expect(dialogue.machine.next(at: dialogue.now) == nil)
+        }
+        #expect(dialogue.machine.isAsking && dialogue.machine.unanswered == 0)
+        dialogue.wait(1000)
+        #expect(dialogue.machine.next(at: dialogue.now) == .ask)
+        #expect(dialogue.machine.unanswered == 1)
+    }
+
+    @Test func `a late answer is as old as the first request for its place`() {
+        var dialogue = ReplicaDialogue()
+        dialogue.open(at: 3, 900, messages: 10)
+        let first = dialogue.now
+        _ = dialogue.machine.next(at: dialogue.now)
+        dialogue.wait(30_000)
+        #expect(dialogue.machine.next(at: dialogue.now) == .ask)
+        dialogue.wait(1000)
+        #expect(dialogue.answered(3, 900, bytes: 0, size: 900, behind: 0) == nil)
+        #expect(dialogue.machine.lag.coveredAt == first)
+        let second = dialogue.now
+        #expect(dialogue.machine.next(at: dialogue.now) == .ask)
+        #expect(dialogue.answered(3, 900, bytes: 0, size: 900, behind: 0) == nil)
+        #expect(dialogue.machine.lag.coveredAt == second)
+    }
+
+    @Test func `after a new connection it asks at once, and what was under way may still come`() {
+        var dialogue = ReplicaDialogue()
+        dialogue.open(at: 3, 900, messages: 10)
+        let first = dialogue.now
+        _ = dialogue.machine.next(at: dialogue.now)
+        dialogue.wait(5000)
+        dialogue.machine.connected(at: dialogue.now)
+        #expect(dialogue.machine.askingDue(at: dialogue.now) == dialogue.now)
+        #expect(dialogue.machine.next(at: dialogue.now, mayAsk: false) == nil)
+        #expect(dialogue.answered(3, 900, bytes: 0, size: 900, behind: 0) == nil)
+        #expect(dialogue.machine.lag.coveredAt == first)
+    }
+
+    @Test func `who may not ask yet says since when it waits, and is due for nothing else`() {
+        var dialogue = ReplicaDialogue()
+        dialogue.open(at: 3, 900, messages: 10)
+        let due = dialogue.now
+        #expect(dialogue.machine.expectsPiece)
+        dialogue.wait(700)
+        #expect(dialogue.machine.next(at: dialogue.now, mayAsk: false) == nil)
+        #expect(dialogue.machine.askingDue(at: dialogue.now) == due && !dialogue.machine.isAsking)
+        #expect(dialogue.machine.next(at: dialogue.now) == .ask)
+        #expect(dialogue.machine.askingDue(at: dialogue.now) == nil && dialogue.machine.isAsking)
+        _ = dialogue.answered(3, 900, bytes: 0, size: 900, behind: 0)
+        #expect(!dialogue.machine.expectsPiece)
+        // A request that was given up waits for its turn again.
+        dialogue.wait(100)
+        _ = dialogue.machine.next(at: dialogue.now)
+        let lost = dialogue.now + .seconds(30)
+        dialogue.wait(31_000)
+        #expect(dialogue.machine.next(at: dialogue.now, mayAsk: false) == nil)
+        #expect(dialogue.machine.askingDue(at: dialogue.now) == lost && !dialogue.machine.isAsking)
     }
 
     @Test func `too soon is no trouble`() {
