@@ -1,4 +1,4 @@
-// The file from which a feed takes its session's directory, read on the worker: a disk may take its time.
+// The file from which a feed takes its session's directory, read on the files' worker: a disk may take its time.
 import Basics
 import Linux
 import Reactor

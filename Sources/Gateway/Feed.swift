@@ -15,7 +15,10 @@ import Wire
 struct FeedSurroundings {
     let loop: EventLoop
     let batch: DatagramBatch
+    /// Joins groups and serves connections.
     let worker: Worker
+    /// Reads files: one on a mount that hangs stops no join and no connection.
+    let files: Worker
     let downstream: Downstream
     let health: HealthBus
     let logger: Logger
@@ -91,7 +94,7 @@ final class Feed {
         journal?.onMemory = { [unowned self] in core.remember($1, channel: $0, at: now, wall: wall) }
         if let path = options.directoryFile {
             directory = DirectoryFile(
-                DirectoryWatch(path, calendar: options.session), surroundings.loop, surroundings.worker,
+                DirectoryWatch(path, calendar: options.session), surroundings.loop, surroundings.files,
                 log: log
             ) { [unowned self] in core.learn($0, at: now, wall: wall) }
         }
@@ -153,7 +156,7 @@ final class Feed {
         let groups = wanted.groups.compactMap { IPv4Endpoint($0) }
         if let file = wanted.file {
             return try FileSource(
-                surroundings.loop, surroundings.worker, path: path, file: file, groups: groups,
+                surroundings.loop, surroundings.files, path: path, file: file, groups: groups,
                 pace: wanted.pace, log: log, owner: self)
         }
         if let login = wanted.login,

@@ -1,6 +1,6 @@
 // One path of a UDP feed that comes from a capture, pcap or pcapng, and not from the wire: to try a configuration.
 // What was sent to the path's group is handed on, at the pace at which it was recorded or as fast as it is read. The
-// file is read on the worker, since a disk may take its time.
+// file is read on the files' worker, since a disk may take its time.
 import Arbitration
 import Basics
 import Configuration

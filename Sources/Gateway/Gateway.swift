@@ -24,6 +24,8 @@ public final class Gateway {
     private var links: LinkWatch?
     private let batch = DatagramBatch(slots: MulticastSource.slots)
     private let worker: Worker
+    /// For files that feeds come from.
+    private let files: Worker
     /// For what is journalled: it may wait for the disk as long as the disk likes.
     private let journalWorker: Worker
     private let repairs: RepairDesk
@@ -61,6 +63,8 @@ public final class Gateway {
         do throws(SystemError) {
             replicaSamples = SampleClock(every: options.bus.sampleEvery)
             worker = try Worker(loop)
+            // Each path and each directory has one job at a time: of 64 feeds with 8 paths each.
+            files = try Worker(loop, capacity: 64 * (8 + 1))
             let reader = try Worker(loop)
             repairs = RepairDesk(loop, reader)
             pulls = PullDesk(
@@ -212,7 +216,7 @@ public final class Gateway {
     private func open(_ feed: FeedOptions, index: Int, _ journal: JournalKeeper?) throws(BusError) {
         guard let health else { return }
         let surroundings = FeedSurroundings(
-            loop: loop, batch: batch, worker: worker, downstream: downstream,
+            loop: loop, batch: batch, worker: worker, files: files, downstream: downstream,
             health: health, logger: logger(of: feed), limited: limited,
             controlEvery: options.controlEvery, sampleEvery: options.bus.sampleEvery, host: host,
             run: journal?.run ?? nextRun(),

@@ -204,6 +204,30 @@ private final class Venue {
         #expect(try stage.status(of: Subject(.feed, "itch"))?.status == .ok)
     }
 
+    @Test func `a file that cannot be read for ever stops no line of another feed`() throws {
+        let stage = try Stage()
+        let (fifo, line) = ("\(stage.folder)/hanging", try freePort(2))
+        // Whoever opens it waits for somebody who writes.
+        try #require(mkfifo(fifo, 0o600) == 0)
+        defer { close(open(fifo, O_WRONLY | O_NONBLOCK)) }
+        var recorded = FeedOptions(name: "recorded", feedProtocol: .moldUDP64, keys: .itch50, policy: .hotHot)
+        recorded.paths = [FeedPathOptions(name: "A")]
+        recorded.paths[0].file = fifo
+        var feed = FeedOptions(name: "itch", feedProtocol: .moldUDP64, keys: .itch50, policy: .hotHot)
+        feed.paths = [FeedPathOptions(name: "A")]
+        feed.paths[0].group = line.description
+        var options = stage.options(recorded)
+        options.feeds.append(feed)
+        try stage.open(options, subscribing: ["md/itch/"])
+        let venue = MoldVenue()
+        let sender = try UDPSocket(sendingThrough: nil)
+        try stage.until("a message of the line") {
+            !stage.data.isEmpty
+        } between: {
+            _ = try sender.send(venue.packet(1, [venue.directory(1, "AAPL")]), to: line)
+        }
+    }
+
     @Test func `a silent venue moves the subscriptions to the other path, and a request moves them back`()
         throws
     {
