@@ -62,8 +62,9 @@ public final class Gateway {
         snapshots = SnapshotDesk(loop)
         do throws(SystemError) {
             replicaSamples = SampleClock(every: options.bus.sampleEvery)
-            worker = try Worker(loop)
-            // Each path and each directory has one job at a time: of 64 feeds with 8 paths each.
+            // Each group and each connection has one job at a time: of 64 feeds with 8 paths, 64 groups each.
+            worker = try Worker(loop, capacity: 64 * 8 * (64 + 1))
+            // Each path and each directory has one.
             files = try Worker(loop, capacity: 64 * (8 + 1))
             let reader = try Worker(loop)
             repairs = RepairDesk(loop, reader)

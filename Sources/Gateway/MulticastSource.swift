@@ -34,6 +34,8 @@ final class MulticastSource: FeedSource {
     private var backoff = Backoff(first: MulticastSource.firstRetry, longest: MulticastSource.longestRetry)
     private var state = State.closed(reason: "not opened yet")
     private var droppedBefore: UInt64 = 0
+    /// A socket that the worker was too busy to let go of.
+    private var left: JoinedSocket?
 
     private enum State {
         case open(Opening)
@@ -92,7 +94,7 @@ final class MulticastSource: FeedSource {
     // MARK: - Opening
 
     /// Joins on the worker. A second socket of the same group would make the kernel send no new report: the
-    /// old one goes first.
+    /// old one goes first, there too, since leaving waits as joining does.
     private func open() {
         if case .joining = state {
             state = .joining(again: true)
@@ -102,26 +104,27 @@ final class MulticastSource: FeedSource {
         counters.attempts &+= 1
         counters.retryAfter = .zero
         let address = address
-        guard worker.perform(MulticastSource.leaving(letGo()), then: { _ in }),
-            worker.perform(
-                { Result { () throws(SystemError) in try JoinedSocket(address) } },
-                then: {
-                    [weak self] in self?.joined($0)
-                })
-        else { return fail(SystemError("join \(address.endpoint): the worker is busy", number: again)) }
+        let refused = worker.lend(
+            letGo(),
+            to: { old in
+                old = nil
+                return Result { () throws(SystemError) in try JoinedSocket(address) }
+            }, then: { [weak self] result, _ in self?.joined(result) })
+        if let refused {
+            left = refused
+            return fail(SystemError("join \(address.endpoint): the worker is busy", number: again))
+        }
         state = .joining(again: false)
     }
 
     /// Takes the socket off the loop.
     private func letGo() -> JoinedSocket? {
-        guard case .open(let opening) = state else { return nil }
+        defer { left = nil }
+        guard case .open(let opening) = state else { return left }
         opening.source = nil
         state = .closed(reason: "joining again")
         return opening.joined
     }
-
-    /// A job whose end is the socket's.
-    private static func leaving(_ socket: JoinedSocket?) -> @Sendable () -> Bool { { socket != nil } }
 
     private func joined(_ result: Result<JoinedSocket, SystemError>) {
         if case .joining(again: true) = state {

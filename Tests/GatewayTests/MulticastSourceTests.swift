@@ -1,0 +1,92 @@
+// A line's socket with a worker that has little room.
+import Basics
+import Glibc
+import Linux
+import Reactor
+import Testing
+import Wire
+
+@testable import Gateway
+
+private final class Owner: FeedSourceOwner {
+    var connects = 0
+    var reasons: [String] = []
+
+    func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at time: LoopTime) {}
+    func drained(_ path: Int) {}
+    func connected(_ path: Int) { connects += 1 }
+    func disconnected(_ path: Int, because reason: String) { reasons.append(reason) }
+    func resubscribed(_ path: Int) {}
+}
+
+/// One line on loopback, and its loop.
+private final class Line {
+    let loop: EventLoop
+    let worker: Worker
+    let owner = Owner()
+    let endpoint: IPv4Endpoint
+    let source: MulticastSource
+
+    init() throws {
+        loop = try EventLoop()
+        worker = try Worker(loop, capacity: 1)
+        endpoint = try Line.freePort()
+        source = try MulticastSource(
+            loop, path: 0, address: MulticastSource.Address(endpoint: endpoint, interface: "lo"),
+            batch: DatagramBatch(slots: MulticastSource.slots), worker: worker, log: { _, _ in }, owner: owner
+        )
+    }
+
+    private static func freePort() throws -> IPv4Endpoint {
+        for offset in UInt16(0)..<200 {
+            let port = 41_000 + UInt16(truncatingIfNeeded: getpid() % 19_000) + offset
+            let endpoint = IPv4Endpoint(.loopback, port)
+            if isFree(endpoint) { return endpoint }
+        }
+        throw SystemError("a free port", number: EADDRINUSE)
+    }
+
+    static func isFree(_ endpoint: IPv4Endpoint) -> Bool {
+        (try? UDPSocket(receivingAt: endpoint, bufferBytes: 4096, isShared: false)) != nil
+    }
+
+    func until(_ what: String, _ isSo: () -> Bool) throws {
+        let limit = Clock.monotonic + .seconds(20)
+        while Clock.monotonic < limit {
+            if isSo() { return }
+            try loop.step(atMost: .milliseconds(5))
+        }
+        Issue.record("waited in vain for \(what)")
+    }
+}
+
+@Suite struct MulticastSourceTests {
+    @Test func `a join is one job, also where there is a socket to let go of`() throws {
+        let line = try Line()
+        line.source.activate([])
+        try line.until("the socket") { line.owner.connects == 1 }
+        line.source.linkChanged(nil)
+        try line.until("the next one") { line.owner.connects == 2 }
+        #expect(line.worker.refused == 0 && line.owner.reasons == [])
+    }
+
+    @Test func `a busy worker is tried again, and lets go of the old socket itself`() throws {
+        let line = try Line()
+        line.source.activate([])
+        try line.until("the socket") { line.owner.connects == 1 }
+        var ends: [Int32] = [0, 0]
+        try #require(unsafe pipe(&ends) == 0)
+        let (from, to) = (ends[0], ends[1])
+        defer { for end in [from, to] { close(end) } }
+        line.worker.perform({
+            var byte: UInt8 = 0
+            return unsafe read(from, &byte, 1)
+        }) { _ in }
+        line.source.linkChanged(nil)
+        #expect(line.worker.refused == 1 && line.source.note?.contains("the worker is busy") == true)
+        #expect(!Line.isFree(line.endpoint), "the loop has closed it")
+        var byte: UInt8 = 1
+        try #require(unsafe write(to, &byte, 1) == 1)
+        try line.until("the next one") { line.owner.connects == 2 }
+    }
+}
