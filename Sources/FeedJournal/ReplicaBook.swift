@@ -17,8 +17,10 @@ public struct ReplicaBook: Sendable {
     }
 
     public struct Limits: Hashable, Sendable {
-        /// Replicas of feeds that are remembered; more are refused.
-        public var replicas = 64
+        /// Replicas of one feed that are remembered. Of more, the one that has been silent for longest gives way, and
+        /// if none has been for `givesWayAfter`, they are refused.
+        public var replicasOfFeed = 16
+        public var givesWayAfter: Duration = .seconds(60)
         public var channels = 256
         /// One that did not ask for so long is forgotten.
         public var forgetAfter: Duration = .seconds(86400)
@@ -41,15 +43,32 @@ public struct ReplicaBook: Sendable {
 
     private let limits: Limits
     private var replicas: [Name: Replica] = [:]
+    /// Those that gave way, until `forget` has told so.
+    private var displaced: Set<Name> = []
 
     public init(limits: Limits = Limits()) { self.limits = limits }
 
     public var names: [Name] { replicas.keys.sorted { ($0.feed, $0.replica) < ($1.feed, $1.replica) } }
 
     /// Whether there is room for a replica, or it is known.
-    public func mayPull(_ name: Name, _ channel: UInt16) -> Bool {
-        guard let known = replicas[name] else { return replicas.count < limits.replicas }
+    public func mayPull(_ name: Name, _ channel: UInt16, at now: Instant) -> Bool {
+        guard let known = replicas[name] else { return room(for: name, at: now) != .none }
         return known.channels[channel] != nil || known.channels.count < limits.channels
+    }
+
+    private enum Room: Equatable {
+        case free
+        case inPlaceOf(Name)
+        case none
+    }
+
+    private func room(for name: Name, at now: Instant) -> Room {
+        let others = replicas.filter { $0.key.feed == name.feed }
+        guard others.count >= limits.replicasOfFeed else { return .free }
+        guard let silent = others.min(by: { $0.value.heardAt < $1.value.heardAt }),
+            now - silent.value.heardAt > limits.givesWayAfter
+        else { return .none }
+        return .inPlaceOf(silent.key)
     }
 
     /// A request was answered.
@@ -61,7 +80,11 @@ public struct ReplicaBook: Sendable {
         _ request: PullRequest, by name: Name, _ channel: UInt16, _ answer: PulledBytes, bytes: Int,
         isAll: Bool, written: UInt64, at now: Instant
     ) {
-        guard mayPull(name, channel) else { return }
+        guard mayPull(name, channel, at: now) else { return }
+        if replicas[name] == nil, case .inPlaceOf(let silent) = room(for: name, at: now) {
+            replicas[silent] = nil
+            displaced.insert(silent)
+        }
         replicas[name, default: Replica(heardAt: now)].heardAt = now
         var known = replicas[name]?.channels[channel] ?? Channel(lag: ReplicaLag(at: now), written: written)
         known.written = written
@@ -94,13 +117,15 @@ public struct ReplicaBook: Sendable {
         return ReplicaDistance(messages: sum.messages, time: sum.time, silence: now - replica.heardAt)
     }
 
-    /// Lets go of replicas that ceased to ask long ago, and of those of feeds that are gone; returns them.
+    /// Lets go of replicas that ceased to ask long ago, and of those of feeds that are gone; returns them, and those that
+    /// gave way.
     public mutating func forget(at now: Instant, except feeds: Set<String>) -> [Name] {
+        defer { displaced = [] }
         let gone = replicas.filter {
             now - $0.value.heardAt > limits.forgetAfter || !feeds.contains($0.key.feed)
         }
         for name in gone.keys { replicas[name] = nil }
-        return Array(gone.keys)
+        return Array(gone.keys) + displaced.filter { replicas[$0] == nil }
     }
 }
 

@@ -46,8 +46,9 @@ final class PullDesk {
             return send(PullReply(feed: request.feed, channel: nil, .channels(keeper.numbers)), responder)
         }
         let name = ReplicaBook.Name(feed: request.feed, replica: replica(request, caller))
-        guard book.mayPull(name, number) else {
-            return refuse(request, responder, "too many replicas pull from here")
+        guard book.mayPull(name, number, at: loop.now) else {
+            return refuse(
+                request, responder, "too many replicas pull feed \(request.feed), or too many channels")
         }
         // A gateway that has just started opens a channel with its first frame.
         guard let channel = keeper.channelJournal(number) else {

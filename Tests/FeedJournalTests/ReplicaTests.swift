@@ -322,16 +322,58 @@ private struct ReplicaDialogue {
 
     @Test func `replicas are bounded, and forgotten after a day of silence or with their feed`() {
         var limits = ReplicaBook.Limits()
-        (limits.replicas, limits.channels) = (1, 1)
+        (limits.replicasOfFeed, limits.channels) = (1, 1)
         var book = ReplicaBook(limits: limits)
         let now = Instant(nanoseconds: 1_000_000_000)
         pulled(&book, 0, bytes: 1, behind: 1, written: 1, at: now)
-        #expect(book.mayPull(name, 0))
-        #expect(!book.mayPull(name, 1))
-        #expect(!book.mayPull(ReplicaBook.Name(feed: "itch", replica: "c"), 0))
+        #expect(book.mayPull(name, 0, at: now))
+        #expect(!book.mayPull(name, 1, at: now))
+        #expect(!book.mayPull(ReplicaBook.Name(feed: "itch", replica: "c"), 0, at: now))
         #expect(book.forget(at: now + .seconds(86400), except: ["itch"]) == [])
         #expect(book.forget(at: now + .seconds(86401), except: ["itch"]) == [name])
         pulled(&book, 0, bytes: 1, behind: 1, written: 1, at: now)
         #expect(book.forget(at: now, except: []) == [name])
+    }
+
+    private func pulls(_ book: inout ReplicaBook, _ name: ReplicaBook.Name, at now: Instant) {
+        let request = PullRequest(feed: name.feed, channel: 0, replica: name.replica)
+        let answer = PulledBytes(
+            place: PullRequest.Place(segment: 1, offset: 0), size: 1, header: 7, next: nil, behind: 1)
+        book.pulled(request, by: name, 0, answer, bytes: 1, isAll: true, written: 1, at: now)
+    }
+
+    @Test func `each of many feeds has its replicas`() {
+        var book = ReplicaBook()
+        let now = Instant(nanoseconds: 1_000_000_000)
+        for feed in 0..<64 {
+            for replica in 0..<16 {
+                let name = ReplicaBook.Name(feed: "feed\(feed)", replica: "\(replica)")
+                #expect(book.mayPull(name, 0, at: now))
+                pulls(&book, name, at: now)
+            }
+            #expect(!book.mayPull(ReplicaBook.Name(feed: "feed\(feed)", replica: "one more"), 0, at: now))
+        }
+        #expect(book.names.count == 64 * 16)
+    }
+
+    @Test func `of too many replicas the one that is silent for longest gives way, after a minute`() {
+        var limits = ReplicaBook.Limits()
+        limits.replicasOfFeed = 2
+        var book = ReplicaBook(limits: limits)
+        let start = Instant(nanoseconds: 1_000_000_000)
+        func named(_ replica: String) -> ReplicaBook.Name { ReplicaBook.Name(feed: "itch", replica: replica) }
+        pulls(&book, named("a"), at: start)
+        pulls(&book, named("b"), at: start + .seconds(1))
+        pulls(&book, ReplicaBook.Name(feed: "other", replica: "a"), at: start)
+        #expect(!book.mayPull(named("c"), 0, at: start + .seconds(60)))
+        #expect(book.mayPull(named("c"), 0, at: start + .seconds(61)))
+        pulls(&book, named("c"), at: start + .seconds(61))
+        #expect(book.names == [named("b"), named("c"), ReplicaBook.Name(feed: "other", replica: "a")])
+        #expect(book.forget(at: start + .seconds(61), except: ["itch", "other"]) == [named("a")])
+        #expect(book.forget(at: start + .seconds(61), except: ["itch", "other"]) == [])
+        // Who comes back before that was told is there.
+        pulls(&book, named("d"), at: start + .seconds(70))
+        pulls(&book, named("b"), at: start + .seconds(122))
+        #expect(book.forget(at: start + .seconds(122), except: ["itch", "other"]) == [named("c")])
     }
 }
