@@ -4,7 +4,7 @@ public import Basics
 /// Decides who may be served now.
 public struct RepairPacer: Sendable {
     public struct Limits: Hashable, Sendable {
-        /// What one client gets in a second, in the long run.
+        /// What one client gets in a second, in the long run, or what costs as much.
         public var bytesPerSecond = 8 << 20
         /// Requests of all clients that are served at once.
         public var atOnce = 16
@@ -53,7 +53,7 @@ public struct RepairPacer: Sendable {
         return .later(duration)
     }
 
-    /// A client was given so many bytes.
+    /// A client was given so many bytes, or what cost as much.
     public mutating func gave(_ name: String, bytes: Int, at now: Instant) {
         guard clients[name]?.isServed == true else { return }
         served -= 1

@@ -81,6 +81,13 @@ public struct SegmentIndex: Hashable, Sendable {
         spans[latest].count &+= 1
     }
 
+    /// Tells what may be there, and not where.
+    public var summary: SegmentIndex {
+        var summary = self
+        summary.entries = []
+        return summary
+    }
+
     // MARK: - Asking
 
     /// Frames with data.

@@ -12,6 +12,8 @@ final class RepairDesk {
     private let loop: EventLoop
     private let worker: Worker
     private var pacer = RepairPacer()
+    /// What closed segments hold, which does not change any more.
+    private var summaries: [ChannelFolder: [UInt64: SegmentIndex]] = [:]
     /// Requests that were answered with frames, and the frames.
     private(set) var repairs: UInt64 = 0
     private(set) var frames: UInt64 = 0
@@ -55,11 +57,15 @@ final class RepairDesk {
         _ channel: ChannelJournal, _ request: RepairRequest, _ entitled: Entitlements, _ name: String,
         _ responder: Responder
     ) {
-        let reader = RepairReader(request, in: channel.folder, tail: channel.tail) { topic in
+        let folder = channel.folder
+        let reader = RepairReader(
+            request, in: folder, tail: channel.tail, summaries: summaries[folder] ?? [:]
+        ) { topic in
             guard let topic = try? Topic(parsing: topic) else { return false }
             return entitled.mayHave(topic)
         }
         let isTaken = worker.perform({ reader.read() }) { [weak self] findings in
+            if findings.failure == nil { self?.summaries[folder] = findings.summaries }
             self?.found(findings, request, name, responder)
         }
         if !isTaken {
@@ -71,7 +77,7 @@ final class RepairDesk {
     private func found(
         _ findings: RepairFindings, _ request: RepairRequest, _ name: String, _ responder: Responder
     ) {
-        pacer.gave(name, bytes: findings.bytes, at: loop.now)
+        pacer.gave(name, bytes: findings.cost, at: loop.now)
         if let failure = findings.failure {
             return responder.refuse("the journal cannot be read: \(failure)")
         }

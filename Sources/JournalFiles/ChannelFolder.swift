@@ -126,12 +126,20 @@ extension ChannelFolder {
     public func readIndex(of number: UInt64, _ crc: @escaping Checksum = fastestCRC) throws(SystemError)
         -> SegmentIndex
     {
+        try readIndexCounting(of: number, crc).index
+    }
+
+    /// And the bytes that were read for it.
+    func readIndexCounting(of number: UInt64, _ crc: @escaping Checksum = fastestCRC) throws(SystemError)
+        -> (index: SegmentIndex, read: Int)
+    {
         let size = try Files.size(of: segment(number))
         if let bytes = try? Files.read(index(number), limit: SegmentIndex.mostBytes),
             let known = SegmentIndex.parse(bytes, size: size, crc)
         {
-            return known.index
+            return (known.index, bytes.count)
         }
-        return try SegmentSurvey(segment(number), crc).index
+        let survey = try SegmentSurvey(segment(number), crc)
+        return (survey.index, survey.size)
     }
 }

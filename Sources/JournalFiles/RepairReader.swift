@@ -1,7 +1,7 @@
 // Finds in a channel's journal what a client missed: bounded in what it reads and in what it returns. It runs where
 // waiting for the disk hurts nobody.
 public import Basics
-import FeedJournal
+public import FeedJournal
 public import Wire
 import Linux
 
@@ -17,6 +17,16 @@ public struct RepairFindings: Sendable {
     public var failure: String?
     /// Bytes of the frames.
     public var bytes = 0
+    /// Bytes that were read for it, of segments and of indexes.
+    public var read = 0
+    /// Segments that were looked at.
+    public var segments = 0
+    /// What each closed segment holds, which does not change any more.
+    public var summaries: [UInt64: SegmentIndex] = [:]
+
+    /// What it is charged as, in bytes that are sent: reading costs less than sending, and looking for what is not there
+    /// costs something, too.
+    public var cost: Int { bytes + read / 8 + segments * 128 }
 }
 
 /// Reads for one request.
@@ -31,17 +41,22 @@ public struct RepairReader: Sendable {
     private let request: RepairRequest
     /// The segment that is being written, and how far it can be read.
     private let live: (number: UInt64, size: Int, index: SegmentIndex)?
+    private let summaries: [UInt64: SegmentIndex]
     private let mayHave: @Sendable (ArraySlice<UInt8>) -> Bool
     private let topic: [UInt8]?
 
-    /// - Parameter mayHave: whether the client may have a topic.
+    /// - Parameters:
+    ///   - summaries: what closed segments hold, as far as it is known.
+    ///   - mayHave: whether the client may have a topic.
     public init(
         _ request: RepairRequest, in folder: ChannelFolder, tail: JournalTail?,
+        summaries: [UInt64: SegmentIndex] = [:],
         mayHave: @escaping @Sendable (ArraySlice<UInt8>) -> Bool
     ) {
         self.request = request
         self.folder = folder
         self.mayHave = mayHave
+        self.summaries = summaries
         live = tail.map { ($0.number, $0.size, $0.index) }
         topic = request.instrument.map { Topic.marketData(feed: request.feed, instrument: $0).bytes }
     }
@@ -61,8 +76,8 @@ public struct RepairReader: Sendable {
         var verdicts: [ArraySlice<UInt8>: Bool] = [:]
         for number in try folder.segments() {
             if let live, number > live.number { break }
-            let index =
-                number == live?.number ? live?.index ?? SegmentIndex() : try folder.readIndex(of: number)
+            findings.segments += 1
+            let index = try index(number, &findings)
             if let span = index.span(of: request.epoch) {
                 let whole = SequenceRange(min(span.first, span.last), max(span.first, span.last))
                 findings.known =
@@ -73,15 +88,38 @@ public struct RepairReader: Sendable {
             if findings.next != nil { continue }
             if let after = request.after, number < after.segment { continue }
             guard index.mayHold(request.epoch, request.range) else { continue }
-            try read(number, index, &left, &verdicts, &findings)
+            let hasPlaces = number == live?.number || summaries[number] == nil || !needsPlaces(number)
+            let whole = hasPlaces ? index : try readIndex(number, &findings)
+            try read(number, whole, &left, &verdicts, &findings)
         }
     }
+
+    /// What a segment may hold. Of what was closed before it is remembered.
+    private func index(_ number: UInt64, _ findings: inout RepairFindings) throws(SystemError) -> SegmentIndex
+    {
+        if let live, number == live.number { return live.index }
+        let index: SegmentIndex
+        if let known = summaries[number] { index = known } else { index = try readIndex(number, &findings) }
+        if live != nil { findings.summaries[number] = index.summary }
+        return index
+    }
+
+    private func readIndex(
+        _ number: UInt64, _ findings: inout RepairFindings
+    ) throws(SystemError) -> SegmentIndex {
+        let (index, read) = try folder.readIndexCounting(of: number)
+        findings.read += read
+        return index
+    }
+
+    /// Whether the index says where to begin. Where topics have numbers of their own, they do not ascend along the segment.
+    private func needsPlaces(_ number: UInt64) -> Bool { topic == nil && request.after?.segment != number }
 
     /// Where to begin in a segment.
     private func start(_ number: UInt64, _ index: SegmentIndex) -> (offset: Int, record: UInt64) {
         if let after = request.after, after.segment == number { return (after.offset, after.record) }
-        // Where topics have numbers of their own, they do not ascend along the segment.
-        guard topic == nil, let entry = index.entry(before: request.range.first, of: request.epoch) else {
+        guard needsPlaces(number), let entry = index.entry(before: request.range.first, of: request.epoch)
+        else {
             return (0, 0)
         }
         return (entry.offset, entry.record)
@@ -103,6 +141,7 @@ public struct RepairReader: Sendable {
             let piece = try file.read(min(pieceBytes, max(0, end - position)), at: position)
             position += piece.count
             left -= piece.count
+            findings.read += piece.count
             piece.isEmpty ? scanner.finish() : scanner.push(piece)
             while !isPast, let finding = scanner.next() {
                 guard case .record(let record) = finding else { continue }

@@ -292,6 +292,35 @@ extension DiskTests {
             #expect(try sequences(.sequence(1499, epoch: 7)).prefix(3) == [1499, 1500, 1501])
         }
 
+        @Test func `a repair costs what is read for it, and what closed segments hold is read once`() throws {
+            var jobs: [JournalJob] = [.open, .write(batch(1...1500), sync: false)]
+            jobs += [.turn(batch(1501...3000), sync: false), .turn(batch(3001...3002), sync: false)]
+            let tail = try #require(perform(jobs, plan()).tail)
+            func read(
+                _ range: SequenceRange, _ instrument: String?, _ summaries: [UInt64: SegmentIndex] = [:]
+            ) -> RepairFindings {
+                let request = RepairRequest(
+                    feed: "itch", channel: 0, epoch: 7, range: range, instrument: instrument)
+                return RepairReader(request, in: plan().folder, tail: tail, summaries: summaries) { _ in true
+                }
+                .read()
+            }
+            var sizes = 0
+            for number in [1, 2, 3] as [UInt64] { sizes += try Files.size(of: plan().folder.segment(number)) }
+            let nothing = read(SequenceRange(1, 3002), "NONE")
+            #expect(nothing.frames == [] && nothing.bytes == 0)
+            #expect(nothing.read > sizes && nothing.cost > sizes / 8)
+            // What is not there any more is known without their indexes.
+            try Files.remove(plan().folder.index(1))
+            let beyond = read(SequenceRange(4000, 4001), nil, nothing.summaries)
+            #expect(beyond.known == SequenceRange(1, 3002) && beyond.frames == [])
+            #expect(beyond.read == 0 && beyond.cost > 0)
+            #expect(beyond.summaries == nothing.summaries && nothing.summaries.count == 2)
+            // Where to begin is in the index.
+            let few = read(SequenceRange(2990, 3001), nil, nothing.summaries)
+            #expect(few.frames.count == 12 && few.failure == nil)
+        }
+
         @Test func `a directory is found in an earlier segment`() throws {
             var first = RecordBatch()
             for contents in VenueDirectory(epoch: 7, units: [1: [65], 2: [66]]).records {
