@@ -178,26 +178,39 @@ public final class Gateway {
 
     // MARK: - Feeds
 
-    /// How long a feed that takes up its journal waits for the disk before it listens.
+    /// How long feeds that take up their journals wait for the disk before they listen, all of them together.
     private static let patienceForMemory: Duration = .seconds(2)
 
     /// - Parameter waitsForMemory: while other feeds run, nobody waits for the disk; a feed that needs it is opened
     ///   later.
     private func openFeeds(waitsForMemory: Bool = false) throws(BusError) {
+        let journals = newJournals()
+        if waitsForMemory {
+            let end = Clock.monotonic + Gateway.patienceForMemory
+            for journal in journals.values { journal.waitForMemory(until: end) }
+        }
         for (index, feed) in options.feeds.enumerated() {
             if let kept = feeds[feed.name] {
                 kept.engine.index = UInt16(clamping: index)
                 continue
             }
             guard opening[feed.name] == nil else { continue }
-            let journal = feed.journal ? journal(of: feed) : nil
-            if waitsForMemory { journal?.waitForMemory(until: Clock.monotonic + Gateway.patienceForMemory) }
+            let journal = journals[feed.name]
             if let journal, journal.isOpening, !waitsForMemory {
                 try openLater(feed, journal)
             } else {
                 try open(feed, index: index, journal)
             }
         }
+    }
+
+    /// The journals of feeds that are not there: all of them are read at the same time.
+    private func newJournals() -> [String: JournalKeeper] {
+        var journals: [String: JournalKeeper] = [:]
+        for feed in options.feeds where feed.journal && feeds[feed.name] == nil && opening[feed.name] == nil {
+            journals[feed.name] = journal(of: feed)
+        }
+        return journals
     }
 
     private func journal(of feed: FeedOptions) -> JournalKeeper {

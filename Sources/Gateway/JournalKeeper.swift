@@ -30,6 +30,8 @@ final class JournalKeeper: FrameJournal {
     private var channels: [UInt16: ChannelJournal] = [:]
     /// Frames of channels that have no journal.
     private var withoutChannel: UInt64 = 0
+    /// Which channels an earlier run left is not known yet.
+    private var isListing = false
     private var isClosed = false
     /// A message was too long for it; that is told once.
     private var hasLeftOut = false
@@ -52,9 +54,15 @@ final class JournalKeeper: FrameJournal {
         wantsMemory = feed.wantsMemory
         ear.keeper = self
         guard wantsMemory else { return }
-        let path = "\(surroundings.options.directory)/\(SegmentName.folder(feed: feed.name))"
-        let numbers = (try? Files.names(in: path))?.compactMap { UInt16($0) } ?? []
-        for number in numbers.sorted() { _ = channel(number) }
+        isListing = SegmentName.list(
+            feed.name, in: surroundings.options.directory, by: surroundings.worker
+        ) { [ear] in ear.keeper?.found($0) }
+    }
+
+    private func found(_ numbers: [UInt16]) {
+        for number in numbers { _ = channel(number) }
+        isListing = false
+        if !isOpening { onOpened?() }
     }
 
     deinit { ear.keeper = nil }
@@ -65,7 +73,7 @@ final class JournalKeeper: FrameJournal {
     /// What an earlier run left is being read: a feed that goes on where that run stopped must know where, before its
     /// first message comes.
     var isOpening: Bool {
-        channels.values.contains { $0.tail == nil && $0.machine.condition == .opening }
+        isListing || channels.values.contains { $0.tail == nil && $0.machine.condition == .opening }
     }
 
     /// Waits until that is done, until then at most.
@@ -193,6 +201,19 @@ final class JournalKeeper: FrameJournal {
         isClosed = true
         for journal in channels.values { journal.close(until: end) }
         channels = [:]
+    }
+}
+
+extension SegmentName {
+    /// Tells in order which channels of a feed have a folder, in a job of the thread that waits for the disk.
+    ///
+    /// - Returns: whether it will; `false`: the thread has too much to do.
+    static func list(
+        _ feed: String, in directory: String, by worker: Worker, then: @escaping ([UInt16]) -> Void
+    ) -> Bool {
+        let path = "\(directory)/\(folder(feed: feed))"
+        return worker.perform(
+            { ((try? Files.names(in: path)) ?? []).compactMap { UInt16($0) }.sorted() }, then: then)
     }
 }
 

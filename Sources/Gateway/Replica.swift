@@ -75,8 +75,11 @@ final class Replica {
     /// Channels that an earlier run kept are known before the other gateway is there.
     private func openKnown() {
         for (name, feed) in feeds {
-            let path = "\(surroundings.journal.directory)/\(SegmentName.folder(feed: name))"
-            feed.has((try? Files.names(in: path))?.compactMap { UInt16($0) } ?? [])
+            _ = SegmentName.list(name, in: surroundings.journal.directory, by: surroundings.worker) {
+                [weak feed] in
+                feed?.has($0)
+                feed?.owner?.advance()
+            }
         }
     }
 

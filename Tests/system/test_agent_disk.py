@@ -53,6 +53,20 @@ class Case(unittest.TestCase):
         os.makedirs(path, exist_ok=True)
         return path
 
+    def fuse(self, name):
+        path = self.place(name)
+        child = harness.spawn(self, [*self.inside, sys.executable, os.path.join(HERE, "hanging_fuse.py"), path],
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.addCleanup(child.stdin.close)
+        self.addCleanup(child.stdout.close)
+        self.assertEqual(child.stdout.readline(), "mounted\n")
+        return path, child
+
+    def tell(self, child, word):
+        child.stdin.write(word + "\n")
+        child.stdin.flush()
+        child.stdout.readline()
+
     def tmpfs(self, name, options="size=4m"):
         path = self.place(name)
         self.run_inside("mount", "-t", "tmpfs", "-o", options, "hftest", path)
@@ -238,20 +252,6 @@ every = "100ms"
 
 @needs_fuse
 class Hanging(Case):
-    def fuse(self, name):
-        path = self.place(name)
-        child = harness.spawn(self, [*self.inside, sys.executable, os.path.join(HERE, "hanging_fuse.py"), path],
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.addCleanup(child.stdin.close)
-        self.addCleanup(child.stdout.close)
-        self.assertEqual(child.stdout.readline(), "mounted\n")
-        return path, child
-
-    def tell(self, child, word):
-        child.stdin.write(word + "\n")
-        child.stdin.flush()
-        child.stdout.readline()
-
     def start_with(self, *paths, servers, more=""):
         client = self.include(*paths, more=more)
         # A daemon that hangs in a file system ends when that does, so the servers go first.

@@ -1,0 +1,101 @@
+"""A journal's disk that does not answer: market data waits for it neither at the start nor at a reload."""
+
+import signal
+import time
+import unittest
+
+import harness
+import test_agent_disk as disks
+import venue
+from harness import GATEWAY_BUS, Daemon, HealthClient, MarketClient
+
+# So many that the patience of each, one after the other, would be more than that of a test.
+FEEDS = range(20)
+SYMBOLS = ("ALFA", "BRAVO")
+
+FEED = """[[feed]]
+name = "itch%d"
+protocol = "moldudp64"
+policy = "hot-hot"
+journal = true
+start = "%s"
+reorder_time = "%s"
+[[feed.path]]
+name = "A"
+group = "127.0.0.1:%d"
+"""
+
+REPLICA = """[[replica]]
+request = "ipc://~/elsewhere.req"
+feeds = ["elsewhere"]
+"""
+
+
+class Case(disks.Case):
+    start = "journal"
+
+    def setUp(self):
+        super().setUp()
+        self.path, self.server = self.fuse("hung")
+        self.run_inside("stat", self.path)  # it is at work
+        self.ports = venue.line_ports(len(FEEDS))
+        self.lines = [venue.Lines(self) for _ in FEEDS]
+        for lines, port in zip(self.lines, self.ports):
+            lines.ports = {"A": port}
+
+    def configuration(self, changed=()):
+        text = GATEWAY_BUS + f'[journal]\ndirectory = "{self.path}"\n' + REPLICA
+        for number in FEEDS:
+            text += FEED % (number, self.start, "7ms" if number in changed else "5ms", self.ports[number])
+        return text
+
+    def run_gateway(self):
+        self.daemon = Daemon(self, "holdfast-gateway", self.configuration(), wrap=self.inside).start(ready=False)
+        # A daemon that hangs in a file system ends when that does, so the server goes first.
+        self.addCleanup(self.server.wait)
+        self.addCleanup(self.server.kill)
+        self.daemon.wait_told("READY=1")
+        self.bus = HealthClient(self, self.daemon.endpoint("gateway.pub"), self.daemon.endpoint("gateway.req"))
+        self.clients = [MarketClient(self, self.daemon.endpoint("gateway.md"), f"itch{number}", everything=True)
+                        for number in FEEDS]
+        for client in self.clients:
+            client.sync()
+
+    def wait_heard(self):
+        until = time.monotonic() + harness.PATIENCE_S
+        while time.monotonic() < until:
+            for lines in self.lines:
+                lines.both(venue.mold_heartbeat(lines.session, lines.next))
+            states = self.bus.states()
+            if all(states.get(f"feed-path/itch{number}.A", {}).get("status") == "ok" for number in FEEDS):
+                return states
+        self.fail(f"the gateway does not hear all lines: {states}")
+
+    def assert_delivered(self, number):
+        """What comes on a feed's line is delivered."""
+        lines = self.lines[number]
+        lines.open(*SYMBOLS)
+        lines.both(lines.orders(3, *SYMBOLS))
+        last = lines.next - 1
+        self.clients[number].wait(lambda message: message["kind"] == "data" and message["sequence"] == last,
+                                  f"sequence {last} of feed {number}")
+
+    def end(self):
+        self.tell(self.server, "answer")
+        self.assertEqual(self.daemon.stop(), 0)
+
+
+@disks.needs_fuse
+class Hanging(Case):
+    def test_at_the_start_all_feeds_are_delivered(self):
+        self.tell(self.server, "hang")
+        self.run_gateway()
+        states = self.wait_heard()
+        for number in FEEDS:
+            self.assert_delivered(number)
+            self.assertEqual(states[f"feed/itch{number}"]["values"]["journal_written"], 0)
+        self.end()
+
+
+if __name__ == "__main__":
+    unittest.main()
