@@ -36,6 +36,10 @@ final class ChannelJournal {
     private var timer: Timer?
     private var armedAt: Instant?
     private var isBusy = false
+    /// Nothing comes any more: what waits is written, and then the folder is let go of.
+    private var isEnding = false
+    private var hasEnded = false
+    private var onEnded: (() -> Void)?
     private let returns = Returns()
     private var told = JournalWriter.Condition.opening
     /// What is done when so many frames are written.
@@ -120,13 +124,14 @@ final class ChannelJournal {
         timer?.arm(at: due)
     }
 
-    private func advance(isLast: Bool = false) {
-        guard !isBusy else { return }
+    private func advance() {
+        guard !isBusy, !hasEnded else { return }
         let turns = machine.turns(at: loop.now)
         let job = machine.nextJob(
-            directory: turns ? directory?.records ?? [] : [], isLast: isLast, at: loop.now)
+            directory: turns ? directory?.records ?? [] : [], isLast: isEnding, at: loop.now)
         guard let job else {
             tell()
+            guard !isEnding else { return letGo() }
             return arm(machine.deadline(at: loop.now))
         }
         isBusy = true
@@ -141,6 +146,7 @@ final class ChannelJournal {
     }
 
     private func finished(_ result: JournalResult, _ job: inout JournalJob) {
+        guard !hasEnded else { return }
         isBusy = false
         tail = result.tail
         expired += result.expired
@@ -149,7 +155,8 @@ final class ChannelJournal {
         if let why = result.notRemoved { onNews(.notRemoved(why)) }
         tell()
         serveWaiters()
-        advance()
+        // At the end a disk that refuses is not asked again and again; one that is slow is waited for.
+        if isEnding, machine.hasFailed { letGo() } else { advance() }
     }
 
     private func tell() {
@@ -159,20 +166,31 @@ final class ChannelJournal {
         onNews(.condition(condition))
     }
 
+    // MARK: - The end
+
+    /// Writes what waits, lets go of the folder, and then says so; the loop goes on meanwhile.
+    func end(then ended: @escaping () -> Void) {
+        (isEnding, onEnded) = (true, ended)
+        advance()
+    }
+
     /// Writes what waits, until then at most, and lets go of the folder.
     func close(until end: Instant) {
-        repeat {
-            advance(isLast: true)
-            guard isBusy else { break }
-            worker.wait(until: end)
-            // A disk that refuses is not asked again and again; one that is slow is waited for.
-            if machine.hasFailed, !isBusy { break }
-        } while Clock.monotonic < end
+        isEnding = true
+        advance()
+        while !hasEnded, Clock.monotonic < end { worker.wait(until: end) }
+        letGo()
+    }
+
+    private func letGo() {
+        guard !hasEnded else { return }
+        hasEnded = true
         timer = nil
         // What cannot be written is not waited for.
         let left = waiters
         waiters = []
         for waiter in left { waiter.work(self) }
         tail = nil
+        onEnded?()
     }
 }

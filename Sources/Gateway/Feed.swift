@@ -111,9 +111,8 @@ final class Feed {
     /// Writes what waits to be journalled, until then at most.
     func closeJournal(until end: Instant) { journal?.close(until: end) }
 
-    /// Says goodbye on the bus; the sources close with the feed.
+    /// Says goodbye on the bus; the sources close with the feed. Its journal is the caller's to close.
     func close() {
-        closeJournal(until: Clock.monotonic + Feed.patience)
         surroundings.downstream.removeFeed(options.name)
         for path in options.paths.indices { surroundings.health.forget(options.subject(ofPath: path)) }
         surroundings.health.forget(options.subject)

@@ -38,6 +38,8 @@ public final class Gateway {
     private var feeds: [String: Feed] = [:]
     /// Feeds that are opened as soon as what their journals remember is read.
     private var opening: [String: OpeningFeed] = [:]
+    /// Of feeds that a reload dropped, or changed: these come again when it is closed.
+    private let closing: ClosingJournals
     private let incarnation: Incarnation
     /// How many feeds were opened; each is a run of its own.
     private var opened: Int64 = 0
@@ -74,6 +76,7 @@ public final class Gateway {
                     warning: options.journal.replicaWarning, critical: options.journal.replicaCritical))
             // Each channel has one job at a time.
             journalWorker = try Worker(loop, capacity: 64 * JournalKeeper.mostChannels)
+            closing = try ClosingJournals(loop, patience: Feed.patience)
             limited = try LimitedLog(loop, logger)
         } catch {
             throw .system(error)
@@ -113,6 +116,7 @@ public final class Gateway {
         }
         health?.describe = { [unowned self] in fields(of: $0) }
         health?.takesOn = { [unowned self] in takesOn($0, $1, $2) }
+        closing.onClosed = { [unowned self] in journalClosed($0) }
         tellPlaintext()
         try openFeeds(waitsForMemory: true)
         try followAgents()
@@ -157,8 +161,10 @@ public final class Gateway {
         let end = Clock.monotonic + Feed.patience
         // No feed is opened any more, whose journal comes to be open meanwhile.
         for feed in opening.values { feed.journal.onOpened = nil }
+        closing.onClosed = nil
         for feed in feeds.values { feed.closeJournal(until: end) }
         for feed in opening.values { feed.journal.close(until: end) }
+        closing.close(until: end)
     }
 
     /// One line for `systemctl status`.
@@ -196,7 +202,9 @@ public final class Gateway {
             }
             guard opening[feed.name] == nil else { continue }
             let journal = journals[feed.name]
-            if let journal, journal.isOpening, !waitsForMemory {
+            if feed.journal, journal == nil {
+                announce(feed)
+            } else if let journal, journal.isOpening, !waitsForMemory {
                 try openLater(feed, journal)
             } else {
                 try open(feed, index: index, journal)
@@ -204,13 +212,51 @@ public final class Gateway {
         }
     }
 
-    /// The journals of feeds that are not there: all of them are read at the same time.
+    /// The journals of feeds that are not there: all of them are read at the same time. Where the last one is not closed
+    /// there is none yet.
     private func newJournals() -> [String: JournalKeeper] {
         var journals: [String: JournalKeeper] = [:]
         for feed in options.feeds where feed.journal && feeds[feed.name] == nil && opening[feed.name] == nil {
+            guard !closing.contains(feed.name) else { continue }
             journals[feed.name] = journal(of: feed)
         }
         return journals
+    }
+
+    /// What writes in the same folder, and has waited for this, is opened.
+    private func journalClosed(_ name: String) {
+        if let index = options.feeds.firstIndex(where: { $0.name == name && $0.journal }), feeds[name] == nil
+        {
+            let feed = options.feeds[index]
+            let journal = journal(of: feed)
+            attempt(name) { () throws(BusError) in
+                if journal.isOpening {
+                    try openLater(feed, journal)
+                } else {
+                    try open(feed, index: index, journal)
+                }
+            }
+        }
+        do throws(BusError) {
+            try openReplicas()
+        } catch {
+            logger.event(
+                .upstreamFailed,
+                "a replica of feed \(name) cannot be opened, until the next reload: \(error)",
+                ["feed": "\(name)"])
+        }
+    }
+
+    /// Opens a feed that clients may have subscribed to; where that fails, it is gone.
+    private func attempt(_ name: String, _ opens: () throws(BusError) -> Void) {
+        do throws(BusError) {
+            try opens()
+        } catch {
+            downstream.removeFeed(name)
+            logger.event(
+                .upstreamFailed, "feed \(name) cannot be opened, until the next reload: \(error)",
+                ["feed": "\(name)"])
+        }
     }
 
     private func journal(of feed: FeedOptions) -> JournalKeeper {
@@ -247,7 +293,11 @@ public final class Gateway {
                 .filter { !$0.address.isMulticast }.map(\.port))
     }
 
-    /// Clients may subscribe meanwhile.
+    /// Clients may subscribe to a feed that is not open yet.
+    private func announce(_ feed: FeedOptions) {
+        downstream.addFeed(feed.name, linger: feed.upstreamLinger, hasBatches: feed.hasBatches)
+    }
+
     private func openLater(_ feed: FeedOptions, _ journal: JournalKeeper) throws(BusError) {
         do throws(SystemError) {
             opening[feed.name] = try OpeningFeed(
@@ -256,7 +306,7 @@ public final class Gateway {
         } catch {
             throw .system(error)
         }
-        downstream.addFeed(feed.name, linger: feed.upstreamLinger, hasBatches: feed.hasBatches)
+        announce(feed)
     }
 
     private func openNow(_ name: String) {
@@ -264,14 +314,7 @@ public final class Gateway {
             let index = options.feeds.firstIndex(where: { $0.name == name })
         else { return }
         ready.journal.onOpened = nil
-        do throws(BusError) {
-            try open(ready.options, index: index, ready.journal)
-        } catch {
-            downstream.removeFeed(name)
-            logger.event(
-                .upstreamFailed, "feed \(name) cannot be opened, until the next reload: \(error)",
-                ["feed": "\(name)"])
-        }
+        attempt(name) { () throws(BusError) in try open(ready.options, index: index, ready.journal) }
     }
 
     /// A number for one feed's frames until the feed is built anew: the low bits of the incarnation, counted on.
@@ -297,6 +340,8 @@ public final class Gateway {
     private func openReplicas() throws(BusError) {
         guard let health else { return }
         for wanted in options.replicas where !replicas.contains(where: { $0.options == wanted }) {
+            // What a feed still writes there is waited for.
+            guard closing.feeds.isDisjoint(with: wanted.feeds) else { continue }
             var logger = logger
             logger[metadataKey: "endpoint"] = "\(wanted.request)"
             let log: EventLog = { [limited] in limited.event($0, key: wanted.request, $1, by: logger) }
@@ -313,7 +358,7 @@ public final class Gateway {
     /// How far the replicas of what is journalled here are behind.
     private func tellReplicas() {
         let isSampling = replicaSamples.isDue(at: loop.now)
-        let (reports, gone) = pulls.reports(feeds, opening: opening.keys)
+        let (reports, gone) = pulls.reports(feeds, opening: closing.feeds.union(opening.keys))
         for report in reports {
             health?.report(report)
             if isSampling { health?.sample(Sample(report.subject, report.values)) }
@@ -374,21 +419,19 @@ public final class Gateway {
         credentials = newCredentials
         if let newCredentials { authenticator?.renew(newCredentials) }
         let kept = Set(new.feeds.filter { old.feeds.contains($0) }.map(\.name))
-        // Who is closed waits for the disk, and another one's journal may come to be open meanwhile: no feed is opened by
-        // what it was.
-        let dropped = opening.filter { !kept.contains($0.key) }
-        for (name, feed) in dropped {
-            opening[name] = nil
-            feed.journal.onOpened = nil
-        }
+        // Others' heartbeats do not wait for the disk.
         for (name, feed) in feeds where !kept.contains(name) {
             feed.close()
             feeds[name] = nil
+            if let journal = feed.journal { closing.add(journal, of: name) }
         }
-        for (name, feed) in dropped {
-            feed.journal.close(until: Clock.monotonic + Feed.patience)
+        for (name, feed) in opening where !kept.contains(name) {
+            opening[name] = nil
             downstream.removeFeed(name)
+            closing.add(feed.journal, of: name)
         }
+        // Those that were still waited for, too.
+        for name in closing.feeds.subtracting(kept) { downstream.removeFeed(name) }
         agents.removeAll { !new.agents.contains($0.endpoint) }
         for replica in replicas where !new.replicas.contains(replica.options) { replica.close() }
         replicas.removeAll { !new.replicas.contains($0.options) }

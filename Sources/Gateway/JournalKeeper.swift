@@ -47,6 +47,7 @@ final class JournalKeeper: FrameJournal {
     var onMemory: ((UInt16, JournalMemory) -> Void)? { didSet { tellMemories() } }
     /// Called when nothing that an earlier run left is being read any more.
     var onOpened: (() -> Void)?
+    private var onEnded: (() -> Void)?
 
     init(_ feed: FeedOptions, _ surroundings: JournalSurroundings) {
         self.feed = feed.name
@@ -194,6 +195,28 @@ final class JournalKeeper: FrameJournal {
                 .integer(Int64(channels.values.reduce(0) { $0 + $1.machine.waiting }))),
             NamedValue("journal_expired", .integer(Int64(channels.values.reduce(0) { $0 + $1.expired }))),
         ]
+    }
+
+    // MARK: - The end
+
+    /// Nothing is under way any more.
+    var hasEnded: Bool { isClosed && channels.isEmpty }
+
+    /// Writes what waits, and then says so; the loop goes on meanwhile.
+    ///
+    /// - Returns: whether anything waits; `false`: it has ended, and nobody is told.
+    func end(then ended: @escaping () -> Void) -> Bool {
+        isClosed = true
+        (onMemory, onOpened) = (nil, nil)
+        for (number, journal) in channels { journal.end { [ear] in ear.keeper?.ended(number) } }
+        guard !channels.isEmpty else { return false }
+        onEnded = ended
+        return true
+    }
+
+    private func ended(_ number: UInt16) {
+        channels[number] = nil
+        if channels.isEmpty { onEnded?() }
     }
 
     /// Writes what waits, until then at most.

@@ -163,4 +163,61 @@ private func journalledQuotes(_ sink: Recorder, _ journal: Notes) -> any FeedEng
         keeper.close(until: Clock.monotonic + .seconds(20))
         #expect(served == 1 && channel == nil)
     }
+
+    @Test
+    func
+        `a journal whose feed is gone is written to its end while the loop goes on, and then its folder is free`()
+        throws
+    {
+        let desk = try Desk()
+        desk.open()
+        try desk.until { desk.keeper?.isOpening == false }
+        let closing = try ClosingJournals(desk.loop, patience: .seconds(3600))
+        var closed: [String] = []
+        closing.onClosed = { closed.append($0) }
+        let keeper = try #require(desk.keeper)
+        let journal = try #require(keeper.channelJournal(0))
+        append(1...10, of: 100_000, to: keeper)
+        closing.add(keeper, of: "quotes")
+        #expect(closing.contains("quotes") && closed.isEmpty && !keeper.hasEnded)
+        try desk.until { closed == ["quotes"] }
+        #expect(journal.machine.figures.written == 10 && journal.machine.waiting == 0)
+        #expect(closing.feeds.isEmpty)
+        // The next one finds it unlocked, at its first attempt.
+        desk.open()
+        try desk.until { desk.keeper?.isOpening == false }
+        #expect(desk.keeper?.channelJournal(0)?.machine.figures.stops == 0)
+        #expect(desk.keeper?.channelJournal(0)?.machine.condition == .writing)
+    }
+
+    @Test func `a journal whose disk does not answer is given up, and where nothing waits nobody is told`()
+        throws
+    {
+        let desk = try Desk()
+        desk.open()
+        try desk.until { desk.keeper?.isOpening == false }
+        let closing = try ClosingJournals(desk.loop, patience: .milliseconds(20))
+        var closed: [String] = []
+        closing.onClosed = { closed.append($0) }
+        var ends: [Int32] = [0, 0]
+        #expect(unsafe pipe(&ends) == 0)
+        let (disk, answer) = (ends[0], ends[1])
+        desk.worker.perform({
+            var byte: UInt8 = 0
+            _ = unsafe read(disk, &byte, 1)
+        }) {}
+        let keeper = try #require(desk.keeper)
+        append(1...1, of: 1, to: keeper)
+        closing.add(keeper, of: "quotes")
+        try desk.until { closed == ["quotes"] }
+        #expect(keeper.hasEnded && closing.feeds.isEmpty)
+        // The list of the next one's folders waits for the disk as well.
+        desk.open()
+        closing.add(try #require(desk.keeper), of: "quotes")
+        #expect(closing.feeds.isEmpty && closed == ["quotes"])
+        close(answer)
+        desk.open()
+        try desk.until { desk.keeper?.isOpening == false }
+        close(disk)
+    }
 }

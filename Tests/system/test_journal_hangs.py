@@ -96,6 +96,32 @@ class Hanging(Case):
             self.assertEqual(states[f"feed/itch{number}"]["values"]["journal_written"], 0)
         self.end()
 
+    def test_a_reload_disturbs_no_feed_that_stays_and_the_others_come_again(self):
+        self.run_gateway()
+        self.wait_heard()
+        self.tell(self.server, "hang")
+        self.reload(FEEDS[1:])
+        self.assert_delivered(0)
+        # Those that are dropped leave, those that are changed once more come as they are wanted last.
+        self.reload(())
+        self.assert_delivered(0)
+        self.wait_heard()
+        for number in FEEDS[1:]:
+            self.assert_delivered(number)
+        self.end()
+
+    def reload(self, changed):
+        self.daemon.configure(self.configuration(changed))
+        self.daemon.signal(signal.SIGHUP)
+        self.daemon.wait_told("RELOADING=1")
+        self.daemon.wait_told("READY=1")
+
+
+class AtOnce(Hanging):
+    """Feeds that want nothing from their journals."""
+
+    start = "now"
+
 
 if __name__ == "__main__":
     unittest.main()
