@@ -102,10 +102,9 @@ final class PullDesk {
     }
 
     private func refuse(_ request: PullRequest, _ responder: Responder, _ reason: String) {
-        send(
-            PullReply(
-                feed: request.feed, channel: request.channel,
-                .refused(reason, retryAfter: nil, first: nil)), responder)
+        let reply = PullReply(
+            feed: request.feed, channel: request.channel, .refused(reason, retryAfter: nil, first: nil))
+        responder.sendRefusal([reply.json.bytes])
     }
 
     private func postpone(_ request: PullRequest, _ responder: Responder, _ wait: Duration) {

@@ -4,15 +4,20 @@ import Messaging
 import Wire
 
 extension Responder {
-    /// Not now, but soon.
+    /// Not now, but soon. That is no refusal: each desk counts it by itself.
     func postpone(_ wait: Duration) {
-        refuse(
-            "too soon: ask again after \(wait.inSeconds) s",
-            [JSON.Member("retry_after_s", .number(wait.inSeconds))])
+        send([
+            Responder.refusal(
+                "too soon: ask again after \(wait.inSeconds) s",
+                [JSON.Member("retry_after_s", .number(wait.inSeconds))])
+        ])
     }
 
     func refuse(_ reason: String, _ more: [JSON.Member] = []) {
-        let members = Reply.refused(reason).json.members ?? []
-        send([JSON.object(members + more).bytes])
+        sendRefusal([Responder.refusal(reason, more)])
+    }
+
+    private static func refusal(_ reason: String, _ more: [JSON.Member]) -> [UInt8] {
+        JSON.object((Reply.refused(reason).json.members ?? []) + more).bytes
     }
 }

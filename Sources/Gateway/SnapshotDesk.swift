@@ -35,7 +35,8 @@ final class SnapshotDesk {
                 "no last values are kept of feed \(request.feed): its messages are changes, it is another gateway's and numbered by channel, or last_values is false"
             )
         }
-        pacer.gave(name, bytes: page.bytes, at: loop.now)
+        pacer.gave(name, bytes: page.cost, at: loop.now)
+        responder.charge(bytes: page.cost - page.bytes)
         send(page, to: responder)
     }
 

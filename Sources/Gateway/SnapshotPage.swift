@@ -37,6 +37,9 @@ package struct SnapshotPage {
     /// Where to go on; `nil`: that was all.
     package var next: SnapshotRequest.Place?
 
+    /// What it cost, as bytes: a topic that is looked at costs something, whether it has a value or not.
+    var cost: Int { bytes + 16 * looked }
+
     init() {}
 
     var isFull: Bool {

@@ -27,8 +27,9 @@ public final class HealthBus {
     private let meter = CostMeter()
     /// What the daemon knows of a subject besides its state, as fields of its journal entries.
     public var describe: (Subject) -> Logger.Metadata = { _ in [:] }
-    /// Requests that were refused, those that made no sense among them.
-    public private(set) var refusedRequests: UInt64 = 0
+    /// Requests that were refused, by whoever answers them; those that made no sense among them.
+    public var refusedRequests: UInt64 { refusedHere &+ (server?.refused ?? 0) }
+    private var refusedHere: UInt64 = 0
     /// Takes on requests that are answered in another way or later, and says whether it does.
     public var takesOn: ((Request, Caller, Responder) -> Bool)?
     /// Counters of the process's other sockets, for the status.
@@ -95,6 +96,8 @@ public final class HealthBus {
     public func heard(_ subject: Subject, _ status: Status) {
         perform(book.heard(subject, status, at: loop.now, wall: loop.wall))
     }
+    /// The other publisher's word counts no longer.
+    public func forgetHeard(_ subject: Subject) { book.forgetHeard(subject) }
     public func forget(_ subject: Subject) { perform(book.forget(subject, wall: loop.wall)) }
 
     /// This publisher is about to fall silent, or, with `nil`, is not after all: subscribers are told at once.
@@ -208,7 +211,7 @@ public final class HealthBus {
         } catch {
             reply = .refused(error.description)
         }
-        if case .refused = reply { refusedRequests &+= 1 }
+        if case .refused = reply { refusedHere &+= 1 }
         return reply.json.bytes
     }
 

@@ -25,6 +25,8 @@ public final class RequestServer {
     public private(set) var undelivered = 0
     /// Messages without a request in them.
     public private(set) var malformed = 0
+    /// Requests that were refused, but for those that `answer` refused.
+    private(set) var refused: UInt64 = 0
 
     /// - Parameters:
     ///   - later: takes on a request that is answered later, and says whether it does.
@@ -60,6 +62,7 @@ public final class RequestServer {
             malformed += 1
             return
         }
+        server?.budget.read(bytes: request.count)
         let envelope = Array(message.frames.dropLast())
         if request.count <= RequestServer.longestRequest,
             later(request, caller, Responder(self, envelope, connection: message.connection))
@@ -70,6 +73,7 @@ public final class RequestServer {
     }
 
     fileprivate func send(_ frames: [[UInt8]]) {
+        server?.budget.made(bytes: frames.reduce(0) { $0 + $1.count })
         do throws(MessagingError) {
             if try server?.socket.send(frames: frames) != true { undelivered += 1 }
         } catch {
@@ -77,9 +81,17 @@ public final class RequestServer {
         }
     }
 
+    fileprivate func refuse(_ frames: [[UInt8]]) {
+        refused &+= 1
+        send(frames)
+    }
+
+    fileprivate func charge(bytes: Int) { server?.budget.made(bytes: bytes) }
+
     private func answerOrRefuse(_ request: [UInt8], of caller: Caller) -> [UInt8] {
         guard request.count > RequestServer.longestRequest else { return answer(request, caller) }
         malformed += 1
+        refused &+= 1
         let limit = RequestServer.longestRequest
         return Reply.refused("a request of \(request.count) bytes; at most \(limit) are read").json.bytes
     }
@@ -107,4 +119,11 @@ public struct Responder {
 
     /// Sends the answer's frames; once.
     public func send(_ frames: [[UInt8]]) { server?.send(envelope + frames) }
+
+    /// Likewise, where they say that the request is refused: counted.
+    public func sendRefusal(_ frames: [[UInt8]]) { server?.refuse(envelope + frames) }
+
+    /// What was done for the answer besides what is sent, as bytes: the more it is, the fewer requests have their turn
+    /// with this one.
+    public func charge(bytes: Int) { server?.charge(bytes: bytes) }
 }

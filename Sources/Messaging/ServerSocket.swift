@@ -75,6 +75,11 @@ public final class ServerSocket {
     private var entrances: [String: Entrance] = [:]
     private var events: [SocketMonitor.Event] = []
     private var isSettling = false
+    /// What is done for the messages of this turn.
+    var budget: TurnBudget {
+        get { source?.budget ?? TurnBudget() }
+        set { source?.budget = newValue }
+    }
     /// Messages that could not be received.
     public private(set) var failed: UInt64 = 0
 

@@ -6,14 +6,13 @@ public import Linux
 
 /// Receives what comes to a socket on the loop.
 public final class SocketSource {
-    /// Messages taken before others get their turn.
-    static let messages = 64
-
     public let socket: Socket
     private let onMessage: (Socket.Message) -> Void
     private let onError: (MessagingError) -> Void
     private var arrivals: IOSource?
     private var again: DeferredSource?
+    /// What may be taken before others get their turn; whoever does what a message asks for charges it with that.
+    var budget = TurnBudget()
 
     /// - Parameter onError: a receive that failed; the socket stays on the loop.
     public init(
@@ -39,9 +38,11 @@ public final class SocketSource {
     private func drain() {
         // Unless all is taken.
         socket.mayHaveNews = true
-        for _ in 0..<SocketSource.messages {
+        budget = TurnBudget()
+        while budget.hasRoom {
             do throws(MessagingError) {
                 guard let message = try socket.receive() else { return }
+                budget.took()
                 onMessage(message)
             } catch {
                 return onError(error)

@@ -108,6 +108,11 @@ extension HealthBook {
         return explained ? [] : explainDependents(of: subject, at: now, wall: wall)
     }
 
+    /// Another publisher's subject is not heard of any more, and explains nothing from now on.
+    public mutating func forgetHeard(_ subject: Subject) {
+        if entries[subject]?.isHearsay == true { entries[subject] = nil }
+    }
+
     /// A measurement, which changes no state.
     public mutating func sample(_ sample: Sample, at now: Instant, wall: WallTime) -> [Action] {
         record(sample, at: now)

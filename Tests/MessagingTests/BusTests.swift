@@ -20,7 +20,7 @@ import Testing
 
     /// Steps the loop until `condition` holds; gives up, and fails the test, after many idle steps.
     func run(until condition: () -> Bool) throws {
-        for _ in 0..<400 where !condition() { try loop.step(atMost: .milliseconds(25)) }
+        for _ in 0..<800 where !condition() { try loop.step(atMost: .milliseconds(25)) }
         #expect(condition())
     }
 
@@ -77,6 +77,33 @@ import Testing
         #expect(try requester.send(Array("two".utf8)))
         try run { replies.count == 2 }
         #expect(replies == ["re: one", "re: two"])
+    }
+
+    @Test func `of dear requests one is answered in a turn, and small ones many`() throws {
+        var asked = 0
+        var length = 300 << 10
+        let server = try RequestServer(context, loop, at: anyPort, log: log) { _, _ in
+            asked += 1
+            return [UInt8](repeating: 0, count: length)
+        }
+        var replies = 0
+        let requester = try Requester(context, loop, endpoint: server.lastEndpoint) { _ in replies += 1 }
+        /// The most that a turn answered of so many.
+        func most(of count: Int) throws -> Int {
+            (asked, replies) = (0, 0)
+            for _ in 0..<count { #expect(try requester.send([0])) }
+            var most = 0
+            while asked < count {
+                let before = asked
+                try loop.step(atMost: .milliseconds(25))
+                most = max(most, asked - before)
+            }
+            try run { replies == count }
+            return most
+        }
+        #expect(try most(of: 40) == 1)
+        length = 10
+        #expect(try most(of: 60) <= 64)
     }
 
     @Test func `of a client that does not read a few replies wait, and the others are counted`() throws {
