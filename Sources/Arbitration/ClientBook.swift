@@ -48,6 +48,8 @@ public enum LeaseVerdict: Hashable, Sendable {
     case later(Duration)
     /// There are too many clients.
     case full(limit: Int)
+    /// The name is another one's: of this owner; `nil`: of somebody who came in the clear.
+    case notYours(owner: String?)
 }
 
 /// What is to be said of a client.
@@ -126,11 +128,16 @@ public struct ClientBook: Sendable {
     /// A client sent a lease.
     ///
     /// - Parameters:
-    ///   - owner: whose key it came with; `nil`: it came in the clear.
+    ///   - owner: whose key it came with; `nil`: it came in the clear. Until the client is forgotten its name is that
+    ///     owner's alone.
     ///   - progress: of each channel that it names and that has begun.
     public mutating func lease(
         _ lease: ClientLease, owner: String?, progress: [ClientProgress], at now: Instant
     ) -> LeaseVerdict {
+        if let known = clients[lease.name], known.owner != owner {
+            refused &+= 1
+            return .notYours(owner: known.owner)
+        }
         if let wait = wait(lease.name, at: now) {
             postponed &+= 1
             return .later(wait)

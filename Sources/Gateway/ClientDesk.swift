@@ -48,6 +48,11 @@ final class ClientDesk {
             let trouble = "there are \(limit) clients with leases, the most that there may be"
             tellRefused(lease, responder, trouble)
             responder.refuse(trouble)
+        case .notYours(let owner):
+            let whose = owner.map { "client \($0)" } ?? "somebody who came in the clear"
+            let trouble = "the lease \(lease.name) belongs to \(whose), until it has ended"
+            tellRefused(lease, responder, trouble)
+            responder.refuse(trouble)
         }
         timer?.arm(at: book.deadline)
     }

@@ -6,6 +6,8 @@ import Basics
 public struct ClientLease: Hashable, Sendable {
     /// Channels that one lease names.
     public static let mostPositions = 64
+    /// The shortest lease: a client that is well may be late by as much.
+    public static let shortest: Duration = .milliseconds(500)
     /// The longest lease: an hour.
     public static let longest: Duration = .seconds(3600)
 
@@ -84,7 +86,10 @@ public struct ClientLease: Hashable, Sendable {
 
     init(_ fields: Fields, _ json: JSON) throws(WireError) {
         name = try fields.name("name")
-        let seconds = try fields.number("expires_after_s", 0...ClientLease.longest.inSeconds)
+        let (shortest, longest) = (ClientLease.shortest.inSeconds, ClientLease.longest.inSeconds)
+        guard let seconds = json["expires_after_s"]?.double,
+            seconds == 0 || (shortest...longest).contains(seconds)
+        else { throw fields.failure("expires_after_s", "0, or a number from \(shortest) to \(longest)") }
         expiresAfter = .ofSeconds(seconds)
         missed = fields.has("missed") ? UInt64(try fields.integer("missed")) : 0
         positions = []

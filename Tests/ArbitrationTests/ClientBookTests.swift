@@ -22,6 +22,7 @@ import Wire
         case .ended: "ended"
         case .later(let wait): "later \(wait.nanoseconds / 1_000_000)"
         case .full(let limit): "full \(limit)"
+        case .notYours(let owner): "not yours but \(owner ?? "the clear")'s"
         }
     }
 
@@ -113,6 +114,33 @@ import Wire
         #expect(line(book.lease(lease(), owner: nil, progress: [], at: ms(4000))) == "ok 0 0: up to date")
         #expect(line(book.lease(lease(expires: .zero), owner: nil, progress: [], at: ms(5000))) == "ended")
         #expect(book.count == 0)
+    }
+
+    @Test func `a lease belongs to who took it: nobody else renews it or ends it, until it is forgotten`() {
+        var book = ClientBook()
+        _ = book.lease(lease("fra.1"), owner: "fra.1", progress: [], at: ms(0))
+        _ = book.lease(lease("local"), owner: nil, progress: [], at: ms(0))
+        for (expires, at) in [(Duration.seconds(3), ms(1000)), (.zero, ms(2000)), (.seconds(3), ms(4000))] {
+            for (name, owner, told) in [
+                ("fra.1", "fra", "fra.1"), ("fra.1", nil, "fra.1"), ("local", "local", "the clear"),
+            ] {
+                let verdict = book.lease(
+                    lease(name, expires: expires), owner: owner, progress: [], at: at)
+                #expect(line(verdict) == "not yours but \(told)'s")
+            }
+            _ = book.tick(at: at)
+        }
+        #expect(book.refused == 9 && book.count == 2)
+        // Its own comes back, and others do when it has gone.
+        let again = book.lease(lease("fra.1"), owner: "fra.1", progress: [], at: ms(5000))
+        #expect(line(again) == "ok 0 0: up to date")
+        let goodbye = lease("fra.1", expires: .zero)
+        #expect(line(book.lease(goodbye, owner: "fra.1", progress: [], at: ms(6000))) == "ended")
+        let other = book.lease(lease("fra.1"), owner: "fra", progress: [], at: ms(7000))
+        #expect(line(other) == "ok 0 0: up to date")
+        _ = book.tick(at: ms(603_000))
+        let next = book.lease(lease("local"), owner: "local", progress: [], at: ms(603_001))
+        #expect(line(next) == "ok 0 0: up to date")
     }
 
     @Test func `leases are paced, each client's and all together`() {

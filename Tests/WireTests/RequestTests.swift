@@ -81,7 +81,18 @@ import Wire
             #"{"v":1,"request":"lease","expires_after_s":3}"#,
             #""name" is missing, expected a text of 1 to 255"#
         ),
-        (#"{"v":1,"request":"lease","name":"a","expires_after_s":4000}"#, #""expires_after_s" is 4000"#),
+        (
+            #"{"v":1,"request":"lease","name":"a","expires_after_s":4000}"#,
+            #""expires_after_s" is 4000, expected 0, or a number from 0.5 to 3600.0"#
+        ),
+        (
+            #"{"v":1,"request":"lease","name":"a","expires_after_s":0.4}"#,
+            #""expires_after_s" is 0.4, expected 0, or a number from 0.5 to 3600.0"#
+        ),
+        (
+            #"{"v":1,"request":"lease","name":"a","expires_after_s":-1}"#,
+            #""expires_after_s" is -1, expected 0, or a number from 0.5 to 3600.0"#
+        ),
         (
             #"{"v":1,"request":"lease","name":"a","expires_after_s":3,"positions":[{"feed":"f","sequence":1}]}"#,
             #""positions[0].epoch" is missing, expected the header's epoch"#

@@ -135,11 +135,29 @@ class Channels(Leasing, unittest.TestCase):
                                                                                      "sequence": 1}]},
                               "there is no feed no"),
                              ({"expires_after_s": 3}, '"name" is missing'),
+                             ({"name": "algo", "expires_after_s": 0.2}, "expected 0, or a number from 0.5 to 3600"),
                              ({"name": "algo", "expires_after_s": 3, "positions": [{}] * 65}, "at most 64 positions")):
             reply = self.bus.ask(request="lease", **words)
             self.assertFalse(reply["ok"])
             self.assertIn(error, reply["error"])
-        self.assertEqual(self.bus.status()["leases"], 0)
+        status = self.bus.status()
+        self.assertEqual((status["leases"], status["refused_requests"]), (0, 4))
+
+    def test_every_refusal_of_a_desk_is_counted_once(self):
+        refused = 0
+        for words in ({"request": "repair", "feed": "no", "epoch": "1", "from": 1, "to": 2},
+                      {"request": "repair", "feed": "itch", "epoch": "1", "from": 1, "to": 2},
+                      {"request": "snapshot", "feed": "itch"}, {"request": "snapshot", "feed": "no"},
+                      {"request": "pull", "feed": "itch", "replica": "r", "channel": 0, "segment": 0, "offset": 0,
+                       "messages": 0},
+                      {"request": "lease", "name": "algo", "expires_after_s": 3,
+                       "positions": [{"feed": "no", "epoch": "1", "sequence": 1}]},
+                      {"request": "switch", "feed": "no", "path": "A"}, {"request": "dance"},
+                      {"request": "history", "subject": "nic/none"}):
+            reply = json.loads(self.bus.ask_raw(json.dumps({"v": 1} | words).encode())[0])
+            self.assertIs(reply["ok"], False, reply)
+            refused += 1
+            self.assertEqual(self.bus.status()["refused_requests"], refused, words)
 
 
 class PerTopic(Leasing, Quotes):
@@ -171,6 +189,27 @@ class Entitled(test_entitlements.Case):
             reply = bus.ask(request="lease", name=name, expires_after_s=3)
             self.assertEqual(reply["ok"], ok, reply)
         self.assertIn("the name of this client's leases is algo", reply["error"])
+
+    def test_a_lease_belongs_to_who_took_it(self):
+        self.open_market()
+        algo = curve.Keys()
+        requests = f"tcp://{test_entitlements.DESK}:7001"
+        beyond = test_entitlements.GATEWAY.replace('"ipc://~/gateway.req"', f'"ipc://~/gateway.req", "{requests}"')
+        self.start(beyond + self.feed(), algo=(algo, ["md/quotes/"]))
+        bus = HealthClient(self, test_entitlements.DATA, requests, curve=(algo, self.host.public), namespace=self.algo)
+        local = harness.health(self, self.gateway, "state/", name="gateway")
+        before = local.status()["refused_requests"]
+        self.assertTrue(bus.ask(request="lease", name="algo", expires_after_s=60)["ok"])
+        self.assertTrue(local.ask(request="lease", name="algo.2", expires_after_s=60)["ok"])
+        for client, name, owner in ((local, "algo", "client algo"), (bus, "algo.2", "somebody who came in the clear")):
+            for seconds in (60, 0):
+                reply = client.ask(request="lease", name=name, expires_after_s=seconds)
+                self.assertIn(f"belongs to {owner}", reply.get("error", ""), reply)
+        self.assertEqual(local.states()["client/algo"]["status"], "ok")
+        self.assertEqual((local.status()["leases"], local.status()["refused_requests"]), (2, before + 4))
+        while not (reply := bus.ask(request="lease", name="algo", expires_after_s=0))["ok"]:
+            bus.dealer.poll(reply["retry_after_s"] * 1000)
+        self.assertTrue(local.ask(request="lease", name="algo", expires_after_s=60)["ok"])
 
 
 if __name__ == "__main__":
