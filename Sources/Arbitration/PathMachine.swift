@@ -177,6 +177,16 @@ public struct PathMachine: Sendable {
         return isConcerned ? evaluate(at: now) : []
     }
 
+    /// Nobody tells of a subject any more: what was said of it counts no longer.
+    public mutating func forget(_ dependency: Dependency, at now: Instant) -> [PathAction] {
+        var isConcerned = false
+        for path in records.indices where options.paths[path].dependsOn.contains(dependency) {
+            isConcerned = true
+            records[path].clear(dependency)
+        }
+        return isConcerned ? evaluate(at: now) : []
+    }
+
     /// Whether the venue trades. When it begins to, silence counts from then on.
     public mutating func session(isOpen: Bool, at now: Instant) -> [PathAction] {
         guard isOpen != isInSession else { return [] }

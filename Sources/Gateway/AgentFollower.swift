@@ -70,6 +70,10 @@ final class AgentFollower {
 
     /// The states that are known now.
     var states: [StateMessage] { view.currentStates }
+    /// Whether it tells of a subject, however that is.
+    func knows(_ subject: Subject) -> Bool { view.state(of: subject) != nil }
+    /// All that it tells of is known.
+    var isComplete: Bool { view.liveness == .alive && view.isComplete }
     var host: String? { view.host }
     var liveness: HealthView.Liveness { view.liveness }
     /// Messages that made no sense.

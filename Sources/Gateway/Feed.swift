@@ -44,6 +44,8 @@ final class Feed {
     let journal: JournalKeeper?
     private let surroundings: FeedSurroundings
     private var sources: [any FeedSource] = []
+    /// What its paths depend on and no agent tells of.
+    private var unguarded: Set<Dependency> = []
     private var alarms: [LossAlarm]
     /// What was refused of each path, as far as the journal knows of it.
     private var notices: [RefusalNotice]
@@ -194,6 +196,22 @@ final class Feed {
     }
 
     // MARK: - What others say
+
+    /// All that its paths depend on.
+    var dependencies: Set<Dependency> { Set(options.paths.flatMap(\.dependsOn)) }
+
+    /// Nobody tells of these any more: what was said of them counts no longer.
+    func forget(_ dependencies: some Sequence<Dependency>) {
+        for dependency in dependencies { core.forget(dependency, at: now, wall: wall) }
+    }
+
+    /// Of these no agent tells, so that their paths are not guarded by them.
+    func untold(_ dependencies: Set<Dependency>) {
+        let concerned = dependencies.intersection(self.dependencies)
+        guard concerned != unguarded else { return }
+        unguarded = concerned
+        reportAll()
+    }
 
     /// An agent's word on a subject that a path may depend on.
     func health(_ dependency: Dependency, _ status: Status, happenedAt: Instant?) {
@@ -444,6 +462,11 @@ extension Feed {
         }
         if let note = note(on: path), status != .ok { reason += " (\(note))" }
         if machine.mutes[subject] != nil { reason += ", muted" }
+        let missing = options.paths[path].dependsOn.filter(unguarded.contains).map(\.description)
+        if !missing.isEmpty {
+            reason += ", no agent tells of \(missing.joined(separator: ", "))"
+            if status == .ok { status = .warning }
+        }
         let values = [
             NamedValue("state", .text(machine.state(of: path).word)),
             NamedValue("muted", .flag(machine.mutes[subject] != nil)),

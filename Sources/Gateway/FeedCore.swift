@@ -156,6 +156,11 @@ package final class FeedCore {
 
     // MARK: - What others say
 
+    /// Nobody tells of a subject any more.
+    package func forget(_ dependency: Dependency, at now: Instant, wall: WallTime) {
+        perform(machine.forget(dependency, at: now), at: now, wall: wall)
+    }
+
     /// An agent's word on a subject that a path may depend on.
     package func health(
         _ dependency: Dependency, _ status: Status, happenedAt: Instant?, at now: Instant, wall: WallTime

@@ -44,6 +44,7 @@ public final class Gateway {
     /// How many feeds were opened; each is a run of its own.
     private var opened: Int64 = 0
     private var agents: [AgentFollower] = []
+    private var dependencies = DependencyWatch()
 
     /// Opens everything and begins to work as soon as the loop runs.
     ///
@@ -101,7 +102,7 @@ public final class Gateway {
         ) { [unowned self] in answer($0) }
         health?.otherAccess = { [unowned self] in downstream.access }
         do throws(SystemError) {
-            replicaTimer = try Timer(loop, accuracy: .milliseconds(50)) { [unowned self] in tellReplicas() }
+            replicaTimer = try Timer(loop, accuracy: .milliseconds(50)) { [unowned self] in tellEachSecond() }
             clients = try health.map { health throws(SystemError) in
                 try ClientDesk(loop, health, log: limited)
             }
@@ -121,7 +122,7 @@ public final class Gateway {
         try openFeeds(waitsForMemory: true)
         try followAgents()
         try openReplicas()
-        tellReplicas()
+        tellEachSecond()
     }
 
     /// What leaves this host in the clear, and what reaches it so, is said at each start and reload.
@@ -364,6 +365,11 @@ public final class Gateway {
             if isSampling { health?.sample(Sample(report.subject, report.values)) }
         }
         for subject in gone { health?.forget(subject) }
+    }
+
+    private func tellEachSecond() {
+        tellReplicas()
+        tellUntold()
         replicaTimer?.arm(at: loop.now + .seconds(1))
     }
 
@@ -401,6 +407,37 @@ public final class Gateway {
         }
     }
 
+    /// Agents that are followed no longer: what they said holds no longer, but where another one says it, too.
+    private func forget(_ gone: [AgentFollower], isOwn wasOwn: (AgentFollower) -> Bool) {
+        guard !gone.isEmpty else { return }
+        for agent in gone where wasOwn(agent) {
+            for state in agent.states { health?.forgetHeard(state.subject) }
+        }
+        for feed in feeds.values {
+            feed.forget(feed.dependencies.filter { isTold($0) == false })
+            replayHealth(to: feed)
+        }
+        for agent in agents where isOwn(agent) {
+            for state in agent.states { health?.heard(state.subject, state.status) }
+        }
+    }
+
+    /// Whether an agent tells of what a path depends on; `nil`: that is not known yet.
+    private func isTold(_ dependency: Dependency) -> Bool? {
+        let tellers = agents.filter { agent in
+            dependency.host.map { agent.host == $0 } ?? isOwn(agent)
+        }
+        if tellers.contains(where: { $0.knows(dependency.subject) }) { return true }
+        return tellers.allSatisfy(\.isComplete) ? false : nil
+    }
+
+    /// Paths that depend on what no agent tells of say so.
+    private func tellUntold() {
+        let all = feeds.values.reduce(into: Set<Dependency>()) { $0.formUnion($1.dependencies) }
+        dependencies.look(all.filter { isTold($0) == false }, at: loop.now)
+        for feed in feeds.values { feed.untold(dependencies.untold) }
+    }
+
     // MARK: - Reload
 
     /// Takes over new options and credentials. Feeds and agents that are the same stay as they are, but for those
@@ -432,7 +469,10 @@ public final class Gateway {
         }
         // Those that were still waited for, too.
         for name in closing.feeds.subtracting(kept) { downstream.removeFeed(name) }
+        let gone = agents.filter { !new.agents.contains($0.endpoint) }
+        let wereOwn = gone.filter { $0.endpoint.isOwn(saying: $0.host, among: old.agents, on: host) }
         agents.removeAll { !new.agents.contains($0.endpoint) }
+        forget(gone) { agent in wereOwn.contains { $0 === agent } }
         for replica in replicas where !new.replicas.contains(replica.options) { replica.close() }
         replicas.removeAll { !new.replicas.contains($0.options) }
         if let keys = credentials?.keys, keys != oldKeys {

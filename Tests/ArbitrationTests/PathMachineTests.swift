@@ -151,6 +151,16 @@ private func hear(_ machine: inout PathMachine, _ path: Int, from start: Int64, 
             ])
     }
 
+    @Test func `what nobody tells of any more fails no path`() {
+        var machine = settled()
+        _ = machine.heard(0, at: ms(1099))
+        _ = machine.health(ispA, .critical, happenedAt: ms(1100), at: ms(1101))
+        // An agent that is not heard takes nothing back.
+        #expect(machine.health(ispA, .unknown, happenedAt: nil, at: ms(1150)) == [])
+        #expect(machine.forget(ispA, at: ms(1200)) == [.state(0, .active), .redundancy(.full)])
+        #expect(machine.forget(ispA, at: ms(1201)) == [])
+    }
+
     @Test func `another host's subject of the same name is another one`() {
         let remote = Dependency(ispA.subject, of: "fra-2")
         var options = options(.hotWarm)

@@ -314,6 +314,52 @@ private final class Venue {
         #expect(state("A")?.cause == ispA)
     }
 
+    @Test func `what an agent said is forgotten with it, but for what another one says`() throws {
+        let stage = try Stage()
+        let venues = [try Venue(stage), try Venue(stage)]
+        let ispA = Subject(.path, "isp-a")
+        let agents = [try agent("near", stage), try agent("far", stage)]
+        func say(_ status: Status) {
+            for agent in agents {
+                agent.report(Report(ispA, status, reason: "said so", detectedAt: Clock.wall))
+            }
+        }
+        say(.ok)
+        var options = stage.options(quotes(venues))
+        options.host = "near"
+        options.feeds[0].silence = .seconds(60)
+        options.feeds[0].silenceBehindTwin = .seconds(60)
+        options.feeds[0].paths[1].dependsOn = [Dependency(ispA, of: "far")]
+        options.agents = [endpoint("near", stage), endpoint("far", stage)]
+        try stage.open(options, subscribing: ["md/quotes/AAPL/", "control/quotes/"])
+        func reason(_ path: String) -> String {
+            (try? stage.status(of: Subject(.feedPath, "quotes.\(path)")))?.reason ?? ""
+        }
+        func isWell(_ path: String) -> Bool {
+            (try? stage.status(of: Subject(.feedPath, "quotes.\(path)")))?.status == .ok
+        }
+        try stage.until(
+            "both paths", { isWell("A") && isWell("B") }, between: { for venue in venues { venue.beat() } })
+        for venue in venues { venue.isFrozen = true }
+        // What the venues sent before they froze has been read.
+        for _ in 0..<20 { try stage.loop.step(atMost: .milliseconds(10)) }
+        say(.critical)
+        try stage.until("both paths to fail") {
+            reason("A").hasPrefix("path/isp-a is critical")
+                && reason("B").hasPrefix("far:path/isp-a is critical")
+        }
+        let gateway = try #require(stage.gateway)
+        options.agents = [endpoint("near", stage)]
+        try gateway.reload(options)
+        #expect(reason("A").hasPrefix("path/isp-a is critical"))
+        #expect(!reason("B").contains("isp-a"))
+        let cause = try stage.status(of: Subject(.feedPath, "quotes.A"))?.cause
+        #expect(cause == ispA)
+        options.agents = []
+        try gateway.reload(options)
+        #expect(!reason("A").contains("isp-a"))
+    }
+
     @Test func `an agent's word moves a feed at once`() throws {
         let stage = try Stage()
         let venues = [try Venue(stage), try Venue(stage)]

@@ -603,6 +603,26 @@ class SilencedAgent(AgentCase):
         self.assertEqual(moved, [])
 
 
+class Untold(AgentCase):
+    def setUp(self):
+        folder = harness.folder_of(self)
+        self.line = harness.spawn(self, ["sleep", "86400"])
+        self.agent = agent(self, QUIET + watch("line", write_pid(folder, "line", self.line.pid)))
+        part = (f'[[agent]]\npublish = "{self.agent.endpoint("agent.pub")}"\n'
+                f'request = "{self.agent.endpoint("agent.req")}"\n')
+        self.start(agent_part=part, depends=('depends_on = ["process/line", "process/lime"]',
+                                             'depends_on = ["process/line", "far:nic/eth0"]'))
+
+    def test_a_path_says_that_no_agent_tells_of_what_it_depends_on(self):
+        bus = self.health("state/")
+        for path, subject in (("A", "process/lime"), ("B", "far:nic/eth0")):
+            told = bus.wait_state(f"feed-path/quotes.{path}",
+                                  lambda state: "no agent tells of" in state["reason"], patience=30)
+            self.assertEqual(told["status"], "warning")
+            self.assertTrue(told["reason"].endswith(f"no agent tells of {subject}"), told["reason"])
+        self.assertEqual(bus.states()["feed/quotes"]["values"]["switches"], 0)
+
+
 class TwoAgents(Case):
     """Agents of two hosts that have a subject of the same name."""
 
