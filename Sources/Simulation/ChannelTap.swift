@@ -18,9 +18,17 @@ final class ChannelTap {
 
     private let feed: FeedOfWorld
     private unowned let world: Simulation
+    /// While a path is sound, what was sent comes out within this time, and the channel is live.
+    private let settling: Duration
     private(set) var epoch: UInt64 = 0
     /// When the last sound packet reached the gateway.
-    private(set) var arrivedAt: Instant
+    private(set) var arrivedAt: Instant {
+        didSet { staleAt = arrivedAt + staleAfter }
+    }
+    /// Beyond that instant nothing may be taken for live, unless something comes.
+    private(set) var staleAt: Instant
+    /// Beyond this nothing may be taken for live; a client's latency is within it.
+    private let staleAfter: Duration
     private var state: ChannelState?
     private var liveAt: Instant
     private var counts: (published: UInt64, missing: UInt64) = (0, 0)
@@ -37,6 +45,8 @@ final class ChannelTap {
     /// When each message first reached this run of the gateway, by generation.
     private var arrivals: [Int: [UInt64: Instant]] = [:]
     private var runBeganAt: Instant
+    /// How many messages of a generation have to be out by now.
+    private var due = (generation: 0, count: 0)
     /// Since when the session's beginning is being published; `nil`: it is not.
     private(set) var catchingUpSince: Instant?
     /// The first epoch of this run, and the first number that a path brought of each generation since it began.
@@ -48,7 +58,11 @@ final class ChannelTap {
     init(_ world: Simulation, _ feed: FeedOfWorld) {
         self.world = world
         self.feed = feed
+        let asked = feed.options.recover.servers.isEmpty ? Duration.zero : feed.options.recover.within
+        settling = max(feed.options.silence, .seconds(1)) + .milliseconds(1500) + asked
+        staleAfter = feed.options.freshness + .milliseconds(10)
         arrivedAt = world.now
+        staleAt = world.now + staleAfter
         liveAt = world.now
         epochBeganAt = world.now
         runBeganAt = world.now
@@ -58,8 +72,6 @@ final class ChannelTap {
     private var isPerTopic: Bool { venue.isNumberedPerTopic }
     /// It is, or moves for a moment to a better path.
     var isLive: Bool { state == .live || world.now - liveAt < .seconds(1) }
-    /// Beyond this nothing may be taken for live; a client's latency is within it.
-    var staleAfter: Duration { feed.options.freshness + .milliseconds(10) }
 
     /// Whether an earlier run had published a sequence: a gateway that takes up an old journal says it again, and who
     /// was not there the first time cannot tell.
@@ -327,12 +339,6 @@ final class ChannelTap {
             .freshness)
     }
 
-    /// While a path is sound, what was sent comes out within this time, and the channel is live.
-    private var settling: Duration {
-        let asked = feed.options.recover.servers.isEmpty ? Duration.zero : feed.options.recover.within
-        return max(feed.options.silence, .seconds(1)) + .milliseconds(1500) + asked
-    }
-
     /// What a liar said while the session's beginning was published has waited for its turn.
     private var liesMayWait: Bool {
         guard let since = catchingUpSince else { return false }
@@ -351,7 +357,7 @@ final class ChannelTap {
                 "has been catching up for \((world.now - since).inMilliseconds) ms", .liveness)
         }
         guard let gatewaySince = world.gateway.startedAt, !venue.isFrozen, !venue.hasEnded, !feed.isHeld,
-            let sound = feed.paths.compactMap({ $0.steadySince(feed.options.silence, at: world.now) }).min()
+            let sound = feed.steadySince(at: world.now)
         else {
             liveAt = world.now
             return
@@ -373,14 +379,20 @@ final class ChannelTap {
     /// What was sent while a path was sound is delivered or told by now.
     private func lookForMessages(_ since: Instant) {
         let generation = venue.generations.count - 1
-        let messages = venue.current.messages
-        guard !venue.current.isReset, let last = messages.last(where: { $0.sentAt <= world.now - settling }),
-            last.sentAt >= since
-        else { return }
+        guard !venue.current.isReset, let last = lastDue(generation), last.sentAt >= since else { return }
         guard generations[epoch] == generation, let top = channel.top, top >= last.sequence else {
             return wrong(
                 "has not published \(last.sequence), which was sent \((world.now - last.sentAt).inMilliseconds) ms ago, although a path is sound",
                 .liveness)
         }
+    }
+
+    /// The last message of a generation that has to be out by now.
+    private func lastDue(_ generation: Int) -> TrueMessage? {
+        if due.generation != generation { due = (generation, 0) }
+        let messages = venue.generations[generation].messages
+        let latest = world.now - settling
+        while due.count < messages.count, messages[due.count].sentAt <= latest { due.count += 1 }
+        return due.count > 0 ? messages[due.count - 1] : nil
     }
 }

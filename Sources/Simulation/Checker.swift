@@ -33,24 +33,32 @@ final class Checker {
     /// A session is still being taken from its beginning.
     var isCatchingUp: Bool { taps.contains { $0.catchingUpSince != nil } }
 
-    /// What must hold at any moment.
+    /// What must hold at any moment; looked at after each step, and so at little cost.
     func look() {
         for (feed, tap) in taps.enumerated() {
             tap.look()
-            for client in world.clients where client.reads {
-                // What it heard last was true when it was said; a gateway that died since cannot take it back.
-                let heardAt = client.beliefs[feed].heardAt
-                guard client.believesLive(feed), heardAt - tap.arrivedAt > tap.staleAfter else { continue }
-                violated(
-                    .freshness,
-                    "client \(client.number) takes \(world.feeds[feed].options.name) for live, and nothing came for \((world.now - tap.arrivedAt).inMilliseconds) ms"
-                )
-            }
+            // Before that nobody can take for live what is not.
+            if world.now > tap.staleAt { lookForBelievers(feed, tap) }
         }
-        for feed in world.gateway.feeds where feed.waiting.count > feed.waiting.limit {
-            violated(.bounds, "\(feed.waiting.count) messages of \(feed.options.name) wait")
+        lookAtBounds()
+    }
+
+    private func lookForBelievers(_ feed: Int, _ tap: ChannelTap) {
+        for client in world.clients where client.reads && client.believesLive(feed) {
+            // What it heard last was true when it was said; a gateway that died since cannot take it back.
+            let known = client.hasHeard(feed) ? world.now : client.beliefs[feed].heardAt
+            guard known > tap.staleAt else { continue }
+            violated(
+                .freshness,
+                "client \(client.number) takes \(world.feeds[feed].options.name) for live, and nothing came for \((world.now - tap.arrivedAt).inMilliseconds) ms"
+            )
         }
-        for feed in world.gateway.feeds {
+    }
+
+    private func lookAtBounds() {
+        for feed in world.gateway.feeds where feed.takesTurn() {
+            let (count, limit) = feed.waiting
+            if count > limit { violated(.bounds, "\(count) messages of \(feed.options.name) wait") }
             guard let (bytes, limit) = feed.journalWaiting, bytes > limit else { continue }
             violated(.bounds, "\(bytes) bytes of \(feed.options.name) wait to be journalled")
         }

@@ -20,6 +20,10 @@ package enum Defect: String, Hashable, Sendable, CaseIterable {
     case asksAgain = "asks-again"
     /// A feed that is to begin with its session begins where that is.
     case startsLate = "starts-late"
+    /// Re-request servers are asked ten times as often as configured.
+    case asksTooOften = "asks-too-often"
+    /// Sixteen times what may wait for the journal's disk waits for it.
+    case hoards
     /// Clients do not look at `previous` and idle frames.
     case blindClients = "blind-clients"
 }
@@ -51,7 +55,9 @@ final class DefectiveSink {
             lie[end + 3] &= ~7
             lie[end + 34] = 1
             return [lie]
-        case .deafPaths, .blindClients, .losesWritten, .resumesLate, .asksAgain, .startsLate: return [frame]
+        case .deafPaths, .blindClients, .losesWritten, .resumesLate, .asksAgain, .startsLate, .asksTooOften,
+            .hoards:
+            return [frame]
         }
     }
 

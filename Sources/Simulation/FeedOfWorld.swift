@@ -72,6 +72,16 @@ final class FeedOfWorld {
             || now - max(liar.since, liar.path.betterSince, resumedAt, start) < Self.patienceWithLiars
     }
 
+    /// Since when some path can be expected to bring everything; `nil`: none can.
+    func steadySince(at now: Instant) -> Instant? {
+        var earliest: Instant?
+        for path in paths {
+            guard let since = path.steadySince(options.silence, at: now) else { continue }
+            earliest = min(earliest ?? since, since)
+        }
+        return earliest
+    }
+
     func send(_ word: VenueWord, at now: Instant) {
         if case .messages = word {
             if now - spokeAt > .milliseconds(300) { resumedAt = now }

@@ -76,6 +76,7 @@ final class SimulatedClient {
     /// What the gateway lets it have on its connection.
     var grants: Set<String> = []
     private(set) var connection: Int32?
+    private var connectedAt = Instant.zero
     private(set) var received: [Numbering: Received] = [:]
     private(set) var missingOfChannel: [Numbering: [(first: UInt64, last: UInt64)]] = [:]
     private(set) var beliefs: [Belief]
@@ -101,7 +102,10 @@ final class SimulatedClient {
     var isSlow: Bool { habit.highWater < 10_000 }
 
     /// It is connected and keeps up, so that what it believes is what it was told.
-    var reads: Bool { connection != nil && !isSlow && pausedUntil < world.now }
+    var reads: Bool { connection != nil && !isSlow && pausedUntil + habit.latency < world.now }
+
+    /// Whether the gateway that it is connected to has told it of a feed.
+    func hasHeard(_ feed: Int) -> Bool { beliefs[feed].heardAt > connectedAt }
 
     // MARK: - Connection
 
@@ -114,7 +118,7 @@ final class SimulatedClient {
         guard connection == nil else { return }
         guard world.gateway.isRunning else { return connectSoon() }
         let connection = world.gateway.connect(self)
-        self.connection = connection
+        (self.connection, connectedAt) = (connection, world.now)
         say("connects")
         for prefix in wants { world.gateway.subscribe(prefix, by: connection) }
     }

@@ -27,7 +27,7 @@ final class SimulatedGapProxies: SimulatedRecovery {
         self.index = index
         self.owner = owner
         feed = world.feeds[index]
-        desk = GapProxyDesk(feed.options.recover)
+        desk = GapProxyDesk(owner.options.recover)
         links = feed.proxies.enumerated().map { number, server in
             GapProxyLink(world, server) { [unowned self] in answered($0, by: number) }
         }

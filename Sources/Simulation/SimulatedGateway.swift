@@ -146,7 +146,9 @@ final class SimulatedFeed: FeedCoreOwner {
     private unowned let world: Simulation
     private unowned let gateway: SimulatedGateway
     private let index: Int
-    private var core: FeedCore?
+    private var running: FeedCore?
+    /// Whether it was asked anything since the checker last looked.
+    private var hasTurn = false
     private var journal: SimulatedJournal?
     private var sources: [any PathSource] = []
     private let book = UpstreamBook()
@@ -164,13 +166,30 @@ final class SimulatedFeed: FeedCoreOwner {
         self.run = run
         var options = world.feeds[index].options
         if world.plan.defect == .startsLate, options.start == .session { options.start = .now }
+        if world.plan.defect == .asksTooOften {
+            options.recover.requestsPerSecond *= 10
+            options.recover.requestsPerMinute = options.recover.requestsPerMinute.map { $0 * 10 }
+        }
         self.options = options
+    }
+
+    /// The core, which is about to do something.
+    private var core: FeedCore? {
+        hasTurn = true
+        return running
+    }
+
+    /// Whether something may wait that did not when this was last asked.
+    func takesTurn() -> Bool {
+        defer { hasTurn = false }
+        return hasTurn
     }
 
     /// Messages that wait in the engine, and how many may: in the window, of another session, and behind it.
     var waiting: (count: Int, limit: Int) {
-        let window = max(options.reorderCount, options.recover.servers.isEmpty ? 0 : options.recover.count)
-        return (core?.engine.channel.waiting ?? 0, 3 * window)
+        let configured = world.feeds[index].options
+        let asked = configured.recover.servers.isEmpty ? 0 : configured.recover.count
+        return (running?.engine.channel.waiting ?? 0, 3 * max(configured.reorderCount, asked))
     }
 
     private var wall: WallTime { world.feeds[index].venue.wall(world.now) }
@@ -191,7 +210,7 @@ final class SimulatedFeed: FeedCoreOwner {
                 world.trace.say(world.now, world.feeds[index].options.name, "logs: \(message)")
             }, now: world.now, recovery: options.recover.servers.isEmpty ? nil : recovery)
         let core = FeedCore(plan)
-        self.core = core
+        running = core
         core.owner = self
         // What an earlier run journalled is known before the first message comes.
         journal?.open()
@@ -221,7 +240,7 @@ final class SimulatedFeed: FeedCoreOwner {
         recovery.close()
         for source in sources { source.close() }
         journal?.end()
-        (core, journal) = (nil, nil)
+        (running, journal) = (nil, nil)
     }
 
     // MARK: - What the core asks for

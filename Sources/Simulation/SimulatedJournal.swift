@@ -67,16 +67,21 @@ final class SimulatedJournal: FrameJournal {
 
     /// Bytes that wait, and how many may.
     var waiting: (bytes: Int, limit: Int) {
-        let most = channels.values.map(\.waiting).max() ?? 0
-        return (most, JournalOfChannel.options.mostWaiting + RecordHead.mostBytes)
+        var most = 0
+        for channel in channels.values { most = max(most, channel.waiting) }
+        return (most, JournalOfChannel.mostWaiting + JournalOfChannel.besides)
     }
 }
 
 private final class JournalOfChannel {
+    static let mostWaiting = 16 << 10
+    /// Bytes of the directory and of holes, which are short and wait on top of that.
+    static let besides = 4 << 10
+
     /// Small, so that segments turn and queues overflow.
     static var options: JournalWriterOptions {
         var options = JournalWriterOptions()
-        (options.batchBytes, options.mostWaiting) = (4096, 16 << 10)
+        (options.batchBytes, options.mostWaiting) = (4096, mostWaiting)
         (options.segmentBytes, options.segmentTime) = (32 << 10, .seconds(5))
         (options.sync, options.retryAfter) = (.every(.milliseconds(100)), .milliseconds(200))
         options.expireEvery = .seconds(2)
@@ -108,7 +113,9 @@ private final class JournalOfChannel {
         self.run = run
         self.onMemory = onMemory
         let control = Topic.control(feed: feed.options.name, channel: channel)
-        machine = JournalWriter(options: JournalOfChannel.options, control: control.bytes, at: world.now)
+        var options = JournalOfChannel.options
+        if world.plan.defect == .hoards { options.mostWaiting *= 16 }
+        machine = JournalWriter(options: options, control: control.bytes, at: world.now)
     }
 
     var waiting: Int { machine.waiting }

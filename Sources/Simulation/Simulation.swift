@@ -30,9 +30,6 @@ package struct SimulationResult: Hashable, Sendable {
 }
 
 package final class Simulation {
-    /// How often the invariants over time are looked at.
-    static let lookEvery: Duration = .milliseconds(50)
-
     let plan: SimulationPlan
     let start = Instant(nanoseconds: 1_000_000_000_000)
     let trace: Trace
@@ -77,11 +74,11 @@ package final class Simulation {
         for feed in feeds { pace(feed) }
         startGateway()
         for client in clients { client.connectSoon() }
-        look()
         note(at: now + .milliseconds(1500)) { [self] in nextFault() }
         while checker.violations.isEmpty, let (at, work) = agenda.take() {
             now = at
             work()
+            checker.look()
         }
         if checker.violations.isEmpty {
             checker.finish()
@@ -118,11 +115,6 @@ package final class Simulation {
     }
 
     private var isOver = false
-
-    private func look() {
-        checker.look()
-        note(at: now + Simulation.lookEvery) { [self] in look() }
-    }
 
     /// The engines' frames, behind the defects.
     func published(_ bytes: [UInt8], of feed: Int, to connection: Int32?) {

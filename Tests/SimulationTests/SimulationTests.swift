@@ -33,9 +33,10 @@ import Testing
             (.swapsMessages, .delivery), (.changesMessage, .delivery), (.claimsLive, .freshness),
             (.deafPaths, .liveness), (.blindClients, .losses), (.losesWritten, .journal),
             (.resumesLate, .delivery), (.asksAgain, .quota), (.startsLate, .delivery),
+            (.asksTooOften, .quota), (.hoards, .bounds),
         ])
     func `a planted mistake is found`(defect: Defect, invariant: Invariant) {
-        let found = (UInt64(1)...200).lazy.compactMap { seed in
+        let found = (UInt64(1)...400).lazy.compactMap { seed in
             Simulation(SimulationPlan(seed: seed, faults: 40, defect: defect)).run().violations.first
         }.first
         #expect(found?.invariant == invariant, "\(found.map { "\($0)" } ?? "nothing was found")")
