@@ -22,9 +22,24 @@ struct ClientPosition {
         case topic(feed: String, instrument: String?)
     }
 
+    /// A topic of a channel: several channels of a feed share it.
+    private struct Place: Hashable {
+        var topic: String
+        var channel: UInt16
+    }
+
+    /// An epoch, and how often its numbers began anew.
+    private struct Round: Hashable {
+        var epoch: UInt64
+        var number: Int
+    }
+
+    /// Where sessions have no names, two runs of a gateway hear the same numbers again over no more.
+    static let overlap: UInt64 = 65_536
+
     private var spaces: [Key: NumberSpace] = [:]
     /// The last sequence of each topic of a channel.
-    private var last: [String: (epoch: UInt64, sequence: UInt64)] = [:]
+    private var last: [Place: (round: Round, sequence: UInt64)] = [:]
 
     /// Takes a frame: whether its data is new, and what is missing before it.
     mutating func take(_ topic: Topic, _ header: FrameHeader, _ told: ControlBody?) -> (Bool, [Missing]) {
@@ -48,21 +63,22 @@ struct ClientPosition {
         }
         let key = Key.channel(feed: feed, header.channel)
         var missing = spaces[key, default: NumberSpace()].channel(header, told)
-        guard header.kind == .data || header.kind == .idle, let space = spaces[key] else {
-            return (false, missing)
-        }
+        guard header.kind == .data || header.kind == .idle || header.kind == .batch,
+            let space = spaces[key]
+        else { return (false, missing) }
         let (floor, first) = space.run(of: header)
-        let known = last[topic.text].flatMap { $0.epoch == header.epoch ? $0.sequence : nil }
+        let place = Place(topic: topic.text, channel: header.channel)
+        let round = Round(epoch: header.epoch, number: space.rounds[header.epoch] ?? 0)
+        let known = last[place].flatMap { $0.round == round ? $0.sequence : nil }
         let reached = known.map { max($0, floor) } ?? max(floor, space.joined[header.epoch] ?? 0)
         if header.previous > reached {
+            let of = header.kind == .batch ? nil : instrument ?? ""
             missing.append(
-                Missing(
-                    instrument: instrument ?? "", first: max(reached + 1, first), last: header.previous,
-                    why: .own))
+                Missing(instrument: of, first: max(reached + 1, first), last: header.previous, why: .own))
         }
         let isNew = header.sequence > (known == nil ? floor : reached)
-        last[topic.text] = (header.epoch, max(header.sequence, known == nil ? 0 : reached))
-        return (header.kind == .data && isNew, missing)
+        last[place] = (round, max(header.sequence, known == nil ? 0 : reached))
+        return (header.kind != .idle && isNew, missing)
     }
 
     /// The client subscribed to further topics: what was published on them before is not missed.
@@ -84,10 +100,13 @@ struct NumberSpace {
 
     private var tops: [UInt64: UInt64] = [:]
     private var topOrder: [UInt64] = []
+    /// The top when a run was first heard, and where its knowledge begins.
     private var runs: [RunKey: (floor: UInt64, first: UInt64)] = [:]
     private var runOrder: [RunKey] = []
     private var run: UInt32?
     private(set) var joined: [UInt64: UInt64] = [:]
+    /// How often the numbers of an epoch began anew while no gateway was there.
+    private(set) var rounds: [UInt64: Int] = [:]
 
     func run(of header: FrameHeader) -> (floor: UInt64, first: UInt64) {
         runs[RunKey(run: header.run, epoch: header.epoch)] ?? (0, 0)
@@ -124,10 +143,16 @@ struct NumberSpace {
     mutating func channel(_ header: FrameHeader, _ told: ControlBody?) -> [Missing] {
         var missing = enter(header)
         let key = RunKey(run: header.run, epoch: header.epoch)
-        let (floor, known) = run(of: header)
+        let known = run(of: header).first
+        var floor = run(of: header).floor
         var (first, last, why): (UInt64, UInt64, Missing.Why) = (1, 0, .told)
         switch told {
-        case .heartbeat(_, _, _, let begin, _) where begin != 0 && known == 0:
+        case .heartbeat(_, _, _, let begin, let isNamed) where begin != 0 && known == 0:
+            if !isNamed, let ended = beganAnew(header.epoch, with: begin, floor: floor) {
+                missing.append(ended)
+                floor = 0
+                runs[key]?.floor = 0
+            }
             runs[key]?.first = begin
             (last, why) = (begin - 1, .restart)
         case .gap(let range, _, _): (first, last) = (range.first, range.last)
@@ -138,6 +163,20 @@ struct NumberSpace {
         }
         reach(header.epoch, header.kind == .gap ? last : max(last, header.sequence))
         return missing
+    }
+
+    /// The numbers of an epoch began anew while no gateway was there: what is missing of the ones before; `nil`: they
+    /// go on.
+    private mutating func beganAnew(_ epoch: UInt64, with begin: UInt64, floor: UInt64) -> Missing? {
+        guard let latest = topOrder.last, let top = tops[latest] else { return nil }
+        let isLeft = floor > 0 && epoch != latest
+        let (reach, isBeyond) = begin.addingReportingOverflow(ClientPosition.overlap)
+        guard isLeft || !isBeyond && reach < floor else { return nil }
+        rounds[epoch, default: 0] += 1
+        topOrder.removeAll { $0 == epoch }
+        topOrder.append(epoch)
+        tops[epoch] = 0
+        return Missing(instrument: nil, first: top + 1, last: nil, why: .restart)
     }
 
     mutating func topic(
