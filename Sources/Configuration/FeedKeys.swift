@@ -93,11 +93,6 @@ extension Section where Options == FeedOptions {
     }
 
     private static func checkStart(_ feed: FeedOptions, at place: Place) {
-        if feed.start != .session, feed.startMessages != FeedOptions.draft.startMessages,
-            place.accepted("start")
-        {
-            place.key("start_messages").refuse("is for start = \"session\"")
-        }
         switch feed.start {
         case .now: break
         case .journal:

@@ -148,7 +148,9 @@ final class ChannelJournal {
     private func finished(_ result: JournalResult, _ job: inout JournalJob) {
         guard !hasEnded else { return }
         isBusy = false
+        let last = tail
         tail = result.tail
+        if last?.number != tail?.number { release(consume last) }
         expired += result.expired
         machine.finished(result.outcome, returning: job.takeRecords(), at: loop.now)
         if let opening = result.opening { onNews(.opened(opening)) }
@@ -179,6 +181,11 @@ final class ChannelJournal {
         isEnding = true
         advance()
         while !hasEnded, Clock.monotonic < end { worker.wait(until: end) }
+        let left = machine.taken &- machine.figures.written
+        if !hasEnded, left > 0 {
+            let why = "the disk did not take the last \(left) frames in time: they are given up"
+            onNews(.condition(.stopped(why)))
+        }
         letGo()
     }
 
@@ -190,7 +197,15 @@ final class ChannelJournal {
         let left = waiters
         waiters = []
         for waiter in left { waiter.work(self) }
+        let last = tail
         tail = nil
+        release(consume last)
         onEnded?()
+    }
+
+    /// To close a file may wait for the disk: the thread that writes does that.
+    private func release(_ last: consuming JournalTail?) {
+        guard last != nil else { return }
+        _ = worker.lend(consume last, to: { $0 = nil }, then: { (_: Void, _: inout JournalTail?) in })
     }
 }

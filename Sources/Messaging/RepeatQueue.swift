@@ -22,6 +22,41 @@ struct RepeatQueue {
         var begun: Work?
 
         var isEmpty: Bool { begun == nil && tickets.isEmpty }
+
+        mutating func add(_ prefix: [UInt8], _ ticket: UInt64) {
+            tickets[prefix] = ticket
+            waiting.append((prefix, ticket))
+            compact()
+        }
+
+        func concerns(_ prefix: [UInt8]) -> Bool { tickets[prefix] != nil || begun?.prefix == prefix }
+
+        mutating func cancel(_ prefix: [UInt8]) {
+            tickets[prefix] = nil
+            if begun?.prefix == prefix { begun = nil }
+        }
+
+        mutating func next(of connection: Int32) -> Work? {
+            while begun == nil, head < waiting.count {
+                let (prefix, ticket) = waiting[head]
+                head += 1
+                guard tickets[prefix] == ticket else { continue }
+                tickets[prefix] = nil
+                begun = Work(connection: connection, prefix: prefix, place: 0)
+            }
+            return begun
+        }
+
+        mutating func answered(upTo place: UInt64?) {
+            if let place { begun?.place = place } else { begun = nil }
+        }
+
+        /// Forgets what was answered or cancelled when it is more than what waits.
+        private mutating func compact() {
+            guard waiting.count > 2 * tickets.count + 32 else { return }
+            waiting = waiting[head...].filter { tickets[$0.prefix] == $0.ticket }
+            head = 0
+        }
     }
 
     /// Subscriptions of one connection that wait.
@@ -45,26 +80,22 @@ struct RepeatQueue {
     ///
     /// - Returns: whether there was room for it.
     mutating func subscribed(to prefix: [UInt8], by connection: Int32) -> Bool {
-        var line = lines[connection] ?? Line()
-        if line.tickets[prefix] != nil { return true }
-        guard line.tickets.count < mostWaiting else {
+        // A line is changed where it is: each copy of one that is long would cost as much as its answers.
+        if lines[connection]?.tickets[prefix] != nil { return true }
+        guard lines[connection]?.tickets.count ?? 0 < mostWaiting else {
             refused &+= 1
             return false
         }
         lastTicket &+= 1
-        line.tickets[prefix] = lastTicket
-        line.waiting.append((prefix, lastTicket))
-        RepeatQueue.compact(&line)
-        if lines.updateValue(line, forKey: connection) == nil { turns.append(connection) }
+        if lines.index(forKey: connection) == nil { turns.append(connection) }
+        lines[connection, default: Line()].add(prefix, lastTicket)
         return true
     }
 
     mutating func cancelled(_ prefix: [UInt8], by connection: Int32) {
-        guard var line = lines[connection] else { return }
-        line.tickets[prefix] = nil
-        if line.begun?.prefix == prefix { line.begun = nil }
-        lines[connection] = line
-        if line.isEmpty { departed(connection) }
+        guard lines[connection]?.concerns(prefix) == true else { return }
+        lines[connection]?.cancel(prefix)
+        if lines[connection]?.isEmpty == true { departed(connection) }
     }
 
     mutating func departed(_ connection: Int32) {
@@ -74,16 +105,8 @@ struct RepeatQueue {
 
     /// What is next; `nil`: nothing waits. It is to be `answered` before anything else is asked for.
     mutating func next() -> Work? {
-        guard let connection = turns.first, var line = lines[connection] else { return nil }
-        defer { lines[connection] = line }
-        while line.begun == nil, line.head < line.waiting.count {
-            let (prefix, ticket) = line.waiting[line.head]
-            line.head += 1
-            guard line.tickets[prefix] == ticket else { continue }
-            line.tickets[prefix] = nil
-            line.begun = Work(connection: connection, prefix: prefix, place: 0)
-        }
-        return line.begun
+        guard let connection = turns.first else { return nil }
+        return lines[connection]?.next(of: connection)
     }
 
     /// The work that was next is done so far.
@@ -92,17 +115,11 @@ struct RepeatQueue {
     mutating func answered(upTo place: UInt64?) {
         guard !turns.isEmpty else { return }
         let connection = turns.removeFirst()
-        guard var line = lines[connection] else { return }
-        if let place { line.begun?.place = place } else { line.begun = nil }
-        lines[connection] = line.isEmpty ? nil : line
-        if !line.isEmpty { turns.append(connection) }
-    }
-
-    /// Forgets what was answered or cancelled when it is more than what waits.
-    private static func compact(_ line: inout Line) {
-        guard line.waiting.count > 2 * line.tickets.count + 32 else { return }
-        let tickets = line.tickets
-        line.waiting = line.waiting[line.head...].filter { tickets[$0.prefix] == $0.ticket }
-        line.head = 0
+        lines[connection]?.answered(upTo: place)
+        switch lines[connection]?.isEmpty {
+        case true?: lines[connection] = nil
+        case false?: turns.append(connection)
+        case nil: break
+        }
     }
 }

@@ -100,10 +100,6 @@ import Wire
                 feed(mold, a + group + "\nfile = \"/f\"\ninterface = \"eth0\""),
                 "interface: is for lines; of a capture all is taken that went to group"
             ),
-            (
-                feed(mold + "\nstart_messages = 5", a + group),
-                "start_messages: is for start = \"session\""
-            ),
             (feed(mold + "\n[feed.recover]\nservers = []", a + group), "servers"),
             (
                 feed(zeromq + "\ndirectory_file = \"/f\"", a + endpoint),
