@@ -132,7 +132,11 @@ public struct JournalMemory: Hashable, Sendable {
     }
 
     /// Nothing that an earlier segment could add is missing.
-    public var isComplete: Bool { data > 0 && directory != nil }
+    ///
+    /// - Parameter wantsDirectory: whether a directory is, too; most protocols have none.
+    public func isComplete(withDirectory wantsDirectory: Bool = true) -> Bool {
+        data > 0 && (!wantsDirectory || directory != nil)
+    }
 
     /// Completes what a later segment told with what only an earlier one has. A run that nothing came to does not make
     /// forget how far the one before it was.

@@ -68,6 +68,8 @@ public enum JournalOutcome: Hashable, Sendable {
     case done(size: Int)
     /// Nothing of it was written; why, for a person.
     case failed(String)
+    /// Likewise, and the disk did not say either that it has what was written before; why, for a person.
+    case unsynced(String)
 }
 
 /// The figures of a channel's journal.
@@ -81,7 +83,8 @@ public struct JournalFigures: Hashable, Sendable {
     }
     private var writtenEpoch: UInt64 = 0
     private var writtenSequence: UInt64 = 0
-    /// Frames that the disk has.
+    /// Frames that the disk has. Not those between a sync that failed and the one before: the kernel may have let go of
+    /// them, and tells of that once only (`fsync(2)`, EIO).
     public var synced: UInt64 = 0
     /// Frames that were not journalled.
     public var lost: UInt64 = 0
@@ -118,12 +121,16 @@ public struct JournalWriter: ~Copyable {
     private var batch = RecordBatch()
     /// Storage that was written, for the batch after this one.
     private var spare = RecordBatch()
+    /// The batch was to begin a segment, and has the directory.
+    private var hasDirectory = false
     private var batchFrames: UInt64 = 0
     private var batchLast: (epoch: UInt64, sequence: UInt64) = (0, 0)
     private var jobFrames: UInt64 = 0
     private var jobLast: (epoch: UInt64, sequence: UInt64) = (0, 0)
     private var batchSince: Instant?
     private var unsyncedSince: Instant?
+    /// Frames that were written, and of which no sync tells any more whether the disk has them.
+    private var unsure: UInt64 = 0
     private var segmentSize = 0
     private var segmentSince: Instant
     /// When segments were last looked at, whether they are too old.
@@ -257,11 +264,12 @@ public struct JournalWriter: ~Copyable {
             state = .opening
             return .open
         case .idle(isOpen: true):
-            if isBatchDue(at: now) || isLast && !batch.isEmpty { return write(directory, at: now) }
-            if isSyncDue(at: now) || isLast && unsyncedSince != nil {
+            let isWriteDue = isBatchDue(at: now) || isLast && !batch.isEmpty
+            if isSyncDue(at: now) || isLast && !isWriteDue && unsyncedSince != nil {
                 state = .syncing
                 return .sync
             }
+            if isWriteDue { return write(directory, at: now) }
             guard expiredSince + options.expireEvery <= now, !isLast else { return nil }
             state = .expiring
             return .expire
@@ -279,9 +287,10 @@ public struct JournalWriter: ~Copyable {
     }
 
     private mutating func write(_ directory: [[UInt8]], at now: Instant) -> JournalJob {
-        let sync = options.sync == .eachBatch || isSyncDue(at: now)
+        let sync = options.sync == .eachBatch
         let turns = turns(at: now)
-        let job = takeBatch(behind: turns ? directory : [])
+        let job = takeBatch(behind: turns && !hasDirectory ? directory : [])
+        hasDirectory = false
         batchSince = nil
         (jobFrames, jobLast) = (jobFrames &+ batchFrames, batchFrames > 0 ? batchLast : jobLast)
         batchFrames = 0
@@ -333,8 +342,9 @@ public struct JournalWriter: ~Copyable {
         case (.expiring, .done):
             expiredSince = now
             recovered(now)
-        case (.opening, .failed(let why)): failed(why, isOpen: false, now)
-        case (.writing, .failed(let why)):
+        case (.opening, .failed(let why)), (.opening, .unsynced(let why)): failed(why, isOpen: false, now)
+        case (.writing(_, _, let turns), .failed(let why)), (.writing(_, _, let turns), .unsynced(let why)):
+            hasDirectory = turns
             // They go first when it is tried again.
             records.append(taking: &batch)
             batch = records
@@ -342,13 +352,16 @@ public struct JournalWriter: ~Copyable {
             jobFrames = 0
             batchSince = now
             failed(why, isOpen: true, now)
-        case (.syncing, .failed(let why)), (.expiring, .failed(let why)): failed(why, isOpen: true, now)
+        case (.syncing, .failed(let why)), (.syncing, .unsynced(let why)),
+            (.expiring, .failed(let why)), (.expiring, .unsynced(let why)):
+            failed(why, isOpen: true, now)
         case (.idle, _), (.failed, _): break
         }
+        if case .unsynced = outcome { unsure = figures.written &- figures.synced }
     }
 
     private mutating func synced() {
-        figures.synced = figures.written
+        figures.synced = figures.written &- unsure
         unsyncedSince = nil
     }
 

@@ -78,6 +78,8 @@ public struct ReplicaMachine: Sendable {
     public private(set) var lag: ReplicaLag
     /// Why nothing is written; `nil`: nothing is in the way.
     public private(set) var trouble: String?
+    /// The last answer was to ask later.
+    private var isPutOff = false
     /// Whether the other end ever answered.
     public private(set) var hasHeard = false
     /// Messages and bytes that were written.
@@ -90,9 +92,12 @@ public struct ReplicaMachine: Sendable {
     /// Requests that nobody answered.
     public private(set) var unanswered: UInt64 = 0
     private var state: State
-    /// When the place was first asked for; `nil`: it was answered since, or not asked for. Which request an answer is to
-    /// does not show: it knows what there was then, at the latest.
-    private var askedSince: Instant?
+    /// When requests were made that nobody answered yet, oldest first; all but the last one were given up. Answers come in
+    /// that order, and which one it is does not show: an answer knows what there was when its request was made, at the
+    /// latest.
+    private var asked: [Instant] = []
+    /// Of more than these the oldest is not waited for any more.
+    private static let mostAsked = 16
     /// When segments were last looked at, whether they are too old.
     private var expiredSince: Instant
 
@@ -148,7 +153,8 @@ public struct ReplicaMachine: Sendable {
             }
             guard mayAsk else { return nil }
             state = .asking(since: now)
-            askedSince = askedSince ?? now
+            asked.append(now)
+            if asked.count > ReplicaMachine.mostAsked { asked.removeFirst() }
             return .ask
         }
     }
@@ -162,23 +168,37 @@ public struct ReplicaMachine: Sendable {
 
     /// What is to be done with an answer, also to an earlier request for the same place.
     public mutating func answered(_ body: PullReply.Body, _ bytes: [UInt8], at now: Instant) -> Action? {
-        guard let asked = askedSince else { return nil }
+        guard let since = asked.first else { return nil }
         switch state {
         case .asking, .waiting: break
-        case .closed, .opening, .storing, .expiring: return nil
+        case .closed, .opening, .storing, .expiring:
+            // Of one that was given up; what it tells comes again.
+            asked.removeFirst()
+            return nil
         }
         switch body {
         case .channels: return nil
         case .refused(let reason, let retryAfter, let first):
-            (lag.heardAt, hasHeard, askedSince) = (now, true, nil)
+            // To be put off says nothing of how far it is behind.
+            heard(at: retryAfter == nil ? now : lag.heardAt)
+            isPutOff = retryAfter != nil
             refused(reason, retryAfter, first, at: now)
             return nil
         case .bytes(let pulled):
             guard pulled.place == position.place || position.place.segment == 0 && pulled.place.offset == 0
-            else { return nil }
-            (lag.heardAt, hasHeard, askedSince) = (now, true, nil)
-            return take(pulled, bytes, asked, at: now)
+            else {
+                if asked.count > 1 { asked.removeFirst() }
+                return nil
+            }
+            heard(at: now)
+            isPutOff = false
+            return take(pulled, bytes, since, at: now)
         }
+    }
+
+    private mutating func heard(at now: Instant) {
+        (lag.heardAt, hasHeard) = (now, true)
+        asked.removeFirst()
     }
 
     private mutating func take(
@@ -275,6 +295,6 @@ public struct ReplicaMachine: Sendable {
         guard hasHeard else { return (.unknown, "the other gateway did not answer yet") }
         return ReplicaDistance(
             messages: lag.messages, time: lag.time(at: now, wall: wall), silence: now - lag.heardAt
-        ).verdict(limits, quiet: "no answer")
+        ).verdict(limits, quiet: isPutOff ? "put off again and again" : "no answer")
     }
 }

@@ -307,4 +307,7 @@ extension FeedOptions {
         case .session: start != .now
         }
     }
+
+    /// Whether it has a directory of its instruments, which is journalled.
+    var hasDirectory: Bool { keys == .itch50 }
 }

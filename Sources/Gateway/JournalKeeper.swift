@@ -24,6 +24,7 @@ final class JournalKeeper: FrameJournal {
 
     private let feed: String
     private let wantsMemory: Bool
+    private let wantsDirectory: Bool
     private let surroundings: JournalSurroundings
     /// What earlier runs knew, of channels that nobody was told about yet.
     private var memories: [(channel: UInt16, memory: JournalMemory)] = []
@@ -53,6 +54,7 @@ final class JournalKeeper: FrameJournal {
         self.feed = feed.name
         self.surroundings = surroundings
         wantsMemory = feed.wantsMemory
+        wantsDirectory = feed.wantsMemory && feed.hasDirectory
         ear.keeper = self
         guard wantsMemory else { return }
         isListing = SegmentName.list(
@@ -123,7 +125,7 @@ final class JournalKeeper: FrameJournal {
             folder: ChannelFolder(root: options.directory, feed: feed, channel: number), feed: feed,
             channel: number, run: surroundings.run,
             retention: Retention(mostBytes: options.keepBytes, longest: options.keep),
-            isDurable: options.fsync != .none, wantsMemory: wantsMemory)
+            isDurable: options.fsync != .none, wantsMemory: wantsMemory, wantsDirectory: wantsDirectory)
         let opened = try? ChannelJournal(
             plan, JournalWriterOptions(options), surroundings.loop, surroundings.worker
         ) { [ear] in ear.keeper?.told($0, number) }

@@ -116,7 +116,7 @@ extension ChannelFolder {
     /// - Throws: `SystemError` for what cannot be read; a damaged segment tells what is whole of it.
     public func memory() throws(SystemError) -> JournalMemory {
         var memory = JournalMemory()
-        for number in try segments().reversed() where !memory.isComplete {
+        for number in try segments().reversed() where !memory.isComplete() {
             memory.complete(from: try SegmentSurvey(segment(number)).memory)
         }
         return memory

@@ -13,12 +13,14 @@ public struct JournalPlan: Hashable, Sendable {
     public var retention: Retention
     /// Whether the disk must know of new segments, too.
     public var isDurable: Bool
-    /// Whether the venue's directory is wanted from it.
+    /// Whether it is to tell where earlier runs stopped,
     public var wantsMemory: Bool
+    /// and what the venue's directory was.
+    public var wantsDirectory: Bool
 
     public init(
         folder: ChannelFolder, feed: String, channel: UInt16, run: UInt32, retention: Retention,
-        isDurable: Bool = false, wantsMemory: Bool = false
+        isDurable: Bool = false, wantsMemory: Bool = false, wantsDirectory: Bool = false
     ) {
         self.folder = folder
         self.feed = feed
@@ -27,6 +29,7 @@ public struct JournalPlan: Hashable, Sendable {
         self.retention = retention
         self.isDurable = isDurable
         self.wantsMemory = wantsMemory
+        self.wantsDirectory = wantsDirectory
     }
 }
 
@@ -102,7 +105,7 @@ public struct JournalTail: Sendable {
             switch job {
             case .open: return try open(plan, at: wall)
             case .sync:
-                try tail?.sync()
+                if let failure = unsynced(tail) { return failure }
                 return result(tail)
             case .expire:
                 var (tail, result) = (tail, result(tail))
@@ -119,6 +122,7 @@ public struct JournalTail: Sendable {
             case .turn(var records, let sync):
                 job = .sync
                 defer { job = .turn(records, sync: sync) }
+                if plan.isDurable, let failure = unsynced(tail) { return failure }
                 var tail = tail
                 try tail?.turn(at: wall)
                 try tail?.begin(with: &records, sync)
@@ -129,6 +133,16 @@ public struct JournalTail: Sendable {
             }
         } catch {
             return JournalResult(outcome: .failed("\(error)"), tail: tail)
+        }
+    }
+
+    /// Waits until the disk has what was written; how it refused that.
+    private static func unsynced(_ tail: JournalTail?) -> JournalResult? {
+        do throws(SystemError) {
+            try tail?.sync()
+            return nil
+        } catch {
+            return JournalResult(outcome: .unsynced("\(error)"), tail: tail)
         }
     }
 
@@ -205,9 +219,8 @@ public struct JournalTail: Sendable {
         size = header.count
     }
 
-    /// Closes the segment and begins the next one.
+    /// Closes the segment, which the disk has if it must, and begins the next one.
     private mutating func turn(at wall: WallTime) throws(SystemError) {
-        if plan.isDurable { try file.sync() }
         let next = try JournalTail(
             plan, lock, number: number + 1, previous: hash.digest,
             closed: closed + [Retention.Candidate(number: number, size: size, newest: wall)], at: wall)
@@ -314,11 +327,12 @@ extension JournalTail {
         return survey
     }
 
-    /// The directory stands at the beginning of each segment of a run that knows it.
+    /// The directory stands at the beginning of each segment of a run that knows it; a run that nothing came to says
+    /// nothing of where the one before it stopped.
     private static func lookBack(from numbers: [UInt64], _ plan: JournalPlan, _ opening: inout JournalOpening)
     {
         for number in numbers.dropLast().suffix(mostLookedBack).reversed()
-        where !opening.memory.isComplete {
+        where !opening.memory.isComplete(withDirectory: plan.wantsDirectory) {
             guard let survey = try? SegmentSurvey(plan.folder.segment(number)) else { continue }
             opening.memory.complete(from: survey.memory)
         }

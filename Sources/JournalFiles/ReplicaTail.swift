@@ -41,6 +41,8 @@ public struct ReplicaTail: Sendable {
     private let lock: FolderLock
     private var file: AppendedFile?
     private var position = ReplicaPosition()
+    /// The one that is written to.
+    public var segment: UInt64 { position.place.segment }
     /// The same of the segment that is written to.
     private var piece = PulledPiece.Position(segment: 0)
     /// Something of that segment is damaged: the next one is chained to what it was before.
@@ -245,7 +247,15 @@ public struct ReplicaTail: Sendable {
 
     /// Closes the segment and begins another one.
     private mutating func begin(_ number: UInt64, at wall: WallTime) throws(SystemError) {
-        let made = try AppendedFile(making: plan.folder.segment(number), mode: 0o640)
+        let path = plan.folder.segment(number)
+        let made = try AppendedFile(making: path, mode: 0o640)
+        do throws(SystemError) {
+            if plan.isDurable { try Files.sync(folder: plan.folder.path) }
+        } catch {
+            // Or it could not be made when it is tried again.
+            try? Files.remove(path)
+            throw error
+        }
         if file != nil {
             keepIndex()
             closed.append(
@@ -257,7 +267,6 @@ public struct ReplicaTail: Sendable {
         (hash, index, hasDamage, lost) = (SHA256(), SegmentIndex(), false, 0)
         position.place = PullRequest.Place(segment: number, offset: 0)
         (position.messages, position.header) = (0, nil)
-        if plan.isDurable { try Files.sync(folder: plan.folder.path) }
     }
 
     private mutating func take(_ judged: PulledPiece, _ taken: [UInt8], _ pulled: PulledBytes) {

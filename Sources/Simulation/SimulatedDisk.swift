@@ -101,7 +101,7 @@ final class SimulatedDisk {
     var memory: JournalMemory {
         var memory = JournalMemory()
         for number in segments.indices.reversed().prefix(17)
-        where !memory.isComplete {
+        where !memory.isComplete() {
             var own = JournalMemory()
             for record in records(of: number).records { own.take(record) }
             memory.complete(from: own)

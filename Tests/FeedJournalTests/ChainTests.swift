@@ -190,9 +190,9 @@ import Wire
         }
         let earlier = taught(memory(frame(5)))
         var idle = taught(memory(frame(0, kind: .heartbeat)))
-        #expect(idle.last == 0 && idle.directory == directory && !idle.isComplete)
+        #expect(idle.last == 0 && idle.directory == directory && !idle.isComplete())
         idle.complete(from: earlier)
-        #expect(idle == earlier && idle.isComplete)
+        #expect(idle == earlier && idle.isComplete())
         var another = memory(frame(0, epoch: 8, kind: .heartbeat))
         another.complete(from: earlier)
         #expect(another.epoch == 8 && another.last == 0 && another.directory == nil)

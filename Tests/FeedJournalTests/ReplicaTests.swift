@@ -230,10 +230,35 @@ private struct ReplicaDialogue {
         dialogue.wait(1000)
         #expect(dialogue.answered(3, 900, bytes: 0, size: 900, behind: 0) == nil)
         #expect(dialogue.machine.lag.coveredAt == first)
-        let second = dialogue.now
+        // So is the answer to the second one, which comes when the place is asked for once more.
+        let second = first + .seconds(30)
         #expect(dialogue.machine.next(at: dialogue.now) == .ask)
+        let third = dialogue.now
+        dialogue.wait(1000)
         #expect(dialogue.answered(3, 900, bytes: 0, size: 900, behind: 0) == nil)
         #expect(dialogue.machine.lag.coveredAt == second)
+        #expect(dialogue.answered(3, 900, bytes: 0, size: 900, behind: 0) == nil)
+        #expect(dialogue.machine.lag.coveredAt == third)
+        #expect(dialogue.answered(3, 900, bytes: 0, size: 900, behind: 0) == nil)
+        #expect(dialogue.machine.lag.coveredAt == third)
+    }
+
+    @Test func `an answer for where it was is that of a request that was given up`() {
+        var dialogue = ReplicaDialogue()
+        dialogue.open(at: 3, 900, messages: 10)
+        _ = dialogue.machine.next(at: dialogue.now)
+        dialogue.wait(30_000)
+        _ = dialogue.machine.next(at: dialogue.now)
+        _ = dialogue.answered(3, 900, bytes: 10, size: 910, behind: 1)
+        dialogue.stored(3, 910, 11)
+        dialogue.wait(1000)
+        let third = dialogue.now
+        #expect(dialogue.machine.next(at: dialogue.now) == .ask)
+        #expect(dialogue.answered(3, 900, bytes: 10, size: 910, behind: 1) == nil)
+        #expect(dialogue.machine.isAsking)
+        dialogue.wait(1000)
+        #expect(dialogue.answered(3, 910, bytes: 0, size: 910, behind: 0) == nil)
+        #expect(dialogue.machine.lag.coveredAt == third)
     }
 
     @Test func `after a new connection it asks at once, and what was under way may still come`() {
@@ -278,6 +303,27 @@ private struct ReplicaDialogue {
             .refused("too soon", retryAfter: .milliseconds(300), first: nil), [], at: dialogue.now)
         #expect(dialogue.machine.trouble == nil)
         #expect(dialogue.machine.deadline == dialogue.now + .milliseconds(300))
+    }
+
+    @Test func `who is put off again and again does not know how far it is behind`() {
+        var dialogue = ReplicaDialogue()
+        dialogue.open(at: 3, 900, messages: 10)
+        _ = dialogue.machine.next(at: dialogue.now)
+        _ = dialogue.answered(3, 900, bytes: 0, size: 900, behind: 0)
+        #expect(dialogue.seconds == 0 && dialogue.status == .ok)
+        for _ in 0..<20 {
+            dialogue.wait(500)
+            #expect(dialogue.machine.next(at: dialogue.now) == .ask)
+            _ = dialogue.machine.answered(
+                .refused("too soon", retryAfter: .milliseconds(300), first: nil), [], at: dialogue.now)
+        }
+        #expect(dialogue.seconds == 10)
+        let verdict = dialogue.machine.verdict(ReplicaLimits(), at: dialogue.now, wall: dialogue.wall)
+        #expect(verdict == (.warning, "put off again and again"))
+        dialogue.wait(500)
+        _ = dialogue.machine.next(at: dialogue.now)
+        _ = dialogue.answered(3, 900, bytes: 0, size: 900, behind: 0)
+        #expect(dialogue.seconds == 0 && dialogue.status == .ok)
     }
 
     // MARK: - The other end

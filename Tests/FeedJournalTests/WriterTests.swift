@@ -88,8 +88,8 @@ private struct Dialogue: ~Copyable {
     mutating func done(_ size: Int = 1000, at time: Int64) {
         writer.finished(.done(size: size), returning: records, at: ms(time))
     }
-    mutating func failed(at time: Int64) {
-        writer.finished(.failed("no space"), returning: records, at: ms(time))
+    mutating func failed(at time: Int64, _ how: (String) -> JournalOutcome = { .failed($0) }) {
+        writer.finished(how("no space"), returning: records, at: ms(time))
     }
 }
 
@@ -130,11 +130,59 @@ private struct Dialogue: ~Copyable {
         // Nothing but to look for old segments.
         #expect(talk.writer.deadline(at: ms(120)) == ms(600_000))
 
+        // A sync that is due goes before what waits.
+        talk.frame(6, at: 200)
+        talk.expect("write 6", at: 210)
+        talk.done(at: 211)
+        talk.frame(7, at: 305)
+        talk.expect("sync", at: 315)
+        talk.done(at: 316)
+        talk.expect("write 7", at: 316)
+        talk.done(at: 317)
+        #expect(talk.writer.figures.written == 3 && talk.writer.figures.synced == 2)
+
         var each = Dialogue { $0.sync = .eachBatch }
         each.frame(5, at: 0)
         each.expect("write 5 sync", at: 10)
         each.done(at: 20)
         #expect(each.writer.figures.synced == 1)
+    }
+
+    @Test func `what a sync failed for does not count as synced later`() {
+        var talk = Dialogue {
+            $0.sync = .every(.milliseconds(100))
+            $0.segmentBytes = 1000
+        }
+        talk.frame(5, at: 0)
+        talk.expect("write 5", at: 10)
+        talk.done(800, at: 10)
+        talk.expect("sync", at: 110)
+        talk.done(800, at: 110)
+        talk.frames(6...7, at: 200)
+        talk.expect("write 6 7", at: 210)
+        talk.done(900, at: 210)
+        talk.expect("sync", at: 310)
+        talk.failed(at: 310) { .unsynced($0) }
+        #expect(talk.writer.condition == .stopped("no space"))
+        talk.expect("sync", at: 1310)
+        talk.done(900, at: 1310)
+        #expect(talk.writer.condition == .writing)
+        #expect(talk.writer.figures.written == 3 && talk.writer.figures.synced == 1)
+        // The same where a segment is to be closed: nothing of the next one is lost.
+        talk.frame(8, at: 1400)
+        talk.expect("write 8", at: 1410)
+        talk.done(1000, at: 1410)
+        talk.frame(9, at: 1420)
+        talk.expect("turn directory 9", at: 1430)
+        talk.failed(at: 1430) { .unsynced($0) }
+        talk.frame(10, at: 1440)
+        talk.expect("sync", at: 2430)
+        talk.done(1000, at: 2430)
+        talk.expect("turn directory 9 10", at: 2430)
+        talk.done(300, at: 2440)
+        talk.expect("sync", at: 2540)
+        talk.done(300, at: 2540)
+        #expect(talk.writer.figures.written == 6 && talk.writer.figures.synced == 3)
     }
 
     @Test func `a segment that has its size is closed, and the next one begins with the directory`() {

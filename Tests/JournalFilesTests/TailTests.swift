@@ -56,7 +56,8 @@ extension DiskTests {
             var plan = JournalPlan(
                 folder: ChannelFolder(root: folder.path, feed: "itch", channel: 0), feed: "itch", channel: 0,
                 run: 9,
-                retention: Retention(mostBytes: 1 << 30, longest: .seconds(1_000_000_000)), wantsMemory: true)
+                retention: Retention(mostBytes: 1 << 30, longest: .seconds(1_000_000_000)), wantsMemory: true,
+                wantsDirectory: true)
             change(&plan)
             return plan
         }
@@ -336,6 +337,10 @@ extension DiskTests {
             result = perform([.open], plan())
             #expect(result.opening?.memory.directory?.ordered == [[65], [66]])
             #expect(result.opening?.memory.epoch == 7)
+            // Who wants none reads no further than to where the last run that published anything stopped.
+            result.tail = nil
+            result = perform([.open], plan { $0.wantsDirectory = false })
+            #expect(result.opening?.memory.last == 4 && result.opening?.memory.directory == nil)
         }
 
         @Test func `channels are found from each folder above them`() throws {
