@@ -27,6 +27,8 @@ final class ChannelJournal {
     private(set) var machine: JournalWriter
     /// As the last job left it.
     private(set) var tail: JournalTail?
+    /// Where the job that is under way leaves it.
+    private let left = Deposit<JournalTail>()
     /// Segments that were let go of.
     private(set) var expired = 0
     private let plan: JournalPlan
@@ -66,7 +68,10 @@ final class ChannelJournal {
         advance()
     }
 
-    deinit { returns.journal = nil }
+    deinit {
+        returns.journal = nil
+        leaveFolder()
+    }
 
     var folder: ChannelFolder { plan.folder }
 
@@ -135,13 +140,18 @@ final class ChannelJournal {
             return arm(machine.deadline(at: loop.now))
         }
         isBusy = true
-        let (tail, plan, wall) = (tail, plan, loop.wall)
-        let left = worker.lend(consume job, to: { JournalTail.perform(&$0, tail, plan, at: wall) }) {
-            [returns] in returns.journal?.finished($0, &$1)
-        }
-        if var left {
+        let (tail, plan, wall, left) = (tail, plan, loop.wall, left)
+        let refused = worker.lend(
+            consume job,
+            to: { job in
+                var result = JournalTail.perform(&job, tail, plan, at: wall)
+                left.leave(result.tail.take())
+                return result
+            }, then: { [returns] in returns.journal?.finished($0, &$1) })
+        if var refused {
             let failure = JournalOutcome.failed("the thread that writes has too much to do")
-            finished(JournalResult(outcome: failure, tail: tail), &left)
+            left.leave(tail)
+            finished(JournalResult(outcome: failure, tail: nil), &refused)
         }
     }
 
@@ -149,8 +159,8 @@ final class ChannelJournal {
         guard !hasEnded else { return }
         isBusy = false
         let last = tail
-        tail = result.tail
-        if last?.number != tail?.number { release(consume last) }
+        tail = left.take()
+        if let last, last.number != tail?.number { worker.letGo(of: consume last) }
         expired += result.expired
         machine.finished(result.outcome, returning: job.takeRecords(), at: loop.now)
         if let opening = result.opening { onNews(.opened(opening)) }
@@ -197,15 +207,14 @@ final class ChannelJournal {
         let left = waiters
         waiters = []
         for waiter in left { waiter.work(self) }
-        let last = tail
-        tail = nil
-        release(consume last)
+        leaveFolder()
         onEnded?()
     }
 
-    /// To close a file may wait for the disk: the thread that writes does that.
-    private func release(_ last: consuming JournalTail?) {
-        guard last != nil else { return }
-        _ = worker.lend(consume last, to: { $0 = nil }, then: { (_: Void, _: inout JournalTail?) in })
+    /// To close a file may wait for the disk: the thread that writes does that, before anything that it is given from now
+    /// on. So the next one finds the folder unlocked.
+    private func leaveFolder() {
+        if let last = tail.take() { worker.letGo(of: consume last) }
+        if isBusy { worker.empty(left) }
     }
 }

@@ -71,6 +71,8 @@ final class MulticastSource: FeedSource {
         retry = try Timer(loop, accuracy: .milliseconds(10)) { [unowned self] in open() }
     }
 
+    deinit { leave() }
+
     var note: String? {
         switch state {
         case .open(let opening): opening.hasCarrier ? nil : "the link is down"
@@ -105,13 +107,13 @@ final class MulticastSource: FeedSource {
         counters.retryAfter = .zero
         let address = address
         let refused = worker.lend(
-            letGo(),
-            to: { old in
-                old = nil
-                return Result { () throws(SystemError) in try JoinedSocket(address) }
-            }, then: { [weak self] result, _ in self?.joined(result) })
+            Join(socket: letGo()), to: { $0.perform(address) },
+            then: { [weak self, unowned worker = worker] _, join in
+                if let self { return joined(&join) }
+                if let socket = join.socket.take() { worker.letGo(of: consume socket) }
+            })
         if let refused {
-            left = refused
+            defer { left = refused.socket }
             return fail(SystemError("join \(address.endpoint): the worker is busy", number: again))
         }
         state = .joining(again: false)
@@ -126,14 +128,22 @@ final class MulticastSource: FeedSource {
         return opening.joined
     }
 
-    private func joined(_ result: Result<JoinedSocket, SystemError>) {
+    /// Leaves the group, on the worker; where that is too busy, when it is tried again.
+    private func leave() {
+        if let old = letGo() { left = worker.letGo(of: consume old) }
+    }
+
+    private func joined(_ join: inout Join) {
         if case .joining(again: true) = state {
             state = .closed(reason: "joining again")
-            if case .success(let socket) = result { state = .open(Opening(socket)) }
+            left = join.socket.take()
             return open()
         }
         do throws(SystemError) {
-            let opening = Opening(try result.get())
+            if let error = join.error { throw error }
+            guard let socket = join.socket.take() else { return }
+            let opening = Opening(socket)
+            left = socket
             opening.source = try IOSource(loop, descriptor: opening.joined.socket.descriptor.raw) {
                 [unowned self, unowned opening] in receive(opening.joined.socket)
             }
@@ -148,7 +158,7 @@ final class MulticastSource: FeedSource {
             log(.pathReceivingAgain, "receiving on \(address.endpoint) again")
         }
         if counters.connects == 0 { warnOfBuffer(opening.joined.socket.receiveBufferBytes) }
-        state = .open(opening)
+        (state, left) = (.open(opening), nil)
         counters.connects &+= 1
         droppedBefore = counters.droppedByKernel
         backoff.reset()
@@ -179,6 +189,7 @@ final class MulticastSource: FeedSource {
     }
 
     private func close(because reason: String) {
+        leave()
         state = .closed(reason: reason)
         owner.disconnected(path, because: reason)
     }
@@ -227,6 +238,22 @@ final class MulticastSource: FeedSource {
             return
         }
         owner.received(datagram.payload, on: path, receivedAt: datagram.receivedAt ?? time.wall, at: time)
+    }
+}
+
+/// What the worker does: a group is left and joined.
+private struct Join: Sendable {
+    /// The old one, and then the new one.
+    var socket: JoinedSocket?
+    var error: SystemError?
+
+    mutating func perform(_ address: MulticastSource.Address) {
+        socket = nil
+        do throws(SystemError) {
+            socket = try JoinedSocket(address)
+        } catch {
+            self.error = error
+        }
     }
 }
 

@@ -69,6 +69,7 @@ final class Replica {
     /// Says goodbye on the bus.
     func close() {
         for name in feeds.keys { surroundings.health.forget(Subject(.replica, name)) }
+        for feed in feeds.values { feed.close() }
         (feeds, timer, requester) = ([:], nil, nil)
     }
 
@@ -152,6 +153,8 @@ private final class ReplicaFeed {
     private struct Channel {
         var machine: ReplicaMachine
         var tail: ReplicaTail?
+        /// Where the job that is under way leaves it.
+        let left = Deposit<ReplicaTail>()
         let plan: ReplicaPlan
     }
 
@@ -194,6 +197,16 @@ private final class ReplicaFeed {
             channels[number] = Channel(
                 machine: ReplicaMachine(options: pace, at: surroundings.loop.now), plan: plan)
         }
+    }
+
+    /// The thread that writes closes the files, before anything that it is given from now on: whoever writes there next
+    /// finds the folders unlocked.
+    func close() {
+        for channel in channels.values {
+            if let tail = channel.tail { surroundings.worker.letGo(of: tail) }
+            surroundings.worker.empty(channel.left)
+        }
+        channels = [:]
     }
 
     func connected() {
@@ -270,9 +283,11 @@ private final class ReplicaFeed {
                     feed: name, channel: number, place: position.place, messages: position.messages,
                     through: position.through, replica: surroundings.host))
         case .perform(let job):
-            let (tail, plan, wall) = (channel.tail, channel.plan, surroundings.loop.wall)
+            let (tail, plan, wall, left) = (channel.tail, channel.plan, surroundings.loop.wall, channel.left)
             let isTaken = surroundings.worker.perform({
-                ReplicaTail.perform(job, tail, plan, at: wall)
+                var result = ReplicaTail.perform(job, tail, plan, at: wall)
+                left.leave(result.tail.take())
+                return result
             }) { [weak self] in self?.finished($0, number) }
             if !isTaken {
                 channels[number]?.machine.finished(
@@ -282,7 +297,10 @@ private final class ReplicaFeed {
     }
 
     private func finished(_ result: ReplicaResult, _ number: UInt16) {
-        channels[number]?.tail = result.tail
+        guard let last = channels[number] else { return }
+        let next = last.left.take()
+        channels[number]?.tail = next
+        if let tail = last.tail, tail.segment != next?.segment { surroundings.worker.letGo(of: tail) }
         channels[number]?.machine.finished(result.outcome, at: surroundings.loop.now)
         if let cut = result.cut {
             surroundings.log(.replicaCut, "the replica of feed \(name), channel \(number): \(cut)")

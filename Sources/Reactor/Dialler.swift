@@ -28,6 +28,10 @@ public final class Dialler {
     private var machine: Dialling
     private var timer: Timer?
     private var addresses: [ResolvedAddress] = []
+    /// What was dialled last, and which attempt that is.
+    private var dialled: (address: StreamAddress, attempt: Int)?
+    /// What the worker looks up, or is about to: a name has one job, however often it is dialled meanwhile.
+    private var lookedUp: Set<StreamAddress> = []
     private var stream: ConnectedStream?
     /// Goes before the descriptor that it watches.
     private var source: IOSource?
@@ -54,6 +58,7 @@ public final class Dialler {
         letGo()
         guard case .lookUp(let attempt) = machine.dial(at: loop.now) else { return }
         timer?.arm(at: machine.deadline)
+        dialled = (address, attempt)
         lookUp(address, attempt)
     }
 
@@ -81,11 +86,20 @@ public final class Dialler {
         case .tcp(let host, let port) where IPv4Address(host) != nil:
             found(ResolvedAddress.lookUp(host: host, port: port), attempt)
         case .tcp(let host, let port):
+            guard lookedUp.insert(address).inserted else { return }
             let isAccepted = worker.perform({ ResolvedAddress.lookUp(host: host, port: port) }) {
-                [weak self] in self?.found($0, attempt)
+                [weak self] in self?.found($0, address)
             }
-            if !isAccepted { perform(machine.notFound("too many look-ups wait", attempt: attempt)) }
+            guard !isAccepted else { return }
+            lookedUp.remove(address)
+            perform(machine.notFound("too many look-ups wait", attempt: attempt))
         }
+    }
+
+    /// The answer may be to an earlier attempt; it is as good for the last one.
+    private func found(_ result: Result<[ResolvedAddress], LookUpFailure>, _ address: StreamAddress) {
+        lookedUp.remove(address)
+        if let dialled, dialled.address == address { found(result, dialled.attempt) }
     }
 
     private func found(_ result: Result<[ResolvedAddress], LookUpFailure>, _ attempt: Int) {

@@ -7,6 +7,19 @@ import CSystemd
 import Glibc
 import Synchronization
 
+/// What a job leaves for the loop. It comes with no result, so that the thread itself can let go of it where the loop does
+/// not wait for the job any more: to do so may block.
+public final class Deposit<Value: Sendable>: Sendable {
+    private let value = Mutex<Value?>(nil)
+
+    public init() {}
+
+    public func leave(_ new: Value?) { value.withLock { $0 = new } }
+
+    /// It is there no longer.
+    public func take() -> Value? { value.withLock { $0.take() } }
+}
+
 /// One thread for calls that may block.
 public final class Worker {
     /// What waits for the thread and what it has finished; the only state that two threads see.
@@ -132,6 +145,19 @@ public final class Worker {
         return isTaken ? nil : loan.load.withLock { $0.take() }
     }
 
+    /// Lets go of something on the thread, because its end may wait, behind the jobs that are there already.
+    ///
+    /// - Returns: it, if the queue is full; counted in `refused`.
+    @discardableResult
+    public func letGo<Load: Sendable>(of load: consuming Load) -> Load? {
+        lend(Optional(load), to: { $0 = nil }, then: { (_: Void, _: inout Load?) in }) ?? nil
+    }
+
+    /// Likewise of what a job leaves there that nobody waits for any more.
+    public func empty<Value>(_ deposit: Deposit<Value>) {
+        perform({ _ = deposit.take() }, then: {})
+    }
+
     /// Waits for a result, until then at most, and hands it on: for the end of a program, whose loop turns no more.
     public func wait(until end: Instant) {
         guard !completions.isEmpty else { return }
@@ -144,11 +170,13 @@ public final class Worker {
     private func collect() {
         var count: UInt64 = 0
         _ = unsafe read(done, &count, 8)
-        let finished = exchange.state.withLock { state in
+        var finished = exchange.state.withLock { state in
             defer { state.finished.removeAll() }
             return state.finished
         }
-        for (id, result) in finished { completions.removeValue(forKey: id)?(result) }
+        // Each result ends with its turn, and with it what it holds.
+        finished.reverse()
+        while let (id, result) = finished.popLast() { completions.removeValue(forKey: id)?(result) }
     }
 
     private func start() throws(SystemError) {

@@ -215,9 +215,12 @@ private func journalledQuotes(_ sink: Recorder, _ journal: Notes) -> any FeedEng
         desk.open()
         closing.add(try #require(desk.keeper), of: "quotes")
         #expect(closing.feeds.isEmpty && closed == ["quotes"])
-        close(answer)
         desk.open()
+        append(2...2, of: 1, to: try #require(desk.keeper))
+        close(answer)
         try desk.until { desk.keeper?.isOpening == false }
+        #expect(desk.keeper?.channelJournal(0)?.machine.condition == .writing)
+        #expect(desk.keeper?.channelJournal(0)?.machine.figures.stops == 0)
         close(disk)
     }
 }

@@ -25,11 +25,11 @@ private final class Line {
     let worker: Worker
     let owner = Owner()
     let endpoint: IPv4Endpoint
-    let source: MulticastSource
+    var source: MulticastSource?
 
-    init() throws {
+    init(capacity: Int = 1) throws {
         loop = try EventLoop()
-        worker = try Worker(loop, capacity: 1)
+        worker = try Worker(loop, capacity: capacity)
         endpoint = try Line.freePort()
         source = try MulticastSource(
             loop, path: 0, address: MulticastSource.Address(endpoint: endpoint, interface: "lo"),
@@ -44,6 +44,19 @@ private final class Line {
             if isFree(endpoint) { return endpoint }
         }
         throw SystemError("a free port", number: EADDRINUSE)
+    }
+
+    /// Keeps the worker from going on until what this returns is closed.
+    func block() throws -> Int32 {
+        var ends: [Int32] = [0, 0]
+        try #require(unsafe pipe(&ends) == 0)
+        let from = ends[0]
+        worker.perform({
+            var byte: UInt8 = 0
+            _ = unsafe read(from, &byte, 1)
+            close(from)
+        }) {}
+        return ends[1]
     }
 
     static func isFree(_ endpoint: IPv4Endpoint) -> Bool {
@@ -63,30 +76,33 @@ private final class Line {
 @Suite struct MulticastSourceTests {
     @Test func `a join is one job, also where there is a socket to let go of`() throws {
         let line = try Line()
-        line.source.activate([])
+        line.source?.activate([])
         try line.until("the socket") { line.owner.connects == 1 }
-        line.source.linkChanged(nil)
+        line.source?.linkChanged(nil)
         try line.until("the next one") { line.owner.connects == 2 }
         #expect(line.worker.refused == 0 && line.owner.reasons == [])
     }
 
     @Test func `a busy worker is tried again, and lets go of the old socket itself`() throws {
         let line = try Line()
-        line.source.activate([])
+        line.source?.activate([])
         try line.until("the socket") { line.owner.connects == 1 }
-        var ends: [Int32] = [0, 0]
-        try #require(unsafe pipe(&ends) == 0)
-        let (from, to) = (ends[0], ends[1])
-        defer { for end in [from, to] { close(end) } }
-        line.worker.perform({
-            var byte: UInt8 = 0
-            return unsafe read(from, &byte, 1)
-        }) { _ in }
-        line.source.linkChanged(nil)
-        #expect(line.worker.refused == 1 && line.source.note?.contains("the worker is busy") == true)
+        let release = try line.block()
+        line.source?.linkChanged(nil)
+        #expect(line.worker.refused == 1 && line.source?.note?.contains("the worker is busy") == true)
         #expect(!Line.isFree(line.endpoint), "the loop has closed it")
-        var byte: UInt8 = 1
-        try #require(unsafe write(to, &byte, 1) == 1)
+        close(release)
         try line.until("the next one") { line.owner.connects == 2 }
+    }
+
+    @Test func `whose line is gone leaves its group where it may wait`() throws {
+        let line = try Line(capacity: 2)
+        line.source?.activate([])
+        try line.until("the socket") { line.owner.connects == 1 }
+        let release = try line.block()
+        line.source = nil
+        #expect(!Line.isFree(line.endpoint), "the loop has closed it")
+        close(release)
+        try line.until("the port") { Line.isFree(line.endpoint) }
     }
 }

@@ -1,5 +1,6 @@
 // Dialling on the loop, over loopback and Unix sockets: what stands is handed over, and what does not is explained.
 import Basics
+import Glibc
 import Linux
 import Testing
 
@@ -100,6 +101,35 @@ import Testing
         }
         dialler.dial(.tcp(host: "127.0.0.1", port: 1))
         #expect(outcomes.failures == ["bind 192.0.2.1:0: Cannot assign requested address"])
+    }
+
+    @Test func `a name that is dialled again meanwhile is looked up once, for the last attempt`() throws {
+        let server = try Server()
+        let outcomes = Outcomes()
+        let slow = try Worker(loop, capacity: 2)
+        let dialler = try Dialler(loop, slow, limit: .seconds(5), by: StreamRoute()) { outcome in
+            switch outcome {
+            case .connected(let stream): outcomes.streams.append(stream)
+            case .failed(let reason): outcomes.failures.append(reason)
+            }
+        }
+        var ends: [Int32] = [0, 0]
+        try #require(unsafe pipe(&ends) == 0)
+        let (from, to) = (ends[0], ends[1])
+        slow.perform({
+            var byte: UInt8 = 0
+            _ = unsafe read(from, &byte, 1)
+            close(from)
+        }) {}
+        for _ in 0..<5 {
+            dialler.stop()
+            dialler.dial(.tcp(host: "localhost", port: server.port))
+        }
+        #expect(slow.refused == 0 && outcomes.count == 0)
+        close(to)
+        try run { outcomes.count == 1 }
+        #expect(outcomes.streams.count == 1)
+        withExtendedLifetime(server) {}
     }
 
     @Test func `what is stopped, or dialled anew, has no outcome`() throws {
