@@ -71,6 +71,22 @@ public struct SubscriptionTable: Sendable {
         }
     }
 
+    /// A feed whose numbering nobody knew turned out to be one by topic: who holds its batches would get nothing.
+    public mutating func refuseBatches(of feed: String, at now: Instant) -> [SubscriptionAction] {
+        guard batched.remove(feed) != nil else { return [] }
+        var actions: [SubscriptionAction] = []
+        for (connection, holder) in holders.sorted(by: { $0.key < $1.key }) {
+            for prefix in holder.held.map({ prefixes[$0] }).sorted() where prefix.hasPrefix("batch/") {
+                guard case .batch(feed, _)? = request(prefix) else { continue }
+                let refusal = SubscriptionRefusal.notBatched(feed)
+                counters.refused[refusal.name, default: 0] &+= 1
+                actions += release(prefix, by: connection, at: now)
+                actions.append(.refuse(connection: connection, prefix: prefix, refusal))
+            }
+        }
+        return actions
+    }
+
     /// Forgets a feed. Clients keep what they hold and receive nothing until it is added again.
     public mutating func removeFeed(_ name: String) { feeds[name] = nil }
 

@@ -44,7 +44,7 @@ extension Section where Options == CollectorOptions {
     static var collector: Section {
         Section(
             keys: [
-                .value("endpoint", \.endpoint, required: true, Rules.connectedEndpoint),
+                .value("endpoint", \.endpoint, required: true, Rules.connectedAddress),
                 .value("server_key", \.serverKey, Rules.publicKey),
             ],
             check: { collector, place in

@@ -82,8 +82,8 @@ extension Section where Options == AgentEndpoint {
     static var endpoints: Section {
         Section(
             keys: [
-                .value("publish", \.publish, required: true, Rules.connectedEndpoint),
-                .value("request", \.request, required: true, Rules.connectedEndpoint),
+                .value("publish", \.publish, required: true, Rules.connectedAddress),
+                .value("request", \.request, required: true, Rules.connectedAddress),
                 .value("server_key", \.serverKey, Rules.publicKey),
             ],
             check: { agent, place in

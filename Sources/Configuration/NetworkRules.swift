@@ -68,6 +68,17 @@ extension Rules {
         return nil
     }
 
+    /// Likewise, by its address: libzmq looks names up on the one thread that carries all its connections, and a name
+    /// server that does not answer stops them all (zeromq/libzmq#2961).
+    static let connectedAddress: Rule<String> = { setting, place in
+        guard let text = connectedEndpoint(setting, place) else { return nil }
+        guard case .tcp(let host, _)? = Endpoint(text), IPv4Address(host) == nil else { return text }
+        place.refuse(
+            setting,
+            "must have an IPv4 address in place of the name \(host), such as \"tcp://10.0.0.1:5555\"")
+        return nil
+    }
+
     static let publicKey: Rule<PublicKey> = { setting, place in
         if case .text(let text) = setting, let key = PublicKey(text) { return key }
         place.refuse(setting, "must be a public key: 40 characters in quotes, as holdfast keygen prints them")

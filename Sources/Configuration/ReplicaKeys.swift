@@ -10,7 +10,7 @@ extension Section where Options == ReplicaOptions {
     static var replica: Section {
         Section(
             keys: [
-                .value("request", \.request, required: true, Rules.connectedEndpoint),
+                .value("request", \.request, required: true, Rules.connectedAddress),
                 .value("server_key", \.serverKey, Rules.publicKey),
                 .value("feeds", \.feeds, required: true, Rules.list(1...64, of: Rules.name)),
                 .value("every", \.every, Rules.duration(.milliseconds(10), .seconds(60))),

@@ -44,7 +44,10 @@ final class AgentFollower {
         requester = try Requester(
             context, loop, endpoint: endpoint.request,
             security: .connecting(to: endpoint.request, endpoint.serverKey, with: keys),
-            onConnection: { [unowned self] _ in tellTrouble() }
+            onConnection: { [unowned self] news in
+                if case .connected = news, askAgain != nil { ask() }
+                tellTrouble()
+            }
         ) { [unowned self] in answered($0) }
         let subscriber = try Subscriber(
             context, loop, endpoint: endpoint.publish,
@@ -115,9 +118,11 @@ final class AgentFollower {
         arm()
     }
 
+    /// Nothing is asked of nobody: it would wait, to be answered all at once.
     private func ask() {
-        attempt { () throws(MessagingError) in _ = try requester?.send(Request.status.json.bytes) }
         askAgain = loop.now + AgentFollower.patience
+        guard requester?.isUp == true else { return }
+        attempt { () throws(MessagingError) in _ = try requester?.send(Request.status.json.bytes) }
     }
 
     private func attempt(_ call: () throws(MessagingError) -> Void) {

@@ -42,7 +42,7 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
     }
 
     var deadline: Instant {
-        channels.lazy.map { $0.numbered.deadline }.min() ?? plan.now + .seconds(3600)
+        channels.lazy.map { $0.numbered.deadline }.min() ?? Instant(nanoseconds: .max / 2)
     }
 
     /// As the last packet left it; kept, since it is asked for after each.

@@ -112,6 +112,8 @@ final class Downstream: FrameSink {
 
     func removeFeed(_ name: String) { table.removeFeed(name) }
 
+    func refuseBatches(of feed: String) { perform(table.refuseBatches(of: feed, at: loop.now)) }
+
     // MARK: - Clients
 
     private func heard(_ request: PublisherSocket.Request, of connection: Int32, _ caller: Caller) {

@@ -15,8 +15,10 @@ import Wire
 struct FeedSurroundings {
     let loop: EventLoop
     let batch: DatagramBatch
-    /// Joins groups and serves connections.
+    /// Joins groups.
     let worker: Worker
+    /// Looks up the names of peers.
+    let names: Worker
     /// Reads files: one on a mount that hangs stops no join and no connection.
     let files: Worker
     let downstream: Downstream
@@ -141,11 +143,11 @@ final class Feed {
             }
         case .holdfast:
             return try HoldfastSource(
-                surroundings.loop, surroundings.worker, path: path, feed: options.upstream ?? options.name,
+                surroundings.loop, surroundings.names, path: path, feed: options.upstream ?? options.name,
                 at: address(of: wanted), keys: surroundings.keys, log: log, owner: self)
         case .zeromq:
             return try ZeroMQSource(
-                surroundings.loop, surroundings.worker, path: path, at: address(of: wanted),
+                surroundings.loop, surroundings.names, path: path, at: address(of: wanted),
                 keys: surroundings.keys, rate: options.topicsPerSecond, book: book, log: log, owner: self)
         }
     }
@@ -164,7 +166,7 @@ final class Feed {
             case .tcp(let host, let port)? = wanted.endpoint.flatMap({ Endpoint($0) })
         {
             return try SoupSource(
-                surroundings.loop, surroundings.worker, path: path,
+                surroundings.loop, surroundings.names, path: path,
                 at: ServerAddress(
                     host: host, port: port, interface: wanted.interface,
                     source: wanted.localAddress.flatMap { IPv4Address($0) }),
@@ -384,6 +386,7 @@ extension Feed {
         logGaps()
         logUnanswered()
         if engine.lacksDirectory() { directory?.look() }
+        if !engine.hasBatches { surroundings.downstream.refuseBatches(of: options.name) }
         reportAll()
         reporting?.arm(at: now + Feed.reportEvery)
     }

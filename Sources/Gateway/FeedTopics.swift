@@ -168,14 +168,15 @@ extension FeedTopics {
         var place = start
         while place < end {
             guard !page.isFull else { return place }
-            if let handle = keys.map({ find($0[place][...]) }) ?? place {
-                let frame = values.value(of: handle).map {
+            let handle = keys.map { find($0[place][...]) } ?? place
+            let frame = handle.flatMap { handle in
+                values.value(of: handle).map {
                     publisher.frame(
                         header($0.header), topic: wire.bytes.span.extracting(wire.place(of: handle)),
                         body: $0.body)
                 }
-                page.look(frame, hasHistory: last(of: handle) > 0)
             }
+            page.look(frame, hasHistory: handle.map { last(of: $0) > 0 } ?? false)
             place += 1
         }
         return nil

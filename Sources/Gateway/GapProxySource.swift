@@ -32,7 +32,7 @@ final class GapProxySource: FeedRecovery {
                 source: options.localAddress.flatMap { IPv4Address($0) })
             connections.append(
                 try LoginConnection(
-                    loop, surroundings.worker, at: address, GapProxyMachine(login),
+                    loop, surroundings.names, at: address, GapProxyMachine(login),
                     meanwhile: "; until then nothing can be asked for there", log: log
                 ) { [unowned self] in
                     if case .news(let response) = $0 { answered(response, by: server) }

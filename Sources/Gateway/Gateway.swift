@@ -24,6 +24,8 @@ public final class Gateway {
     private var links: LinkWatch?
     private let batch = DatagramBatch(slots: MulticastSource.slots)
     private let worker: Worker
+    /// Looks up names: a name server that does not answer keeps no group from being joined.
+    private let names: Worker
     /// For files that feeds come from.
     private let files: Worker
     /// For what is journalled: it may wait for the disk as long as the disk likes.
@@ -65,8 +67,9 @@ public final class Gateway {
         snapshots = SnapshotDesk(loop)
         do throws(SystemError) {
             replicaSamples = SampleClock(every: options.bus.sampleEvery)
-            // Each group and each connection has one job at a time: of 64 feeds with 8 paths, 64 groups each.
-            worker = try Worker(loop, capacity: 64 * 8 * (64 + 1))
+            // Each group has one job at a time, and one more when it is left: of 64 feeds with 8 paths, 64 groups each.
+            worker = try Worker(loop, capacity: 64 * 8 * 64 * 2)
+            names = try Worker(loop, capacity: 64 * 8)
             // Each path and each directory has one.
             files = try Worker(loop, capacity: 64 * (8 + 1))
             let reader = try Worker(loop)
@@ -119,9 +122,7 @@ public final class Gateway {
         health?.takesOn = { [unowned self] in takesOn($0, $1, $2) }
         closing.onClosed = { [unowned self] in journalClosed($0) }
         tellPlaintext()
-        try openFeeds(waitsForMemory: true)
-        try followAgents()
-        try openReplicas()
+        if let failure = openAll(waitsForMemory: true).first { throw failure.error }
         tellEachSecond()
     }
 
@@ -188,29 +189,70 @@ public final class Gateway {
     /// How long feeds that take up their journals wait for the disk before they listen, all of them together.
     private static let patienceForMemory: Duration = .seconds(2)
 
+    /// What cannot be opened, or followed.
+    private struct Failure {
+        let what: String
+        let error: BusError
+    }
+
+    /// Opens whatever is not there yet; what cannot be keeps nothing else from it.
+    ///
     /// - Parameter waitsForMemory: while other feeds run, nobody waits for the disk; a feed that needs it is opened
     ///   later.
-    private func openFeeds(waitsForMemory: Bool = false) throws(BusError) {
+    private func openAll(waitsForMemory: Bool = false) -> [Failure] {
+        openFeeds(waitsForMemory: waitsForMemory) + followAgents() + openReplicas()
+    }
+
+    private func attempt(_ what: String, _ opens: () throws(BusError) -> Void) -> Failure? {
+        do throws(BusError) {
+            try opens()
+            return nil
+        } catch {
+            return Failure(what: what, error: error)
+        }
+    }
+
+    private func tell(_ failures: [Failure]) {
+        for failure in failures {
+            logger.event(
+                .upstreamFailed, "\(failure.what) cannot be opened, until the next reload: \(failure.error)")
+        }
+    }
+
+    private func openFeeds(waitsForMemory: Bool) -> [Failure] {
         let journals = newJournals()
         if waitsForMemory {
             let end = Clock.monotonic + Gateway.patienceForMemory
             for journal in journals.values { journal.waitForMemory(until: end) }
         }
-        for (index, feed) in options.feeds.enumerated() {
+        return options.feeds.enumerated().compactMap { index, feed in
             if let kept = feeds[feed.name] {
                 kept.engine.index = UInt16(clamping: index)
-                continue
+                return nil
             }
-            guard opening[feed.name] == nil else { continue }
+            guard opening[feed.name] == nil else { return nil }
             let journal = journals[feed.name]
             if feed.journal, journal == nil {
                 announce(feed)
-            } else if let journal, journal.isOpening, !waitsForMemory {
+                return nil
+            }
+            return openFeed(feed, index: index, journal, waitsForMemory: waitsForMemory)
+        }
+    }
+
+    /// Where that fails, a feed that clients may have subscribed to is gone.
+    private func openFeed(
+        _ feed: FeedOptions, index: Int, _ journal: JournalKeeper?, waitsForMemory: Bool = false
+    ) -> Failure? {
+        let failure = attempt("feed \(feed.name)") { () throws(BusError) in
+            if let journal, journal.isOpening, !waitsForMemory {
                 try openLater(feed, journal)
             } else {
                 try open(feed, index: index, journal)
             }
         }
+        if failure != nil { downstream.removeFeed(feed.name) }
+        return failure
     }
 
     /// The journals of feeds that are not there: all of them are read at the same time. Where the last one is not closed
@@ -229,35 +271,9 @@ public final class Gateway {
         if let index = options.feeds.firstIndex(where: { $0.name == name && $0.journal }), feeds[name] == nil
         {
             let feed = options.feeds[index]
-            let journal = journal(of: feed)
-            attempt(name) { () throws(BusError) in
-                if journal.isOpening {
-                    try openLater(feed, journal)
-                } else {
-                    try open(feed, index: index, journal)
-                }
-            }
+            if let failure = openFeed(feed, index: index, journal(of: feed)) { tell([failure]) }
         }
-        do throws(BusError) {
-            try openReplicas()
-        } catch {
-            logger.event(
-                .upstreamFailed,
-                "a replica of feed \(name) cannot be opened, until the next reload: \(error)",
-                ["feed": "\(name)"])
-        }
-    }
-
-    /// Opens a feed that clients may have subscribed to; where that fails, it is gone.
-    private func attempt(_ name: String, _ opens: () throws(BusError) -> Void) {
-        do throws(BusError) {
-            try opens()
-        } catch {
-            downstream.removeFeed(name)
-            logger.event(
-                .upstreamFailed, "feed \(name) cannot be opened, until the next reload: \(error)",
-                ["feed": "\(name)"])
-        }
+        tell(openReplicas())
     }
 
     private func journal(of feed: FeedOptions) -> JournalKeeper {
@@ -277,7 +293,7 @@ public final class Gateway {
     private func open(_ feed: FeedOptions, index: Int, _ journal: JournalKeeper?) throws(BusError) {
         guard let health else { return }
         let surroundings = FeedSurroundings(
-            loop: loop, batch: batch, worker: worker, files: files, downstream: downstream,
+            loop: loop, batch: batch, worker: worker, names: names, files: files, downstream: downstream,
             health: health, logger: logger(of: feed), limited: limited,
             controlEvery: options.controlEvery, sampleEvery: options.bus.sampleEvery, host: host,
             run: journal?.run ?? nextRun(),
@@ -315,7 +331,8 @@ public final class Gateway {
             let index = options.feeds.firstIndex(where: { $0.name == name })
         else { return }
         ready.journal.onOpened = nil
-        attempt(name) { () throws(BusError) in try open(ready.options, index: index, ready.journal) }
+        let failure = openFeed(ready.options, index: index, ready.journal, waitsForMemory: true)
+        if let failure { tell([failure]) }
     }
 
     /// A number for one feed's frames until the feed is built anew: the low bits of the incarnation, counted on.
@@ -326,34 +343,44 @@ public final class Gateway {
         return run == 0 ? 1 : run
     }
 
-    private func followAgents() throws(BusError) {
-        for endpoint in options.agents where !agents.contains(where: { $0.endpoint == endpoint }) {
-            agents.append(
-                try AgentFollower(
-                    context, loop, endpoint, keys: credentials?.keys, logger: logger, limited: limited
-                ) { [unowned self] in heard($0, $1, $2, happenedAt: $3)
-                })
+    private func followAgents() -> [Failure] {
+        let new = options.agents.filter { endpoint in !agents.contains { $0.endpoint == endpoint } }
+        return new.compactMap { endpoint in
+            attempt("the agent at \(endpoint.publish)") { () throws(BusError) in
+                agents.append(
+                    try AgentFollower(
+                        context, loop, endpoint, keys: credentials?.keys, logger: logger, limited: limited
+                    ) { [unowned self] in heard($0, $1, $2, happenedAt: $3)
+                    })
+            }
         }
     }
 
     // MARK: - Replicas
 
-    private func openReplicas() throws(BusError) {
-        guard let health else { return }
-        for wanted in options.replicas where !replicas.contains(where: { $0.options == wanted }) {
-            // What a feed still writes there is waited for.
-            guard closing.feeds.isDisjoint(with: wanted.feeds) else { continue }
-            var logger = logger
-            logger[metadataKey: "endpoint"] = "\(wanted.request)"
-            let log: EventLog = { [limited] in limited.event($0, key: wanted.request, $1, by: logger) }
-            replicas.append(
-                try Replica(
-                    wanted,
-                    ReplicaSurroundings(
-                        context: context, loop: loop, worker: journalWorker, journal: options.journal,
-                        sampleEvery: options.bus.sampleEvery, health: health, log: log, host: host,
-                        keys: credentials?.keys)))
+    private func openReplicas() -> [Failure] {
+        guard let health else { return [] }
+        // What a feed still writes there is waited for.
+        let new = options.replicas.filter { wanted in
+            !replicas.contains { $0.options == wanted } && closing.feeds.isDisjoint(with: wanted.feeds)
         }
+        return new.compactMap { wanted in
+            attempt("the replica of \(wanted.request)") { () throws(BusError) in
+                replicas.append(try open(wanted, health))
+            }
+        }
+    }
+
+    private func open(_ wanted: ReplicaOptions, _ health: HealthBus) throws(BusError) -> Replica {
+        var logger = logger
+        logger[metadataKey: "endpoint"] = "\(wanted.request)"
+        let log: EventLog = { [limited, logger] in limited.event($0, key: wanted.request, $1, by: logger) }
+        return try Replica(
+            wanted,
+            ReplicaSurroundings(
+                context: context, loop: loop, worker: journalWorker, journal: options.journal,
+                sampleEvery: options.bus.sampleEvery, health: health, log: log, host: host,
+                keys: credentials?.keys))
     }
 
     /// How far the replicas of what is journalled here are behind.
@@ -407,10 +434,12 @@ public final class Gateway {
         }
     }
 
-    /// Agents that are followed no longer: what they said holds no longer, but where another one says it, too.
-    private func forget(_ gone: [AgentFollower], isOwn wasOwn: (AgentFollower) -> Bool) {
-        guard !gone.isEmpty else { return }
-        for agent in gone where wasOwn(agent) {
+    /// Agents that are followed no longer, or that tell of this host no longer: what they said of it holds no longer, but
+    /// where another one says it, too.
+    private func forget(_ gone: [AgentFollower], own: [AgentFollower]) {
+        let strange = own.filter { agent in !isOwn(agent) || gone.contains { $0 === agent } }
+        guard !gone.isEmpty || !strange.isEmpty else { return }
+        for agent in strange {
             for state in agent.states { health?.forgetHeard(state.subject) }
         }
         for feed in feeds.values {
@@ -443,6 +472,8 @@ public final class Gateway {
     /// Takes over new options and credentials. Feeds and agents that are the same stay as they are, but for those
     /// beyond this host if our keys are others.
     ///
+    /// What cannot be opened is told, and keeps nothing else from it.
+    ///
     /// - Throws: `ReloadRefusal` when something changed that needs a restart; then nothing is changed.
     public func reload(
         _ new: GatewayOptions, credentials newCredentials: Credentials? = nil
@@ -470,9 +501,9 @@ public final class Gateway {
         // Those that were still waited for, too.
         for name in closing.feeds.subtracting(kept) { downstream.removeFeed(name) }
         let gone = agents.filter { !new.agents.contains($0.endpoint) }
-        let wereOwn = gone.filter { $0.endpoint.isOwn(saying: $0.host, among: old.agents, on: host) }
+        let own = agents.filter { $0.endpoint.isOwn(saying: $0.host, among: old.agents, on: host) }
         agents.removeAll { !new.agents.contains($0.endpoint) }
-        forget(gone) { agent in wereOwn.contains { $0 === agent } }
+        forget(gone, own: own)
         for replica in replicas where !new.replicas.contains(replica.options) { replica.close() }
         replicas.removeAll { !new.replicas.contains($0.options) }
         if let keys = credentials?.keys, keys != oldKeys {
@@ -480,13 +511,7 @@ public final class Gateway {
             for agent in agents { agent.rekey(keys) }
             for replica in replicas { replica.rekey(keys) }
         }
-        do throws(BusError) {
-            try openFeeds()
-            try followAgents()
-            try openReplicas()
-        } catch {
-            throw .failed(error)
-        }
+        tell(openAll())
         tellPlaintext()
     }
 }
@@ -494,13 +519,11 @@ public final class Gateway {
 /// Why a reload did not happen.
 public enum ReloadRefusal: Error, Hashable, Sendable, CustomStringConvertible {
     case needsRestart
-    case failed(BusError)
 
     public var description: String {
         switch self {
         case .needsRestart:
             "host, [bus], [downstream] and [journal] cannot change while the gateway runs: restart it for those"
-        case .failed(let error): "\(error)"
         }
     }
 }

@@ -30,15 +30,19 @@ final class BusFollower {
         endpoint = publish.endpoint
         self.loop = loop
         self.onEvents = onEvents
-        requester = try Requester(context, loop, endpoint: request.endpoint, security: request.security) {
-            [unowned self] in answered($0)
-        }
+        requester = try Requester(
+            context, loop, endpoint: request.endpoint, security: request.security,
+            onConnection: { [unowned self] news in if case .connected = news, !view.isComplete { ask() } }
+        ) { [unowned self] in answered($0) }
         expiry = try Timer(loop) { [unowned self] in take(view.tick(at: self.loop.now)) }
         asking = try Timer(loop) { [unowned self] in ask() }
-        let subscriber = try Subscriber(context, loop, endpoint: publish.endpoint, security: publish.security)
-        {
-            [unowned self] frames in heard(frames)
-        }
+        // The marker may be lost on the way, where too much waits for others.
+        let subscriber = try Subscriber(
+            context, loop, endpoint: publish.endpoint, security: publish.security,
+            onConnection: { [unowned self] news in
+                if case .connected = news { asking?.arm(at: self.loop.now + Self.patience) }
+            }
+        ) { [unowned self] frames in heard(frames) }
         self.subscriber = subscriber
         for topic in ["state/", "sample/", "heartbeat/"] { try subscriber.subscribe(topic) }
         // libzmq repeats its subscriptions after a reconnect, so the marker comes again then.
@@ -84,8 +88,11 @@ final class BusFollower {
 
     /// Asks for `status` and, as long as a publisher that is alive has not answered, again.
     private func ask() {
-        // A full queue means that nobody takes requests; the next marker or the timer asks again.
-        if view.liveness != .expired { _ = try? requester?.send(Request.status.json.bytes) }
+        // Nothing is asked of nobody: it would wait, to be answered all at once. The next marker or the timer asks
+        // again.
+        if view.liveness != .expired, requester?.isUp == true {
+            _ = try? requester?.send(Request.status.json.bytes)
+        }
         asking?.arm(at: loop.now + Self.patience)
     }
 }

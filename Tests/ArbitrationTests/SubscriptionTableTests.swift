@@ -114,6 +114,27 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
         #expect(table.counters.refused == ["not_batched": 1])
     }
 
+    @Test func `who holds batches of a feed that turns out to have none is told so`() {
+        var table = table()
+        _ = table.subscribe(bytes("batch/itch/"), by: 7, at: ms(0))
+        _ = table.subscribe(bytes("md/itch/"), by: 7, at: ms(0))
+        _ = table.subscribe(bytes("batch/itch/3/"), by: 8, at: ms(0))
+        let refusals: [SubscriptionAction] = [
+            .refuse(connection: 7, prefix: "batch/itch/", .notBatched("itch")),
+            .refuse(connection: 8, prefix: "batch/itch/3/", .notBatched("itch")),
+        ]
+        let told = table.refuseBatches(of: "itch", at: ms(0))
+        #expect(told.filter { refusals.contains($0) } == refusals)
+        #expect(table.count(of: 7) == 1 && table.count(of: 8) == 0)
+        #expect(table.requests(of: "itch") == [.data(feed: "itch", .all)])
+        #expect(table.refuseBatches(of: "itch", at: ms(0)) == [])
+        #expect(
+            table.subscribe(bytes("batch/itch/"), by: 7, at: ms(0)) == [
+                .refuse(connection: 7, prefix: "batch/itch/", .notBatched("itch"))
+            ])
+        #expect(table.counters.refused == ["not_batched": 3])
+    }
+
     @Test func `batches are for who may have the whole feed`() {
         var table = table()
         let some = Entitlements(topics: ["md/itch/AAPL/"])

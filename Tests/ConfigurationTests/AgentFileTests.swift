@@ -209,6 +209,10 @@ import Testing
             "[[report_to]]\nendpoint = \"tcp://*:5570\"", "is for binding; name the address to connect to"
         ),
         (
+            "[[report_to]]\nendpoint = \"tcp://collector.example:5570\"",
+            "must have an IPv4 address in place of the name collector.example"
+        ),
+        (
             "[[report_to]]\nendpoint = \"ipc:///c\"\nserver_key = \"\(exampleKey)\"",
             "report_to[0].server_key: is for tcp; ipc does not leave this host"
         ),

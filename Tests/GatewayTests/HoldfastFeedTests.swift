@@ -258,5 +258,7 @@ private struct Upstream {
         for time in 1...5 as ClosedRange<Int64> {
             #expect(bench.receive(quiet.beat(0, state: .recovering, first: 0), on: 0, at: time) == [])
         }
+        // However long that is, nothing is due.
+        #expect(bench.engine.deadline > ms(7 * 86_400_000))
     }
 }

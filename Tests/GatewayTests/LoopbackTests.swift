@@ -358,6 +358,15 @@ private final class Venue {
         options.agents = []
         try gateway.reload(options)
         #expect(!reason("A").contains("isp-a"))
+        // The only one here tells of this host, whatever its name is, until there is another one; what cannot be followed
+        // keeps nothing else from it.
+        let nowhere = AgentEndpoint(publish: "tcp://nowhere", request: "tcp://nowhere")
+        options.agents = [nowhere, endpoint("far", stage)]
+        try gateway.reload(options)
+        try stage.until("the only agent's word") { reason("A").hasPrefix("path/isp-a is critical") }
+        options.agents = [endpoint("far", stage), endpoint("near", stage)]
+        try gateway.reload(options)
+        #expect(!reason("A").contains("isp-a"))
     }
 
     @Test func `an agent's word moves a feed at once`() throws {

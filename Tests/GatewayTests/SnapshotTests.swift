@@ -80,6 +80,19 @@ import Wire
         #expect(bench.engine.snapshot(SnapshotWants(after: beyond), wall: wall(2))?.frames == [])
     }
 
+    @Test func `to look for what is not there costs something, too`() {
+        let bench = Bench(.zeromq, .hotWarm, wantsAll: false)
+        _ = bench.receive(venue.frame(.data, "AAPL", 1), on: 0, at: 1)
+        func page(_ names: [String]) -> SnapshotPage? {
+            bench.engine.snapshot(SnapshotWants(instruments: names), wall: wall(2))
+        }
+        #expect(page(["AAPL"])?.frames.count == 1)
+        let nothing = page((1...100).map { "NONE\($0)" })
+        #expect(nothing?.frames == [] && nothing?.without == 0)
+        #expect(nothing?.cost == 100 * (page(["NONE"])?.cost ?? 0))
+        #expect(nothing?.cost ?? 0 > 0)
+    }
+
     @Test func `changes are not kept`() {
         let bench = Bench(.moldUDP64, .hotHot)
         let mold = MoldVenue()

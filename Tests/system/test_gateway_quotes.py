@@ -627,6 +627,34 @@ class Untold(AgentCase):
         self.assertEqual(bus.states()["feed/quotes"]["values"]["switches"], 0)
 
 
+class AgentThatAnswersLate(Case):
+    """An agent whose states come, and which answers no requests yet."""
+
+    options = AgentsWord.options
+
+    def test_it_is_not_asked_for_each_second_in_which_it_was_not_there(self):
+        folder = harness.folder_of(self)
+        publish, request = (f"ipc://{folder}/{name}" for name in ("late.pub", "late.req"))
+        publisher = zmq.Context.instance().socket(zmq.XPUB)
+        self.addCleanup(publisher.close, 0)
+        publisher.bind(publish)
+        self.start(agent_part=f'[[agent]]\npublish = "{publish}"\nrequest = "{request}"\n')
+        topics = set()
+        while not any(topic.startswith(b"\x01sync/") for topic in topics):  # it has joined
+            self.assertTrue(publisher.poll(harness.PATIENCE_S * 1000), topics)
+            topics.add(publisher.recv())
+        time.sleep(5)  # five times its patience
+        server = zmq.Context.instance().socket(zmq.ROUTER)
+        self.addCleanup(server.close, 0)
+        server.bind(request)
+        self.assertTrue(server.poll(harness.PATIENCE_S * 1000), "it asks")
+        requests = 0
+        while server.poll(300):
+            server.recv_multipart()
+            requests += 1
+        self.assertLess(requests, 4)
+
+
 class TwoAgents(Case):
     """Agents of two hosts that have a subject of the same name."""
 

@@ -185,6 +185,11 @@ class Topics(unittest.TestCase):
         client = MarketClient(self, daemon.endpoint("gateway.md"), "quotes", "ALFA", "A%20B")
         client.sync()
         client.wait_live()
+        # Until the other gateways were heard, nobody knew that there are no batches.
+        client.subscribe("batch/quotes/")
+        bus = HealthClient(self, daemon.endpoint("gateway.pub"), daemon.endpoint("gateway.req"))
+        client.wait(lambda message: any(told["prefix"] == "batch/quotes/" for told in bus.status()["refused"]),
+                    "the refusal of batches")
         order, chance, last = Order(per_topic=True), random.Random(6), {}
         while len(last) < 2:  # until both sites' subscriptions are in place at the venue
             for symbol in market.symbols:
