@@ -12,6 +12,7 @@ import curve
 import harness
 import test_entitlements
 from harness import Daemon, HealthClient, MarketClient, binary, reader, spawn, subject_of
+from test_gateway_itch import FEED, SYMBOLS
 from test_feed_journal import JOURNAL, Journalled, JournalledBeyond, data, holdfast, read, records, segments, write
 
 REPLICA = """host = "%s"
@@ -211,6 +212,36 @@ class Following(Replicated):
         self.replica.start()
         self.settle()
         self.wait_same()
+
+
+class Promoted(Replicated):
+    def test_the_second_gateway_takes_the_feed_up_where_its_copy_ends(self):
+        self.open()
+        for _ in range(20):
+            self.lines.both(self.orders())
+        last = self.lines.next - 1
+        self.wait_written(last)
+        self.wait_same()
+        self.daemon.signal(signal.SIGKILL)
+        self.daemon.wait_exit()
+        text = REPLICA.split("[[replica]]")[0] % ("second", "none", 1 << 20, 1 << 30)
+        self.replica.configure(text + FEED % (
+            'journal = true\nstart = "journal"\n' + self.options, self.lines.group("A"), self.lines.group("B")))
+        self.replica.signal(signal.SIGHUP)
+        self.replica.wait_log("configuration read again")
+        client = MarketClient(self, self.replica.endpoint("gateway.md"), "itch", everything=True)
+        client.sync()
+        self.lines.wait_heard(HealthClient(self, self.replica.endpoint("gateway.pub"), self.replica.endpoint("gateway.req")))
+        self.lines.both(self.orders())
+        end = self.lines.next - 1
+        heard = []
+        client.wait(lambda message: message["kind"] == "data" and (heard.append(message) or message["sequence"] == end), "the end")
+        self.assertEqual([message["sequence"] for message in heard], list(range(last + 1, end + 1)))
+        self.assertEqual({message["names"][2] for message in heard} - set(SYMBOLS), set(), "the directory is the copy's")
+        self.assertEqual(self.replica.stop(), 0)
+        self.assertEqual([sequence for sequence, _, _ in data(self.copy, check=True)], list(range(1, end + 1)))
+        self.digest(self.copy)
+        self.assertNotIn("is not written", self.replica.log())
 
 
 class FullDisk(Replicated):
