@@ -117,7 +117,10 @@ final class ControlChannel {
                 sendState(wall: wall)
             case .heartbeat: sendHeartbeat(wall: wall)
             case .gap(let gap):
-                send(.gap(gap.range, reason(of: gap, isFailover), instrument: instrument), wall: wall)
+                // Where topics are numbered each by itself, one may be left in the session before.
+                send(
+                    .gap(gap.range, reason(of: gap, isFailover), instrument: instrument), epoch: gap.epoch,
+                    wall: wall)
             }
         }
     }
@@ -180,17 +183,21 @@ final class ControlChannel {
         }
     }
 
-    private func send(_ body: ControlBody, wall: WallTime, beginsEpoch: Bool = false) {
+    /// - Parameter epoch: in which it holds; `nil`: in the one that the channel is in.
+    private func send(
+        _ body: ControlBody, epoch: UInt64? = nil, wall: WallTime, beginsEpoch: Bool = false
+    ) {
         beforeSending()
         let (topic, bytes) = (topic, body.bytes)
         publisher.publish(
-            header(of: body, wall: wall), topic: topic.span, body: bytes.span, beginsEpoch: beginsEpoch)
+            header(of: body, epoch: epoch, wall: wall), topic: topic.span, body: bytes.span,
+            beginsEpoch: beginsEpoch)
     }
 
-    private func header(of body: ControlBody, wall: WallTime) -> FrameHeader {
+    private func header(of body: ControlBody, epoch: UInt64? = nil, wall: WallTime) -> FrameHeader {
         FrameHeader(
             kind: body.kind, flags: dataFlags(sourceTime: nil, wall: wall), feed: 0, channel: channel,
-            epoch: epoch,
+            epoch: epoch ?? self.epoch,
             sequence: isNumberedPerTopic ? 0 : machine.last, path: path, state: machine.state,
             receiveTime: wall)
     }
