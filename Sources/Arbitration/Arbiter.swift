@@ -92,6 +92,13 @@ public struct Arbiter: ~Copyable {
         settleDown()
     }
 
+    /// Whether a word that was just given to `heard` counts: its path is trusted, its session is the current one, and what
+    /// it names as the last number is known to exist.
+    public func believes(_ heartbeat: Arrival) -> Bool {
+        distrusted & heartbeat.pathBit == 0 && hasBegun && heartbeat.session == session
+            && heartbeat.sequence &- 1 <= highest
+    }
+
     /// Judges one message of one path.
     /// - Parameter now: the loop's time, not earlier than in any call before.
     public mutating func offer(_ arrival: Arrival, payload: ArraySlice<UInt8>, at now: Instant) -> Offer {

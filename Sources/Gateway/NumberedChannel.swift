@@ -248,7 +248,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     private mutating func end(_ arrival: Arrival, at now: Instant) {
         arbiter.heard(arrival, at: now)
         release(at: now, wall: arrival.receivedAt)
-        guard arrival.session == arbiter.session else { return }
+        guard arbiter.believes(arrival) else { return }
         control.step(wall: arrival.receivedAt) { $0.sessionEnded(next: arrival.sequence, at: now) }
     }
 

@@ -247,6 +247,31 @@ import Wire
         #expect(bench.tick(5000).allSatisfy { !$0.hasPrefix("state") })
     }
 
+    @Test func `an end of the session under a number that nobody believes ends nothing`() {
+        let bench = Bench(.moldUDP64, .hotHot)
+        _ = bench.receive(venue.packet(1, [venue.directory(1, "X")]), on: 0, at: 0)
+        for next in [0, 20_000_000, .max] as [UInt64] {
+            let end = MoldUDP64PacketBuilder.endOfSession(session: venue.session, next: next)
+            #expect(bench.receive(end, on: 0, at: 5) == [])
+        }
+        #expect(bench.receive(venue.packet(2, [venue.delete(1)]), on: 0, at: 6) == ["md/itch/X/ 2 after 1"])
+        #expect(bench.engine.channel.state == .live)
+        // Another path agrees with the one that was far ahead.
+        let far = MoldUDP64PacketBuilder.endOfSession(session: venue.session, next: 20_000_000)
+        #expect(bench.receive(far, on: 1, at: 7) == ["state closed -: the session ended"])
+    }
+
+    @Test func `an end of the session on a path that is not trusted ends nothing`() {
+        let bench = Bench(.moldUDP64, .hotHot)
+        _ = bench.both(venue.packet(1, [venue.directory(1, "X")]), at: 0)
+        _ = bench.paths(
+            PathCondition(used: [0, 1], active: [true, true], distrusted: [false, true]), at: 1)
+        let end = MoldUDP64PacketBuilder.endOfSession(session: venue.session, next: 2)
+        #expect(bench.receive(end, on: 1, at: 2) == [])
+        #expect(bench.engine.channel.state == .live)
+        #expect(bench.receive(end, on: 0, at: 3) == ["state closed -: the session ended"])
+    }
+
     @Test func `a quiet topic is repeated as idle`() {
         let bench = Bench(.moldUDP64, .hotHot)
         _ = bench.receive(venue.packet(1, [venue.directory(1, "X")]), on: 0, at: 0)
