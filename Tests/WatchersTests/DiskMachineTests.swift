@@ -132,6 +132,16 @@ struct MountMachineTests {
         #expect(mount.value("unanswered_s") == nil)
     }
 
+    @Test func `a question that is given up is no hang, and its time is awaited no longer`() {
+        var mount = Mount()
+        _ = mount.answers(usage(used: 0.5))
+        mount.asks()
+        #expect(words(mount.passes(1400)) == "critical: does not answer for 1.4 s")
+        mount.machine.givenUp()
+        #expect(mount.machine.deadline == nil)
+        #expect(words(mount.passes(1400)) == "ok: ext4 on /dev/sda1")
+    }
+
     @Test func `becoming read-only is critical, having been mounted so is not`() {
         var mount = Mount()
         _ = mount.answers(usage(used: 0.5))
@@ -156,6 +166,7 @@ struct MountMachineTests {
         )
         #expect(mount.passes(3_599_000) == nil)
         #expect(words(mount.passes(1000)).hasPrefix("warning: ext4 has noted 2 errors"))
+        #expect(mount.machine.deadline == nil)
         #expect(words(mount.becomes { $0.errors = 0 }) == "ok: ext4 on /dev/sda1")
     }
 
@@ -206,6 +217,44 @@ struct MountMachineTests {
         let other = mount.becomes { $0.source = "/dev/sdb1" }
         #expect(words(other) == "unknown: not asked yet")
         #expect(words(mount.answers(usage(used: 0.5))) == "ok: ext4 on /dev/sdb1")
+    }
+}
+
+struct OpenQuestionsTests {
+    @Test func `the answer to a question that was given up does not count, nor does it end the next one`() {
+        var questions = OpenQuestions()
+        let first = questions.put("/data")
+        #expect(questions.wait(for: "/data") && !questions.wait(for: "/srv"))
+        questions.giveUp("/data")
+        #expect(!questions.wait(for: "/data"))
+        let second = questions.put("/data")
+        #expect(!questions.wait(for: "/data", first) && questions.wait(for: "/data", second))
+        #expect(questions.answered("/data", first) == false)
+        #expect(questions.wait(for: "/data"))
+        #expect(questions.answered("/data", second) == true)
+        #expect(!questions.wait(for: "/data"))
+        #expect(questions.answered("/data", second) == false)
+        let third = questions.put("/data")
+        questions.giveUpAll()
+        #expect(questions.answered("/data", third) == false)
+    }
+}
+
+struct PatientAlarmTests {
+    @Test func `after an absence answers have their time, and then what is overdue is judged`() {
+        var alarm = PatientAlarm()
+        #expect(alarm.rang(at: at(0)) == true)
+        #expect(alarm.set(for: at(1000)) == at(1000))
+        #expect(alarm.rang(at: at(1250)) == true, "that is no absence")
+        #expect(alarm.set(for: at(2000)) == at(2000))
+        #expect(alarm.rang(at: at(5000)) == false)
+        #expect(alarm.set(for: at(2000)) == at(5020))
+        // An answer sets it anew, and what is overdue stays so.
+        #expect(alarm.set(for: at(2000)) == at(5020))
+        #expect(alarm.rang(at: at(5010)) == false)
+        #expect(alarm.set(for: at(2000)) == at(5020))
+        #expect(alarm.rang(at: at(5020)) == true)
+        #expect(alarm.set(for: at(6000)) == at(6000))
     }
 }
 

@@ -74,6 +74,15 @@ private final class Tree {
     }
 }
 
+/// Holds calls until it is opened.
+private final class Gate: Sendable {
+    private let isOpen = Mutex(false)
+
+    func open() { isOpen.withLock { $0 = true } }
+
+    func wait() { while !isOpen.withLock(\.self) { usleep(1000) } }
+}
+
 /// What a watcher reported, on a loop that is stepped until something holds.
 private final class Bench {
     let loop: EventLoop
@@ -81,7 +90,7 @@ private final class Bench {
     var dependencies: [String: [String]] = [:]
     private(set) var watcher: DiskWatcher?
 
-    init(_ tree: Tree, _ options: AgentOptions) throws {
+    init(_ tree: Tree, _ options: AgentOptions, asking: DiskWatcher.Asking? = nil) throws {
         loop = try EventLoop()
         let context = try WatcherContext(
             loop: loop, worker: Worker(loop), logger: Logger(label: "test"), roots: tree.roots,
@@ -90,7 +99,12 @@ private final class Bench {
                 dependencies[$0.subject.name] = $0.dependsOn.map(\.name)
             }, sample: { _ in },
             forget: { [unowned self] in states[$0.name] = "forgotten" })
-        watcher = try DiskWatcher(context, options)
+        watcher =
+            if let asking {
+                try DiskWatcher(context, options, asking: asking)
+            } else {
+                try DiskWatcher(context, options)
+            }
         watcher?.start()
     }
 
@@ -263,16 +277,47 @@ private func options(_ change: (inout DiskOptions) -> Void = { _ in }) -> AgentO
     }
 }
 
-@Suite(.serialized) struct PatientCallsTests {
-    /// Holds calls until it is opened.
-    private final class Gate: Sendable {
-        private let isOpen = Mutex(false)
+/// File systems that do not answer until a gate is opened.
+@Suite(.serialized) struct HangingMountTests {
+    private let small = FileSystemUsage(sizeBytes: 100, freeBytes: 90, availableBytes: 90)
 
-        func open() { isOpen.withLock { $0 = true } }
-
-        func wait() { while !isOpen.withLock(\.self) { usleep(1000) } }
+    @Test func `a hang is told also when the loop was away as it was to be`() throws {
+        let (tree, gate, small) = (try Tree(), Gate(), small)
+        defer { gate.open() }
+        try tree.mounts()
+        let bench = try Bench(tree, options { $0.hangAfter = .milliseconds(100) }) { _ in
+            gate.wait()
+            return .success(small)
+        }
+        #expect(try bench.wait("/tmp", "unknown: not asked yet"))
+        usleep(600_000)
+        #expect(try bench.wait("/tmp", "critical: does not answer for"))
+        gate.open()
+        #expect(try bench.wait("/tmp", "ok"))
     }
 
+    @Test func `a mount that went out of sight before it answered is asked again when it is back`() throws {
+        let (tree, gate, small) = (try Tree(), Gate(), small)
+        defer { gate.open() }
+        try Files.makeFolder("\(tree.folder)/proc/1", mode: 0o700)
+        try tree.write("proc/1/mountinfo", "1 0 8:1 / /tmp rw - ext4 /dev/sda1 rw\n")
+        try tree.mounts()
+        let bench = try Bench(tree, options()) { _ in
+            gate.wait()
+            return .success(small)
+        }
+        #expect(try bench.wait("/tmp", "unknown: not asked yet"))
+        try tree.write("proc/self/mountinfo", "")
+        #expect(try bench.wait("/tmp", "unknown: mounted on the host, and out of the agent's sight"))
+        gate.open()
+        // The answer comes while nobody can use it.
+        for _ in 0..<50 { try bench.loop.step(atMost: .milliseconds(5)) }
+        try tree.mounts()
+        #expect(try bench.wait("/tmp", "ok: ext4 on /dev/sda1"))
+    }
+}
+
+@Suite(.serialized) struct PatientCallsTests {
     private func step(_ loop: EventLoop, _ calls: PatientCalls, until holds: () -> Bool) throws -> Bool {
         for _ in 0..<5000 where !holds() {
             try loop.step(atMost: .milliseconds(2))

@@ -15,8 +15,6 @@ public final class DiskWatcher: Watcher {
     private static let surveyEvery: Duration = .seconds(1)
     /// After a change of mounts the next look comes no sooner than this: containers mount in bursts.
     private static let changePause: Duration = .milliseconds(50)
-    /// A loop that is called later than this has been away: what it awaited may have come meanwhile.
-    private static let late: Duration = .milliseconds(250)
     /// States get new values with each of so many samples.
     private static let samplesPerRefresh = 8
     /// The kernel's lists are not waited for longer.
@@ -28,11 +26,23 @@ public final class DiskWatcher: Watcher {
         var nextAt: Instant
     }
 
+    /// What a mounted file system is. Another one at the same place is asked anew.
+    private struct Place: Hashable {
+        /// `nil`: it is out of sight.
+        var path: [UInt8]?
+        var type: String
+        var source: String
+    }
+
+    /// Asks a file system, by its mount point. It may never return.
+    typealias Asking = @Sendable ([UInt8]) -> Result<FileSystemUsage, SystemError>
+
     private let context: WatcherContext
+    private let asking: Asking
     private var options: DiskOptions
     private let calls: PatientCalls
     private var timer: Timer?
-    private var armedFor = Instant.zero
+    private var alarm = PatientAlarm()
     private var nextPoll = Instant.zero
     private var nextSurvey = Instant.zero
     private var surveyAskedAt: Instant?
@@ -41,9 +51,11 @@ public final class DiskWatcher: Watcher {
     private var mayHaveChanged = true
     private var survey: DiskSurvey?
     private var mounts: [String: MountMachine] = [:]
-    private var paths: [String: [UInt8]] = [:]
+    private var places: [String: Place] = [:]
+    private var questions = OpenQuestions()
     private var devices: [String: DeviceMachine] = [:]
     private var probes: [String: Probe] = [:]
+    private var writes = OpenQuestions()
     private var signs: [ChangeSign] = []
     private var isToldOfMounts = false
     private var toldLeftOut = 0
@@ -52,8 +64,17 @@ public final class DiskWatcher: Watcher {
     private var generation = 0
     private var samples = 0
 
-    public init(_ context: WatcherContext, _ options: AgentOptions) throws(SystemError) {
+    public convenience init(_ context: WatcherContext, _ options: AgentOptions) throws(SystemError) {
+        try self.init(context, options) { path in
+            do throws(SystemError) { return .success(try FileSystemUsage(ofMountPoint: path)) } catch {
+                return .failure(error)
+            }
+        }
+    }
+
+    init(_ context: WatcherContext, _ options: AgentOptions, asking: @escaping Asking) throws(SystemError) {
         self.context = context
+        self.asking = asking
         self.options = options.disk
         calls = PatientCalls(context.loop)
         timer = try Timer(context.loop, accuracy: .milliseconds(10)) { [unowned self] in tick() }
@@ -77,6 +98,7 @@ public final class DiskWatcher: Watcher {
         for (name, probe) in probes
         where !new.probes.contains(probe.options) || new.hangAfter != old.hangAfter {
             probes[name] = nil
+            writes.giveUp(name)
             if !new.probes.contains(where: { $0.name == name }) { context.forget(probe.machine.subject) }
         }
         // The next look finds what else is to be watched now, and what no longer.
@@ -87,7 +109,9 @@ public final class DiskWatcher: Watcher {
     private func forgetAll() {
         let subjects = mounts.values.map(\.subject) + devices.values.map(\.subject)
         for subject in subjects + probes.values.map(\.machine.subject) { context.forget(subject) }
-        (mounts, paths, devices, probes, survey) = ([:], [:], [:], [:], nil)
+        (mounts, places, devices, probes, survey) = ([:], [:], [:], [:], nil)
+        questions.giveUpAll()
+        writes.giveUpAll()
     }
 
     public func sample() {
@@ -127,27 +151,25 @@ public final class DiskWatcher: Watcher {
     /// Asks what is due, judges what time has changed, and sets the timer for the next.
     private func tick() {
         let now = context.loop.now
-        let wasAway = armedFor != .zero && now - armedFor > DiskWatcher.late
+        let mayJudge = alarm.rang(at: now)
         calls.tick()
         if nextSurvey <= now { look() }
         if nextPoll <= now {
-            for name in paths.keys { ask(name) }
+            for name in places.keys { ask(name) }
             nextPoll = nextMultiple(of: options.pollEvery, after: now)
         }
         for name in probes.keys { write(name) }
-        // After an absence answers are taken first.
-        if !wasAway { judge(now) }
-        arm(wasAway ? now + .milliseconds(20) : nil)
+        if mayJudge { judge(now) }
+        arm()
     }
 
-    private func arm(_ sooner: Instant? = nil) {
-        let probed = probes.values.filter { $0.machine.askedAt == nil }.map(\.nextAt)
+    private func arm() {
+        let probed = probes.filter { !writes.wait(for: $0.key) }.values.map(\.nextAt)
         let judged =
             mounts.values.map(\.deadline) + devices.values.map(\.deadline)
             + probes.values.map(\.machine.deadline)
-        let next = ([sooner, calls.deadline, nextPoll, nextSurvey] + judged).compactMap(\.self) + probed
-        armedFor = next.min() ?? nextPoll
-        timer?.arm(at: armedFor)
+        let next = ([calls.deadline, nextPoll, nextSurvey] + judged).compactMap(\.self) + probed
+        timer?.arm(at: alarm.set(for: next.min() ?? nextPoll))
     }
 
     /// Once the last answer is there; before that, the timer stands for the answers that are not.
@@ -231,13 +253,18 @@ extension DiskWatcher {
         let required = Set(MountChoice(options).required)
         for name in required where !names.contains(name) {
             watch(name)
-            paths[name] = nil
+            leave(name)
             report(mounts[name]?.unmounted(at: now))
         }
         for name in mounts.keys where !names.contains(name) && !required.contains(name) {
-            paths[name] = nil
+            leave(name)
             drop(mounts.removeValue(forKey: name)?.subject)
         }
+    }
+
+    private func leave(_ name: String) {
+        places[name] = nil
+        questions.giveUp(name)
     }
 
     /// The list of mounts cannot be read: those that were known are asked as before.
@@ -256,8 +283,14 @@ extension DiskWatcher {
         facts.goneDevice = found.isDeviceGone ? found.device : nil
         facts.isInSight = found.mount.path != nil
         facts.dependsOn = found.devices.map { Subject(.disk, $0) }
-        let isNew = paths[name] != found.mount.path
-        paths[name] = found.mount.path
+        let place = Place(path: found.mount.path, type: found.mount.type, source: found.mount.source)
+        let isNew = places[name] != place
+        if isNew {
+            // What answers now was not asked, and may not answer.
+            questions.giveUp(name)
+            mounts[name]?.givenUp()
+        }
+        places[name] = place
         watch(name)
         report(mounts[name]?.mounted(facts, at: now))
         if isNew { ask(name) }
@@ -320,20 +353,19 @@ extension DiskWatcher {
 extension DiskWatcher {
     /// Asks a file system, unless it has not answered yet.
     private func ask(_ name: String) {
-        guard let path = paths[name], mounts[name]?.askedAt == nil else { return }
-        calls.perform(
-            { () -> Result<FileSystemUsage, SystemError> in
-                do throws(SystemError) { return .success(try FileSystemUsage(ofMountPoint: path)) } catch {
-                    return .failure(error)
-                }
-            }, begun: { [weak self] in self?.begun(name) }
-        ) { [weak self] answer in
-            guard let self, paths[name] == path else { return }
-            took(answer, from: name)
+        guard let path = places[name]?.path, !questions.wait(for: name) else { return }
+        let number = questions.put(name)
+        calls.perform({ [asking] in asking(path) }, begun: { [weak self] in self?.begun(name, number) }) {
+            [weak self] answer in
+            guard let self else { return }
+            if questions.answered(name, number) { took(answer, from: name) }
+            armIfIdle()
         }
     }
 
-    private func begun(_ name: String) { mounts[name]?.asked(at: context.loop.now) }
+    private func begun(_ name: String, _ number: UInt64) {
+        if questions.wait(for: name, number) { mounts[name]?.asked(at: context.loop.now) }
+    }
 
     private func took(_ answer: Result<FileSystemUsage, SystemError>?, from name: String) {
         let now = context.loop.now
@@ -342,7 +374,6 @@ extension DiskWatcher {
         case .failure(let error): report(mounts[name]?.failed(error, at: now))
         case nil: report(mounts[name]?.notAsked(at: now))
         }
-        armIfIdle()
     }
 }
 
@@ -369,22 +400,25 @@ extension DiskWatcher {
 
     private func write(_ name: String) {
         let now = context.loop.now
-        guard let probe = probes[name], probe.machine.askedAt == nil, probe.nextAt <= now else { return }
+        guard let probe = probes[name], !writes.wait(for: name), probe.nextAt <= now else { return }
         probes[name]?.nextAt = now + probe.options.every
-        let (options, folder) = (probe.options, probe.options.folder)
+        let (number, folder) = (writes.put(name), probe.options.folder)
         calls.perform(
             { () -> Result<WriteProbe, SystemError> in
                 do throws(SystemError) { return .success(try WriteProbe(folder: folder)) } catch {
                     return .failure(error)
                 }
-            }, begun: { [weak self] in self?.writing(name) }
+            }, begun: { [weak self] in self?.writing(name, number) }
         ) { [weak self] answer in
-            guard let self, probes[name]?.options == options else { return }
-            wrote(answer, name)
+            guard let self else { return }
+            if writes.answered(name, number) { wrote(answer, name) }
+            armIfIdle()
         }
     }
 
-    private func writing(_ name: String) { probes[name]?.machine.asked(at: context.loop.now) }
+    private func writing(_ name: String, _ number: UInt64) {
+        if writes.wait(for: name, number) { probes[name]?.machine.asked(at: context.loop.now) }
+    }
 
     private func wrote(_ answer: Result<WriteProbe, SystemError>?, _ name: String) {
         let now = context.loop.now
@@ -393,6 +427,5 @@ extension DiskWatcher {
         case .failure(let error): report(probes[name]?.machine.failed(error, at: now))
         case nil: report(probes[name]?.machine.notAsked(at: now))
         }
-        armIfIdle()
     }
 }

@@ -97,6 +97,9 @@ struct MountMachine: Sendable {
     /// The file system is asked.
     mutating func asked(at now: Instant) { askedAt = now }
 
+    /// The answer is awaited no longer: it would be another one's.
+    mutating func givenUp() { (askedAt, hungTold) = (nil, nil) }
+
     mutating func answered(_ answer: FileSystemUsage, at now: Instant) -> Finding? {
         (askedAt, hungTold) = (nil, nil)
         guard answer.freeBytes <= answer.sizeBytes, answer.availableBytes <= answer.sizeBytes,
@@ -131,6 +134,7 @@ struct MountMachine: Sendable {
 
     /// Time passed.
     mutating func tick(at now: Instant) -> Finding? {
+        if let rose = errorsRose, now - rose.at >= MountMachine.errorHold { errorsRose = nil }
         _ = space.passed(now)
         _ = inodes.passed(now)
         _ = hoursLeft.passed(now)
