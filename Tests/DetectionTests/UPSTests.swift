@@ -104,6 +104,16 @@ struct UPSStatusTests {
 }
 
 struct UPSLossTests {
+    @Test func `a forced shutdown stands while its server is lost, and time alone changes nothing`() {
+        var dialogue = Dialogue()
+        #expect(dialogue.hears("FSD OB LB") == .critical)
+        #expect(dialogue.loses(.transport("connection refused"), for: .seconds(6)) == nil)
+        #expect(dialogue.reason == "forced shutdown: the power will be cut")
+        #expect(dialogue.ups.deadline == nil)
+        #expect(dialogue.hears("OL") == .ok)
+        #expect(dialogue.loses(.transport("connection refused"), for: .seconds(6))?.status == .unknown)
+    }
+
     @Test func `lost on battery is critical and counts down from the last reading`() {
         var dialogue = Dialogue()
         #expect(dialogue.hears("OB DISCHRG", runtime: "600") == .warning)

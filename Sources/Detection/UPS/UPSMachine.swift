@@ -107,7 +107,7 @@ public struct UPSMachine: Sendable {
     public var deadline: Instant? {
         let dwell = trouble.map { $0.since + limits.staleDwell }
         let short = margin.onBatterySince == nil ? nil : margin.instant(whenLeft: limits.hostNeeds)
-        return [isTroubleTold ? nil : dwell, told == .onBattery ? short : nil].compactMap(\.self).min()
+        return [isTroubleJudged ? nil : dwell, told == .onBattery ? short : nil].compactMap(\.self).min()
     }
 
     /// One of these at least is in a status that tells of the power.
@@ -115,11 +115,12 @@ public struct UPSMachine: Sendable {
         .onLine, .onBattery, .off, .bypass, .calibrating, .forcedShutdown,
     ]
 
-    private var isTroubleTold: Bool {
+    /// Whether the trouble's dwell changes nothing any more: it is told, or outdone by what was heard last.
+    private var isTroubleJudged: Bool {
         switch told {
-        case .lost, .lostOnBattery, .neverHeard: true
-        case nil, .unsupported, .online, .onBattery, .onBatteryTooShort, .onBatteryLow, .forcedShutdown,
-            .calibrating, .off, .overloaded, .bypassed, .lowOnMains, .needsAttention:
+        case .lost, .lostOnBattery, .neverHeard, .forcedShutdown: true
+        case nil, .unsupported, .online, .onBattery, .onBatteryTooShort, .onBatteryLow, .calibrating, .off,
+            .overloaded, .bypassed, .lowOnMains, .needsAttention:
             false
         }
     }
