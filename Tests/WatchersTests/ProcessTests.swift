@@ -114,6 +114,40 @@ struct ProcessTests {
             said(hidden) == ["unknown: \(denied); let the agent's user read it, or use match_command"])
     }
 
+    @Test func `who may not look lets go of nothing, and a held process that runs stays told as running`() {
+        var machine = machine()
+        let hidden = ScanTrouble.hidden("open /run/x.pid: Permission denied")
+        _ = machine.scanned(.init(found: [process(7)]))
+        #expect(machine.scanned(.init(found: [], trouble: hidden)) == [])
+        #expect(machine.running == [process(7)] && machine.ends == 0)
+        #expect(machine.scanned(.init(found: [process(7)])) == [])
+        #expect(machine.starts == 0)
+    }
+
+    @Test func `of what is not held nobody knows whether it runs while nobody may look`() {
+        var machine = machine()
+        _ = machine.scanned(.init(found: [process(7)]))
+        #expect(machine.notHeld(process(7)) == [])
+        let hidden = machine.scanned(.init(found: [], trouble: .hidden("open /proc: Too many open files")))
+        let words =
+            "unknown: open /proc: Too many open files; let the agent's user read it, or use match_command"
+        #expect(said(hidden) == [words])
+        #expect(said(machine.scanned(.init(found: [process(7)]))) == ["ok: running as pid 7"])
+        #expect(machine.ends == 0 && machine.starts == 0)
+    }
+
+    @Test func `whether an ended process has a successor is unknown to who may not look`() {
+        var machine = machine()
+        let hidden = ScanTrouble.hidden("open /run/x.pid: Permission denied")
+        _ = machine.scanned(.init(found: [process(7)]))
+        #expect(said(machine.ended(process(7), .exited(3))) == ["critical: exited with status 3 (pid 7)"])
+        let words =
+            "unknown: open /run/x.pid: Permission denied; let the agent's user read it, or use match_command"
+            + "; last seen: exited with status 3 (pid 7)"
+        #expect(said(machine.scanned(.init(found: [], trouble: hidden))) == [words])
+        #expect(said(machine.scanned(.init(found: []))) == ["critical: exited with status 3 (pid 7)"])
+    }
+
     @Test func `processes beyond the bound are counted and not held`() {
         var machine = machine()
         let many = (1...Int32(ProcessMachine.mostHeld + 10)).map { process($0) }

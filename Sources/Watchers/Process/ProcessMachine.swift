@@ -87,6 +87,8 @@ public struct ProcessMachine: Sendable {
     public private(set) var ends: UInt64 = 0
     /// Processes that appeared after the first scan.
     public private(set) var starts: UInt64 = 0
+    /// Those of `running` whose end only a scan can tell.
+    private var unheld: Set<ProcessIdentity> = []
     private var surplus = 0
     private var use: ProcessUse
     private var liveness: ProcessLiveness
@@ -94,6 +96,8 @@ public struct ProcessMachine: Sendable {
     private var unreadable = 0
     private var trouble: ScanTrouble?
     private var isScanned = false
+    /// Whether a scan could look.
+    private var hasLooked = false
     private var told: (status: Status, reason: String, running: [ProcessIdentity])?
 
     public init(_ options: ProcessWatchOptions) {
@@ -121,6 +125,14 @@ public struct ProcessMachine: Sendable {
 
     /// All processes that match, as of now.
     public mutating func scanned(_ result: ProcessScanResult) -> [ProcessAction] {
+        trouble = result.trouble
+        isScanned = true
+        // Who may not look has not seen that anything is gone: what is held tells its end itself.
+        if case .hidden = result.trouble { return tell() }
+        return found(result) + tell()
+    }
+
+    private mutating func found(_ result: ProcessScanResult) -> [ProcessAction] {
         let known = Set(running)
         let found = Set(result.found)
         var actions: [ProcessAction] = []
@@ -130,9 +142,10 @@ public struct ProcessMachine: Sendable {
             noteEnd(of: process, .unknown)
         }
         running.removeAll { !found.contains($0) }
+        unheld.formIntersection(found)
         for process in result.found where !known.contains(process) {
             guard running.count < ProcessMachine.mostHeld else { break }
-            if isScanned { starts &+= 1 }
+            if hasLooked { starts &+= 1 }
             running.append(process)
             actions.append(.hold(process))
         }
@@ -140,15 +153,22 @@ public struct ProcessMachine: Sendable {
         use.scanned(residentBytes: result.residentBytes)
         if count == 0 { rest() }
         unreadable = result.unreadable
-        trouble = result.trouble
-        isScanned = true
-        return actions + tell()
+        hasLooked = true
+        return actions
+    }
+
+    /// A process that runs cannot be held: only scans tell its end.
+    public mutating func notHeld(_ process: ProcessIdentity) -> [ProcessAction] {
+        guard running.contains(process) else { return [] }
+        unheld.insert(process)
+        return tell()
     }
 
     /// A held process ended, or could not be held because it was gone.
     public mutating func ended(_ process: ProcessIdentity, _ end: ProcessEnd) -> [ProcessAction] {
         guard let index = running.firstIndex(of: process) else { return [] }
         running.remove(at: index)
+        unheld.remove(process)
         noteEnd(of: process, end)
         if running.isEmpty { rest() }
         return [.release(process)] + tell() + [.rescan]
@@ -213,6 +233,7 @@ extension ProcessMachine {
 
     private var verdict: (Status, String) {
         guard isScanned else { return (.unknown, "not looked for yet") }
+        if case .hidden(let what) = trouble, seen < options.minimum { return hidden(what) }
         if count < options.minimum { return tooFew }
         if let trouble = liveness.trouble { return (.critical, trouble) }
         if let trouble = use.trouble, trouble.status == .critical { return trouble }
@@ -228,15 +249,20 @@ extension ProcessMachine {
         return "running as pid \(only.pid)"
     }
 
+    /// How many of them would tell their end by themselves.
+    private var seen: Int { running.count - unheld.count }
+
+    /// What ended may have a successor by now.
+    private func hidden(_ what: String) -> (Status, String) {
+        let last = lastEnd.map { "; last seen: \(words($0.end)) (pid \($0.pid))" } ?? ""
+        let need = options.minimum == 1 ? "" : "; \(seen) of \(options.minimum) seen running"
+        return (.unknown, "\(what); let the agent's user read it, or use match_command" + last + need)
+    }
+
     private var tooFew: (Status, String) {
         let need = options.minimum == 1 ? "" : "; \(count) of \(options.minimum) running"
         if let lastEnd { return (.critical, words(lastEnd.end) + " (pid \(lastEnd.pid))" + need) }
-        switch trouble {
-        case .missing(let what): return (.critical, "not running: \(what)" + need)
-        case .hidden(let what):
-            return (.unknown, "\(what); let the agent's user read it, or use match_command" + need)
-        case nil: break
-        }
+        if case .missing(let what) = trouble { return (.critical, "not running: \(what)" + need) }
         // Not how many: the number is another one at each scan.
         guard unreadable == 0 else { return (.unknown, ProcessMachine.hiddenWords + need) }
         return (.critical, "not running" + need)

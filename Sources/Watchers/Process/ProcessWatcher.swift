@@ -248,10 +248,11 @@ extension ProcessWatcher {
             // ESRCH: it ended between the scan and now. Anything else: only scans can tell its end.
             guard error.number == 3 else {
                 let subject = Subject(.process, name)
-                return context.limited.event(
+                context.limited.event(
                     .watchedWithLess, key: "\(subject)",
                     "\(subject): \(error); its end is told by scans alone",
                     ["subject": "\(subject)"])
+                return perform(sets[name]?.machine.notHeld(process) ?? [], name)
             }
             ended(process, .unknown, name)
         }
