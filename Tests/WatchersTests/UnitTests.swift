@@ -49,6 +49,24 @@ struct UnitTests {
         #expect(machine.read(running(), at: at(1)) == nil)
     }
 
+    @Test func `what systemd does not answer is unknown, and asked again until it does`() {
+        var machine = machine()
+        _ = machine.read(running(), at: at(0))
+        #expect(said(machine.unanswered("systemd: late", at: at(1000))) == "unknown: systemd: late")
+        #expect(machine.deadline == at(6000))
+        #expect(machine.asksAgain(at: at(5999)) == false)
+        #expect(machine.asksAgain(at: at(6000)) == true)
+        #expect(machine.asksAgain(at: at(6001)) == false, "one question at a time")
+        #expect(machine.deadline == nil)
+        #expect(machine.unanswered("systemd: late", at: at(11_000)) == nil)
+        #expect(machine.asksAgain(at: at(16_000)) == true)
+        #expect(said(machine.read(running(), at: at(16_001))) == "ok: running as pid 7")
+        #expect(machine.deadline == nil)
+        _ = machine.unanswered("systemd: late", at: at(17_000))
+        _ = machine.lost("no bus", at: at(18_000))
+        #expect(machine.deadline == nil, "the bus tells when it is back")
+    }
+
     @Test func `a crash behind a restart is told at once, kept for the window, and over`() {
         var machine = machine()
         _ = machine.read(running(), at: at(0))
@@ -220,6 +238,7 @@ struct FailedUnitsTests {
             case .ask(let unit): "ask \(unit)"
             case .report(let finding): "\(finding.subject) \(finding.status): \(finding.reason)"
             case .forget(let subject): "forget \(subject)"
+            case .list: "list"
             }
         }
     }
@@ -230,6 +249,20 @@ struct FailedUnitsTests {
             "failed", "exit-code", 1, 4
         )
         return reading
+    }
+
+    @Test func `a list that systemd does not answer is asked for again, until it is there`() {
+        var units = FailedUnits(watched: [])
+        #expect(said(units.unanswered("systemd: late", at: at(1000))).count == 1)
+        #expect(units.tick(at: at(5999)) == [])
+        #expect(units.tick(at: at(6000)) == [.list])
+        #expect(units.tick(at: at(7000)) == [], "one question at a time")
+        _ = units.unanswered("systemd: late", at: at(11_000))
+        _ = units.listed([], at: at(12_000))
+        #expect(units.tick(at: at(20_000)) == [])
+        _ = units.unanswered("systemd: late", at: at(21_000))
+        _ = units.lost("no bus")
+        #expect(units.tick(at: at(30_000)) == [])
     }
 
     @Test func `that nothing has failed is told too`() {

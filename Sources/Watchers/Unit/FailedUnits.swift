@@ -13,6 +13,8 @@ public struct FailedUnits: Sendable {
     public enum Action: Hashable, Sendable {
         /// Ask how it came about, and answer by `details`.
         case ask(String)
+        /// Ask for the list again, and answer by `listed`.
+        case list
         case report(Finding)
         case forget(Subject)
     }
@@ -24,6 +26,7 @@ public struct FailedUnits: Sendable {
     private var failed: Set<String> = []
     private var told: Set<String> = []
     private var wellSince: [String: Instant] = [:]
+    private var listsAgainAt: Instant?
     private var toldSummary: Finding?
 
     public init(watched: Set<String>) { self.watched = watched }
@@ -32,6 +35,7 @@ public struct FailedUnits: Sendable {
     public mutating func listed(_ units: [String], at now: Instant) -> [Action] {
         var actions: [Action] = []
         let new = Set(units)
+        listsAgainAt = nil
         for unit in told.subtracting(new).sorted() {
             told.remove(unit)
             wellSince[unit] = now
@@ -73,17 +77,26 @@ public struct FailedUnits: Sendable {
         }
         // When it can be asked again, each is told anew.
         failed = []
+        listsAgainAt = nil
         let finding = Finding(FailedUnits.summary, .unknown, reason)
         if toldSummary != finding { actions.append(.report(finding)) }
         toldSummary = finding
         return actions
     }
 
-    /// Units that were well for long enough leave the bus.
+    /// systemd did not answer, and why, although the bus is there: that it answers again nobody tells.
+    public mutating func unanswered(_ reason: String, at now: Instant) -> [Action] {
+        defer { listsAgainAt = now + UnitMachine.asksAgainAfter }
+        return lost(reason)
+    }
+
+    /// Units that were well for long enough leave the bus, and what was not answered is asked again.
     public mutating func tick(at now: Instant) -> [Action] {
+        let listsAgain = listsAgainAt.map { now >= $0 } ?? false
+        if listsAgain { listsAgainAt = nil }
         let due = wellSince.filter { now - $0.value >= FailedUnits.forgottenAfter }.keys.sorted()
         for unit in due { wellSince[unit] = nil }
-        return due.map { .forget(Subject(.unit, $0)) }
+        return due.map { .forget(Subject(.unit, $0)) } + (listsAgain ? [.list] : [])
     }
 
     /// All subjects that are on the bus.

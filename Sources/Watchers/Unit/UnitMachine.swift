@@ -9,6 +9,8 @@ public import Wire
 public struct UnitMachine: Sendable {
     /// Crashes of a window beyond this many are not counted.
     public static let mostCrashes = 1000
+    /// After so long systemd is asked again what it has not answered.
+    public static let asksAgainAfter: Duration = .seconds(5)
 
     public let options: UnitWatchOptions
     public let subject: Subject
@@ -26,6 +28,7 @@ public struct UnitMachine: Sendable {
     /// Crashes that were seen, and whose restart NRestarts does not count yet.
     private var unrestarted: Int64 = 0
     private var lostFor: String? = "not asked for yet"
+    private var asksAgainAt: Instant?
     private var lastJob: String?
     private var told: Finding?
     private var judgedAt = Instant.zero
@@ -45,7 +48,7 @@ public struct UnitMachine: Sendable {
     public mutating func read(_ new: UnitReading, at now: Instant) -> Finding? {
         let old = reading
         reading = new
-        lostFor = nil
+        (lostFor, asksAgainAt) = (nil, nil)
         if new.hasJob || new.isRunning { lastJob = nil }
         noteCrash(old, new, now)
         return judge(now)
@@ -71,16 +74,29 @@ public struct UnitMachine: Sendable {
 
     /// systemd cannot be asked, and why.
     public mutating func lost(_ reason: String, at now: Instant) -> Finding? {
-        lostFor = reason
+        (lostFor, asksAgainAt) = (reason, nil)
         return judge(now)
+    }
+
+    /// systemd did not answer, and why, although the bus is there: that it answers again nobody tells.
+    public mutating func unanswered(_ reason: String, at now: Instant) -> Finding? {
+        (lostFor, asksAgainAt) = (reason, now + UnitMachine.asksAgainAfter)
+        return judge(now)
+    }
+
+    /// Whether to ask again now, which it then takes as done.
+    public mutating func asksAgain(at now: Instant) -> Bool {
+        guard let due = asksAgainAt, now >= due else { return false }
+        asksAgainAt = nil
+        return true
     }
 
     /// Time passed.
     public mutating func tick(at now: Instant) -> Finding? { judge(now) }
 
-    /// When time alone may change the verdict.
+    /// When time alone may change the verdict, or systemd is to be asked again.
     public var deadline: Instant? {
-        guard lostFor == nil else { return nil }
+        guard lostFor == nil else { return asksAgainAt }
         return [limit.deadline, lately.first.map { $0 + options.crashWindow }, grownUp].compactMap(\.self)
             .min()
     }

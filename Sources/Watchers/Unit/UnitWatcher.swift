@@ -148,7 +148,7 @@ extension UnitWatcher {
             case .success(let reading): answered(name, reading)
             case .failure(let failure):
                 guard context.systemd.isUp else { return }
-                report(units[name]?.machine.lost("systemd: \(failure)", at: context.loop.now), name)
+                report(units[name]?.machine.unanswered("systemd: \(failure)", at: context.loop.now), name)
             }
         }
     }
@@ -188,7 +188,11 @@ extension UnitWatcher {
     }
 
     private func tick() {
-        for name in units.keys.sorted() { report(units[name]?.machine.tick(at: context.loop.now), name) }
+        let now = context.loop.now
+        for name in units.keys.sorted() {
+            if units[name]?.machine.asksAgain(at: now) == true { ask(name) }
+            report(units[name]?.machine.tick(at: now), name)
+        }
     }
 }
 
@@ -216,7 +220,8 @@ extension UnitWatcher {
             isListing = false
             switch result {
             case .success(let names): perform(failed?.listed(names, at: context.loop.now) ?? [])
-            case .failure(let failure): perform(failed?.lost("systemd: \(failure)") ?? [])
+            case .failure(let failure):
+                perform(failed?.unanswered("systemd: \(failure)", at: context.loop.now) ?? [])
             }
             if wantsAnotherList { list() }
         }
@@ -226,6 +231,7 @@ extension UnitWatcher {
         for action in actions {
             switch action {
             case .report(let finding): context.report(finding)
+            case .list: list()
             case .forget(let subject): if units[subject.name] == nil { context.forget(subject) }
             case .ask(let unit):
                 context.systemd.ask(unit) { [weak self] result in
