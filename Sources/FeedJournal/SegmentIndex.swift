@@ -1,4 +1,4 @@
-// Where in a segment a sequence or a time is: an entry for every so many bytes, and which sequences of which epochs are
+// Where in a segment a sequence is, and from when to when it was received: an entry for every so many bytes, and which sequences of which epochs are
 // there at all. It lies beside the segment and is made again from it where it is missing or does not fit.
 public import Basics
 import Wire
@@ -106,9 +106,6 @@ public struct SegmentIndex: Hashable, Sendable {
     public func entry(before sequence: UInt64, of epoch: UInt64) -> Entry? {
         entries.last { $0.epoch == epoch && $0.sequence <= sequence }
     }
-
-    /// The last entry before a time.
-    public func entry(before time: WallTime) -> Entry? { entries.last { $0.time < time } }
 }
 
 // MARK: - The file

@@ -2,6 +2,7 @@
 public import FeedJournal
 public import Linux
 import Basics
+import Glibc
 
 /// How checksums are made here.
 public let fastestCRC: Checksum = HardwareCRC32C.isThere ? HardwareCRC32C.update : CRC32C.byTable
@@ -22,6 +23,17 @@ public struct ChannelFolder: Hashable, Sendable {
 
     public func segment(_ number: UInt64) -> String { "\(path)/\(SegmentName.file(number))" }
     public func index(_ number: UInt64) -> String { "\(path)/\(SegmentName.index(number))" }
+
+    /// Whether a gateway is writing there: who does keeps a lock on the folder. A lock that cannot be had for any other
+    /// reason, as on file systems that have none, says nothing of a writer.
+    public var isBeingWritten: Bool {
+        do throws(SystemError) {
+            _ = try Files.lockAtOnce(folder: path)
+            return false
+        } catch {
+            return error.number == EWOULDBLOCK
+        }
+    }
 
     /// Makes the folder, and those above it, where they are not there.
     func make() throws(SystemError) { try ChannelFolder.make(path) }

@@ -22,6 +22,9 @@ public struct JournalCursor {
 
     private let folder: ChannelFolder
     private let start: JournalStart
+    /// What was received then or later is left out. Times do not ascend: what came by a re-request stands where its
+    /// number has it.
+    private let until: WallTime?
     private var rest: ArraySlice<UInt64>
     private var scanner: SegmentScanner?
     private var file: ReadFile?
@@ -29,9 +32,13 @@ public struct JournalCursor {
     private var position = 0
     private var hasBegun = false
 
-    public init(_ folder: ChannelFolder, from start: JournalStart) throws(SystemError) {
+    /// - Parameter until: leaves out what was received then or later.
+    public init(
+        _ folder: ChannelFolder, from start: JournalStart, until: WallTime? = nil
+    ) throws(SystemError) {
         self.folder = folder
         self.start = start
+        self.until = until
         rest = try folder.segments()[...]
         hasBegun = start == .beginning
         if !hasBegun { try skip() }
@@ -62,8 +69,8 @@ public struct JournalCursor {
         switch start {
         case .beginning: return (0, 0)
         case .time(let time):
-            guard let times = index.times, times.last >= time else { return nil }
-            entry = index.entry(before: time)
+            // The first may be anywhere in it, since times do not ascend.
+            return index.times.map { $0.last >= time } == true ? (0, 0) : nil
         case .sequence(let sequence, let epoch):
             let spans = index.spans.filter { epoch == nil || $0.epoch == epoch }
             guard let span = spans.first(where: { $0.last >= sequence }) else { return nil }
@@ -84,12 +91,14 @@ public struct JournalCursor {
         while true {
             if scanner == nil {
                 guard let number = rest.popFirst() else { return nil }
+                guard try !isTooLate(number) else { continue }
                 try open(number)
             }
             while let finding = scanner?.next() {
                 switch finding {
                 case .header: break
-                case .record(let record): if isWanted(record) { return .record(record, segment: segment) }
+                case .record(let record):
+                    if isWanted(record), !isTooLate(record) { return .record(record, segment: segment) }
                 case .damage(let damage): return .damage(damage, segment: segment)
                 }
             }
@@ -109,6 +118,23 @@ public struct JournalCursor {
             self.file = nil
         } else {
             scanner?.push(piece)
+        }
+    }
+
+    /// Whether all data of a segment was received too late, by its index.
+    private func isTooLate(_ number: UInt64) throws(SystemError) -> Bool {
+        guard let until, let times = try folder.readIndex(of: number).times else { return false }
+        return times.first >= until
+    }
+
+    private func isTooLate(_ record: Record) -> Bool {
+        guard let until else { return false }
+        switch record.head.kind {
+        case .frame: return record.stamp.receiveTime >= until
+        case .hole:
+            let hole = Hole(record.contents, topicLength: record.head.topicLength)
+            return hole.map { $0.from >= until } ?? false
+        case .directory: return false
         }
     }
 

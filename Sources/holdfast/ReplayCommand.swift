@@ -50,7 +50,7 @@ struct ReplayCommand: ParsableCommand {
     var epoch: UInt64?
     @Option(help: ArgumentHelp("Begin with what was received then, RFC 3339 in UTC.", valueName: "time"))
     var since: String?
-    @Option(help: ArgumentHelp("End before what was received then.", valueName: "time"))
+    @Option(help: ArgumentHelp("Without what was received then or later.", valueName: "time"))
     var until: String?
     @Option(help: "End after so many frames.")
     var count: UInt64?
@@ -245,7 +245,6 @@ enum ReplayLine {
 /// The frames and holes that were asked for, in order.
 struct ReplaySource {
     private var cursor: JournalCursor
-    private let until: WallTime?
     private let topic: [UInt8]
     private var left: UInt64
     private let folder: String
@@ -253,8 +252,8 @@ struct ReplaySource {
     private(set) var damages: [String] = []
 
     init(_ options: ReplayCommand, _ channel: ChannelFolder) throws(SystemError) {
-        cursor = try JournalCursor(channel, from: options.start)
-        until = options.until.flatMap { WallTime(rfc3339: $0) }
+        cursor = try JournalCursor(
+            channel, from: options.start, until: options.until.flatMap { WallTime(rfc3339: $0) })
         topic = Array((options.topic ?? "").utf8)
         left = options.count ?? .max
         folder = channel.path
@@ -268,7 +267,6 @@ struct ReplaySource {
                 if damages.count < 100 { damages.append("\(folder)/\(SegmentName.file(segment)): \(damage)") }
             case .record(let record, _):
                 guard record.head.kind != .directory, record.topic.starts(with: topic) else { continue }
-                if let until, record.head.kind == .frame, record.stamp.receiveTime >= until { return nil }
                 left -= 1
                 return record
             }

@@ -96,8 +96,7 @@ struct JournalCheck {
         for folder in try ChannelFolder.all(below: path) {
             var check = JournalCheck(path: folder.path)
             for number in try folder.segments() { try check.read(folder.segment(number), number) }
-            // A gateway keeps a lock on the folder.
-            check.isBeingWritten = (try? Files.lockAtOnce(folder: folder.path)) == nil
+            check.isBeingWritten = folder.isBeingWritten
             checks.append(check)
         }
         return checks

@@ -107,9 +107,6 @@ import Wire
         #expect(record.stamp.sequence == entry.sequence && record.number == entry.record)
         #expect(index.mayHold(7, SequenceRange(4000, 5000)) && !index.mayHold(7, SequenceRange(4001, 5000)))
         #expect(!index.mayHold(8, SequenceRange(1000, 2000)))
-        #expect(
-            index.entry(before: WallTime(nanoseconds: 1_767_355_200_000_004_000))?.sequence
-                == index.entries.last?.sequence)
     }
 
     @Test func `an index is read as it was written, and no other one is`() throws {

@@ -26,11 +26,15 @@ private final class Folder {
     }
 }
 
-private func frame(_ sequence: UInt64, epoch: UInt64 = 7, body: Int = 3) -> [UInt8] {
+/// - Parameter milliseconds: when it was received; `nil`: as many as its number.
+private func frame(_ sequence: UInt64, epoch: UInt64 = 7, body: Int = 3, at milliseconds: Int64? = nil)
+    -> [UInt8]
+{
     var bytes: [UInt8] = []
     FrameHeader(
         kind: .data, feed: 0, channel: 0, epoch: epoch, sequence: sequence, state: .live,
-        receiveTime: WallTime(nanoseconds: 1_767_355_200_000_000_000 + Int64(sequence) * 1_000_000)
+        receiveTime: WallTime(
+            nanoseconds: 1_767_355_200_000_000_000 + (milliseconds ?? Int64(sequence)) * 1_000_000)
     ).encode(
         topic: Array("md/itch/AAPL/".utf8)[...], body: [UInt8](repeating: 1, count: body)[...], into: &bytes)
     return bytes
@@ -76,8 +80,10 @@ extension DiskTests {
             return result
         }
 
-        private func sequences(_ start: JournalStart = .beginning) throws -> [UInt64] {
-            var cursor = try JournalCursor(plan().folder, from: start)
+        private func sequences(
+            _ start: JournalStart = .beginning, until: WallTime? = nil
+        ) throws -> [UInt64] {
+            var cursor = try JournalCursor(plan().folder, from: start, until: until)
             var sequences: [UInt64] = []
             while let finding = try cursor.next() {
                 if case .record(let record, _) = finding, record.head.kind == .frame {
@@ -291,6 +297,31 @@ extension DiskTests {
             try Files.write(
                 [1, 2, 3], to: plan().folder.index(2), Files.Attributes(mode: 0o600), replacing: true)
             #expect(try sequences(.sequence(1499, epoch: 7)).prefix(3) == [1499, 1500, 1501])
+        }
+
+        @Test func `who reads by time misses nothing that was received late and stands before`() throws {
+            // Each has an entry of the index; 2 and 5 came by a re-request.
+            var late = RecordBatch()
+            for (number, milliseconds) in [(1, 1), (2, 60), (3, 3), (4, 4), (5, 70), (6, 6), (7, 80)] {
+                let bytes = frame(UInt64(number), body: 70_000, at: Int64(milliseconds))
+                late.append(.frame, bytes, topicLength: 13)
+            }
+            perform([.open, .write(late, sync: false), .turn(batch(100...101), sync: true)], plan())
+            let time = WallTime(nanoseconds: wall.nanoseconds + 50_000_000)
+            #expect(try sequences(.time(time)) == [2, 3, 4, 5, 6, 7, 100, 101])
+            #expect(try sequences(until: time) == [1, 3, 4, 6])
+            let later = WallTime(nanoseconds: wall.nanoseconds + 101_000_000)
+            #expect(try sequences(.time(time), until: later) == [2, 3, 4, 5, 6, 7, 100])
+        }
+
+        @Test func `who writes to a folder is seen, and a lock that fails otherwise is nobody's`() throws {
+            #expect(!ChannelFolder("\(folder.path)/nothing").isBeingWritten)
+            do {
+                let writer = perform([.open, .write(batch(1...2), sync: true)], plan())
+                #expect(plan().folder.isBeingWritten)
+                withExtendedLifetime(writer) {}
+            }
+            #expect(!plan().folder.isBeingWritten)
         }
 
         @Test func `a repair costs what is read for it, and what closed segments hold is read once`() throws {
