@@ -10,10 +10,13 @@ private struct Dialogue {
     var now = Instant.zero
     var session: UInt64?
 
-    init(_ names: [String] = ["A", "B"], session: UInt64? = 7, silence: Duration = .seconds(3)) {
+    init(
+        _ names: [String] = ["A", "B"], session: UInt64? = 7, silence: Duration = .seconds(3),
+        window: Duration = .seconds(60)
+    ) {
         let loss = Limit(warning: .init(raise: 0.01, clear: 0.005), critical: .init(raise: 0.2, clear: 0.1))
         machine = LineMachine(
-            lines: names, limits: LineLimits(silence: silence, loss: loss), from: .zero)
+            lines: names, limits: LineLimits(silence: silence, lossWindow: window, loss: loss), from: .zero)
         self.session = session
         for line in names.indices { machine.opened(line, at: .zero) }
     }
@@ -177,6 +180,23 @@ private struct Dialogue {
         }
         #expect(line.condition(1) == .flowing)
         #expect(line.count("lost_messages", 1) == 30, "counts are for ever")
+    }
+
+    @Test(arguments: [1, 5, 59, 60, 90, 600])
+    func `loss is taken over its window, however long that is`(seconds: Int64) {
+        var line = Dialogue(window: .seconds(seconds))
+        line.data([0], 1, 1)
+        line.data([1], 1, 1)
+        line.data([0], 2, 30)
+        line.data([0, 1], 32, 69)
+        // The holes are judged within 2.2 s, and told from then on for the length of the window.
+        var told: Int64 = 0
+        for second in 0..<(seconds * 2 + 10) {
+            line.wait(1000)
+            line.data([0, 1], 101 + UInt64(second), 1)
+            if line.condition(1) != .flowing { told += 1 }
+        }
+        #expect(told >= seconds - 1 - seconds / 60 && told <= seconds + 2)
     }
 
     // MARK: - Silence

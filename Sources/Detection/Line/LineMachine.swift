@@ -188,7 +188,7 @@ extension LineMachine {
             }
             channels[channel]?.endSecond()
         }
-        for line in lines.indices { lines[line].endSecond(at: now, limits.lossWindow) }
+        for line in lines.indices { lines[line].endSecond(at: now) }
     }
 
     /// Whose loss a hole is.

@@ -14,7 +14,7 @@ struct LineState: Sendable {
         case closed(String)
     }
 
-    private static let slices = 60
+    private static let mostSlices = 60
     private static let keptGaps = 4
 
     let name: String
@@ -31,17 +31,24 @@ struct LineState: Sendable {
     var gaps = Ring<LineGap>(capacity: LineState.keptGaps)
     var skew = LineSkew()
     /// Numbers sent, missing, lost by this line alone, and not judged, within the loss window.
-    var sent = RollingCount(slices: LineState.slices)
-    var missing = RollingCount(slices: LineState.slices)
-    var lostHere = RollingCount(slices: LineState.slices)
-    var unjudged = RollingCount(slices: LineState.slices)
+    var sent: RollingCount
+    var missing: RollingCount
+    var lostHere: RollingCount
+    var unjudged: RollingCount
     private(set) var loss: Limit
+    /// The loss window, in parts of a second or more: that is how often it is told that time passed.
+    private let slices: Int
+    private let slice: Duration
     private var sliceEnds: Instant
 
     init(_ name: String, limits: LineLimits, from now: Instant) {
         self.name = name
         loss = limits.loss
-        sliceEnds = now
+        slices = max(1, min(LineState.mostSlices, Int(limits.lossWindow.inSeconds)))
+        slice = limits.lossWindow / slices
+        sliceEnds = now + slice
+        let none = RollingCount(slices: slices)
+        (sent, missing, lostHere, unjudged) = (none, none, none, none)
     }
 
     mutating func heard(_ header: SequencedHeader, at now: Instant) {
@@ -83,10 +90,15 @@ struct LineState: Sendable {
         return min(1, Double(missing) / Double(max(sent.sum, missing)))
     }
 
-    mutating func endSecond(at now: Instant, _ window: Duration) {
+    mutating func endSecond(at now: Instant) {
         _ = loss.observed(lossRatio ?? 0, at: now)
-        guard now >= sliceEnds else { return }
-        sliceEnds = now + window / LineState.slices
+        // After an absence several are over; so many are all.
+        for _ in 0..<slices where now >= sliceEnds { endSlice() }
+        if now >= sliceEnds { sliceEnds = now + slice }
+    }
+
+    private mutating func endSlice() {
+        sliceEnds = sliceEnds + slice
         sent.rotate()
         missing.rotate()
         lostHere.rotate()
