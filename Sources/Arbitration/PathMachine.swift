@@ -51,8 +51,24 @@ public struct PathMachine: Sendable {
     public func lastHeard(_ path: Int) -> Instant? { records[path].lastHeard }
     /// Whether any path was ever heard.
     public var hasHeard: Bool { records.contains { $0.lastHeard != nil } }
-    /// Whether the feed's path has every subscription that is wanted.
-    public var isSettled: Bool { records[current].isResubscribed }
+    /// Whether a path that delivers has every subscription that is wanted; of a hot-warm feed, the one that it is on.
+    public var isSettled: Bool {
+        switch options.policy {
+        case .hotWarm: records[current].isResubscribed
+        case .hotHot:
+            !options.isAsked || records.contains { $0.isWell && $0.isResubscribed }
+                || records.allSatisfy { !$0.isConnected || $0.isResubscribed }
+        }
+    }
+
+    /// A path that is connected and lacks subscriptions, where none has them all.
+    public var unsettledPath: Int? {
+        guard !isSettled else { return nil }
+        switch options.policy {
+        case .hotWarm: return records[current].isConnected ? current : nil
+        case .hotHot: return records.firstIndex { $0.isConnected && !$0.isResubscribed }
+        }
+    }
 
     public var redundancy: Redundancy {
         let well = records.count { $0.isWell }
@@ -109,12 +125,13 @@ public struct PathMachine: Sendable {
     }
 
     public mutating func connected(_ path: Int, at now: Instant) -> [PathAction] {
-        records[path].isDisconnected = false
+        (records[path].isConnected, records[path].isDisconnected) = (true, false)
         return evaluate(at: now)
     }
 
     public mutating func disconnected(_ path: Int, at now: Instant) -> [PathAction] {
-        records[path].isDisconnected = true
+        (records[path].isConnected, records[path].isDisconnected) = (false, true)
+        if options.isAsked { records[path].isResubscribed = false }
         return evaluate(at: now)
     }
 
@@ -160,7 +177,7 @@ public struct PathMachine: Sendable {
     }
 
     /// An agent told how a subject is, by the name with which paths depend on it. `happenedAt`: the fault's own time, if
-    /// it is known.
+    /// it is known; a clock that is ahead makes it no later than now, or no data could refute it.
     public mutating func health(
         _ dependency: Dependency, _ status: Status, happenedAt: Instant?, at now: Instant
     ) -> [PathAction] {
@@ -169,7 +186,8 @@ public struct PathMachine: Sendable {
             isConcerned = true
             switch status {
             case .critical:
-                records[path].note(dependency, at: happenedAt ?? now, margin: options.refutationMargin)
+                records[path].note(
+                    dependency, at: min(happenedAt ?? now, now), margin: options.refutationMargin)
             case .ok, .warning: records[path].clear(dependency)
             case .unknown: break
             }

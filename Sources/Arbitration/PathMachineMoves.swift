@@ -121,7 +121,8 @@ extension PathMachine {
     /// How long a path must be well before the feed returns to it.
     func holdDown(of path: Int) -> Duration {
         var hold = options.holdDown
-        for _ in 1..<max(records[path].failures, 1) where hold < options.longestHoldDown { hold = hold * 2 }
+        let failures = min(max(records[path].failures, 1), 64)
+        for _ in 1..<failures where hold < options.longestHoldDown { hold = hold * 2 }
         return min(hold, max(options.holdDown, options.longestHoldDown))
     }
 }

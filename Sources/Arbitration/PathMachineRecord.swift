@@ -17,6 +17,8 @@ struct PathRecord: Sendable {
     let openedAt: Instant
     var lastHeard: Instant?
     var isDisconnected = false
+    /// It said that it is.
+    var isConnected = false
     var faults: [Fault] = []
     /// When it differed from each other path, last.
     var differed: [Int: Instant] = [:]

@@ -29,6 +29,9 @@ public struct PathMachineOptions: Hashable, Sendable {
     }
 
     public var policy: Policy
+    /// The venue sends what it is asked for, and forgets that with the connection: a path that comes back is complete
+    /// when it says so anew.
+    public var isAsked = false
     /// In order of preference.
     public var paths: [Path]
     /// A path that says nothing for this long has failed.

@@ -44,7 +44,7 @@ public struct SubscriptionReplay: Sendable {
     public var remaining: Duration { pacer.remaining }
     /// When `tick` must be called; `nil`: nothing waits.
     public var deadline: Instant? {
-        [isConnected ? pacer.deadline : nil, confirmBy].compactMap(\.self).min()
+        [isConnected ? pacer.deadline : nil, pacer.isDone ? confirmBy : nil].compactMap(\.self).min()
     }
 
     /// The venue can be reached, and knows of no subscription.

@@ -26,7 +26,8 @@ package final class FeedCore {
     private let delays: DelayInbox
     private var armedAt: Instant?
     private var memories: [UInt16: JournalMemory] = [:]
-    private var lastSwitch = ""
+    /// Why the feed moves, until that is done.
+    private var lastSwitch: String?
     private var session: SessionWatch?
     private var phase = SessionPhase.open
     /// When the session may be another one: they begin and end with a minute.
@@ -142,16 +143,17 @@ package final class FeedCore {
     }
 
     package func connected(_ path: Int, at now: Instant, wall: WallTime) {
-        perform(machine.connected(path, at: now), at: now, wall: wall)
+        perform(machine.connected(path, at: now), always: true, at: now, wall: wall)
     }
 
     package func disconnected(_ path: Int, at now: Instant, wall: WallTime) {
-        perform(machine.disconnected(path, at: now), at: now, wall: wall)
+        perform(machine.disconnected(path, at: now), always: true, at: now, wall: wall)
     }
 
     /// All that is wanted is subscribed on the path, as far as it can be known.
     package func resubscribed(_ path: Int, at now: Instant, wall: WallTime) {
-        perform(machine.resubscribed(path, at: now), at: now, wall: wall)
+        perform(machine.resubscribed(path, at: now), always: true, at: now, wall: wall)
+        if machine.isSettled { lastSwitch = nil }
     }
 
     // MARK: - What others say
@@ -216,8 +218,9 @@ package final class FeedCore {
 
     // MARK: - Acting
 
-    private func perform(_ actions: [PathAction], at now: Instant, wall: WallTime) {
-        guard !actions.isEmpty else { return }
+    /// - Parameter always: what the engine knows of the paths may be another one though nothing is to be told.
+    private func perform(_ actions: [PathAction], always: Bool = false, at now: Instant, wall: WallTime) {
+        guard always || !actions.isEmpty else { return }
         for action in actions {
             if case .switched(let from, let to, let reason) = action {
                 lastSwitch = "from \(options.paths[from].name) to \(options.paths[to].name): \(reason)"
@@ -225,8 +228,17 @@ package final class FeedCore {
             owner?.perform(action)
         }
         engine.pathsChanged(condition, at: now, wall: wall)
+        if machine.isSettled { lastSwitch = nil }
         owner?.settled()
         arm()
+    }
+
+    /// Why not all that is wanted is subscribed where it comes from; `nil`: it is.
+    private var unsettled: String? {
+        guard !machine.isSettled else { return nil }
+        if let lastSwitch { return lastSwitch }
+        // A path that comes back, or of a feed that was built anew.
+        return machine.unsettledPath.map { "\(options.paths[$0].name) is being subscribed" }
     }
 
     private var condition: PathCondition {
@@ -236,7 +248,7 @@ package final class FeedCore {
             used: isHotHot ? paths.map { UInt8($0) } : [UInt8(machine.current)],
             active: paths.map { machine.isSubscribed($0) && machine.isWell($0) },
             distrusted: paths.map { machine.isDistrusted($0) },
-            failover: isHotHot || machine.isSettled || machine.switches == 0 ? nil : lastSwitch,
+            failover: unsettled,
             session: phase)
     }
 }

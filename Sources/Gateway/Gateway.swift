@@ -407,7 +407,7 @@ public final class Gateway {
         _ agent: AgentFollower, _ subject: Subject, _ status: Status, happenedAt: WallTime?
     ) {
         if isOwn(agent) { health?.heard(subject, status) }
-        let at = happenedAt.map { loop.now - (loop.wall - $0) }
+        let at = happenedAt.flatMap { time(of: $0, toldBy: agent) }
         for dependency in names(of: subject, toldBy: agent) {
             for feed in feeds.values { feed.health(dependency, status, happenedAt: at) }
         }
@@ -415,6 +415,11 @@ public final class Gateway {
 
     private func isOwn(_ agent: AgentFollower) -> Bool {
         agent.endpoint.isOwn(saying: agent.host, among: options.agents, on: host)
+    }
+
+    /// When something happened, by an agent of this host; another host's clock is another one.
+    private func time(of wall: WallTime, toldBy agent: AgentFollower) -> Instant? {
+        agent.endpoint.isLocal || agent.host == host ? loop.now - (loop.wall - wall) : nil
     }
 
     /// What paths call an agent's subject.
@@ -428,7 +433,7 @@ public final class Gateway {
             for state in agent.states {
                 for dependency in names(of: state.subject, toldBy: agent) {
                     feed.health(
-                        dependency, state.status, happenedAt: loop.now - (loop.wall - state.since))
+                        dependency, state.status, happenedAt: time(of: state.since, toldBy: agent))
                 }
             }
         }
@@ -460,10 +465,18 @@ public final class Gateway {
         return tellers.allSatisfy(\.isComplete) ? false : nil
     }
 
+    /// Whether an agent that lives tells of what a path depends on.
+    private func isGuarded(_ dependency: Dependency) -> Bool {
+        agents.contains { agent in
+            agent.liveness == .alive && (dependency.host.map { agent.host == $0 } ?? isOwn(agent))
+                && agent.knows(dependency.subject)
+        }
+    }
+
     /// Paths that depend on what no agent tells of say so.
     private func tellUntold() {
         let all = feeds.values.reduce(into: Set<Dependency>()) { $0.formUnion($1.dependencies) }
-        dependencies.look(all.filter { isTold($0) == false }, at: loop.now)
+        dependencies.look(all.filter { !isGuarded($0) }, at: loop.now)
         for feed in feeds.values { feed.untold(dependencies.untold) }
     }
 

@@ -34,6 +34,8 @@ final class MulticastSource: FeedSource {
     private var backoff = Backoff(first: MulticastSource.firstRetry, longest: MulticastSource.longestRetry)
     private var state = State.closed(reason: "not opened yet")
     private var droppedBefore: UInt64 = 0
+    /// Why nothing is received, as it was told.
+    private var toldTrouble: String?
     /// A socket that the worker was too busy to let go of.
     private var left: JoinedSocket?
 
@@ -162,6 +164,7 @@ final class MulticastSource: FeedSource {
         counters.connects &+= 1
         droppedBefore = counters.droppedByKernel
         backoff.reset()
+        toldTrouble = nil
         owner.connected(path)
     }
 
@@ -180,7 +183,8 @@ final class MulticastSource: FeedSource {
 
     private func fail(_ error: SystemError) {
         let reason = error.description
-        if note != reason {
+        if toldTrouble != reason {
+            toldTrouble = reason
             log(.pathNotReceiving, "cannot receive on \(address.endpoint): \(reason), trying again")
         }
         close(because: reason)
@@ -198,7 +202,11 @@ final class MulticastSource: FeedSource {
 
     func linkChanged(_ news: LinkNews?) {
         guard let name = address.interface else { return }
-        if case .joining = state { return open() }
+        if case .joining = state {
+            // Others' news does not make it begin again: it might never come to its end.
+            if news.map({ $0.index == Interface.index(of: name) }) ?? true { open() }
+            return
+        }
         guard case .open(let opening) = state else {
             // The interface may be back before the next try.
             if Interface.index(of: name) != nil { open() }

@@ -16,12 +16,21 @@ struct LossAlarm: Hashable, Sendable {
     private(set) var ratio = 0.0
     private var received: UInt64 = 0
     private var missed: UInt64 = 0
+    /// Calls since there were enough messages.
+    private var quiet = 0
+    /// After so many, what was is told no longer.
+    static let mostQuiet = 60
 
     /// The counts since the start; called once a second.
     mutating func update(received: UInt64, missed: UInt64) {
         let got = received &- self.received
         let lost = missed &- self.missed
-        guard got &+ lost >= LossAlarm.leastMessages else { return }
+        guard got &+ lost >= LossAlarm.leastMessages else {
+            quiet += 1
+            if quiet >= LossAlarm.mostQuiet { (isRaised, ratio, quiet) = (false, 0, 0) }
+            return
+        }
+        quiet = 0
         self.received = received
         self.missed = missed
         ratio = Double(lost) / Double(got &+ lost)

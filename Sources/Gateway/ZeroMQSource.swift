@@ -59,8 +59,9 @@ final class ZeroMQSource: FeedSource {
 
     private func connected() {
         counted.connects &+= 1
-        owner.connected(path)
+        // Where nothing is wanted, it is complete when it is there.
         perform(replay.connected(book.names, at: loop.now))
+        owner.connected(path)
     }
 
     private func disconnected() {

@@ -32,7 +32,8 @@ public final class Timer {
     public func arm(at instant: Instant?) {
         guard let instant else { return disarm() }
         turn?.disarm()
-        queue.arm(entry, at: UInt64(clamping: (instant.nanoseconds &+ 999) / 1000))
+        let up = instant.nanoseconds.addingReportingOverflow(999)
+        queue.arm(entry, at: UInt64(clamping: (up.overflow ? .max : up.partialValue) / 1000))
     }
 
     public func disarm() {

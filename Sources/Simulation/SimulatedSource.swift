@@ -38,7 +38,7 @@ final class SimulatedSource: PathSource {
         self.path = path
         self.feed = feed
         self.book = book
-        replay = SubscriptionReplay(rate: rate)
+        replay = SubscriptionReplay(rate: rate, isConnected: !path.takesRequests)
     }
 
     // MARK: - Connecting
@@ -73,10 +73,10 @@ final class SimulatedSource: PathSource {
         if path.isRefusing || path.isStream && path.isCut { return connectSoon() }
         isConnected = true
         path.arrival = { [weak self] in self?.received($0, $1) }
-        feed.connected(path.index)
         path.upstream?.subscribed()
         // What is wanted is asked for by each connection anew.
-        for topic in replay.made(book.names).sorted(by: { "\($0)" < "\($1)" }) { ask(topic, isWanted: true) }
+        if path.takesRequests { perform(replay.connected(book.names, at: world.now)) }
+        feed.connected(path.index)
     }
 
     /// The connection ended, and both sides know it.
@@ -86,6 +86,7 @@ final class SimulatedSource: PathSource {
         unread = []
         path.arrival = nil
         path.cutOff()
+        if path.takesRequests { perform(replay.disconnected(book.names)) }
         feed.disconnected(path.index)
         connectSoon()
     }

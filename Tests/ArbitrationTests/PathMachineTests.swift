@@ -388,4 +388,64 @@ private func hear(_ machine: inout PathMachine, _ path: Int, from start: Int64, 
             ])
         #expect((0..<3).map(machine.isDistrusted) == [true, false, false])
     }
+
+    @Test func `a path that comes back is complete when all is subscribed on it again, and not before`() {
+        var options = options(.hotWarm)
+        options.isAsked = true
+        var machine = PathMachine(options, at: ms(990))
+        _ = machine.start(at: ms(990))
+        _ = machine.resubscribed(0, at: ms(991))
+        _ = machine.heard(0, at: ms(1000))
+        _ = machine.heard(1, at: ms(1000))
+        #expect(machine.isSettled)
+        #expect(machine.disconnected(0, at: ms(1100)).contains(.activate(1)))
+        #expect(machine.resubscribed(1, at: ms(1150)).contains(.deactivate(0)))
+        #expect(machine.isSettled)
+        // It goes back, and both are cut in the midst of that.
+        _ = machine.connected(0, at: ms(1200))
+        for time in stride(from: Int64(1200), through: 6300, by: 50) {
+            _ = machine.heard(0, at: ms(time))
+            _ = machine.heard(1, at: ms(time))
+            _ = machine.tick(at: ms(time))
+        }
+        #expect(machine.current == 0 && machine.isSubscribed(0) && machine.isSubscribed(1))
+        #expect(!machine.isSettled)
+        _ = machine.disconnected(0, at: ms(6310))
+        _ = machine.disconnected(1, at: ms(6310))
+        _ = machine.connected(0, at: ms(6320))
+        _ = machine.connected(1, at: ms(6320))
+        _ = machine.heard(0, at: ms(6330))
+        #expect(!machine.isSettled && machine.isSubscribed(1))
+        #expect(machine.resubscribed(0, at: ms(6400)).contains(.deactivate(1)))
+        #expect(machine.isSettled)
+    }
+
+    @Test func `a hot-hot feed that is asked for is complete while one path is`() {
+        var options = options(.hotHot)
+        options.isAsked = true
+        var machine = PathMachine(options, at: ms(990))
+        _ = machine.start(at: ms(990))
+        for path in 0..<2 {
+            _ = machine.resubscribed(path, at: ms(991))
+            _ = machine.heard(path, at: ms(1000))
+        }
+        _ = machine.disconnected(0, at: ms(1010))
+        _ = machine.connected(0, at: ms(1020))
+        #expect(machine.isSettled && machine.state(of: 0) == .recovering)
+        _ = machine.disconnected(1, at: ms(1030))
+        #expect(!machine.isSettled)
+        _ = machine.connected(1, at: ms(1040))
+        #expect(!machine.isSettled)
+        _ = machine.resubscribed(1, at: ms(1050))
+        #expect(machine.isSettled)
+    }
+
+    @Test func `an agent whose clock is ahead is refuted by data as others are`() {
+        var machine = settled()
+        #expect(
+            machine.health(ispA, .critical, happenedAt: ms(600_000), at: ms(1010))
+                .contains(.state(0, .failed(.dependency(ispA)))))
+        _ = hear(&machine, 0, from: 1050, to: 1350)
+        #expect(machine.isWell(0))
+    }
 }

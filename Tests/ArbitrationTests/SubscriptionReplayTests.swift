@@ -150,6 +150,15 @@ private struct Path {
         #expect(replay.remaining == .zero)
     }
 
+    @Test func `while more is to be subscribed nothing else is due`() {
+        var replay = Path(rate: 1)
+        #expect(replay.activate([a, b], at: ms(0)) == [.subscribe(a)])
+        #expect(replay.deadline == ms(1000))
+        #expect(replay.tick(at: ms(1000)) == [.subscribe(b)])
+        #expect(replay.deadline == ms(1500))
+        #expect(replay.tick(at: ms(1500)) == [.unconfirmed(2), .resubscribed])
+    }
+
     @Test func `a path that is not used has nothing to take back`() {
         var replay = Path(rate: 10)
         #expect(replay.disconnected() == [])

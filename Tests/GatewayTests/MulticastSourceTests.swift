@@ -26,15 +26,16 @@ private final class Line {
     let owner = Owner()
     let endpoint: IPv4Endpoint
     var source: MulticastSource?
+    private(set) var told: [String] = []
 
-    init(capacity: Int = 1) throws {
+    init(capacity: Int = 1, on interface: String = "lo") throws {
         loop = try EventLoop()
         worker = try Worker(loop, capacity: capacity)
         endpoint = try Line.freePort()
         source = try MulticastSource(
-            loop, path: 0, address: MulticastSource.Address(endpoint: endpoint, interface: "lo"),
-            batch: DatagramBatch(slots: MulticastSource.slots), worker: worker, log: { _, _ in }, owner: owner
-        )
+            loop, path: 0, address: MulticastSource.Address(endpoint: endpoint, interface: interface),
+            batch: DatagramBatch(slots: MulticastSource.slots), worker: worker,
+            log: { [unowned self] in told.append($1) }, owner: owner)
     }
 
     private static func freePort() throws -> IPv4Endpoint {
@@ -93,6 +94,24 @@ private final class Line {
         #expect(!Line.isFree(line.endpoint), "the loop has closed it")
         close(release)
         try line.until("the next one") { line.owner.connects == 2 }
+    }
+
+    @Test func `news of other interfaces does not make a join begin again`() throws {
+        let line = try Line(capacity: 2)
+        let release = try line.block()
+        line.source?.activate([])
+        let other = LinkNews(index: 9999, isRunning: true, isGone: false)
+        for _ in 0..<3 { line.source?.linkChanged(other) }
+        close(release)
+        try line.until("the socket") { line.owner.connects == 1 }
+        #expect(line.source?.counters.attempts == 1)
+    }
+
+    @Test func `an interface that is not there is told once`() throws {
+        let line = try Line(on: "none0")
+        line.source?.activate([])
+        try line.until("three attempts") { line.source?.counters.attempts == 3 }
+        #expect(line.told.count == 1, "\(line.told)")
     }
 
     @Test func `whose line is gone leaves its group where it may wait`() throws {

@@ -165,4 +165,15 @@ import Testing
         alarm.update(received: 29_836, missed: 200)
         #expect(!alarm.isRaised)
     }
+
+    @Test func `what was lost is told no longer when nothing has come for a minute`() {
+        var alarm = LossAlarm()
+        alarm.update(received: 9_900, missed: 100)
+        for _ in 0..<59 { alarm.update(received: 9_900, missed: 100) }
+        #expect(alarm.isRaised && alarm.ratio == 0.01)
+        alarm.update(received: 9_900, missed: 100)
+        #expect(!alarm.isRaised && alarm.ratio == 0)
+        alarm.update(received: 19_700, missed: 300)
+        #expect(alarm.isRaised)
+    }
 }

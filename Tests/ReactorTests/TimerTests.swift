@@ -23,6 +23,20 @@ import Testing
         #expect(fired == ["early", "late"])
     }
 
+    @Test func `what is due at the end of time does not fire`() throws {
+        let loop = try EventLoop()
+        var fired: [String] = []
+        let never = try Timer(loop) { fired.append("never") }
+        let soon = try Timer(loop) {
+            fired.append("soon")
+            loop.exit(0)
+        }
+        never.arm(at: Instant(nanoseconds: .max))
+        soon.arm(at: loop.now + .milliseconds(5))
+        _ = try loop.run()
+        #expect(fired == ["soon"])
+    }
+
     @Test func `timers that may wait for each other are one wake-up`() throws {
         let loop = try EventLoop()
         var fired: [(name: String, iteration: UInt64)] = []

@@ -210,6 +210,25 @@ class Paced(Case):
         self.assertEqual(seen[-1][1], 0)
 
 
+    def test_a_server_that_comes_back_is_complete_when_all_is_subscribed_there_again(self):
+        server = venue.Upstream(self, venue.Book())
+        wire = venue.Wire(self, server.endpoint)
+        other = venue.line_ports(1)[0]
+        self.daemon = Daemon(self, "holdfast-gateway", GATEWAY_BUS + FEED % (
+            self.options, wire.endpoint, "", f"tcp://127.0.0.1:{other}", "")).start()
+        symbols = [f"X{number}" for number in range(30)]
+        topics = [symbol + "/" for symbol in symbols]
+        client = self.join(*symbols)
+        client.wait_live()
+        server.wait_held(self, BEAT, *topics)
+        wire.cut()
+        told = client.until(lambda message: message["kind"] == "state" and message["state"] != "live", "the cut")
+        told += client.until(self.live_on("A"), "live again")
+        self.assertEqual(set(server.held), {BEAT, *topics})
+        reasons = [message["told"]["reason"] or "" for message in told if message["kind"] == "state"]
+        self.assertTrue([reason for reason in reasons if "A is being subscribed" in reason], reasons)
+
+
 class Turns(Case):
     options = Case.options + "subscribe_rate = 400\n"
 
@@ -625,6 +644,28 @@ class Untold(AgentCase):
             self.assertEqual(told["status"], "warning")
             self.assertTrue(told["reason"].endswith(f"no agent tells of {subject}"), told["reason"])
         self.assertEqual(bus.states()["feed/quotes"]["values"]["switches"], 0)
+
+
+class Unguarded(AgentCase):
+    def test_when_its_agent_is_gone_a_path_says_so(self):
+        self.agent.signal(signal.SIGKILL)
+        self.agent.wait_exit()
+        told = self.bus.wait_state("feed-path/quotes.A", lambda state: "no agent tells of" in state["reason"], patience=40)
+        self.assertEqual(told["status"], "warning")
+        self.agent.start()
+        self.bus.wait_state("feed-path/quotes.A", "ok")
+
+
+class NoAgent(Case):
+    options = AgentsWord.options
+
+    def test_where_no_agent_ever_was_a_path_says_so(self):
+        folder = harness.folder_of(self)
+        self.start(agent_part=f'[[agent]]\npublish = "ipc://{folder}/pub"\nrequest = "ipc://{folder}/req"\n',
+                   depends=('depends_on = ["process/line"]', ""))
+        told = self.health("state/").wait_state(
+            "feed-path/quotes.A", lambda state: "no agent tells of" in state["reason"], patience=40)
+        self.assertEqual(told["status"], "warning")
 
 
 class AgentThatAnswersLate(Case):

@@ -4,6 +4,7 @@ Written from the published formats (Sources/FeedProtocols/*/README.md), and not 
 
 import collections
 import random
+import select
 import socket
 import struct
 import threading
@@ -222,6 +223,57 @@ class Upstream:
             if hasattr(self, "door"):
                 self.door.close()
             self.context.destroy(linger=0)
+
+
+class Wire:
+    """A wire to a server, in a thread: TCP connections that are passed on, until it is cut. What is cut stays so."""
+
+    def __init__(self, case, endpoint):
+        host, port = endpoint.removeprefix("tcp://").rsplit(":", 1)
+        self.server = (host, int(port))
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = f"tcp://127.0.0.1:{self.listener.getsockname()[1]}"
+        self.ends, self.peers, self.poller = False, {}, select.poll()
+        self.poller.register(self.listener, select.POLLIN)
+        self.lock = threading.Lock()
+        self.thread = threading.Thread(target=self.run)
+        self.thread.start()
+        case.addCleanup(self.close)
+
+    def run(self):
+        while not self.ends:
+            for number, _ in self.poller.poll(20):
+                with self.lock:
+                    self.accept() if number == self.listener.fileno() else self.carry(number)
+
+    def accept(self):
+        near, far = self.listener.accept()[0], socket.create_connection(self.server)
+        for one, other in ((near, far), (far, near)):
+            self.peers[one.fileno()] = (one, other)
+            self.poller.register(one, select.POLLIN)
+
+    def carry(self, number):
+        if number in self.peers:
+            one, other = self.peers[number]
+            data = one.recv(65536)
+            other.sendall(data) if data else self.end(one, other)
+
+    def end(self, *sockets):
+        for one in sockets:
+            self.poller.unregister(one)
+            del self.peers[one.fileno()]
+            one.close()
+
+    def cut(self):
+        with self.lock:
+            while self.peers:
+                self.end(*next(iter(self.peers.values())))
+
+    def close(self):
+        self.ends = True
+        self.thread.join()
+        self.cut()
+        self.listener.close()
 
 
 class Book:
