@@ -29,6 +29,9 @@ public struct ChannelMachine: ~Copyable, Sendable {
     private var stale: UInt8 = 0
     /// The paths whose source says that it is recovering itself, a bit each.
     private var recovering: UInt8 = 0
+    /// The paths whose source says that it is closed itself, a bit each. Unlike a venue's end, which is said once, that holds
+    /// only while it is said again.
+    private var closed: UInt8 = 0
     /// Whether nothing better came of the paths in use, when the state was judged last.
     private var isRecoveringAtSource = false
     private var failover: String?
@@ -55,8 +58,13 @@ public struct ChannelMachine: ~Copyable, Sendable {
     /// When `tick` must be called.
     public var deadline: Instant {
         var deadline = nextHeartbeat
-        if state != .stale, state != .closed, ended == nil {
-            deadline = min(deadline, state == .live ? wordUntil : freshUntil)
+        if ended == nil {
+            switch state {
+            case .live: deadline = min(deadline, wordUntil)
+            case .recovering: deadline = min(deadline, freshUntil)
+            case .stale: break
+            case .closed: if session.isOpen { deadline = min(deadline, closedUntil) }
+            }
         }
         if let holeSince, state == .live { deadline = min(deadline, holeSince + options.gapDwell) }
         return deadline
@@ -101,6 +109,23 @@ public struct ChannelMachine: ~Copyable, Sendable {
     public mutating func heardRecovering(_ path: UInt8, at now: Instant) -> [ChannelAction] {
         _ = noteHeard(path, at: now)
         recovering |= 1 << (path & 7)
+        return judge(at: now)
+    }
+
+    /// A path's source says that it is closed itself, and it is not live in between. So is the channel, while no other path
+    /// in use brings better.
+    public mutating func heardClosed(_ path: UInt8, at now: Instant) -> [ChannelAction] {
+        _ = noteHeard(path, at: now)
+        recovering |= 1 << (path & 7)
+        closed |= 1 << (path & 7)
+        return judge(at: now)
+    }
+
+    /// A path's source says, by what it is else, that it is not closed; after that was told.
+    public mutating func heardOpen(_ path: UInt8, at now: Instant) -> [ChannelAction] {
+        let bit: UInt8 = 1 << (path & 7)
+        guard closed & bit != 0 else { return [] }
+        closed &= ~bit
         return judge(at: now)
     }
 
@@ -193,6 +218,7 @@ public struct ChannelMachine: ~Copyable, Sendable {
     /// The numbering began anew.
     public mutating func epochChanged(at now: Instant) -> [ChannelAction] {
         ended = nil
+        closed = 0
         last = 0
         return judge(at: now)
     }
@@ -221,6 +247,9 @@ public struct ChannelMachine: ~Copyable, Sendable {
         if case .closed(let opening) = session { return (.closed, .outsideSession(until: opening)) }
         // What it had is still being sent then, and nothing else is to be expected.
         if ended != nil { return isCatchingUp ? (.recovering, .catchingUp) : (.closed, .sessionEnded) }
+        if isClosedAtSource(at: now) {
+            return isCatchingUp ? (.recovering, .catchingUp) : (.closed, .closedAtSource)
+        }
         if active != 0, stale & active == active { return (.stale, .staleAtSource) }
         if freshUntil <= now { return (.stale, .silent(options.freshness)) }
         if let failover { return (.recovering, .failover(failover)) }
@@ -249,12 +278,28 @@ public struct ChannelMachine: ~Copyable, Sendable {
     }
 
     /// Whether a path in use has said within the limit that it is neither recovering nor stale.
-    private func hearsBetter(at now: Instant) -> Bool {
-        let sound = active & ~recovering & ~stale
-        for path in heard.indices where sound & (1 << path) != 0 {
+    private func hearsBetter(at now: Instant) -> Bool { hears(active & ~recovering & ~stale, at: now) }
+
+    /// Whether a path in use has said within the limit that it is closed, and none that it is live or recovering.
+    private func isClosedAtSource(at now: Instant) -> Bool {
+        closed & active != 0 && hears(closed & active, at: now) && !hears(active & ~closed & ~stale, at: now)
+    }
+
+    /// Whether one of these paths was heard within the limit.
+    private func hears(_ paths: UInt8, at now: Instant) -> Bool {
+        for path in heard.indices where paths & (1 << path) != 0 {
             if let time = heard[path], time + options.freshness > now { return true }
         }
         return false
+    }
+
+    /// When what the closed paths said holds no more.
+    private var closedUntil: Instant {
+        var latest = startedAt
+        for path in heard.indices where closed & active & (1 << path) != 0 {
+            if let time = heard[path] { latest = max(latest, time) }
+        }
+        return latest + options.freshness
     }
 
     private var onlyPath: UInt8? {

@@ -39,6 +39,8 @@ public enum ChannelReason: Hashable, Sendable, CustomStringConvertible {
     /// Every source in use that is heard says that it is recovering itself.
     case recoveringAtSource
     case sessionEnded
+    /// A source in use says that it is closed itself, and none that it is live or recovering.
+    case closedAtSource
     /// The venue does not trade at this time.
     case outsideSession(until: SessionOpening?)
 
@@ -54,6 +56,7 @@ public enum ChannelReason: Hashable, Sendable, CustomStringConvertible {
         case .staleAtSource: "stale where it comes from"
         case .recoveringAtSource: "recovering where it comes from"
         case .sessionEnded: "the session ended"
+        case .closedAtSource: "closed where it comes from"
         case .outsideSession(let opening): opening.map { "no session until \($0)" } ?? "no session"
         }
     }

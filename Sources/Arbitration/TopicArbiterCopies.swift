@@ -18,6 +18,9 @@ extension TopicArbiter {
         if distrusted == 0 { claims = Claims() }
     }
 
+    /// Whether what a path says counts.
+    public func trusts(_ path: UInt8) -> Bool { distrusted & 1 << (path & 7) == 0 }
+
     /// A path that is not trusted delivers nothing and begins nothing; what it says of a message that is remembered
     /// shows whether it still differs.
     mutating func compare(

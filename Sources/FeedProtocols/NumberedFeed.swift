@@ -52,6 +52,9 @@ public struct FramedPacket<Units> {
     public var isStale = false
     /// The source itself says that it is recovering: what it brings may be old, or have gaps.
     public var isRecovering = false
+    /// Whether the source itself says that it is closed, which holds as long as it is said; `nil`: it says nothing of
+    /// that. Only of heartbeats.
+    public var isClosed: Bool?
     /// It carries the venue's word that all begins anew.
     public var resets = false
     /// Bytes at its end that no message claims: worth counting, harmless.

@@ -71,6 +71,11 @@ final class ControlChannel {
         if !actions.isEmpty { step(wall: wall) { _ in actions } }
     }
 
+    /// A path's source says whether it is closed itself; after it was heard.
+    func source(_ path: UInt8, isClosed: Bool, at now: Instant, wall: WallTime) {
+        step(wall: wall) { isClosed ? $0.heardClosed(path, at: now) : $0.heardOpen(path, at: now) }
+    }
+
     /// `nil`: nothing was heard yet.
     var place: ChannelPlace? {
         guard epoch != 0 else { return nil }

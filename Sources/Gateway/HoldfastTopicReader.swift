@@ -39,7 +39,10 @@ struct HoldfastTopicReader: Sendable {
         let read = SequencedFrame(
             topic: frame.topicBytes.indices, kind: kind, session: header.epoch, sequence: header.sequence,
             sourceTime: header.sourceTime ?? WallTime(nanoseconds: 0), payload: frame.body.indices,
-            isStale: header.state == .stale, isRecovering: header.isRecovering)
+            isStale: header.state == .stale,
+            // Who is closed is not live in between.
+            isRecovering: header.isRecovering || header.state == .closed && header.kind != .data,
+            isClosed: HoldfastFraming.isClosed(header))
         return (read, topic)
     }
 

@@ -131,6 +131,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         case .heartbeat:
             arbiter.heard(arrival, at: now)
             release(at: now, wall: receivedAt)
+            if let isClosed = packet.isClosed { follow(isClosed, arrival, at: now) }
         case .endOfSession: end(arrival, at: now)
         case .unsequenced: break
         }
@@ -250,6 +251,12 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         release(at: now, wall: arrival.receivedAt)
         guard arbiter.believes(arrival) else { return }
         control.step(wall: arrival.receivedAt) { $0.sessionEnded(next: arrival.sequence, at: now) }
+    }
+
+    /// A path's source says whether it is closed itself.
+    private mutating func follow(_ isClosed: Bool, _ arrival: Arrival, at now: Instant) {
+        guard !isClosed || arbiter.believes(arrival) else { return }
+        control.source(arrival.path, isClosed: isClosed, at: now, wall: arrival.receivedAt)
     }
 
     // MARK: - Releasing

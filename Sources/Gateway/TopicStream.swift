@@ -130,6 +130,9 @@ extension TopicStream {
         }
         switch frame.kind {
         case .heartbeat:
+            if let isClosed = frame.isClosed, !isClosed || arbiter.trusts(arrival.path) {
+                control.source(arrival.path, isClosed: isClosed, at: origin.now, wall: origin.receivedAt)
+            }
             if !frame.isStale, !frame.isRecovering { sample(.heartbeat, arrival, at: origin.now) }
             return !frame.isStale
         case .data: return data(topic, payload, arrival, at: origin.now)

@@ -174,6 +174,66 @@ import Wire
             channel.published(sequence: 10, at: milliseconds(6)) == [.state(.live, .complete, path: 0)])
     }
 
+    @Test mutating func `what is closed at its source is so as long as the source says it`() {
+        _ = channel.heard(0, at: milliseconds(0))
+        #expect(
+            channel.heardClosed(0, at: milliseconds(10)) == [.state(.closed, .closedAtSource, path: 0)])
+        // A word alone does not open it, nor what comes all the same.
+        #expect(channel.heard(0, at: milliseconds(20)).isEmpty)
+        #expect(channel.published(sequence: 10, at: milliseconds(20)).isEmpty)
+        #expect(channel.heardOpen(0, at: milliseconds(30)) == [.state(.live, .complete, path: 0)])
+        #expect(channel.heardOpen(0, at: milliseconds(40)).isEmpty)
+    }
+
+    @Test mutating func `a source that was closed and is stale when it opens is stale here`() {
+        _ = channel.heardClosed(0, at: milliseconds(0))
+        #expect(channel.heardStale(0, at: milliseconds(100)).isEmpty)
+        #expect(
+            channel.heardOpen(0, at: milliseconds(100)) == [.state(.stale, .staleAtSource, path: 0)])
+    }
+
+    @Test mutating func `a source that said that it is closed and says no more is believed for the limit`() {
+        _ = channel.heardClosed(0, at: milliseconds(0))
+        #expect(Self.states(&channel, until: 900).isEmpty)
+        _ = channel.heardClosed(0, at: milliseconds(933))
+        #expect(Self.states(&channel, until: 5000) == ["1933 stale: no word from upstream for 1000 ms"])
+        #expect(
+            channel.heardClosed(0, at: milliseconds(5100)) == [.state(.closed, .closedAtSource, path: 0)])
+    }
+
+    @Test
+    mutating func `of two sources the one that is not closed is believed, unless it is stale or silent`() {
+        _ = channel.use([0, 1], at: milliseconds(0))
+        _ = channel.heard(1, at: milliseconds(0))
+        #expect(channel.heardClosed(0, at: milliseconds(10)).isEmpty)
+        #expect(channel.state == .live)
+        #expect(
+            channel.heardStale(1, at: milliseconds(20)) == [.state(.closed, .closedAtSource, path: nil)])
+        #expect(channel.heard(1, at: milliseconds(30)) == [.state(.live, .complete, path: nil)])
+        #expect(channel.heardClosed(0, at: milliseconds(1000)).isEmpty)
+        #expect(
+            channel.heardClosed(0, at: milliseconds(1030)) == [.state(.closed, .closedAtSource, path: nil)])
+    }
+
+    @Test
+    mutating func `a source that is not in use closes nothing, nor does what it said of the epoch before`() {
+        _ = channel.heard(0, at: milliseconds(0))
+        #expect(channel.heardClosed(1, at: milliseconds(10)).isEmpty)
+        #expect(channel.use([1], at: milliseconds(20)) == [.state(.closed, .closedAtSource, path: 1)])
+        #expect(
+            channel.epochChanged(at: milliseconds(30)) == [
+                .state(.recovering, .recoveringAtSource, path: 1)
+            ])
+    }
+
+    @Test mutating func `a venue's end on one of its lines holds, whatever the other line says`() {
+        _ = channel.use([0, 1], at: milliseconds(0))
+        _ = channel.heard(1, at: milliseconds(0))
+        _ = channel.sessionEnded(next: 10, at: milliseconds(5))
+        #expect(channel.heard(1, at: milliseconds(10)).isEmpty)
+        #expect(channel.state == .closed)
+    }
+
     private let opening = SessionOpening(
         date: CivilDate(year: 2026, month: 11, day: 30), minutes: 240, zone: "America/New_York")
 

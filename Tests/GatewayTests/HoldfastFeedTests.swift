@@ -164,7 +164,70 @@ private struct Upstream {
     @Test func `the end of the session there is the end of it here`() {
         let bench = joined()
         let closed = a.frame(.state, "control/up/3/", 10, state: .closed, body: [0, 0])
-        #expect(bench.receive(closed, on: 0, at: 3).last == "state closed -: the session ended")
+        #expect(bench.receive(closed, on: 0, at: 3) == [])
+        _ = bench.receive(b.beat(10, state: .closed), on: 1, at: 4)
+        #expect(bench.engine.channel.state == .closed)
+        #expect(bench.engine.channel.reason == "closed where it comes from")
+    }
+
+    @Test func `a gateway that opens again opens this one, also when it is stale`() {
+        let bench = Bench(.holdfast, .hotWarm)
+        _ = bench.receive(a.beat(10), on: 0, at: 1)
+        _ = bench.receive(a.beat(10, state: .closed), on: 0, at: 2)
+        #expect(bench.engine.channel.state == .closed)
+        #expect(
+            bench.receive(a.beat(10, state: .stale), on: 0, at: 100).last
+                == "state stale A: stale where it comes from")
+        _ = bench.receive(a.beat(10, state: .closed), on: 0, at: 200)
+        #expect(bench.receive(a.beat(10), on: 0, at: 300) == ["state live A: "])
+    }
+
+    @Test func `what comes of a gateway that is closed is passed on, and opens nothing`() {
+        let bench = Bench(.holdfast, .hotWarm)
+        _ = bench.receive(a.beat(10), on: 0, at: 1)
+        _ = bench.receive(a.beat(10, state: .closed), on: 0, at: 2)
+        let message = a.frame(.data, "md/up/X/", 11, state: .closed, body: [11])
+        #expect(bench.receive(message, on: 0, at: 3) == ["md/md/X/ 11 after 0"])
+        #expect(bench.recorder.frames.last?.header.state == .closed)
+        #expect(bench.receive(a.beat(11, state: .closed), on: 0, at: 4) == [])
+    }
+
+    @Test func `a gateway that is closed and dies is not closed for ever`() {
+        let bench = Bench(.holdfast, .hotWarm)
+        _ = bench.receive(a.beat(10, state: .closed), on: 0, at: 1)
+        _ = bench.receive(a.beat(10, state: .closed), on: 0, at: 2)
+        #expect(bench.engine.channel.state == .closed)
+        #expect(bench.tick(1500).first == "state stale A: no word from upstream for 1000 ms")
+    }
+
+    @Test func `of two gateways that disagree the one that goes on is believed`() {
+        let bench = joined()
+        for time: Int64 in stride(from: 100, through: 3000, by: 100) {
+            #expect(bench.receive(a.beat(10, state: .closed), on: 0, at: time) == [])
+            #expect(bench.receive(b.beat(10), on: 1, at: time) == [])
+        }
+        // What is stale contradicts nobody.
+        _ = bench.receive(b.beat(10, state: .stale), on: 1, at: 3100)
+        #expect(bench.engine.channel.state == .closed)
+    }
+
+    @Test func `a closed gateway whose topics are numbered each by itself closes this one, and opens it`() {
+        let bench = Bench(.holdfast, .hotWarm)
+        let body = ControlBody.heartbeat(
+            published: 0, gaps: 0, interval: .milliseconds(100), first: 0, isNamed: false
+        ).bytes
+        func beat(_ state: ChannelState) -> [UInt8] {
+            a.frame(.heartbeat, "control/up/0/", 0, state: state, flags: .numberedPerTopic, body: body)
+        }
+        #expect(bench.receive(beat(.live), on: 0, at: 1) == ["state live A: "])
+        #expect(
+            bench.receive(beat(.closed), on: 0, at: 2).last == "state closed A: closed where it comes from")
+        #expect(bench.receive(beat(.closed), on: 0, at: 100) == [])
+        #expect(
+            bench.receive(beat(.stale), on: 0, at: 200).last == "state stale A: stale where it comes from")
+        _ = bench.receive(beat(.closed), on: 0, at: 300)
+        #expect(bench.engine.channel.state == .closed)
+        #expect(bench.receive(beat(.live), on: 0, at: 400) == ["state live A: "])
     }
 
     @Test
@@ -186,7 +249,8 @@ private struct Upstream {
         #expect(
             lines.filter { $0.hasPrefix("state") } == ["state recovering -: recovering where it comes from"])
         #expect(lines.filter { $0.hasPrefix("md/") }.count == 3)
-        #expect(bench.receive(closed(3, []), on: 0, at: 3) == ["state closed -: the session ended"])
+        #expect(
+            bench.receive(closed(3, []), on: 0, at: 3) == ["state closed -: closed where it comes from"])
     }
 
     @Test func `frames that are numbered in another way are refused by name`() {

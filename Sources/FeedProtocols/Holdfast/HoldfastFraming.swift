@@ -40,7 +40,18 @@ public enum HoldfastFraming: PacketFraming {
         framed.isStale = header.state == .stale
         // Who is closed is not live in between.
         framed.isRecovering = header.isRecovering || header.state == .closed && header.kind != .data
+        framed.isClosed = HoldfastFraming.isClosed(header)
         return framed
+    }
+
+    /// Whether a frame says that its channel is closed: those of a control topic do. `nil`: it says nothing of that; one
+    /// that is still being sent will be closed when all of it was.
+    public static func isClosed(_ header: FrameHeader) -> Bool? {
+        switch header.kind {
+        case .heartbeat, .gap, .state:
+            header.state != .closed ? false : header.isRecovering ? nil : true
+        case .data, .idle, .sync, .batch: nil
+        }
     }
 
     /// Reads a frame of any kind.
@@ -73,8 +84,6 @@ public enum HoldfastFraming: PacketFraming {
                 header.sequence, .data(count: 1), 1
             )
         case .heartbeat, .gap, .state:
-            // A session that ended is over when all of it was sent.
-            if header.state == .closed, !header.isRecovering { numbers.kind = .endOfSession }
             guard header.sequence == 0 else { break }
             // Nothing was published of the epoch; it begins where its heartbeats say.
             numbers.firstSequence = first(in: frame)

@@ -36,11 +36,13 @@ public struct SequencedFrame: Hashable, Sendable {
     public let isStale: Bool
     /// Likewise: the server says that it is recovering itself.
     public let isRecovering: Bool
+    /// Likewise: whether it says that it is closed itself; `nil`: it says nothing of that. Only of heartbeats.
+    public let isClosed: Bool?
 
     /// A frame that came in another form.
     public init(
         topic: Range<Int>, kind: Kind, session: UInt64, sequence: UInt64, sourceTime: WallTime,
-        payload: Range<Int>, isStale: Bool, isRecovering: Bool
+        payload: Range<Int>, isStale: Bool, isRecovering: Bool, isClosed: Bool?
     ) {
         self.topic = topic
         self.kind = kind
@@ -50,6 +52,7 @@ public struct SequencedFrame: Hashable, Sendable {
         self.payload = payload
         self.isStale = isStale
         self.isRecovering = isRecovering
+        self.isClosed = isClosed
     }
 
     /// - Throws: `MalformedInput`: `oversized`, `badTopic`, `truncated`, `unknownVersion`, `unknownKind`; or
@@ -74,7 +77,7 @@ public struct SequencedFrame: Hashable, Sendable {
             sequence: frame.word(at: header + 16, as: UInt64.self),
             sourceTime: WallTime(nanoseconds: frame.word(at: header + 24, as: Int64.self)),
             payload: (header + SequencedFrame.headerLength)..<frame.count, isStale: false,
-            isRecovering: false)
+            isRecovering: false, isClosed: nil)
     }
 
     private static func kind(
