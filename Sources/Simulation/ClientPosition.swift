@@ -37,6 +37,8 @@ struct ClientPosition {
     /// Where sessions have no names, two runs of a gateway hear the same numbers again over no more.
     static let overlap: UInt64 = 65_536
 
+    /// Subscriptions are being put in place, one after the other.
+    private var isJoining = true
     private var spaces: [Key: NumberSpace] = [:]
     /// The last sequence of each topic of a channel.
     private var last: [Place: (round: Round, sequence: UInt64)] = [:]
@@ -70,7 +72,8 @@ struct ClientPosition {
         let place = Place(topic: topic.text, channel: header.channel)
         let round = Round(epoch: header.epoch, number: space.rounds[header.epoch] ?? 0)
         let known = last[place].flatMap { $0.round == round ? $0.sequence : nil }
-        let reached = known.map { max($0, floor) } ?? max(floor, space.joined[header.epoch] ?? 0)
+        let begin = isJoining && header.kind == .idle ? header.previous : space.joined[header.epoch] ?? 0
+        let reached = known.map { max($0, floor) } ?? max(floor, begin)
         if header.previous > reached {
             let of = header.kind == .batch ? nil : instrument ?? ""
             missing.append(
@@ -81,11 +84,15 @@ struct ClientPosition {
         return (header.kind != .idle && isNew, missing)
     }
 
-    /// The client subscribed to further topics: what was published on them before is not missed.
-    mutating func joined(_ feed: String) {
-        for key in spaces.keys {
-            if case .channel(feed, _) = key { spaces[key]?.settleIn() }
-        }
+    /// The client is about to subscribe to further topics: what was published on them before is not missed.
+    mutating func join() { isJoining = true }
+
+    /// All that was subscribed is in place. The marker comes again after a disconnection, and what was missed by then is
+    /// missed.
+    mutating func joined() {
+        guard isJoining else { return }
+        isJoining = false
+        for key in spaces.keys { spaces[key]?.settleIn() }
     }
 }
 

@@ -89,6 +89,9 @@ final class SimulatedClient {
     private unowned let world: Simulation
     private var position = ClientPosition()
     private var queue: [PublishedFrame] = []
+    /// Frames that were read, and of how many the marker follows.
+    private var taken = 0
+    private var marker: Int?
     private var isReading = false
 
     init(_ world: Simulation, _ number: Int, _ habit: Habit, wants: [String]) {
@@ -121,6 +124,19 @@ final class SimulatedClient {
         (self.connection, connectedAt) = (connection, world.now)
         say("connects")
         for prefix in wants { world.gateway.subscribe(prefix, by: connection) }
+        awaitMarker()
+    }
+
+    /// The marker comes behind all that is on its way by now.
+    private func awaitMarker() {
+        marker = taken + queue.count
+        lookForMarker()
+    }
+
+    private func lookForMarker() {
+        guard let marker, marker <= taken else { return }
+        self.marker = nil
+        position.joined()
     }
 
     func disconnect() {
@@ -135,13 +151,16 @@ final class SimulatedClient {
         connection = nil
         grants = []
         queue = []
+        marker = nil
         connectSoon()
     }
 
     func subscribe(_ prefix: String) {
         wants.append(prefix)
-        for feed in world.feeds { position.joined(feed.options.name) }
-        if let connection { world.gateway.subscribe(prefix, by: connection) }
+        position.join()
+        guard let connection else { return }
+        world.gateway.subscribe(prefix, by: connection)
+        awaitMarker()
     }
 
     func unsubscribe(_ prefix: String) {
@@ -178,7 +197,11 @@ final class SimulatedClient {
             if pausedUntil > world.now { return readSoon() }
             let batch = queue.prefix(habit.batch)
             queue.removeFirst(batch.count)
-            for frame in batch { take(frame) }
+            for frame in batch {
+                take(frame)
+                taken += 1
+                lookForMarker()
+            }
             if !queue.isEmpty { readSoon() }
         }
     }

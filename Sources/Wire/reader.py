@@ -136,6 +136,7 @@ class Position:
         self.last = {}    # topic, channel -> (epoch, sequence)
         self.heard = {}   # feed, channel -> (run, published): of heartbeats where topics are numbered each by itself
         self.missed = 0   # messages that were published and did not get here, and that nobody told
+        self.joining = True  # subscriptions are being put in place, one after the other
 
     def take(self, topic, header, told=None):
         is_new, missing = self.judge(topic, header, told)
@@ -152,6 +153,8 @@ class Position:
 
     def judge(self, topic, header, told):
         kind, epoch, per_topic = header["kind"], header["epoch"], "numbered_per_topic" in header["flags"]
+        if kind == "sync":
+            self.joined()
         if kind == "sync" or not epoch:
             return False, []
         feed, name = names(topic)[1:3]
@@ -169,7 +172,12 @@ class Position:
         floor, first = space.runs[header["run"], epoch]
         at, epoch = (topic, header["channel"]), (epoch, space.rounds.get(epoch, 0))
         known, last = self.last.get(at, (None, 0))
-        last = max(last, floor) if known == epoch else max(floor, space.joined.get(header["epoch"], 0))
+        if known == epoch:
+            last = max(last, floor)
+        elif self.joining and kind == "idle":  # what a topic is shown with that was just subscribed
+            last = max(floor, header["previous"])
+        else:
+            last = max(floor, space.joined.get(header["epoch"], 0))
         if header["previous"] > last:
             of = None if kind == "batch" else name or ""
             missing.append((of, max(last + 1, first), header["previous"], "own"))
@@ -177,11 +185,18 @@ class Position:
         self.last[at] = epoch, max(header["sequence"], last if known == epoch else 0)
         return kind != "idle" and is_new, missing
 
-    def joined(self, feed):
-        """Call it after subscribing to further topics: what was published on them before is not missed."""
-        for (name, _), space in self.spaces.items():
-            if name == feed:
-                space.joined = dict(space.tops)
+    def join(self):
+        """Call it before you subscribe to further topics: what was published on them before is not missed."""
+        self.joining = True
+
+    def joined(self):
+        """All that was subscribed is in place. A marker that is given to `take` says so; each comes again after a
+        disconnection, and what was missed by then is missed."""
+        if not self.joining:
+            return
+        self.joining = False
+        for space in self.spaces.values():
+            space.joined = dict(space.tops)
 
 
 class Space:

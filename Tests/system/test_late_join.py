@@ -3,6 +3,7 @@ have it, and what takes it away."""
 
 import subprocess
 import sys
+import unittest
 
 import curve
 import harness
@@ -18,6 +19,30 @@ REQUESTS = f"tcp://{test_entitlements.DESK}:7001"
 def read(frames):
     """The topics, sequences and bodies of a snapshot's frames."""
     return [(topic, header["sequence"], body) for topic, header, body in map(reader.read, frames)]
+
+
+class Joining(unittest.TestCase):
+    """Where a client begins on each topic, while its subscriptions are put in place one after the other."""
+
+    def take(self, topic, kind, sequence, previous=0, told=None):
+        header = {"kind": kind, "epoch": 7, "flags": [], "channel": 0, "run": 1, "sequence": sequence, "previous": previous}
+        return self.position.take(topic, header, told)
+
+    def test_what_a_topic_is_shown_with_is_a_position_until_the_marker_comes(self):
+        self.position = reader.Position()
+        self.take("control/itch/0/", "heartbeat", 1000, told={"first": 1, "named": True, "published": 1000})
+        self.assertEqual(self.take("md/itch/A/", "idle", 990, 990), (False, []))
+        self.assertEqual(self.take("md/itch/B/", "idle", 1040, 1040), (False, []))
+        self.assertEqual(self.take("md/itch/B/", "data", 1041, 1040), (True, []))
+        self.assertEqual(self.take("md/itch/A/", "data", 1050, 1045), (True, [("A", 991, 1045, "own")]))
+        self.assertEqual(self.take("sync/1/", "sync", 0), (False, []))
+        # What was in place and never heard of had said nothing.
+        self.assertEqual(self.take("md/itch/C/", "idle", 1060, 1060), (False, [("C", 1051, 1060, "own")]))
+        self.take("sync/1/", "sync", 0)
+        self.assertEqual(self.take("md/itch/E/", "idle", 1062, 1062), (False, [("E", 1051, 1062, "own")]))
+        self.position.join()
+        self.assertEqual(self.take("md/itch/D/", "idle", 1070, 1070), (False, []))
+        self.assertEqual(self.position.missed, 55 + 10 + 12)
 
 
 class LateJoin(Case):
