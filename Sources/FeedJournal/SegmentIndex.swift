@@ -1,5 +1,6 @@
-// Where in a segment a sequence is, and from when to when it was received: an entry for every so many bytes, and which sequences of which epochs are
-// there at all. It lies beside the segment and is made again from it where it is missing or does not fit.
+// Where in a segment a sequence is, and from when to when it was received: an entry for every so many bytes, and which
+// sequences of which epochs are there at all. It lies beside the segment and is made again from it where it is missing
+// or does not fit.
 public import Basics
 import Wire
 

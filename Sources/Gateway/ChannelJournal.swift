@@ -28,7 +28,7 @@ final class ChannelJournal {
     /// As the last job left it.
     private(set) var tail: JournalTail?
     /// Where the job that is under way leaves it.
-    private let left = Deposit<JournalTail>()
+    private let deposit = Deposit<JournalTail>()
     /// Segments that were let go of.
     private(set) var expired = 0
     private let plan: JournalPlan
@@ -140,17 +140,17 @@ final class ChannelJournal {
             return arm(machine.deadline(at: loop.now))
         }
         isBusy = true
-        let (tail, plan, wall, left) = (tail, plan, loop.wall, left)
+        let (tail, plan, wall, deposit) = (tail, plan, loop.wall, deposit)
         let refused = worker.lend(
             consume job,
             to: { job in
                 var result = JournalTail.perform(&job, tail, plan, at: wall)
-                left.leave(result.tail.take())
+                deposit.leave(result.tail.take())
                 return result
             }, then: { [returns] in returns.journal?.finished($0, &$1) })
         if var refused {
             let failure = JournalOutcome.failed("the thread that writes has too much to do")
-            left.leave(tail)
+            deposit.leave(tail)
             finished(JournalResult(outcome: failure, tail: nil), &refused)
         }
     }
@@ -159,7 +159,7 @@ final class ChannelJournal {
         guard !hasEnded else { return }
         isBusy = false
         let last = tail
-        tail = left.take()
+        tail = deposit.take()
         if let last, last.number != tail?.number { worker.letGo(of: consume last) }
         expired += result.expired
         machine.finished(result.outcome, returning: job.takeRecords(), at: loop.now)
@@ -215,6 +215,6 @@ final class ChannelJournal {
     /// on. So the next one finds the folder unlocked.
     private func leaveFolder() {
         if let last = tail.take() { worker.letGo(of: consume last) }
-        if isBusy { worker.empty(left) }
+        if isBusy { worker.empty(deposit) }
     }
 }

@@ -153,7 +153,6 @@ package final class FeedCore {
     /// All that is wanted is subscribed on the path, as far as it can be known.
     package func resubscribed(_ path: Int, at now: Instant, wall: WallTime) {
         perform(machine.resubscribed(path, at: now), always: true, at: now, wall: wall)
-        if machine.isSettled { lastSwitch = nil }
     }
 
     // MARK: - What others say

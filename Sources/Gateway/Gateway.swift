@@ -456,21 +456,21 @@ public final class Gateway {
         }
     }
 
+    /// Whose word on what a path depends on counts, if they have one.
+    private func tellers(of dependency: Dependency) -> [AgentFollower] {
+        agents.filter { agent in dependency.host.map { agent.host == $0 } ?? isOwn(agent) }
+    }
+
     /// Whether an agent tells of what a path depends on; `nil`: that is not known yet.
     private func isTold(_ dependency: Dependency) -> Bool? {
-        let tellers = agents.filter { agent in
-            dependency.host.map { agent.host == $0 } ?? isOwn(agent)
-        }
+        let tellers = tellers(of: dependency)
         if tellers.contains(where: { $0.knows(dependency.subject) }) { return true }
         return tellers.allSatisfy(\.isComplete) ? false : nil
     }
 
     /// Whether an agent that lives tells of what a path depends on.
     private func isGuarded(_ dependency: Dependency) -> Bool {
-        agents.contains { agent in
-            agent.liveness == .alive && (dependency.host.map { agent.host == $0 } ?? isOwn(agent))
-                && agent.knows(dependency.subject)
-        }
+        tellers(of: dependency).contains { $0.liveness == .alive && $0.knows(dependency.subject) }
     }
 
     /// Paths that depend on what no agent tells of say so.

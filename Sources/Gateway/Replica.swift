@@ -154,7 +154,7 @@ private final class ReplicaFeed {
         var machine: ReplicaMachine
         var tail: ReplicaTail?
         /// Where the job that is under way leaves it.
-        let left = Deposit<ReplicaTail>()
+        let deposit = Deposit<ReplicaTail>()
         let plan: ReplicaPlan
     }
 
@@ -204,7 +204,7 @@ private final class ReplicaFeed {
     func close() {
         for channel in channels.values {
             if let tail = channel.tail { surroundings.worker.letGo(of: tail) }
-            surroundings.worker.empty(channel.left)
+            surroundings.worker.empty(channel.deposit)
         }
         channels = [:]
     }
@@ -283,10 +283,11 @@ private final class ReplicaFeed {
                     feed: name, channel: number, place: position.place, messages: position.messages,
                     through: position.through, replica: surroundings.host))
         case .perform(let job):
-            let (tail, plan, wall, left) = (channel.tail, channel.plan, surroundings.loop.wall, channel.left)
+            let (tail, plan, wall) = (channel.tail, channel.plan, surroundings.loop.wall)
+            let deposit = channel.deposit
             let isTaken = surroundings.worker.perform({
                 var result = ReplicaTail.perform(job, tail, plan, at: wall)
-                left.leave(result.tail.take())
+                deposit.leave(result.tail.take())
                 return result
             }) { [weak self] in self?.finished($0, number) }
             if !isTaken {
@@ -298,7 +299,7 @@ private final class ReplicaFeed {
 
     private func finished(_ result: ReplicaResult, _ number: UInt16) {
         guard let last = channels[number] else { return }
-        let next = last.left.take()
+        let next = last.deposit.take()
         channels[number]?.tail = next
         if let tail = last.tail, tail.segment != next?.segment { surroundings.worker.letGo(of: tail) }
         channels[number]?.machine.finished(result.outcome, at: surroundings.loop.now)

@@ -684,7 +684,10 @@ class AgentThatAnswersLate(Case):
         while not any(topic.startswith(b"\x01sync/") for topic in topics):  # it has joined
             self.assertTrue(publisher.poll(harness.PATIENCE_S * 1000), topics)
             topics.add(publisher.recv())
-        time.sleep(5)  # five times its patience
+        # Five times its patience, by its own clock: figures come each second.
+        samples, bus = [], self.health("sample/desk/feed/")
+        bus.wait(lambda message: message["topic"].startswith("sample/") and (samples.append(message) or len(samples) > 5),
+                 "six samples")
         server = zmq.Context.instance().socket(zmq.ROUTER)
         self.addCleanup(server.close, 0)
         server.bind(request)
