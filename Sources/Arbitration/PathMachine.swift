@@ -94,7 +94,8 @@ public struct PathMachine: Sendable {
 
     /// The same, for each packet: whether that is all, since all is well. If not, `judge` is to be called.
     public mutating func noteHeard(_ path: Int, at now: Instant) -> Bool {
-        let wasWell = records[path].isWell
+        restartHoldDown(of: path, at: now)
+        let wasWell = records[path].isWell && records[path].wellSince != nil
         records[path].noteHeard(at: now, provenAfter: min(options.silence, options.silenceBehindTwin))
         var isBehind = false
         for other in records.indices where other != path {

@@ -115,7 +115,22 @@ extension PathMachine {
     }
 
     private func failbackTime(of path: Int) -> Instant? {
-        records[path].wellSince.map { max($0 + holdDown(of: path), failbackNotBefore) }
+        guard hasKeptUp(path) else { return nil }
+        return records[path].wellSince.map { max($0 + holdDown(of: path), failbackNotBefore) }
+    }
+
+    /// Outside a session silence fails no path, and earns none the feed either: one that says nothing while the feed's
+    /// own speaks may be dead. Where all are silent it is the venue.
+    private func hasKeptUp(_ path: Int) -> Bool {
+        guard let feeds = records[current].lastHeard else { return true }
+        let record = records[path]
+        return !record.isBehind(options.silenceBehindTwin) && record.silentSince + options.silence >= feeds
+    }
+
+    /// A path that is heard again, and was forgiven that it was not, is well from then on.
+    mutating func restartHoldDown(of path: Int, at now: Instant) {
+        guard options.policy == .hotWarm, records[path].silentSince + options.silence <= now else { return }
+        records[path].wellSince = nil
     }
 
     /// How long a path must be well before the feed returns to it.

@@ -226,6 +226,43 @@ private func hear(_ machine: inout PathMachine, _ path: Int, from start: Int64, 
             ])
     }
 
+    @Test func `outside a session a feed does not go back to a path that says nothing while its own speaks`()
+    {
+        var machine = settled()
+        _ = hear(&machine, 1, from: 1050, to: 1250)
+        _ = machine.tick(at: ms(1300))
+        _ = machine.resubscribed(1, at: ms(1301))
+        #expect(machine.session(isOpen: false, at: ms(1400)).first == .state(0, .standby))
+        #expect(hear(&machine, 1, from: 1400, to: 20_000) == [])
+        #expect(machine.tick(at: ms(20_000)) == [])
+        #expect(machine.current == 1 && machine.deadline == nil)
+        // Nor when the venue is silent on both, or opens.
+        #expect(machine.tick(at: ms(50_000)) == [])
+        #expect(machine.session(isOpen: true, at: ms(60_000)) == [])
+        #expect(machine.heard(1, at: ms(60_050)) == [])
+        #expect(machine.current == 1)
+        // The path lives again: it earns the feed as after any failure.
+        for time in stride(from: Int64(60_100), through: 65_100, by: 50) {
+            #expect(machine.heard(0, at: ms(time)) == [])
+            #expect(machine.heard(1, at: ms(time)) == [])
+            #expect(machine.deadline.map { $0 > ms(time) } == true || time == 65_100)
+        }
+        #expect(machine.tick(at: ms(65_099)) == [])
+        #expect(machine.tick(at: ms(65_100)).first == .switched(from: 1, to: 0, .failback))
+    }
+
+    @Test func `a venue that is silent on all paths outside its session keeps no feed from going back`() {
+        var machine = settled()
+        _ = machine.disconnected(0, at: ms(1010))
+        _ = machine.resubscribed(1, at: ms(1011))
+        _ = machine.connected(0, at: ms(1020))
+        _ = machine.heard(0, at: ms(1030))
+        _ = machine.heard(1, at: ms(1040))
+        _ = machine.session(isOpen: false, at: ms(1100))
+        #expect(machine.deadline == ms(6020))
+        #expect(machine.tick(at: ms(6020)).first == .switched(from: 1, to: 0, .failback))
+    }
+
     @Test func `each further failure doubles the hold-down up to a bound`() {
         var machine = settled()
         var well: [Int64] = []
