@@ -140,6 +140,15 @@ struct MountChoiceTests {
         #expect(chosen[2].path == Array("/only/here".utf8))
     }
 
+    @Test
+    func `a file system at a place that a sandbox has for itself is asked by the part that is in sight`() {
+        let host = "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n2 1 8:5 / /tmp rw - ext4 /dev/sda5 rw\n"
+        let own = host + "3 2 8:5 /systemd-private-x/tmp /tmp rw - ext4 /dev/sda5 rw\n"
+        let chosen = choice().chosen(own: mounts(own), host: mounts(host))
+        #expect(chosen.map(\.name) == ["/", "/tmp"])
+        #expect(chosen.map(\.path) == [Array("/".utf8), Array("/tmp".utf8)])
+    }
+
     @Test func `what a container gets of its host's disk is not watched, what the system runs from is`() {
         let container =
             "1 0 0:9 / / rw - overlay o rw\n2 1 8:1 /docker/1/hosts /etc/hosts rw - ext4 /dev/sda1 rw\n"

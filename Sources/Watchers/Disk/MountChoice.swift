@@ -79,9 +79,7 @@ struct MountChoice: Hashable, Sendable {
         guard let host else { return seen.map { Candidate(entry: $0, path: $0.mountPoint) } }
         let hosts = host.entries.filter { isOfInterest($0) && host.isVisible($0) }
         var found = hosts.map { entry in
-            let same = seen.filter { $0.device == entry.device }
-            let here = same.first { $0.mountPoint == entry.mountPoint } ?? same.first
-            return Candidate(entry: entry, path: here?.mountPoint)
+            Candidate(entry: entry, path: MountChoice.path(to: entry, seen, own))
         }
         // What only this process sees is asked where it is; at the same place it hides the host's.
         for entry in seen where !hosts.contains(where: { $0.device == entry.device }) {
@@ -89,6 +87,17 @@ struct MountChoice: Hashable, Sendable {
             found.append(Candidate(entry: entry, path: entry.mountPoint))
         }
         return found
+    }
+
+    /// Where this process asks one of the host's file systems. Any part of it answers for the whole: a sandbox with a
+    /// `/tmp` of its own sees nothing else of a file system that is mounted there.
+    private static func path(to entry: MountEntry, _ seen: [MountEntry], _ own: MountInfo) -> [UInt8]? {
+        let same = seen.filter { $0.device == entry.device }
+        if let here = same.first(where: { $0.mountPoint == entry.mountPoint }) ?? same.first {
+            return here.mountPoint
+        }
+        let parts = own.entries.filter { $0.device == entry.device && own.isVisible($0) }
+        return (parts.first { $0.mountPoint == entry.mountPoint } ?? parts.first)?.mountPoint
     }
 
     private func isOfInterest(_ entry: MountEntry) -> Bool {
