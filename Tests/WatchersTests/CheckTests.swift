@@ -112,6 +112,47 @@ struct CheckOutputTests {
     }
 }
 
+struct CheckPlacesTests {
+    private func names(_ places: inout CheckPlaces) -> [String] {
+        var found: [String] = []
+        while let run = places.next() { found.append(run.name) }
+        return found
+    }
+
+    @Test func `a few run at once, in the order in which they came due`() {
+        var places = CheckPlaces()
+        for number in 1...10 { places.due("check-\(number)") }
+        #expect(names(&places) == (1...8).map { "check-\($0)" })
+        places.gone(3)
+        #expect(names(&places) == ["check-9"])
+    }
+
+    @Test func `a check that could not be killed has its turn once it is gone`() {
+        var places = CheckPlaces()
+        places.due("nfs")
+        #expect(places.next() == .init(number: 1, name: "nfs"))
+        places.due("nfs")
+        #expect(places.next() == nil)
+        places.gone(1)
+        #expect(names(&places) == ["nfs"])
+        places.gone(2)
+        #expect(places.next() == nil)
+    }
+
+    @Test func `the run of other options delays none, and its result is of no use`() {
+        var places = CheckPlaces()
+        places.due("nfs")
+        _ = places.next()
+        places.due("nfs")
+        _ = places.next()
+        #expect(places.isOfUse(1) && places.cancel("nfs") == [1] && !places.isOfUse(1))
+        places.due("nfs")
+        #expect(places.next() == .init(number: 2, name: "nfs"))
+        places.gone(1)
+        #expect(places.next() == nil && places.isOfUse(2) && !places.isOfUse(1))
+    }
+}
+
 struct CheckMachineTests {
     private func machine(_ change: (inout CheckOptions) -> Void = { _ in }) -> CheckMachine {
         var options = CheckOptions(name: "load", command: ["/bin/true"])

@@ -7,27 +7,16 @@ import Wire
 
 /// Runs monitoring plugins.
 public final class CheckWatcher: Watcher {
-    /// Programs that run at once; the unit allows 64 tasks in all.
-    static let mostAtOnce = 8
-
     private let context: WatcherContext
     /// Programs are started apart from other work: the disk that one is on may hang.
     private var worker: Worker?
     private var options: [CheckOptions]
     private var checks: [String: CheckMachine] = [:]
-    /// Due, and waiting for a place.
-    private var waiting: [String] = []
-    private var running: [Int: Running] = [:]
-    private var runs = 0
+    private var places = CheckPlaces()
+    /// By number.
+    private var runs: [Int: CheckRun] = [:]
     /// Runs that have ended and are let go of outside of their own callbacks.
     private var ended: [CheckRun] = []
-    private struct Running {
-        let name: String
-        let run: CheckRun
-        /// Its check is no longer configured so.
-        var isCancelled = false
-    }
-
     private var timer: Timer?
     private var sweeper: DeferredSource?
 
@@ -69,15 +58,7 @@ public final class CheckWatcher: Watcher {
     }
 
     private func cancel(_ name: String) {
-        waiting.removeAll { $0 == name }
-        for (number, entry) in running where entry.name == name {
-            running[number]?.isCancelled = true
-            entry.run.kill()
-        }
-    }
-
-    private func isRunning(_ name: String) -> Bool {
-        running.values.contains { $0.name == name && !$0.isCancelled }
+        for number in places.cancel(name) { runs[number]?.kill() }
     }
 
     private func schedule() { timer?.arm(at: checks.values.map(\.deadline).min()) }
@@ -86,35 +67,32 @@ public final class CheckWatcher: Watcher {
         let now = context.loop.now
         for name in checks.keys.sorted() {
             if let finding = checks[name]?.tick(at: now) ?? nil { context.report(finding) }
-            if checks[name]?.takeTurn(at: now) == true { waiting.append(name) }
+            if checks[name]?.takeTurn(at: now) == true { places.due(name) }
         }
         startWaiting()
         schedule()
     }
 
     private func startWaiting() {
-        while running.count < CheckWatcher.mostAtOnce, !waiting.isEmpty {
-            let name = waiting.removeFirst()
-            guard let check = checks[name], !isRunning(name) else { continue }
-            run(check)
+        while let next = places.next() {
+            if let check = checks[next.name] { run(check, next) } else { places.gone(next.number) }
         }
     }
 
-    private func run(_ check: CheckMachine) {
-        let name = check.options.name
+    private func run(_ check: CheckMachine, _ place: CheckPlaces.Run) {
+        let (name, number) = (place.name, place.number)
         do throws(SystemError) {
             let worker = if let worker { worker } else { try Worker(context.loop) }
             self.worker = worker
-            runs += 1
-            let number = runs
             let run = CheckRun(
                 check.options, context.loop,
                 onResult: { [unowned self] in
-                    if running[number]?.isCancelled == false { finished(name, $0) }
+                    if places.isOfUse(number) { finished(name, $0) }
                 }, onGone: { [unowned self] in gone(number) })
-            running[number] = Running(name: name, run: run)
+            runs[number] = run
             run.start(worker)
         } catch {
+            places.gone(number)
             finished(name, CheckResult(.notStarted("\(error)")))
         }
     }
@@ -126,7 +104,8 @@ public final class CheckWatcher: Watcher {
     }
 
     private func gone(_ number: Int) {
-        if let entry = running.removeValue(forKey: number) { ended.append(entry.run) }
+        places.gone(number)
+        if let run = runs.removeValue(forKey: number) { ended.append(run) }
         sweeper?.arm()
     }
 }
