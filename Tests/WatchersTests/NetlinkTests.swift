@@ -37,6 +37,39 @@ struct NetlinkTests {
         #expect(messages.last == .done(0))
     }
 
+    @Test func `what a bridge says of its port is no news of the link, nor is the port's leaving a removal`()
+        throws
+    {
+        var port = NetlinkTests.veth
+        port[16] = 7  // AF_BRIDGE
+        #expect(try decode(port) == [.other(16)])
+        port[4] = 17  // RTM_DELLINK
+        #expect(try decode(port) == [.other(17)])
+    }
+
+    @Test
+    func `a route in the place of another one is told from one beside it, also where it has no next hop`()
+        throws
+    {
+        let replaced = hex(
+            """
+            34000000 1800 0001 07000000 995e0000  # RTM_NEWROUTE, NLM_F_REPLACE
+            02 00 00 00 fe 03 00 01 00000000      # IPv4, /0, table main, boot, universe, unicast
+            0800 0600 64000000                    # RTA_PRIORITY 100
+            0800 0500 c0000201  0800 0400 03000000
+            """)
+        let gateway = try #require(IPAddress("192.0.2.1"))
+        var route = RouteMessage(
+            destination: .v4(.any), prefixLength: 0, metric: 100, hops: [.init(index: 3, gateway: gateway)])
+        #expect(try decode(replaced) == [.routeReplaced(route)])
+        var unreachable = replaced
+        unreachable[23] = 7  // RTN_UNREACHABLE
+        route.hops = []
+        #expect(try decode(unreachable) == [.routeReplaced(route)])
+        unreachable[20] = 100  // another table
+        #expect(try decode(unreachable) == [.other(24)])
+    }
+
     @Test func `a default route over a next hop is decoded, a route without one is of no interest`() throws {
         let viaHop = hex(
             """

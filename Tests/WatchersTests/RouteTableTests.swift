@@ -59,6 +59,20 @@ struct RouteTableTests {
         #expect(table.defaultHops(.v4).isEmpty)
     }
 
+    @Test func `a route takes the place of the one of its prefix and metric, and only of that`() {
+        var table = table()
+        let gatewayC = IPAddress.v4(IPv4Address(number: 0xC000_02FE))
+        let replaced = RouteNetlinkMessage.routeReplaced(route(gatewayC, via: 3, metric: 100))
+        _ = table.changed(replaced)
+        #expect(table.defaultHops(.v4).map(\.gateway) == [gatewayC, gatewayB])
+        #expect(replaced.leavesDefaultRouteInDoubt)
+        _ = table.changed(
+            .routeReplaced(RouteMessage(destination: .v4(.any), prefixLength: 0, metric: 100, hops: [])))
+        #expect(table.defaultHops(.v4).map(\.gateway) == [gatewayB])
+        #expect(
+            !RouteNetlinkMessage.routeReplaced(route(gatewayC, via: 3, prefix: 24)).leavesDefaultRouteInDoubt)
+    }
+
     @Test func `only another address is a change of address`() {
         var table = table()
         let same = AddressMessage(index: 3, prefixLength: 24, local: .v4(IPv4Address(number: 7)))

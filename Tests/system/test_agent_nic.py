@@ -210,6 +210,27 @@ class Veth(Case):
         self.link.set(True)
         client.wait_state("nic/mv0", "ok")
 
+    def test_ports_of_a_bridge_come_and_go_and_are_no_other_NICs(self):
+        try:
+            self.desk.ip("link", "add", "br0", "type", "bridge")
+        except RuntimeError as error:
+            self.skipTest(f"this kernel has no bridges: {error}")
+        self.desk.ip("link", "add", "guest", "type", "veth", "peer", "name", "inner", "netns", self.isp.name)
+        self.desk.ip("link", "set", "guest", "up")
+        self.desk.ip("link", "set", "br0", "up")
+        client = self.start("eth0")
+        client.settle("nic/eth0", "ok")
+        for port in ("eth0", "guest"):
+            self.desk.ip("link", "set", port, "master", "br0")
+        for port in ("eth0", "guest"):
+            self.desk.ip("link", "set", port, "nomaster")
+        self.desk.ip("link", "set", "eth0", "down")
+        seen = client.until(is_state("nic/eth0", "critical"), "eth0 switched off")
+        self.assertEqual([(harness.subject_of(message), message["reason"]) for message in seen
+                          if message["kind"] == "nic" and message["status"] == "critical"],
+                         [("nic/eth0", "administratively down")])
+        self.assertNotIn("nic/guest", client.states())
+
     def test_the_backlog_of_the_host_is_told(self):
         client = self.start("eth0")
         state = client.settle("pressure/softnet", "ok")

@@ -185,6 +185,17 @@ class Path(unittest.TestCase):
         self.desk.ip("route", "del", "default")
         client.wait_state("path/eth0", lambda message: message.get("gone"))
 
+    def test_a_default_route_that_is_replaced_leaves_no_path_behind(self):
+        self.isp.ip("addr", "add", "10.82.1.3/24", "dev", "peer")
+        self.desk.ip("route", "add", "default", "via", "10.82.1.2")
+        self.daemon = agent(self, "", self.desk)
+        client = self.client = health(self, self.daemon, "state/")
+        client.settle("path/eth0", "ok")
+        self.isp.drop_ingress("peer", "ip daddr 10.82.1.2 drop")
+        client.wait_state("path/eth0", "critical")
+        self.desk.ip("route", "replace", "default", "via", "10.82.1.3")
+        client.wait_state("path/eth0", "ok")
+        self.assertEqual({name for name in client.states() if name.startswith("path/eth0")}, {"path/eth0"})
 
     def test_a_next_hop_that_does_not_answer_ARP_is_named(self):
         client = self.start()

@@ -79,13 +79,19 @@ extension LinkReach {
         case .routeRemoved(let route) where route.isDefault:
             routes.remove(route)
             return settleRoutes(at: now)
+        case .routeReplaced(let route) where route.isDefault:
+            routes = routes.filter { $0.key != route.key }
+            if !route.hops.isEmpty { routes.insert(route) }
+            return settleRoutes(at: now)
         case .linkRemoved(let link):
             for family in IPFamily.allCases {
                 addresses[Key(index: link.index, family: family)] = nil
                 gateways[Key(index: link.index, family: family)] = nil
             }
             routes = routes.filter { route in !route.hops.contains { $0.index == link.index } }
-        case .link, .route, .routeRemoved, .statistics, .neighbour, .done, .failed, .overrun, .other: break
+        case .link, .route, .routeRemoved, .routeReplaced, .statistics, .neighbour, .done, .failed, .overrun,
+            .other:
+            break
         }
         return []
     }

@@ -191,7 +191,7 @@ extension NetworkDump {
                 if code < 0 { throw .refused(-max(code, -4095)) }
                 return true
             case .overrun: isConsistent = false
-            case .linkRemoved, .addressRemoved, .routeRemoved, .neighbour, .other: break
+            case .linkRemoved, .addressRemoved, .routeRemoved, .routeReplaced, .neighbour, .other: break
             }
         }
         return false

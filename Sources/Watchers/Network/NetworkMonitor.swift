@@ -159,9 +159,10 @@ extension NetworkMonitor {
 
     private func take(_ message: RouteNetlinkMessage) {
         switch message {
-        case .link, .linkRemoved, .address, .addressRemoved, .route, .routeRemoved:
+        case .link, .linkRemoved, .address, .addressRemoved, .route, .routeRemoved, .routeReplaced:
             if isDumping { newsWhileDumping = true }
             tell(.message(message))
+            if message.leavesDefaultRouteInDoubt { resync() }
         case .overrun: overrun()
         case .statistics, .neighbour, .done, .failed, .other: break
         }

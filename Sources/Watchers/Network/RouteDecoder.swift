@@ -9,12 +9,15 @@ extension RouteNetlinkMessage {
         case 2: self = .failed(try Self.code(frame))
         case 3: self = .done(frame.payload.count >= 4 ? try Self.code(frame) : 0)
         case 4: self = .overrun
-        case 16: self = .link(try LinkMessage(frame.payload))
-        case 17: self = .linkRemoved(try LinkMessage(frame.payload))
+        case 16: self = try LinkMessage.read(frame.payload).map { .link($0) } ?? .other(16)
+        case 17: self = try LinkMessage.read(frame.payload).map { .linkRemoved($0) } ?? .other(17)
         case 20: self = try AddressMessage.read(frame.payload).map { .address($0) } ?? .other(20)
         case 21: self = try AddressMessage.read(frame.payload).map { .addressRemoved($0) } ?? .other(21)
-        case 24: self = try RouteMessage.read(frame.payload).map { .route($0) } ?? .other(24)
-        case 25: self = try RouteMessage.read(frame.payload).map { .routeRemoved($0) } ?? .other(25)
+        // NLM_F_REPLACE.
+        case 24 where frame.flags & 0x100 != 0:
+            self = try RouteMessage.read(frame.payload).map { .routeReplaced($0) } ?? .other(24)
+        case 24: self = try RouteMessage.readHops(frame.payload).map { .route($0) } ?? .other(24)
+        case 25: self = try RouteMessage.readHops(frame.payload).map { .routeRemoved($0) } ?? .other(25)
         case 28: self = .neighbour(try NeighbourMessage(frame.payload))
         case 92: self = try Self.statistics(frame.payload)
         default: self = .other(frame.type)
@@ -67,13 +70,21 @@ struct FixedPart {
 }
 
 extension LinkMessage {
-    /// `struct ifinfomsg` and its attributes.
-    init(_ payload: ArraySlice<UInt8>) throws(NetlinkDefect) {
+    /// `struct ifinfomsg` and its attributes; `nil` for what a protocol says of a link, of the family AF_BRIDGE or
+    /// AF_INET6: it leaves out what the link is, and its removal is that of the protocol from the link.
+    static func read(_ payload: ArraySlice<UInt8>) throws(NetlinkDefect) -> LinkMessage? {
         var fixed = FixedPart("ifinfomsg", payload)
-        _ = try fixed.next(UInt16.self)  // family and padding
+        let family = try fixed.next(UInt8.self)
+        _ = try fixed.next(UInt8.self)  // padding
         let hardwareType = try fixed.next(UInt16.self)
-        self.init(index: try fixed.next(Int32.self))
-        self.hardwareType = hardwareType
+        var link = LinkMessage(index: try fixed.next(Int32.self))
+        link.hardwareType = hardwareType
+        guard family == 0 else { return nil }
+        try link.take(&fixed)
+        return link
+    }
+
+    private mutating func take(_ fixed: inout FixedPart) throws(NetlinkDefect) {
         flags = try fixed.next(UInt32.self)
         _ = try fixed.next(UInt32.self)  // change mask
         var attributes = fixed.attributes
@@ -273,7 +284,13 @@ extension RouteMessage {
         }
     }
 
-    /// `struct rtmsg` and its attributes; `nil` for what is not a unicast route of the main table over a next hop.
+    /// A unicast route of the main table over a next hop; `nil` for any other.
+    static func readHops(_ payload: ArraySlice<UInt8>) throws(NetlinkDefect) -> RouteMessage? {
+        try read(payload).flatMap { $0.hops.isEmpty ? nil : $0 }
+    }
+
+    /// `struct rtmsg` and its attributes; `nil` for a route of another table than the main one. One that is not
+    /// unicast, or on the link, has no next hop.
     static func read(_ payload: ArraySlice<UInt8>) throws(NetlinkDefect) -> RouteMessage? {
         var fixed = FixedPart("rtmsg", payload)
         let family = try fixed.next(UInt8.self)
@@ -283,17 +300,17 @@ extension RouteMessage {
         _ = try fixed.next(UInt16.self)  // protocol and scope
         let type = try fixed.next(UInt8.self)
         _ = try fixed.next(UInt32.self)  // flags
-        guard let family = IPFamily(kernel: family), type == 1 else { return nil }
+        guard let family = IPFamily(kernel: family) else { return nil }
         var parts = Parts(family: family, table: table)
         var attributes = fixed.attributes
         while let attribute = try attributes.next() { try parts.take(attribute) }
         if let index = parts.index, let gateway = parts.gateway {
             parts.hops.append(Hop(index: index, gateway: gateway))
         }
-        guard parts.table == 254, !parts.hops.isEmpty else { return nil }
+        guard parts.table == 254 else { return nil }
         return RouteMessage(
-            destination: parts.destination, prefixLength: prefixLength, metric: parts.metric, hops: parts.hops
-        )
+            destination: parts.destination, prefixLength: prefixLength, metric: parts.metric,
+            hops: type == 1 ? parts.hops : [])
     }
 
     /// RTA_MULTIPATH: a run of `struct rtnexthop`, each with attributes.

@@ -118,7 +118,8 @@ public struct AddressMessage: Hashable, Sendable {
     }
 }
 
-/// RTM_NEWROUTE or RTM_DELROUTE of a unicast route in the main table that goes over a next hop.
+/// RTM_NEWROUTE or RTM_DELROUTE of a unicast route in the main table that goes over a next hop; one that replaced
+/// another may have none.
 public struct RouteMessage: Hashable, Sendable {
     public struct Hop: Hashable, Sendable {
         public var index: Int32
@@ -142,6 +143,15 @@ public struct RouteMessage: Hashable, Sendable {
         self.metric = metric
         self.hops = hops
     }
+
+    /// What the kernel knows a route by: one of the same replaces it.
+    struct Key: Hashable, Sendable {
+        var destination: IPAddress
+        var prefixLength: UInt8
+        var metric: UInt32
+    }
+
+    var key: Key { Key(destination: destination, prefixLength: prefixLength, metric: metric) }
 
     public var isDefault: Bool { prefixLength == 0 }
     public var family: IPFamily { destination.family }
@@ -172,6 +182,8 @@ public enum RouteNetlinkMessage: Hashable, Sendable {
     case addressRemoved(AddressMessage)
     case route(RouteMessage)
     case routeRemoved(RouteMessage)
+    /// RTM_NEWROUTE in the place of another one, whose removal is not told.
+    case routeReplaced(RouteMessage)
     /// RTM_NEWSTATS: the counters of the link of this index.
     case statistics(index: Int32, LinkStatistics)
     /// RTM_NEWNEIGH: what is known of a neighbour.
@@ -184,4 +196,15 @@ public enum RouteNetlinkMessage: Hashable, Sendable {
     case overrun
     /// Well-formed, and of no interest here.
     case other(UInt16)
+
+    /// Whether it may have changed more default routes than it names: of several with one metric the kernel replaces
+    /// one and tells not which, and a next hop of a multipath IPv6 route goes like a route of its own.
+    var leavesDefaultRouteInDoubt: Bool {
+        switch self {
+        case .routeReplaced(let route), .routeRemoved(let route): route.isDefault
+        case .link, .linkRemoved, .address, .addressRemoved, .route, .statistics, .neighbour, .done, .failed,
+            .overrun, .other:
+            false
+        }
+    }
 }

@@ -263,7 +263,7 @@ extension RouteNetlinkMessage {
     /// Whether next hops may be others after it.
     fileprivate var isAboutRoutes: Bool {
         switch self {
-        case .route, .routeRemoved, .linkRemoved: true
+        case .route, .routeRemoved, .routeReplaced, .linkRemoved: true
         case .link, .address, .addressRemoved, .statistics, .neighbour, .done, .failed, .overrun,
             .other:
             false

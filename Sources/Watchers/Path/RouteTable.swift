@@ -13,7 +13,8 @@ struct RouteTable: Hashable, Sendable {
         var metric: UInt32
     }
 
-    private var routes: Set<RouteMessage> = []
+    private var routes: [RouteMessage.Key: Set<RouteMessage>] = [:]
+    private var count = 0
     private var names: [Int32: String] = [:]
     private var addresses: [Int32: Set<IPAddress>] = [:]
 
@@ -21,7 +22,8 @@ struct RouteTable: Hashable, Sendable {
 
     /// Everything anew.
     mutating func picture(_ dump: NetworkDump) {
-        routes = Set(dump.routes.prefix(RouteTable.mostRoutes))
+        (routes, count) = ([:], 0)
+        for route in dump.routes { insert(route) }
         names = Dictionary(dump.links.map { ($0.index, $0.name) }) { _, last in last }
         addresses = [:]
         for address in dump.addresses { addresses[address.index, default: []].insert(address.local) }
@@ -41,9 +43,12 @@ struct RouteTable: Hashable, Sendable {
             // The kernel drops a link's IPv4 routes without a word for each.
             names[link.index] = nil
             addresses[link.index] = nil
-            routes = routes.filter { route in !route.hops.contains { $0.index == link.index } }
-        case .route(let route): if routes.count < RouteTable.mostRoutes { routes.insert(route) }
-        case .routeRemoved(let route): routes.remove(route)
+            removeRoutes(over: link.index)
+        case .route(let route): insert(route)
+        case .routeRemoved(let route): remove(route)
+        case .routeReplaced(let route):
+            for old in routes[route.key] ?? [] { remove(old) }
+            insert(route)
         case .address(let address):
             return addresses[address.index, default: []].insert(address.local).inserted
                 ? AddressChange(address) : nil
@@ -54,12 +59,28 @@ struct RouteTable: Hashable, Sendable {
         return nil
     }
 
+    private mutating func insert(_ route: RouteMessage) {
+        guard count < RouteTable.mostRoutes, !route.hops.isEmpty else { return }
+        if routes[route.key, default: []].insert(route).inserted { count += 1 }
+    }
+
+    private mutating func remove(_ route: RouteMessage) {
+        guard routes[route.key]?.remove(route) != nil else { return }
+        count -= 1
+        if routes[route.key]?.isEmpty == true { routes[route.key] = nil }
+    }
+
+    private mutating func removeRoutes(over index: Int32) {
+        let gone = routes.values.joined().filter { route in route.hops.contains { $0.index == index } }
+        for route in gone { remove(route) }
+    }
+
     func name(of index: Int32) -> String? { names[index] }
 
     /// Next hops of default routes, the preferred ones first.
     func defaultHops(_ family: IPFamily) -> [DefaultHop] {
         var hops: [DefaultHop] = []
-        for route in routes where route.isDefault && route.family == family {
+        for route in routes.values.joined() where route.isDefault && route.family == family {
             for hop in route.hops {
                 let found = DefaultHop(index: hop.index, gateway: hop.gateway, metric: route.metric)
                 if !hops.contains(where: { $0.index == hop.index && $0.gateway == hop.gateway }) {
@@ -78,7 +99,7 @@ struct RouteTable: Hashable, Sendable {
         let hops = defaultHops(family)
         guard let name else { return hops.first }
         if let hop = hops.first(where: { names[$0.index] == name }) { return hop }
-        let candidates = routes.filter { $0.family == family }.flatMap { route in
+        let candidates = routes.values.joined().filter { $0.family == family }.flatMap { route in
             route.hops.filter { names[$0.index] == name }.map { (route, $0) }
         }
         let widest = candidates.min {
