@@ -31,6 +31,28 @@ extension PathMachine {
         return [.held(false)] + evaluate(at: now)
     }
 
+    public var orders: OperatorOrders {
+        OperatorOrders(heldOn: isHeld ? options.paths[current].name : nil, mutes: mutes)
+    }
+
+    /// Takes over what was asked of the machine before this one, whose options were others, ahead of `start`. A hold on a
+    /// path that is none of this feed's any more ends.
+    public mutating func take(_ orders: OperatorOrders, at now: Instant) -> [PathAction] {
+        var actions: [PathAction] = []
+        if options.policy == .hotWarm, let name = orders.heldOn,
+            let path = options.paths.firstIndex(where: { $0.name == name })
+        {
+            (current, isHeld) = (path, true)
+            actions.append(.held(true))
+        }
+        let valid = orders.mutes.filter { $0.value > now }.sorted { $0.value < $1.value }
+        for (subject, until) in valid.suffix(options.mostMutes) {
+            mutes[subject] = until
+            actions.append(.muted(subject, until: until))
+        }
+        return actions
+    }
+
     /// Ignores what agents say of a subject until then, whichever host it is of. Of a feed or a path of it, it only marks
     /// the alarm as known.
     public mutating func mute(

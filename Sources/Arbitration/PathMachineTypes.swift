@@ -157,6 +157,19 @@ public enum PathAction: Hashable, Sendable {
     case unmuted(Subject)
 }
 
+/// What an operator asked of a feed. It outlives the machine that it was asked of.
+public struct OperatorOrders: Hashable, Sendable {
+    /// The name of the path that the feed is held on.
+    public var heldOn: String?
+    /// Muted subjects, and until when.
+    public var mutes: [Subject: Instant]
+
+    public init(heldOn: String? = nil, mutes: [Subject: Instant] = [:]) {
+        self.heldOn = heldOn
+        self.mutes = mutes
+    }
+}
+
 /// Why an operator's request was refused.
 public enum PathRefusal: Error, Hashable, Sendable, CustomStringConvertible {
     /// All paths are in use already.

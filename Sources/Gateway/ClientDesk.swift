@@ -27,14 +27,16 @@ final class ClientDesk {
     var postponed: UInt64 { book.postponed }
     var refused: UInt64 { book.refused }
 
+    /// - Parameter find: the feed of a name. One that is being opened is no reason to refuse a lease, and nobody is
+    ///   behind it.
     func answer(
-        _ lease: ClientLease, _ feeds: [String: Feed], _ caller: Caller, _ responder: Responder
+        _ lease: ClientLease, _ caller: Caller, _ responder: Responder, find: (String) -> NamedFeed
     ) {
-        if let trouble = ClientDesk.trouble(with: lease, feeds, caller) {
+        if let trouble = ClientDesk.trouble(with: lease, caller, find: find) {
             tellRefused(lease, responder, trouble)
             return responder.refuse(trouble)
         }
-        let progress = lease.positions.compactMap { $0.progress(in: feeds[$0.feed]) }
+        let progress = lease.positions.compactMap { $0.progress(in: find($0.feed)) }
         switch book.lease(lease, owner: caller.ownName, progress: progress, at: loop.now) {
         case .taken(let condition, let missed):
             if missed > 0 { tellMissed(lease.name, missed, condition.missed) }
@@ -59,14 +61,14 @@ final class ClientDesk {
 
     /// Why a lease does not hold.
     private static func trouble(
-        with lease: ClientLease, _ feeds: [String: Feed], _ caller: Caller
+        with lease: ClientLease, _ caller: Caller, find: (String) -> NamedFeed
     ) -> String? {
         if let own = caller.ownName, lease.name != own, !lease.name.hasPrefix(own + ".") {
             return "the name of this client's leases is \(own), or begins with \(own)."
         }
         let entitled = Entitlements(caller)
         for position in lease.positions {
-            guard feeds[position.feed] != nil else { return "there is no feed \(position.feed)" }
+            if case .unknown = find(position.feed) { return "there is no feed \(position.feed)" }
             guard entitled.mayHave(.control(feed: position.feed, channel: position.channel)) else {
                 return "md/\(position.feed)/ is not for this client: it may have \(entitled)"
             }
@@ -134,8 +136,8 @@ extension ClientCondition {
 
 extension ClientLease.Position {
     /// Beside where the gateway is; `nil`: the channel has not begun.
-    fileprivate func progress(in feed: Feed?) -> ClientProgress? {
-        guard let engine = feed?.engine, let place = engine.place(of: channel) else { return nil }
+    fileprivate func progress(in feed: NamedFeed) -> ClientProgress? {
+        guard case .open(let open) = feed, let place = open.engine.place(of: channel) else { return nil }
         switch mark {
         case .sequence(let sequence, let epoch):
             // Of another epoch than the gateway's it has had nothing.

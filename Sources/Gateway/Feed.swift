@@ -64,9 +64,12 @@ final class Feed {
     /// `nil`: none is configured.
     private var directory: DirectoryFile?
 
-    /// - Parameter journal: what an earlier run left in it is known, or has taken too long.
+    /// - Parameters:
+    ///   - journal: what an earlier run left in it is known, or has taken too long.
+    ///   - orders: what an operator asked of the feed before it was changed.
     init(
-        _ options: FeedOptions, index: UInt16, journal: JournalKeeper?, _ surroundings: FeedSurroundings
+        _ options: FeedOptions, index: UInt16, journal: JournalKeeper?, _ orders: OperatorOrders,
+        _ surroundings: FeedSurroundings
     ) throws(BusError) {
         self.surroundings = surroundings
         self.journal = journal
@@ -105,8 +108,20 @@ final class Feed {
         for path in options.paths.indices { sources.append(try openSource(path)) }
         surroundings.downstream.addFeed(
             options.name, linger: options.upstreamLinger, hasBatches: engine.hasBatches)
-        core.start(surroundings.downstream.table.requests(of: options.name), at: now, wall: wall)
+        core.start(
+            surroundings.downstream.table.requests(of: options.name),
+            OperatorOrders(heldOn: orders.heldOn, mutes: orders.mutes.filter { options.concerns($0.key) }),
+            at: now, wall: wall)
+        tellHoldEnded(orders)
         measure()
+    }
+
+    private func tellHoldEnded(_ orders: OperatorOrders) {
+        guard let name = orders.heldOn, !machine.isHeld else { return }
+        tell(
+            .feedReleased,
+            "feed \(options.name) is no longer held on path \(name), which is none that it can be held on any more",
+            path: name)
     }
 
     /// How long the end of a feed, or of all, waits for the disk.
@@ -284,13 +299,6 @@ final class Feed {
 
     /// Ends a hold; `false`: there is none.
     func release() -> Bool { core.release(at: now, wall: wall) }
-
-    /// Whether muting the subject means anything to this feed.
-    func concerns(_ subject: Subject) -> Bool {
-        subject == options.subject
-            || options.paths.indices.contains { options.subject(ofPath: $0) == subject }
-            || options.paths.contains { $0.dependsOn.contains { $0.subject == subject } }
-    }
 
     func mute(_ subject: Subject, until: Instant) throws(PathRefusal) {
         try core.mute(subject, until: until, at: now, wall: wall)

@@ -42,10 +42,17 @@ package final class FeedCore {
         delays = plan.delays
     }
 
-    /// Begins, once the sources are there. `requests`: what clients hold of the feed by then.
-    package func start(_ requests: some Sequence<TopicRequest>, at now: Instant, wall: WallTime) {
+    /// Begins, once the sources are there.
+    ///
+    /// - Parameters:
+    ///   - requests: what clients hold of the feed by then.
+    ///   - orders: what an operator asked of the feed before it was changed.
+    package func start(
+        _ requests: some Sequence<TopicRequest>, _ orders: OperatorOrders = OperatorOrders(),
+        at now: Instant, wall: WallTime
+    ) {
         for request in requests { engine.granted(request, to: nil, at: now, wall: wall) }
-        perform(machine.start(at: now), at: now, wall: wall)
+        perform(machine.take(orders, at: now) + machine.start(at: now), at: now, wall: wall)
         tick(at: now, wall: wall)
     }
 

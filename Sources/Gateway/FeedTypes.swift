@@ -36,6 +36,13 @@ extension FeedOptions {
     }
     func subject(ofPath path: Int) -> Subject { Subject(.feedPath, "\(name).\(paths[path].name)") }
 
+    /// Whether muting the subject means anything to this feed.
+    func concerns(_ subject: Subject) -> Bool {
+        subject == self.subject
+            || paths.indices.contains { self.subject(ofPath: $0) == subject }
+            || paths.contains { $0.dependsOn.contains { $0.subject == subject } }
+    }
+
     /// Whether its channels are numbered, as far as its protocol says so.
     var hasBatches: Bool {
         switch FeedProtocolDescription(named: feedProtocol.rawValue).numbering {

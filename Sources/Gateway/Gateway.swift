@@ -42,6 +42,8 @@ public final class Gateway {
     private var opening: [String: OpeningFeed] = [:]
     /// Of feeds that a reload dropped, or changed: these come again when it is closed.
     private let closing: ClosingJournals
+    /// What an operator asked of feeds that a reload changed, until they are there again.
+    private var orders: [String: OperatorOrders] = [:]
     private let incarnation: Incarnation
     /// How many feeds were opened; each is a run of its own.
     private var opened: Int64 = 0
@@ -299,7 +301,10 @@ public final class Gateway {
             run: journal?.run ?? nextRun(),
             keys: credentials?.keys,
             lines: unicastPorts)
-        let opened = try Feed(feed, index: UInt16(clamping: index), journal: journal, surroundings)
+        let opened = try Feed(
+            feed, index: UInt16(clamping: index), journal: journal, orders[feed.name] ?? OperatorOrders(),
+            surroundings)
+        orders[feed.name] = nil
         feeds[feed.name] = opened
         replayHealth(to: opened)
     }
@@ -502,6 +507,7 @@ public final class Gateway {
         let kept = Set(new.feeds.filter { old.feeds.contains($0) }.map(\.name))
         // Others' heartbeats do not wait for the disk.
         for (name, feed) in feeds where !kept.contains(name) {
+            orders[name] = feed.machine.orders
             feed.close()
             feeds[name] = nil
             if let journal = feed.journal { closing.add(journal, of: name) }
@@ -513,6 +519,7 @@ public final class Gateway {
         }
         // Those that were still waited for, too.
         for name in closing.feeds.subtracting(kept) { downstream.removeFeed(name) }
+        orders = orders.filter { order in new.feeds.contains { $0.name == order.key } }
         let gone = agents.filter { !new.agents.contains($0.endpoint) }
         let own = agents.filter { $0.endpoint.isOwn(saying: $0.host, among: old.agents, on: host) }
         agents.removeAll { !new.agents.contains($0.endpoint) }
@@ -591,19 +598,35 @@ extension Gateway {
     /// Requests whose answers depend on who asks, and have frames some of them.
     private func takesOn(_ request: Request, _ caller: Caller, _ responder: Responder) -> Bool {
         switch request {
-        case .repair(let request): repairs.answer(request, feeds[request.feed], caller, responder)
-        case .pull(let request): pulls.answer(request, feeds[request.feed], caller, responder)
-        case .snapshot(let request): snapshots.answer(request, feeds[request.feed], caller, responder)
-        case .lease(let lease): clients?.answer(lease, feeds, caller, responder)
+        case .repair(let request): repairs.answer(request, find(request.feed), caller, responder)
+        case .pull(let request): pulls.answer(request, find(request.feed), caller, responder)
+        case .snapshot(let request): snapshots.answer(request, find(request.feed), caller, responder)
+        case .lease(let lease): clients?.answer(lease, caller, responder, find: find)
         case .status, .history, .switch, .release, .mute, .unmute: return false
         }
         return true
     }
 
+    private func find(_ name: String) -> NamedFeed {
+        if let feed = feeds[name] { return .open(feed) }
+        return isComing(name) ? .opening : .unknown
+    }
+
+    /// Whether a feed is configured and will be there as soon as its journal is closed, or read.
+    private func isComing(_ name: String) -> Bool {
+        guard feeds[name] == nil, opening[name] != nil || closing.contains(name) else { return false }
+        return options.feeds.contains { $0.name == name }
+    }
+
+    /// Why an operator cannot move a feed, or let it go.
+    private func absence(of name: String) -> Reply {
+        isComing(name)
+            ? .refused("feed \(name) is being opened: ask again")
+            : .refused("there is no feed \(name); there is \(list(options.feeds.map(\.name)))")
+    }
+
     private func switchFeed(_ name: String, to path: String, hold: Bool) throws(PathRefusal) -> Reply {
-        guard let feed = feeds[name] else {
-            return .refused("there is no feed \(name); there is \(list(options.feeds.map(\.name)))")
-        }
+        guard let feed = feeds[name] else { return absence(of: name) }
         guard let index = feed.path(named: path) else {
             return .refused(
                 "feed \(name) has no path \(path); it has \(list(feed.options.paths.map(\.name)))")
@@ -613,25 +636,31 @@ extension Gateway {
     }
 
     private func release(_ name: String) -> Reply {
-        guard let feed = feeds[name] else {
-            return .refused("there is no feed \(name); there is \(list(options.feeds.map(\.name)))")
-        }
+        guard let feed = feeds[name] else { return absence(of: name) }
         guard feed.release() else { return .refused("feed \(name) is not held") }
         return .done([JSON.Member("feed", .string(name))])
     }
 
     private func mute(_ subject: Subject, for duration: Duration) throws(PathRefusal) -> Reply {
-        let concerned = feeds.values.filter { $0.concerns(subject) }
-        guard !concerned.isEmpty else { return .refused("no feed and no path depends on \(subject)") }
+        let concerned = feeds.values.filter { $0.options.concerns(subject) }
+        let coming = options.feeds.filter { isComing($0.name) && $0.concerns(subject) }
+        guard !concerned.isEmpty || !coming.isEmpty else {
+            return .refused("no feed and no path depends on \(subject)")
+        }
         for feed in concerned { try feed.mute(subject, until: loop.now + duration) }
+        for feed in coming {
+            orders[feed.name, default: OperatorOrders()].mutes[subject] = loop.now + duration
+        }
         let until = loop.wall + duration
         return .done([JSON.Member("until", .string(until.rfc3339))])
     }
 
     private func unmute(_ subject: Subject) throws(PathRefusal) -> Reply {
         let concerned = feeds.values.filter { $0.machine.mutes[subject] != nil }
-        guard !concerned.isEmpty else { throw .notMuted(subject) }
+        let coming = orders.filter { $0.value.mutes[subject] != nil }.keys
+        guard !concerned.isEmpty || !coming.isEmpty else { throw .notMuted(subject) }
         for feed in concerned { try feed.unmute(subject) }
+        for feed in coming { orders[feed]?.mutes[subject] = nil }
         return .done([])
     }
 

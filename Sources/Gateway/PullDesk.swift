@@ -29,12 +29,23 @@ final class PullDesk {
         pacer = RepairPacer(limits: paces)
     }
 
-    func answer(_ request: PullRequest, _ feed: Feed?, _ caller: Caller, _ responder: Responder) {
-        guard let keeper = feed?.journal else {
-            return refuse(
-                request, responder,
-                feed == nil ? "there is no feed \(request.feed)" : "feed \(request.feed) is not journalled")
+    func answer(_ request: PullRequest, _ feed: NamedFeed, _ caller: Caller, _ responder: Responder) {
+        switch feed {
+        case .open(let feed):
+            guard let keeper = feed.journal else {
+                return refuse(request, responder, "feed \(request.feed) is not journalled")
+            }
+            answer(request, keeper, caller, responder)
+        case .opening:
+            postpone(
+                request, responder, NamedFeed.retryAfter, because: "feed \(request.feed) is being opened")
+        case .unknown: refuse(request, responder, "there is no feed \(request.feed)")
         }
+    }
+
+    private func answer(
+        _ request: PullRequest, _ keeper: JournalKeeper, _ caller: Caller, _ responder: Responder
+    ) {
         let entitled = Entitlements(caller)
         guard entitled.mayHave(.batch(feed: request.feed, channel: request.channel ?? 0)) else {
             return refuse(
@@ -107,11 +118,13 @@ final class PullDesk {
         responder.sendRefusal([reply.json.bytes])
     }
 
-    private func postpone(_ request: PullRequest, _ responder: Responder, _ wait: Duration) {
+    private func postpone(
+        _ request: PullRequest, _ responder: Responder, _ wait: Duration, because reason: String = "too soon"
+    ) {
         send(
             PullReply(
                 feed: request.feed, channel: request.channel,
-                .refused("too soon: ask again after \(wait.inSeconds) s", retryAfter: wait, first: nil)),
+                .refused("\(reason): ask again after \(wait.inSeconds) s", retryAfter: wait, first: nil)),
             responder)
     }
 

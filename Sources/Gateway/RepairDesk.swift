@@ -26,10 +26,10 @@ final class RepairDesk {
 
     var postponed: UInt64 { pacer.postponed }
 
-    func answer(_ request: RepairRequest, _ feed: Feed?, _ caller: Caller, _ responder: Responder) {
-        guard let keeper = feed?.journal else {
-            return responder.refuse(
-                feed == nil ? "there is no feed \(request.feed)" : "feed \(request.feed) is not journalled")
+    func answer(_ request: RepairRequest, _ feed: NamedFeed, _ caller: Caller, _ responder: Responder) {
+        guard let feed = responder.opened(feed, named: request.feed) else { return }
+        guard let keeper = feed.journal else {
+            return responder.refuse("feed \(request.feed) is not journalled")
         }
         let entitled = Entitlements(caller)
         guard entitled.mayHave(.control(feed: request.feed, channel: request.channel)) else {

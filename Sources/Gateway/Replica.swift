@@ -262,7 +262,7 @@ private final class ReplicaFeed {
             discovery.answered(at: now)
             switch reply.body {
             case .channels(let numbers): has(numbers)
-            case .refused(let reason, _, _): refusal = reason
+            case .refused(let reason, let retryAfter, _): refusal = retryAfter == nil ? reason : nil
             case .bytes: break
             }
             return tell()

@@ -5,10 +5,10 @@ import Wire
 
 extension Responder {
     /// Not now, but soon. That is no refusal: each desk counts it by itself.
-    func postpone(_ wait: Duration) {
+    func postpone(_ wait: Duration, because reason: String = "too soon") {
         send([
             Responder.refusal(
-                "too soon: ask again after \(wait.inSeconds) s",
+                "\(reason): ask again after \(wait.inSeconds) s",
                 [JSON.Member("retry_after_s", .number(wait.inSeconds))])
         ])
     }

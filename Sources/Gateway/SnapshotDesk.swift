@@ -17,8 +17,8 @@ final class SnapshotDesk {
 
     var postponed: UInt64 { pacer.postponed }
 
-    func answer(_ request: SnapshotRequest, _ feed: Feed?, _ caller: Caller, _ responder: Responder) {
-        guard let feed else { return responder.refuse("there is no feed \(request.feed)") }
+    func answer(_ request: SnapshotRequest, _ feed: NamedFeed, _ caller: Caller, _ responder: Responder) {
+        guard let feed = responder.opened(feed, named: request.feed) else { return }
         let entitled = Entitlements(caller)
         guard let wants = SnapshotDesk.wants(request, entitled) else {
             return responder.refuse(

@@ -283,6 +283,34 @@ private func hear(_ machine: inout PathMachine, _ path: Int, from start: Int64, 
         #expect(well == [5, 10, 20, 40, 80, 160, 300, 300, 300])
     }
 
+    @Test func `what an operator asked for is taken over by the machine that comes after`() throws {
+        var last = settled()
+        _ = try last.switchTo(1, hold: true, at: ms(1010))
+        _ = try last.mute(Subject(.path, "isp-a"), until: ms(9000), at: ms(1020))
+        _ = try last.mute(Subject(.path, "isp-b"), until: ms(2000), at: ms(1030))
+        var machine = PathMachine(options(.hotWarm), at: ms(2000))
+        #expect(
+            machine.take(last.orders, at: ms(2000)) == [
+                .held(true), .muted(Subject(.path, "isp-a"), until: ms(9000)),
+            ])
+        #expect(machine.start(at: ms(2000)).first == .activate(1))
+        #expect(machine.heard(0, at: ms(2010)) == [.state(0, .standby)])
+        #expect(machine.heard(1, at: ms(2010)) == [.state(1, .recovering), .redundancy(.full)])
+        #expect(machine.health(ispA, .critical, happenedAt: ms(2020), at: ms(2020)) == [])
+        #expect(machine.current == 1 && machine.isHeld && machine.switches == 0)
+        #expect(machine.deadline == ms(2310))
+        #expect(machine.release(at: ms(2100)) == [.held(false)])
+        // A path of that name may be gone, or the feed be on all of them.
+        var other = options(.hotWarm)
+        other.paths[1].name = "C"
+        machine = PathMachine(other, at: ms(2000))
+        #expect(machine.take(OperatorOrders(heldOn: "B"), at: ms(2000)) == [])
+        #expect(machine.start(at: ms(2000)).first == .activate(0))
+        machine = PathMachine(options(.hotHot), at: ms(2000))
+        #expect(machine.take(OperatorOrders(heldOn: "B"), at: ms(2000)) == [])
+        #expect(!machine.isHeld)
+    }
+
     @Test func `an operator's hold pins the feed`() throws {
         var machine = settled()
         #expect(

@@ -229,6 +229,54 @@ class Paced(Case):
         self.assertTrue([reason for reason in reasons if "A is being subscribed" in reason], reasons)
 
 
+class Reload(Case):
+    more = ""
+
+    def setUp(self):
+        self.start(self.options + self.more)
+        self.bus = self.health("state/")
+        self.client = self.join("HF1")
+        self.client.wait_live()
+
+    def reload(self, *change):
+        with open(self.daemon.file) as file:
+            self.daemon.configure(file.read().replace(*change))
+        self.daemon.signal(signal.SIGHUP)
+        self.daemon.wait_told("RELOADING=1")
+        self.daemon.wait_told("READY=1")
+
+    def wait_feed(self, condition, what):
+        """A feed that goes has no values."""
+        return self.bus.wait_state("feed/quotes", lambda state: state["values"] and condition(state["values"]), what)["values"]
+
+    def test_what_an_operator_asked_for_outlives_a_change_of_the_feed(self):
+        self.tool("switch", "quotes", "B", "--hold")
+        self.tool("mute", "feed-path/quotes.A", "--for", "10m")
+        self.wait_feed(lambda values: values["held"] and values["muted"], "held and muted")
+        self.bus.sync()
+        self.reload('linger = "200ms"', 'linger = "300ms"')
+        values = self.wait_feed(lambda values: values["switches"] == 0, "the feed as it is built anew")
+        self.assertEqual((values["path"], values["held"], values["muted"]), ("B", True, "feed-path/quotes.A"))
+        self.follow(self.client, self.live_on("B"), "live on B")
+        self.market.B.wait_held(self, BEAT, "HF1/")
+        self.tool("unmute", "feed-path/quotes.A")
+        self.tool("switch", "quotes", "--release")
+        self.follow(self.client, self.live_on("A"), "live on A")
+
+    def test_a_hold_on_a_path_that_is_gone_ends_and_that_is_said(self):
+        self.tool("switch", "quotes", "B", "--hold")
+        self.wait_feed(lambda values: values["held"], "held")
+        self.reload('name = "B"', 'name = "C"')
+        self.wait_feed(lambda values: not values["held"] and values["path"] == "A", "on A")
+        self.daemon.wait_log("feed quotes is no longer held on path B, which is none")
+
+
+class JournalledReload(Reload):
+    """A feed that comes back when its journal is closed."""
+
+    more = "journal = true\n"
+
+
 class Turns(Case):
     options = Case.options + "subscribe_rate = 400\n"
 

@@ -1,5 +1,6 @@
 """A journal's disk that does not answer: market data waits for it neither at the start nor at a reload."""
 
+import json
 import signal
 import time
 import unittest
@@ -108,6 +109,35 @@ class Hanging(Case):
         self.wait_heard()
         for number in FEEDS[1:]:
             self.assert_delivered(number)
+        self.end()
+
+    def test_who_asks_for_a_feed_that_comes_again_is_to_ask_again(self):
+        self.run_gateway()
+        self.wait_heard()
+        feed, answers = "itch1", []
+        place = {"segment": 0, "offset": 0, "messages": 0}
+        requests = [{"request": "repair", "feed": feed, "epoch": "1", "from": 1, "to": 2},
+                    {"request": "snapshot", "feed": feed}, {"request": "pull", "feed": feed, "replica": "r"},
+                    {"request": "pull", "feed": feed, "replica": "r", "channel": 0} | place,
+                    {"request": "lease", "name": "algo", "expires_after_s": 3,
+                     "positions": [{"feed": feed, "epoch": "1", "sequence": 1}]},
+                    {"request": "switch", "feed": feed, "path": "A"}, {"request": "release", "feed": feed}]
+        self.tell(self.server, "hang")
+        self.reload(FEEDS[1:])
+        until = time.monotonic() + harness.PATIENCE_S
+        while time.monotonic() < until:
+            for request in requests:
+                answers.append((request["request"], json.loads(self.bus.ask_raw(json.dumps({"v": 1} | request).encode())[0])))
+            if f"feed/{feed}" in self.bus.states():
+                break
+        for request, answer in answers:
+            self.assertNotIn("there is no feed", answer.get("error", ""), request)
+            if request == "lease":
+                self.assertTrue(answer["ok"] or "retry_after_s" in answer, answer)
+        put_off = [request for request, answer in answers if "is being opened" in answer.get("error", "")]
+        self.assertEqual(set(put_off), {"repair", "snapshot", "pull", "switch", "release"})
+        self.assertTrue(all("retry_after_s" in answer for request, answer in answers
+                            if request in ("repair", "snapshot", "pull") and "is being opened" in answer.get("error", "")))
         self.end()
 
     def reload(self, changed):

@@ -214,6 +214,31 @@ class Following(Replicated):
         self.wait_same()
 
 
+class Reloaded(Replicated):
+    def test_a_feed_that_a_reload_changes_is_followed_on(self):
+        self.open()
+        self.lines.both(self.orders(3))
+        self.settle(3)
+        bus = HealthClient(self, self.replica.endpoint("gateway.pub"), self.replica.endpoint("gateway.req"))
+        bus.subscribe("state/second/replica/", "heartbeat/second/")
+        bus.sync()
+        with open(self.daemon.file) as file:
+            text = file.read()
+        for number in range(4):
+            self.daemon.configure(text.replace('policy = "hot-hot"', f'policy = "hot-hot"\nreorder_time = "{10 + number}ms"'))
+            self.daemon.signal(signal.SIGHUP)
+            self.daemon.wait_told("RELOADING=1")
+            self.daemon.wait_told("READY=1")
+            self.lines.wait_heard(self.health())
+            self.lines.both(self.orders(3))
+            self.wait_written(3)
+        states = bus.sync()
+        self.assertEqual([state for state in states if state.get("status") == "critical"], [])
+        self.assertNotIn("there is no feed", self.replica.log())
+        self.settle()
+        self.wait_same()
+
+
 class Promoted(Replicated):
     def test_the_second_gateway_takes_the_feed_up_where_its_copy_ends(self):
         self.open()
