@@ -124,7 +124,7 @@ class Market:
         self.venue = lines.Venue(stage, market)
         self.silent, self.skips, self.heard_at, self.skipped_at = False, 0, 0.0, 0.0
         self.over = threading.Event()
-        self.thread = threading.Thread(target=self.run)
+        self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
         stage.addCleanup(self.end)
         self.client = harness.health(stage, harness.agent(stage, tests.QUIET + lines.LINES % more, host), "state/")

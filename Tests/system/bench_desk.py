@@ -241,7 +241,7 @@ class Follower:
     def __init__(self, stage, daemon):
         self.client = harness.health(stage, daemon, "state/", "sample/", "heartbeat/")
         self.over = threading.Event()
-        self.thread = threading.Thread(target=self.run)
+        self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
         stage.addCleanup(self.end)
 

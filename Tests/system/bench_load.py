@@ -107,7 +107,7 @@ def alarms(options):
     rows, threads = [], []
     for name, minutes, loss in (("nothing happens", 30, None), ("5 % random loss", 10, 5)):
         threads.append(threading.Thread(target=lambda *words: rows.append(watch(*words)),
-                                        args=(name, options.minutes(minutes), loss)))
+                                        args=(name, options.minutes(minutes), loss), daemon=True))
         threads[-1].start()
     for thread in threads:
         thread.join()

@@ -47,7 +47,7 @@ class Crowd(threading.Thread):
     """Subscribers that speak ZMTP by hand, all in one thread; they take what comes and look at none of it."""
 
     def __init__(self, case, endpoint, clients, topics_of):
-        super().__init__()
+        super().__init__(daemon=True)
         self.endpoint, self.ends, self.received = endpoint, threading.Event(), 0
         self.poll = select.epoll()
         self.peers = {}
@@ -84,7 +84,7 @@ class Holes(threading.Thread):
     """An ITCH line that loses a message now and then, beside one that is far behind: the window fills up after each."""
 
     def __init__(self, case, ports, rate=5000):
-        super().__init__()
+        super().__init__(daemon=True)
         self.ports, self.rate, self.ends = ports, rate, threading.Event()
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         case.addCleanup(self.socket.close)

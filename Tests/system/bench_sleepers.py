@@ -12,7 +12,7 @@ class Watch(threading.Thread):
     """The most memory that a process has had."""
 
     def __init__(self, case, pid):
-        super().__init__()
+        super().__init__(daemon=True)
         self.pid, self.most, self.ends = pid, 0, threading.Event()
         case.addCleanup(self.end)
         self.start()

@@ -25,7 +25,7 @@ class Arrivals(threading.Thread):
     """An authorised client that comes anew, again and again, from an address of the strangers' or of its own."""
 
     def __init__(self, case, port, keys, server, seconds):
-        super().__init__()
+        super().__init__(daemon=True)
         self.port, self.keys, self.server, self.ends = port, keys, server, time.monotonic() + seconds
         self.context = zmq.Context()
         self.took = {"127.0.0.1": [], OTHER_ADDRESS: []}

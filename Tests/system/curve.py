@@ -53,7 +53,7 @@ class Door(threading.Thread):
     """The ZAP handler (RFC 27) of a context: lets in who is among `allowed`, and notes who asked."""
 
     def __init__(self, case, context, *allowed):
-        super().__init__()
+        super().__init__(daemon=True)
         self.allowed = {keys.public for keys in allowed}
         self.asked, self.news, self.ends = [], threading.Condition(), False
         self.socket = context.socket(zmq.REP)

@@ -216,7 +216,7 @@ class FeedHost:
             while not ends.wait(0.005):
                 self.lines.both(self.lines.orders(3, "ALFA", "BRAVO"))
                 self.quote("HF1/"), self.quote("HF2/")
-        thread = threading.Thread(target=run)
+        thread = threading.Thread(target=run, daemon=True)
 
         def stop():
             ends.set()

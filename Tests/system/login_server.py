@@ -39,7 +39,7 @@ class LoginServer:
             self.opened()
         namespace.enter(listen) if namespace else listen()
         self.endpoint = "tcp://%s:%d" % self.listener.getsockname()
-        self.thread = threading.Thread(target=self.run)
+        self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
         case.addCleanup(self.close)
 

@@ -43,7 +43,14 @@ def reason_against():
     return None
 
 
-needs_machines = unittest.skipIf(reason := reason_against(), reason)
+reason = reason_against()
+MAKE_LIMIT_S = 1800.0  # for hangs only: mmdebstrap takes a minute or two, and more from a slow mirror
+
+
+def needs_machines(case):
+    """Of a test class. Whichever test first wants a machine makes the folder that all stand on."""
+    case.limit_s = max(MAKE_LIMIT_S, getattr(case, "limit_s", 0))
+    return unittest.skipIf(reason, reason)(case)
 
 
 def owner_of(case_class):
@@ -83,7 +90,7 @@ def base():
                 if entry.startswith("debian-"):
                     shutil.rmtree(os.path.join(FOLDER, entry))
             made = folder + ".new"
-            done = subprocess.run(recipe(made), capture_output=True, text=True)
+            done = subprocess.run(recipe(made), capture_output=True, text=True, timeout=MAKE_LIMIT_S)
             if done.returncode:
                 raise RuntimeError(f"mmdebstrap failed, is there a Debian mirror?\n{done.stderr[-3000:]}")
             os.rename(made, folder)

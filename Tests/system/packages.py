@@ -18,7 +18,13 @@ NAMES = ["holdfast", "holdfast-gateway", "holdfast-dbgsym", "holdfast-gateway-db
 NEEDED = ["swift", "dpkg-buildpackage", "dh"]
 
 missing = [name for name in NEEDED if shutil.which(name) is None]
-needs_packages = unittest.skipIf(missing, f"needs {', '.join(missing)} to build packages")
+BUILD_LIMIT_S = 3600.0  # for hangs only: a build takes minutes
+
+
+def needs_packages(case):
+    """Of a test class. Whichever test first wants the packages builds them."""
+    case.limit_s = BUILD_LIMIT_S
+    return unittest.skipIf(missing, f"needs {', '.join(missing)} to build packages")(case)
 
 
 @functools.cache
@@ -41,7 +47,8 @@ def build(tree, folder, version=VERSION, **environment):
     words = [os.path.join(tree, "packaging/build-deb"), folder]
     if version != VERSION:
         words += ["--version", version]
-    done = subprocess.run(words, capture_output=True, text=True, env=os.environ | environment)
+    done = subprocess.run(words, capture_output=True, text=True, env=os.environ | environment,
+                          timeout=BUILD_LIMIT_S)
     if done.returncode:
         raise AssertionError(f"{' '.join(words)} ended with {done.returncode}: {done.stderr[-3000:]}")
     return done.stdout.splitlines()

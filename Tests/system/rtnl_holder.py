@@ -52,7 +52,7 @@ def main():
     struct.pack_into("I", hole.pages, PAGE - 4, ETHTOOL_GLINK)
     request = bytearray(struct.pack("16sP", device, hole.edge - 4).ljust(40, b"\0"))
     control = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    caller = threading.Thread(target=fcntl.ioctl, args=(control, SIOCETHTOOL, request))
+    caller = threading.Thread(target=fcntl.ioctl, args=(control, SIOCETHTOOL, request), daemon=True)
     caller.start()
     hole.wait_fault()
     print("held", flush=True)

@@ -44,7 +44,7 @@ class Churn:
 
     def __init__(self, case, link):
         self.link, self.ends, self.toggles = link, threading.Event(), 0
-        self.thread = threading.Thread(target=self.run)
+        self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
         case.addCleanup(self.stop)
 
@@ -176,7 +176,7 @@ class Stormer:
         self.storm = b"".join(bytes((0, len(prefix) + 1, word)) + prefix
                               for prefix in map(str.encode, prefixes) for word in (1, 0)) * 500
         self.storms = 0
-        self.thread = threading.Thread(target=self.run)
+        self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
         case.addCleanup(self.stop)
 

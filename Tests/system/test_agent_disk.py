@@ -137,7 +137,7 @@ class Filling(Case):
                 size += 50_000
                 self.run_inside("truncate", "-s", "0", f"{path}/none")
                 self.run_inside("fallocate", "-l", str(size), f"{path}/growing")
-        thread = threading.Thread(target=grow)
+        thread = threading.Thread(target=grow, daemon=True)
         thread.start()
         self.addCleanup(thread.join)
         self.addCleanup(stop.set)

@@ -102,7 +102,7 @@ class Lines(unittest.TestCase):
         def work():
             while not ends.wait(0.1):
                 self.venue.heartbeat(lines)
-        thread = threading.Thread(target=work)
+        thread = threading.Thread(target=work, daemon=True)
         thread.start()
 
         def end():
@@ -157,7 +157,7 @@ class Lines(unittest.TestCase):
         def work():
             while not ends.wait(0.02):
                 self.venue.data(1, "A")
-        thread = threading.Thread(target=work)
+        thread = threading.Thread(target=work, daemon=True)
         thread.start()
         try:
             state = self.client.wait_state("line/itch.B", "critical")
@@ -245,7 +245,7 @@ class Lines(unittest.TestCase):
         def work():
             while not ends.wait(0.02):
                 self.venue.send(struct.pack("<HBBI", 8, 0, 1, 7))
-        thread = threading.Thread(target=work)
+        thread = threading.Thread(target=work, daemon=True)
         thread.start()
         try:
             self.client.wait_state(

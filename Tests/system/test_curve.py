@@ -241,7 +241,7 @@ class Follower:
     def __init__(self, client):
         self.client, self.view = client, View(client.join())
         self.told, self.ends = threading.Condition(), threading.Event()
-        self.thread = threading.Thread(target=self.run)
+        self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
         client.case.addCleanup(self.end)
 

@@ -54,7 +54,7 @@ class Player:
         self.case, self.lines, self.chance = case, lines, random.Random(3)
         self.ends = threading.Event()
         self.sent = {symbol: [] for symbol in SYMBOLS}
-        self.thread = threading.Thread(target=self.run)
+        self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
         case.addCleanup(self.stop)
 

@@ -248,7 +248,7 @@ class Background(threading.Thread):
     """Work that is done again and again until the test ends."""
 
     def __init__(self, case, every_s=0.1):
-        super().__init__()
+        super().__init__(daemon=True)
         self.ends, self.every_s = threading.Event(), every_s
         case.addCleanup(self.end)
 

@@ -397,7 +397,7 @@ class BeyondThisHost(Case):
                 router.send_multipart([sender, json.dumps(answer).encode()])
             if not answers:
                 self.heard = router.poll(1000)
-        thread = threading.Thread(target=run)
+        thread = threading.Thread(target=run, daemon=True)
         thread.start()
 
         def close():

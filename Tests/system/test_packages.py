@@ -201,6 +201,8 @@ class Pages(Built):
 @packages.needs_packages
 @unittest.skipUnless(os.path.exists(os.path.join(harness.ROOT, ".git")), "needs git, to copy what is tracked")
 class Reproducible(unittest.TestCase):
+    is_last = True  # it builds everything once more
+
     def test_another_folder_gives_the_same_bytes(self):
         """All packages, debug symbols too, built anew from a copy of the tree, elsewhere, by another clock."""
         packages.folder()

@@ -151,7 +151,7 @@ class Upstream:
             self.socket.bind(f"tcp://{address}:{port or '*'}")
         namespace.enter(open_socket) if namespace else open_socket()
         self.endpoint = self.socket.last_endpoint.decode().rstrip("\0")
-        self.thread = threading.Thread(target=self.run)
+        self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
         self.is_closed = False
         case.addCleanup(self.close)
@@ -236,7 +236,7 @@ class Wire:
         self.ends, self.peers, self.poller = False, {}, select.poll()
         self.poller.register(self.listener, select.POLLIN)
         self.lock = threading.Lock()
-        self.thread = threading.Thread(target=self.run)
+        self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
         case.addCleanup(self.close)
 
@@ -311,7 +311,7 @@ class Market:
             while not self.ends.wait(0.005):
                 for symbol in self.symbols:
                     self.quote(symbol)
-        self.thread = threading.Thread(target=run)
+        self.thread = threading.Thread(target=run, daemon=True)
         self.thread.start()
 
     def stop(self):
@@ -333,7 +333,7 @@ class ReRequests:
         self.socket.settimeout(0.05)
         self.port = self.socket.getsockname()[1]
         self.ends = False
-        self.thread = threading.Thread(target=self.run)
+        self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
         case.addCleanup(self.close)
 

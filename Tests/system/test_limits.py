@@ -1,0 +1,74 @@
+"""What runs the tests: one that hangs is a failure that says where, and the next one runs."""
+
+import os
+import subprocess
+import sys
+import unittest
+
+import harness
+
+SAMPLES = """
+import subprocess, threading, time, unittest
+
+
+class First(unittest.TestCase):
+    is_last = True
+
+    def test_of_a_class_that_goes_last(self):
+        pass
+
+
+class Hanging(unittest.TestCase):
+    limit_s = 1
+
+    def test_1_that_waits_for_what_never_comes(self):
+        threading.Thread(target=self.helper, daemon=True).start()
+        self.child = subprocess.Popen(["sleep", "86400"], stdout=subprocess.PIPE)
+        self.addCleanup(self.child.stdout.close)
+        self.addCleanup(self.end)
+        self.addCleanup(self.clean_up)
+        self.child.stdout.read()
+
+    def helper(self):
+        time.sleep(86400)
+
+    def clean_up(self):
+        time.sleep(86400)
+
+    def end(self):
+        self.child.kill()
+        self.child.wait()
+        print("ended")
+
+
+class Next(unittest.TestCase):
+    def test_2_that_runs_all_the_same(self):
+        pass
+"""
+
+
+class Limits(unittest.TestCase):
+    def run_tests(self, text):
+        """What a run of these tests says, of which not all pass."""
+        folder = harness.folder_of(self)
+        with open(os.path.join(folder, "samples.py"), "w") as file:
+            file.write(text)
+        done = subprocess.run([sys.executable, "-u", os.path.join(harness.ROOT, "Tests/system"), "samples"],
+                              capture_output=True, text=True, timeout=10 * harness.PATIENCE_S,
+                              env=os.environ | {"PYTHONPATH": folder})
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        return done.stdout
+
+    def test_a_hang_is_a_failure_with_the_stacks_of_all_threads_and_the_next_test_runs(self):
+        said = self.run_tests(SAMPLES)
+        self.assertEqual(said.splitlines()[-1], "2 passed, 1 failed, 0 skipped", said)
+        self.assertIn("AssertionError: not at its end after 1 s", said)
+        for name in ("test_1_that_waits_for_what_never_comes", "helper", "clean_up"):
+            self.assertRegex(said, rf'File ".*/samples.py", line \d+ in {name}\n')
+        self.assertIn("ended\n", said, "what comes after a cleanup that hangs")
+        names = ("test_1_", "test_2_", "test_of_a_class_that_goes_last")
+        self.assertEqual(sorted(names, key=said.index), list(names))
+
+
+if __name__ == "__main__":
+    unittest.main()
