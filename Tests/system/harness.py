@@ -9,6 +9,7 @@ import ctypes
 import fcntl
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -32,6 +33,7 @@ from stage import in_namespace  # noqa: E402
 
 BINARIES = os.environ.get("HOLDFAST_BINARIES", os.path.join(ROOT, ".build/static/release"))
 PATIENCE_S = 30.0  # for what must come; a machine that is busy may take long
+COMMAND_S = 300.0  # for a command that must end; it only ends one that hangs
 PREFIX = "hftest-"
 IFF_UP, IFF_TAP, IFF_NO_PI, TUNSETIFF, TUNSETCARRIER = 1, 2, 0x1000, 0x400454CA, 0x400454E2
 
@@ -40,8 +42,14 @@ def binary(name):
     return os.path.join(BINARIES, name)
 
 
+def attempt(*words, **options):
+    """A command's result and what it said."""
+    return subprocess.run(words, **({"capture_output": True, "text": True, "timeout": COMMAND_S} | options))
+
+
 def run(*words, **options):
-    done = subprocess.run(words, capture_output=True, text=True, **options)
+    """What a command says that must succeed."""
+    done = attempt(*words, **options)
     if done.returncode:
         raise RuntimeError(f"{' '.join(words)} failed with {done.returncode}: {done.stderr.strip()}")
     return done.stdout
@@ -50,7 +58,7 @@ def run(*words, **options):
 def can_use_namespaces():
     if os.geteuid() != 0:
         return False
-    return subprocess.run(["unshare", "--net", "true"], stderr=subprocess.DEVNULL).returncode == 0
+    return attempt("unshare", "--net", "true").returncode == 0
 
 
 needs_namespaces = unittest.skipUnless(can_use_namespaces(), "needs root, to make network namespaces")
@@ -127,10 +135,24 @@ def spawn(case, words, **options):
     def end():
         if child.poll() is None:
             guardian.end(child.pid)
-            child.wait()
+            child.wait(PATIENCE_S)
         GUARDIAN.note("-", "process", child.pid)
     case.addCleanup(end)
     return child
+
+
+def read_line(case, stream, patience=PATIENCE_S):
+    """The next line of a pipe, or nothing at its end. Only for a pipe that all reads are by this: what Python reads
+    ahead cannot be waited for."""
+    until, line = time.monotonic() + patience, b""
+    while not line.endswith(b"\n"):
+        if not select.select([stream], [], [], max(0, until - time.monotonic()))[0]:
+            case.fail(f"no line in {patience:g} s, only {line}")
+        byte = os.read(stream.fileno(), 1)
+        if not byte:
+            break
+        line += byte
+    return line.decode()
 
 
 def memory_group(case, size):
@@ -525,15 +547,17 @@ class Watching:
     def __init__(self, case, publish, request):
         self.case = case
         self.child = spawn(case, [binary("holdfast"), "watch", "--endpoint", f"{publish},{request}"],
-                           stdout=subprocess.PIPE, text=True)
+                           stdout=subprocess.PIPE)
         case.addCleanup(self.child.stdout.close)
 
     def read(self, *words):
         """The next line that has all of these in it."""
-        for line in self.child.stdout:
-            if all(word in line for word in words):
-                return line
-        self.case.fail(f"watch ended before {words}")
+        lines = []
+        while not lines or not all(word in lines[-1] for word in words):
+            lines.append(read_line(self.case, self.child.stdout))
+            if not lines[-1]:
+                self.case.fail(f"watch ended before {words}, it said {lines}")
+        return lines[-1]
 
     def end(self):
         self.child.send_signal(signal.SIGTERM)
@@ -606,8 +630,10 @@ class RawPeer:
 
     def wait_frame(self, start):
         """Reads frames until one begins so."""
+        until = time.monotonic() + PATIENCE_S
         while not (frame := self.frame()).startswith(start):
-            pass
+            if time.monotonic() > until:
+                raise TimeoutError(f"no frame begins with {start}, the last is {frame[:100]}")
         return frame
 
 

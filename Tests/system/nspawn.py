@@ -160,7 +160,7 @@ class Machine:
         """As a host that loses its power."""
         if self.process.poll() is None:
             harness.guardian.end(self.leader or self.process.pid)
-            self.process.wait()
+            self.process.wait(harness.PATIENCE_S)
 
     def remove(self):
         remove_machine(self.tag, self.groups)

@@ -416,7 +416,7 @@ class Life(unittest.TestCase):
         daemon = agent(self, QUIET)
         first = health(self, daemon).status()["incarnation"]
         daemon.signal(signal.SIGKILL)
-        daemon.child.wait()
+        daemon.child.wait(harness.PATIENCE_S)
         daemon.start()
         self.assertGreater(health(self, daemon).status()["incarnation"], first)
 
@@ -431,7 +431,7 @@ class Life(unittest.TestCase):
             _, text = second.communicate(timeout=harness.PATIENCE_S)
         except subprocess.TimeoutExpired:
             second.kill()
-            second.communicate()
+            second.communicate(timeout=harness.PATIENCE_S)
             self.fail("the second agent went on")
         self.assertNotEqual(second.returncode, 0)
         self.assertIn("agent.pub", text)

@@ -3,7 +3,6 @@
 import os
 import shutil
 import socket
-import subprocess
 import tempfile
 import time
 import unittest
@@ -32,9 +31,9 @@ def find_chronyd():
     if not os.path.exists(program) and shutil.which("apt-get"):
         with tempfile.TemporaryDirectory() as download:
             os.chmod(download, 0o755)
-            got = subprocess.run(["apt-get", "download", "chrony"], cwd=download, capture_output=True)
+            got = harness.attempt("apt-get", "download", "chrony", cwd=download)
             for name in os.listdir(download) if got.returncode == 0 else []:
-                subprocess.run(["dpkg-deb", "-x", os.path.join(download, name), folder], capture_output=True)
+                harness.attempt("dpkg-deb", "-x", os.path.join(download, name), folder)
     return program if os.path.exists(program) else None
 
 
@@ -95,7 +94,7 @@ class RealChronyd(unittest.TestCase):
         self.agent()
         self.wait("ok", "chrony follows 127.0.0.1")
         child.kill()
-        child.wait()
+        child.wait(harness.PATIENCE_S)
         self.wait("warning", "chronyd no longer answers")
         self.client()
         self.wait("ok", "chrony follows 127.0.0.1")

@@ -17,8 +17,8 @@ SETTINGS = '[disk]\ndiscover = false\npoll_every = "100ms"\n'
 
 
 def can_mount():
-    return os.geteuid() == 0 and subprocess.run(
-        ["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"], stderr=subprocess.DEVNULL).returncode == 0
+    return os.geteuid() == 0 and harness.attempt(
+        "unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt").returncode == 0
 
 
 def can_loop():
@@ -41,7 +41,7 @@ class Case(unittest.TestCase):
         self.addCleanup(holder.stdout.close)
         holder.stdin.write(b"\n")
         holder.stdin.flush()
-        holder.stdout.readline()  # it is in its namespace
+        harness.read_line(self, holder.stdout)  # it is in its namespace
         self.inside = ["nsenter", f"--mount=/proc/{holder.pid}/ns/mnt", "--"]
         self.root = f"/proc/{holder.pid}/root"  # the same tree, from without
 
@@ -59,13 +59,13 @@ class Case(unittest.TestCase):
                               stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.addCleanup(child.stdin.close)
         self.addCleanup(child.stdout.close)
-        self.assertEqual(child.stdout.readline(), "mounted\n")
+        self.assertEqual(harness.read_line(self, child.stdout), "mounted\n")
         return path, child
 
     def tell(self, child, word):
         child.stdin.write(word + "\n")
         child.stdin.flush()
-        child.stdout.readline()
+        harness.read_line(self, child.stdout)
 
     def tmpfs(self, name, options="size=4m"):
         path = self.place(name)

@@ -1,7 +1,6 @@
 """Pressure: the host's own files, a sandboxed agent with the kernel's triggers, and files that change."""
 
 import os
-import subprocess
 import time
 import unittest
 
@@ -82,7 +81,7 @@ class Pressure(Sandboxed, unittest.TestCase):
             held.append(target)
             writable += target.startswith("/proc/pressure/") and flags & os.O_ACCMODE == os.O_RDWR
         self.assertEqual(writable, 3, held)
-        threads = subprocess.run(["ps", "-eo", "comm"], capture_output=True, text=True).stdout
+        threads = harness.attempt("ps", "-eo", "comm").stdout
         self.assertNotIn("psimon", threads)
         self.assertEqual(daemon.stop(), 0)
 

@@ -61,7 +61,7 @@ class OneProcess(unittest.TestCase):
     def test_a_restart_is_ok_again(self):
         os.kill(self.child.pid, signal.SIGKILL)
         gone = self.client.wait_state("process/algo", "critical")
-        self.child.wait()
+        self.child.wait(harness.PATIENCE_S)
         child = self.run_child()
         back = self.client.wait_state("process/algo", "ok")
         self.assertIn(str(child.pid), back["reason"])
@@ -247,7 +247,7 @@ class Working(unittest.TestCase):
         def hold(count):
             child.stdin.write(b"%d\n" % count)
             child.stdin.flush()
-            child.stdout.readline()
+            harness.read_line(self, child.stdout)
         hold(1)
         client = self.start("", child)
         client.subscribe("sample/")
@@ -286,7 +286,7 @@ class LackOfMemory(unittest.TestCase):
         child.stdin.flush()
         state = client.wait_state("process/algo", "critical")
         self.assertIn("killed for lack of memory", state["reason"])
-        child.wait()
+        child.wait(harness.PATIENCE_S)
 
 
 if __name__ == "__main__":

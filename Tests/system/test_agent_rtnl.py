@@ -56,7 +56,7 @@ class Held(unittest.TestCase):
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.addCleanup(self.holder.stdin.close)
         self.addCleanup(self.holder.stdout.close)
-        self.assertEqual(self.holder.stdout.readline(), "held\n")
+        self.assertEqual(harness.read_line(self, self.holder.stdout), "held\n")
         # The proof: who asks for a link waits.
         self.asker = harness.spawn(self, ["ip", "-n", self.desk.name, "link", "show", "eth0"],
                                    stdout=subprocess.DEVNULL)
@@ -65,7 +65,7 @@ class Held(unittest.TestCase):
         self.assertIsNone(self.asker.poll(), "the lock was not held")
         self.holder.stdin.write("\n")
         self.holder.stdin.flush()
-        self.assertEqual(self.holder.stdout.readline(), "released\n")
+        self.assertEqual(harness.read_line(self, self.holder.stdout), "released\n")
         self.assertEqual(self.asker.wait(harness.PATIENCE_S), 0)
 
     def deafen(self, deaf):
@@ -101,7 +101,7 @@ class Held(unittest.TestCase):
         self.assertEqual(self.news(quiet, known), {})
         # What happens is told.
         os.kill(self.algo.pid, signal.SIGKILL)
-        self.algo.wait()
+        self.algo.wait(harness.PATIENCE_S)
         self.deafen(True)
         wanted = {"process/algo": "critical", "path/isp-0": "critical", "path/isp-1": "critical", "path/site": "critical"}
         found = {}

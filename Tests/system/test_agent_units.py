@@ -4,7 +4,6 @@ The packages are not needed: the program is seen in the machine as it was built.
 
 import os
 import re
-import subprocess
 import time
 import unittest
 
@@ -53,7 +52,7 @@ def show(text):
 
 def runtime_folders(program):
     """Folders of libraries that no Debian package has: a debug build's Swift. A release build needs none."""
-    text = subprocess.run(["ldd", program], capture_output=True, text=True, check=True).stdout
+    text = harness.run("ldd", program)
     folders = {os.path.dirname(path) for path in re.findall(r"=> (/\S+)", text)}
     return {folder: folder for folder in folders if not folder.startswith(("/lib", "/usr/lib"))}
 

@@ -1,7 +1,6 @@
 """Clients that send leases: what the gateway says of them on its health bus, by the wire document's own example."""
 
 import json
-import subprocess
 import unittest
 
 import curve
@@ -91,8 +90,7 @@ class Channels(Leasing, unittest.TestCase):
         self.assertGreaterEqual(reply["behind_s"], 1)
         told = self.wait("warning", "a client that is behind")
         self.assertEqual(told["reason"], "behind, by 10 messages or more")
-        shown = subprocess.run([harness.binary("holdfast"), "status", "--endpoint", self.daemon.endpoint("gateway.req")],
-                               capture_output=True, text=True).stdout
+        shown = harness.attempt(harness.binary("holdfast"), "status", "--endpoint", self.daemon.endpoint("gateway.req")).stdout
         self.assertRegex(shown, r"(?m)^.*client.*algo.*warning.*behind")
         self.follow()
         reply = self.lease_until(lambda reply: reply["behind_messages"] == 0, "a client that has caught up")

@@ -95,7 +95,7 @@ class Stage(unittest.TestCase):
         """Another process to watch: the next change of a state."""
         if self.algo:
             self.algo.kill()
-            self.algo.wait()
+            self.algo.wait(harness.PATIENCE_S)
         self.algo = harness.spawn(self, ["sleep", "86400"])
         write_pid(self.daemon.folder, "algo", self.algo.pid)
 
@@ -436,7 +436,7 @@ class Collector(Stage):
         self.algo.kill()
         self.wait_lines(child, "desk process/algo critical")
         harness.guardian.end(child.pid)
-        child.wait()
+        child.wait(harness.PATIENCE_S)
         self.daemon.wait_log(f"the collector {self.ENDPOINT} is gone")
         # What changed meanwhile, and the rest, comes at once when it is back.
         self.new_process()
@@ -458,7 +458,7 @@ class Collector(Stage):
         child = self.collect(keys, Keys().public)
         self.daemon.wait_log(f"the collector {self.ENDPOINT} refuses our key")
         harness.guardian.end(child.pid)
-        child.wait()
+        child.wait(harness.PATIENCE_S)
         self.wait_lines(self.collect(keys, self.server_key), "desk process/algo ok")
 
     def test_a_reload_adds_and_removes_collectors(self):
@@ -482,7 +482,7 @@ class Collector(Stage):
         child = self.collect(keys, self.server_key)
         self.wait_lines(child, "desk process/algo ok")
         harness.guardian.end(child.pid)
-        child.wait()
+        child.wait(harness.PATIENCE_S)
         new = holdfast("keygen", "--replace", self.key).strip()
         child = self.collect(keys, new)
         self.daemon.wait_log(f"the collector {self.ENDPOINT} refuses our key")

@@ -8,6 +8,7 @@ import subprocess
 import time
 import unittest
 
+import harness
 import packages
 from debian import AGENT, AGENT_TOML, GATEWAY, Debian, boot, follow, ready_after_ms, show, status, uplink, watch
 from nspawn import needs_machines
@@ -33,7 +34,7 @@ class FirstInstallation(unittest.TestCase):
                               text=True) as installing:
             first = client.wait(lambda message: True, "a first state")
             took = time.monotonic() - began
-            said = installing.communicate()[0]
+            said = installing.communicate(timeout=harness.COMMAND_S)[0]
         self.assertEqual(installing.returncode, 0, said)
         self.assertEqual(first["host"], "fra-1")
         show(f"install to first published state: {took:.2f} s")

@@ -136,7 +136,7 @@ class InNamespaces(Case):
         self.read_until(child, "FAULT")
         self.assertTrue(any(self.left()))
         child.kill()
-        child.wait()
+        child.wait(harness.PATIENCE_S)
         self.assert_clean()
 
     def test_a_daemon_that_dies_ends_the_demo_with_its_words_and_cleans_up(self):
@@ -177,12 +177,12 @@ class OnLoopback(Case):
 
 class Usage(unittest.TestCase):
     def test_help_and_wrong_options(self):
-        done = subprocess.run([os.path.join(harness.ROOT, "packaging/demo"), "--help"], capture_output=True, text=True)
+        done = harness.attempt(os.path.join(harness.ROOT, "packaging/demo"), "--help")
         self.assertEqual(done.returncode, 0)
         for word in ("--seconds", "--json", "Exit status"):
             self.assertIn(word, done.stdout)
         for words in (["--seconds", "1"], ["--seconds", "x"], ["--what"]):
-            self.assertEqual(subprocess.run(command(*words), capture_output=True).returncode, 2)
+            self.assertEqual(harness.attempt(*command(*words)).returncode, 2)
 
 
 if __name__ == "__main__":

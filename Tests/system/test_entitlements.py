@@ -122,8 +122,7 @@ class Entitlements(Case):
         self.quote_all()
         self.quote_all()
         self.assertEqual(self.instruments(client, "HF2"), {"HF1", "HF2"})
-        shown = subprocess.run([harness.binary("holdfast"), "status", "--endpoint", self.gateway.endpoint("gateway.req")],
-                               capture_output=True, text=True).stdout
+        shown = harness.attempt(harness.binary("holdfast"), "status", "--endpoint", self.gateway.endpoint("gateway.req")).stdout
         self.assertIn('subscription "md/quotes/HF3/" of client some: the client may read', shown)
         refused = self.refusals()
         self.assertEqual(list(refused), [("some", "md/quotes/HF3/")])
@@ -357,7 +356,7 @@ request = ["ipc://~/agent.req", "tcp://{VENUE}:5556"]
 
     def kill_line(self):
         os.kill(self.line.pid, signal.SIGKILL)
-        self.line.wait()
+        self.line.wait(harness.PATIENCE_S)
 
     def wait_agent(self, condition, what):
         bus = self.health("heartbeat/")

@@ -67,7 +67,7 @@ class README(unittest.TestCase):
             path = os.path.join(folder, f"{'gateway' if '[[feed]]' in block else 'agent'}{number}.toml")
             with open(path, "w") as file:
                 file.write(f'{block}\n[curve]\nkey = "{key}"\nclients = "{clients}"\n')
-            done = subprocess.run([harness.binary("holdfast"), "check-config", path], capture_output=True, text=True)
+            done = harness.attempt(harness.binary("holdfast"), "check-config", path)
             self.assertEqual((done.returncode, done.stderr), (0, ""))
 
 
@@ -85,9 +85,9 @@ for told in follow({daemon.endpoint("agent.pub")!r}, {daemon.endpoint("agent.req
 """
         following = harness.spawn(self, [sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, text=True)
         self.addCleanup(following.stdout.close)
-        self.assertEqual(following.stdout.readline(), "process algo ok\n")
+        self.assertEqual(harness.read_line(self, following.stdout), "process algo ok\n")
         os.kill(child.pid, signal.SIGKILL)
-        self.assertEqual(following.stdout.readline(), "process algo critical\n")
+        self.assertEqual(harness.read_line(self, following.stdout), "process algo critical\n")
 
     @needs_namespaces
     def test_the_subscriber_beyond_the_host_prints_what_it_may_read(self):

@@ -90,7 +90,7 @@ def data(folder, check=False):
 
 
 def holdfast(*words):
-    done = subprocess.run([binary("holdfast"), *words], capture_output=True, text=True)
+    done = harness.attempt(binary("holdfast"), *words)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -249,7 +249,7 @@ class Killed(Journalled):
             self.assertGreaterEqual(max(kept), written["journal_sequence"])
             self.daemon.start()
         player.terminate()
-        player.wait()
+        player.wait(harness.PATIENCE_S)
         self.daemon.stop()
         report = self.verify()
         self.assertTrue(report["whole"], report)

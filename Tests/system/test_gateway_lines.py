@@ -3,7 +3,6 @@ NIC that is taken out and put in again."""
 
 import signal
 import socket
-import subprocess
 import time
 import unittest
 
@@ -107,7 +106,7 @@ class NoAddress(OneSender):
         self.desk.ip("addr", "flush", "dev", "isp-a")
         self.desk.ip("route", "add", "224.0.0.0/4", "dev", "isp-b")
         for name in ("all", "isp-a"):
-            subprocess.run(self.desk.command("sysctl", "-qw", f"net.ipv4.conf.{name}.rp_filter=0"), check=True)
+            harness.run(*self.desk.command("sysctl", "-qw", f"net.ipv4.conf.{name}.rp_filter=0"))
 
 
 class Replaced(Case):

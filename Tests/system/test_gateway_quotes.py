@@ -508,8 +508,8 @@ class Operators(Case):
 
     def test_a_switch_to_nowhere_is_refused_with_what_there_is(self):
         for words, told in ((("quotes", "C"), ("C", "A", "B")), (("nofeed", "B"), ("nofeed", "quotes"))):
-            done = subprocess.run([harness.binary("holdfast"), "switch", *words, "--endpoint",
-                                   self.daemon.endpoint("gateway.req")], capture_output=True, text=True)
+            done = harness.attempt(harness.binary("holdfast"), "switch", *words, "--endpoint",
+                                   self.daemon.endpoint("gateway.req"))
             self.assertEqual(done.returncode, 1)
             for word in told:
                 self.assertIn(word, done.stderr)
@@ -616,7 +616,7 @@ class AgentCase(Case):
 
     def kill_line(self):
         os.kill(self.line.pid, signal.SIGKILL)
-        self.line.wait()
+        self.line.wait(harness.PATIENCE_S)
 
 
 class AgentsWord(AgentCase):
@@ -669,7 +669,7 @@ class SilencedAgent(AgentCase):
     def test_an_agent_that_dies_triggers_nothing(self):
         self.market.play()
         self.agent.signal(signal.SIGKILL)
-        self.agent.child.wait()
+        self.agent.child.wait(harness.PATIENCE_S)
         moved = [message for message in self.client.messages(3)
                  if message["kind"] == "state" and message["told"]["path"] == "B"]
         self.assertEqual(moved, [])
@@ -742,7 +742,7 @@ class AgentThatAnswersLate(Case):
         server.bind(request)
         self.assertTrue(server.poll(harness.PATIENCE_S * 1000), "it asks")
         requests = 0
-        while server.poll(300):
+        while requests < 4 and server.poll(300):
             server.recv_multipart()
             requests += 1
         self.assertLess(requests, 4)
@@ -784,7 +784,7 @@ class TwoAgents(Case):
 
     def kill(self, line):
         line.kill()
-        line.wait()
+        line.wait(harness.PATIENCE_S)
 
 
 @needs_namespaces

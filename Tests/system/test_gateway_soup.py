@@ -206,7 +206,7 @@ class Alone(OwnVenues):
         self.assertEqual(self.daemon.wait_exit(), 78)
         self.assertIn("chmod 600", self.daemon.log())
         self.assertNotIn("secret\"", self.daemon.log())
-        done = subprocess.run([harness.binary("holdfast"), "check-config", self.daemon.file], capture_output=True, text=True)
+        done = harness.attempt(harness.binary("holdfast"), "check-config", self.daemon.file)
         self.assertEqual(done.returncode, 78)
         self.assertIn("login_file", done.stderr)
 
@@ -290,19 +290,19 @@ class SomebodyElse(Case):
     def test_a_server_of_nasdaq_s_library(self):
         peer = harness.spawn(self, [PEERS, PEER, "server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                              bufsize=1)
-        port = int(peer.stdout.readline().split()[1])
+        port = int(harness.read_line(self, peer.stdout).split()[1])
 
         def say(*messages):
             for message in messages:
                 peer.stdin.write(message.hex() + "\n")
         say(*self.directory())
         self.gateway(PATH % ("A", f"tcp://127.0.0.1:{port}", ""))
-        self.assertEqual(peer.stdout.readline().split(), ["login", "me", "secret", "-", "1"])
+        self.assertEqual(harness.read_line(self, peer.stdout).split(), ["login", "me", "secret", "-", "1"])
         self.wait_published(3)
         say(*self.orders(4, 200))
         self.until(203)
         peer.stdin.write("drop\n")
-        self.assertEqual(peer.stdout.readline().split(), ["login", "me", "secret", "S000000001", "204"])
+        self.assertEqual(harness.read_line(self, peer.stdout).split(), ["login", "me", "secret", "S000000001", "204"])
         say(*self.orders(204, 200))
         self.until(403)
         self.flawless()

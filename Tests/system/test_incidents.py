@@ -156,13 +156,13 @@ class Incidents(Counting, unittest.TestCase):
 
     def kill(self):
         os.kill(self.algo.pid, signal.SIGKILL)
-        self.algo.wait()
+        self.algo.wait(harness.PATIENCE_S)
         self.one("process killed", "process/algo")
         self.start("algo")
 
     def stop(self):
         self.twin.terminate()
-        self.twin.wait()
+        self.twin.wait(harness.PATIENCE_S)
         self.one("process stopped", "process/twin")
         self.start("twin")
 
@@ -396,7 +396,7 @@ class Kinds(Counting, disk.Case):
 
     def kill(self):
         os.kill(self.algo.pid, signal.SIGKILL)
-        self.algo.wait()
+        self.algo.wait(harness.PATIENCE_S)
         self.one("process killed", "process/algo")
         self.algo = harness.spawn(self, ["sleep", "86400"])
         bus.write_pid(self.folder, "algo", self.algo.pid)

@@ -172,7 +172,7 @@ class Killed(Case):
             self.listen("journal_written", 1)
             self.assertEqual(self.daemon.log().count("ended in a record that was cut off"), cuts)
         sender.terminate()
-        sender.wait()
+        sender.wait(harness.PATIENCE_S)
         self.end(signal.SIGTERM)
         kept = Kept(self, self.folder)
         self.assertEqual((len(kept.frames), kept.torn), (4, 0))
@@ -270,7 +270,7 @@ class PowerCut(Case, disks.Case):
             self.daemon.start()
             self.listen("journal_synced", 1)
         sender.terminate()
-        sender.wait()
+        sender.wait(harness.PATIENCE_S)
         self.end(signal.SIGTERM)
         self.assertEqual(len(Kept(self, self.folder).frames), 4)
 

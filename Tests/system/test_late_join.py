@@ -73,10 +73,10 @@ for topic, header, body in join({self.daemon.endpoint("gateway.md")!r}, {self.da
         late = harness.spawn(self, [sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, text=True,
                              cwd=f"{harness.ROOT}/Sources/Wire")
         self.addCleanup(late.stdout.close)
-        self.assertEqual(sorted(late.stdout.readline() for _ in "12"),
+        self.assertEqual(sorted(harness.read_line(self, late.stdout) for _ in "12"),
                          ["md/quotes/HF1/ 2 live three True\n", "md/quotes/HF2/ 1 live two True\n"])
         self.quote("HF2", b"four")
-        self.assertEqual(late.stdout.readline(), "md/quotes/HF2/ 2 live four False\n")
+        self.assertEqual(harness.read_line(self, late.stdout), "md/quotes/HF2/ 2 live four False\n")
 
     def test_under_load_a_joiner_has_each_value_and_misses_nothing_after_it(self):
         self.market.play()

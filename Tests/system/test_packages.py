@@ -62,7 +62,8 @@ def control(package):
 
 def files(package):
     """The files of a package: tar's members by path, but for folders."""
-    data = subprocess.run(["dpkg-deb", "--fsys-tarfile", package], capture_output=True, check=True).stdout
+    data = subprocess.run(["dpkg-deb", "--fsys-tarfile", package], capture_output=True, check=True,
+                          timeout=harness.COMMAND_S).stdout
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         return {member.name.removeprefix("./"): member for member in archive if not member.isdir()}
 
@@ -178,8 +179,8 @@ class Contents(Built):
         """No error, no warning, and nothing that is overridden."""
         if shutil.which("lintian") is None:
             self.skipTest("needs lintian")
-        done = subprocess.run(["lintian", "--allow-root", "--show-overrides", "--fail-on=error,warning",
-                               *map(packages.path, packages.NAMES)], capture_output=True, text=True)
+        done = harness.attempt("lintian", "--allow-root", "--show-overrides", "--fail-on=error,warning",
+                               *map(packages.path, packages.NAMES), timeout=packages.BUILD_LIMIT_S)
         self.assertEqual((done.returncode, done.stdout), (0, ""), done.stderr)
 
 
@@ -192,8 +193,8 @@ class Pages(Built):
         self.assertEqual(len(pages), 4)
         for page in pages:
             with self.subTest(os.path.basename(page)):
-                done = subprocess.run(["man", "--warnings", "--encoding=UTF-8", "--local-file", self.inside(page)],
-                                      capture_output=True, text=True, env=os.environ | {"MANWIDTH": "100", "LC_ALL": "C.UTF-8"})
+                done = harness.attempt("man", "--warnings", "--encoding=UTF-8", "--local-file", self.inside(page),
+                                       env=os.environ | {"MANWIDTH": "100", "LC_ALL": "C.UTF-8"})
                 self.assertEqual((done.returncode, done.stderr), (0, ""))
                 self.assertGreater(len(done.stdout.splitlines()), 40)
 
@@ -228,4 +229,4 @@ class Reproducible(unittest.TestCase):
         for package in (first, second):
             folders.append(os.path.join(harness.folder_of(self), "unpacked"))
             run("dpkg-deb", "--raw-extract", package, folders[-1])
-        return subprocess.run(["diff", "--recursive", "--brief", *folders], capture_output=True, text=True).stdout
+        return harness.attempt("diff", "--recursive", "--brief", *folders).stdout

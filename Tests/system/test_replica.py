@@ -109,7 +109,7 @@ class Following(Replicated):
             victim.start()
         self.wait_written(2000)
         player.terminate()
-        player.wait()
+        player.wait(harness.PATIENCE_S)
         self.settle()
         self.assertGreater(len(segments(self.folder)), 3)
         self.wait_same(self.is_stale)

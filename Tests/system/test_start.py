@@ -2,7 +2,6 @@
 
 import os
 import socket
-import subprocess
 import unittest
 
 import harness
@@ -93,15 +92,14 @@ class Refused(unittest.TestCase):
 
     def test_wrong_arguments_are_64(self):
         for program in ("holdfast-agent", "holdfast-gateway"):
-            done = subprocess.run([harness.binary(program), "--confg", "x"], capture_output=True, text=True)
+            done = harness.attempt(harness.binary(program), "--confg", "x")
             self.assertEqual((done.returncode, done.stdout), (64, ""))
             self.assertIn("--confg", done.stderr)
 
 
 class Check(unittest.TestCase):
     def check(self, daemon):
-        done = subprocess.run([harness.binary(daemon.program), "--check", "--config", daemon.file],
-                              capture_output=True, text=True)
+        done = harness.attempt(harness.binary(daemon.program), "--check", "--config", daemon.file)
         self.assertEqual(done.stdout, "")
         return done.returncode, done.stderr
 

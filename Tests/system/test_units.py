@@ -4,7 +4,6 @@ import glob
 import os
 import re
 import shutil
-import subprocess
 import unittest
 
 import harness
@@ -14,15 +13,13 @@ PROMISED = 1.8
 
 
 def systemd_version():
-    found = re.search(r"systemd (\d+)", subprocess.run(["systemd-analyze", "--version"],
-                                                       capture_output=True, text=True).stdout)
+    found = re.search(r"systemd (\d+)", harness.attempt("systemd-analyze", "--version").stdout)
     return int(found[1]) if found else None
 
 
 def exposure(folder, unit):
     """What `systemd-analyze security` says of a unit file, with the drop-ins beside it."""
-    done = subprocess.run(["systemd-analyze", "security", "--offline=true", "--no-pager", f"./{unit}"], cwd=folder,
-                          capture_output=True, text=True)
+    done = harness.attempt("systemd-analyze", "security", "--offline=true", "--no-pager", f"./{unit}", cwd=folder)
     found = re.search(r"Overall exposure level for \S+: (\d+\.\d)", done.stdout)
     if not found:
         raise AssertionError(f"systemd-analyze security {unit}: {done.stdout}{done.stderr}")
