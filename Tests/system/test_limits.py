@@ -59,6 +59,15 @@ class Limits(unittest.TestCase):
         self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
         return done.stdout
 
+    def test_a_line_is_not_waited_for_longer_than_it_says(self):
+        silent = harness.spawn(self, ["sh", "-c", "printf 'one\\ntw'; exec sleep 86400"], stdout=subprocess.PIPE)
+        self.addCleanup(silent.stdout.close)
+        self.assertEqual(harness.read_line(self, silent.stdout), "one\n")
+        with self.assertRaisesRegex(AssertionError, "no line in 0.2 s, only b'"):
+            harness.read_line(self, silent.stdout, 0.2)
+        silent.kill()
+        self.assertIn(harness.read_line(self, silent.stdout), ("", "tw"))
+
     def test_a_hang_is_a_failure_with_the_stacks_of_all_threads_and_the_next_test_runs(self):
         said = self.run_tests(SAMPLES)
         self.assertEqual(said.splitlines()[-1], "2 passed, 1 failed, 0 skipped", said)
@@ -68,6 +77,30 @@ class Limits(unittest.TestCase):
         self.assertIn("ended\n", said, "what comes after a cleanup that hangs")
         names = ("test_1_", "test_2_", "test_of_a_class_that_goes_last")
         self.assertEqual(sorted(names, key=said.index), list(names))
+
+
+HANGING_SWIFT = """#!/bin/sh
+case "$1" in
+format) exit 0 ;;
+build) exec sleep 86400 ;;
+esac
+"""
+
+
+class Whole(unittest.TestCase):
+    """Tests/run, with a `swift` that hangs."""
+
+    def test_a_build_that_hangs_is_ended_and_told(self):
+        folder = harness.folder_of(self)
+        for name, text in (("swift", HANGING_SWIFT), ("dpkg-query", "#!/bin/sh\necho install ok installed\n")):
+            with open(os.path.join(folder, name), "w") as file:
+                file.write(text)
+            os.chmod(file.name, 0o755)
+        done = harness.attempt(os.path.join(harness.ROOT, "Tests/run"), "--unit", "--seconds", "2",
+                               env=os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"})
+        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+        self.assertRegex(done.stdout, r"\ndebug build +FAILED .* \d+ s \(it was ended: it took too long\)\n")
+        self.assertRegex(done.stdout.splitlines()[-1], r"^[01] passed, [23] failed, 0 skipped$")
 
 
 if __name__ == "__main__":
