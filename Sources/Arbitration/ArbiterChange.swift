@@ -36,7 +36,7 @@ extension Arbiter {
             counters.implausible += 1
             return .refused
         }
-        decideChange(at: now)
+        decideChange(at: now, grace: ArbiterOptions.grace)
         return .held
     }
 
@@ -118,9 +118,9 @@ extension Arbiter {
     }
 
     /// Leaves for the other session, forgets it, or waits on.
-    mutating func decideChange(at now: Instant) {
+    mutating func decideChange(at now: Instant, grace: Duration = .zero) {
         guard case .doubted(let candidate) = stage else { return }
-        let waited = now - candidate.since
+        let waited = now - candidate.since - grace
         let haveAllMoved = candidate.moved != 0 && paths.active & ~candidate.moved == 0
         if candidate.isConfirmed && haveAllMoved || candidate.messages.count >= options.reorderCount {
             return accept(candidate, at: now)

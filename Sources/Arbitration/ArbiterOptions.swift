@@ -40,6 +40,10 @@ public struct ArbiterOptions: Hashable, Sendable {
 
     /// How long a hole may stay open.
     var holeTime: Duration { reorderTime + recoveryTime }
+
+    /// How much longer it stays open for what comes: after a while in which nobody read, what the other path brought in
+    /// time may still be in its socket. When all of that is read, `tick` tells what is missing.
+    static let grace: Duration = .milliseconds(100)
 }
 
 /// What an arbiter has done since it began; each a count of messages unless it says otherwise.

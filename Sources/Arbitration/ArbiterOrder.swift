@@ -41,7 +41,7 @@ extension Arbiter {
         if !hasBegun { begin(arrival, at: now) }
         guard arrival.session == session, !isChanging else { return meet(arrival, payload, at: now) }
         keep(arrival, at: now)
-        expire(at: now)
+        expire(at: now, grace: ArbiterOptions.grace)
         return sort(arrival, payload, at: now)
     }
 

@@ -56,7 +56,9 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
     @_specialize(where Framing == IEXTPFraming, Keys == IEXKeys)
     @_specialize(where Framing == MDP3Framing, Keys == MDP3Keys)
     @_specialize(where Framing == HoldfastFraming, Keys == HoldfastKeys)
-    func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant) -> Bool {
+    func received(
+        _ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant, wall: WallTime
+    ) -> Bool {
         let packet: FramedPacket<Framing.Units>
         do throws(MalformedInput) {
             packet = try Framing.read(bytes)
@@ -76,12 +78,15 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
         latest = channel
         publisher.beginGathering()
         defer { publisher.endGathering() }
-        channel.numbered.take(packet, path: UInt8(truncatingIfNeeded: path), receivedAt: receivedAt, at: now)
+        channel.numbered.take(
+            packet, path: UInt8(truncatingIfNeeded: path), receivedAt: receivedAt, at: now, wall: wall)
         waitingUntil = channel.numbered.waitingUntil
         return !packet.isStale
     }
 
-    func recovered(_ bytes: ArraySlice<UInt8>, from server: Int?, receivedAt: WallTime, at now: Instant) {
+    func recovered(
+        _ bytes: ArraySlice<UInt8>, from server: Int?, receivedAt: WallTime, at now: Instant, wall: WallTime
+    ) {
         do throws(MalformedInput) {
             let packet = try Framing.read(bytes)
             let number = packet.header.channel
@@ -89,7 +94,7 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
             latest = channel
             publisher.beginGathering()
             defer { publisher.endGathering() }
-            channel.numbered.recovered(packet, from: server, receivedAt: receivedAt, at: now)
+            channel.numbered.recovered(packet, from: server, receivedAt: receivedAt, at: now, wall: wall)
         } catch {
             channels.first?.numbered.refuseRecovered(error.reason.rawValue)
         }

@@ -95,7 +95,7 @@ package final class FeedCore {
     package func received(
         _ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant, wall: WallTime
     ) {
-        guard engine.received(bytes, on: path, receivedAt: receivedAt, at: now) else { return }
+        guard engine.received(bytes, on: path, receivedAt: receivedAt, at: now, wall: wall) else { return }
         heard(path, at: now, wall: wall)
     }
 
@@ -138,7 +138,7 @@ package final class FeedCore {
     package func recovered(
         _ bytes: ArraySlice<UInt8>, from server: Int?, receivedAt: WallTime, at now: Instant, wall: WallTime
     ) {
-        engine.recovered(bytes, from: server, receivedAt: receivedAt, at: now)
+        engine.recovered(bytes, from: server, receivedAt: receivedAt, at: now, wall: wall)
         engine.flush()
         arm()
     }

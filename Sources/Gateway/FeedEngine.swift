@@ -157,14 +157,21 @@ package protocol FeedEngine: AnyObject {
     /// The feed's index in the configuration.
     var index: UInt16 { get set }
     /// Takes one packet or frame. `false`: it was none of the protocol's, and proves nothing of the path.
-    func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant) -> Bool
+    ///
+    /// - Parameters:
+    ///   - receivedAt: when the host had it.
+    ///   - wall: when it was read, which is later where the gateway was away: what it brings is as old as that.
+    func received(
+        _ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant, wall: WallTime
+    ) -> Bool
     /// Takes frames that came together, as many as it may, and none behind one that makes a path worth looking at; at
     /// least one. `false`: none was of the protocol.
     func received(
         _ frames: inout ArrivedFrames, atMost most: Int, on path: Int, receivedAt: WallTime, at now: Instant
     ) -> Bool
     /// Takes what a re-request server sent; `nil`: one of them did, to all who listen.
-    func recovered(_ bytes: ArraySlice<UInt8>, from server: Int?, receivedAt: WallTime, at now: Instant)
+    func recovered(
+        _ bytes: ArraySlice<UInt8>, from server: Int?, receivedAt: WallTime, at now: Instant, wall: WallTime)
     /// A re-request server will not send what it was asked for.
     func rejected(_ rejection: RequestRejection, by server: Int, at now: Instant)
     func pathsChanged(_ condition: PathCondition, at now: Instant, wall: WallTime)
@@ -214,7 +221,7 @@ extension FeedEngine {
         _ frames: inout ArrivedFrames, atMost most: Int, on path: Int, receivedAt: WallTime, at now: Instant
     ) -> Bool {
         guard let place = frames.next() else { return false }
-        return received(frames.bytes[place], on: path, receivedAt: receivedAt, at: now)
+        return received(frames.bytes[place], on: path, receivedAt: receivedAt, at: now, wall: receivedAt)
     }
 }
 

@@ -27,9 +27,11 @@ final class HoldfastEngine: FeedEngine {
         set { engine.index = newValue }
     }
 
-    func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant) -> Bool {
+    func received(
+        _ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant, wall: WallTime
+    ) -> Bool {
         if !isDecided { decide(bytes, at: now, wall: receivedAt) }
-        return engine.received(bytes, on: path, receivedAt: receivedAt, at: now)
+        return engine.received(bytes, on: path, receivedAt: receivedAt, at: now, wall: wall)
     }
 
     private func decide(_ bytes: ArraySlice<UInt8>, at now: Instant, wall: WallTime) {
@@ -46,7 +48,9 @@ final class HoldfastEngine: FeedEngine {
         for request in requests { engine.granted(request, to: nil, at: now, wall: wall) }
     }
 
-    func recovered(_ bytes: ArraySlice<UInt8>, from server: Int?, receivedAt: WallTime, at now: Instant) {}
+    func recovered(
+        _ bytes: ArraySlice<UInt8>, from server: Int?, receivedAt: WallTime, at now: Instant, wall: WallTime
+    ) {}
     func rejected(_ rejection: RequestRejection, by server: Int, at now: Instant) {}
 
     func pathsChanged(_ condition: PathCondition, at now: Instant, wall: WallTime) {

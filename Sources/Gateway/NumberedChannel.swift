@@ -47,8 +47,8 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     private var refusedMessages = RefusedInput()
     private var unresolved: UInt64 = 0
     private var isFailover = false
-    /// What waited is being released, and is as old as it is by this time.
-    private var releasing: WallTime?
+    /// When what came last was read, or let go after it waited: a message is as old as it is by this time.
+    private var judgedAt = WallTime(nanoseconds: 0)
     /// What an earlier run knew, and whether this one goes on from there.
     private var remembered: JournalMemory?
     private let takesUp: Bool
@@ -100,8 +100,9 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     // MARK: - Packets
 
     mutating func take<Units: IteratorProtocol<ArraySlice<UInt8>>>(
-        _ packet: FramedPacket<Units>, path: UInt8, receivedAt: WallTime, at now: Instant
+        _ packet: FramedPacket<Units>, path: UInt8, receivedAt: WallTime, at now: Instant, wall: WallTime
     ) {
+        judgedAt = wall
         let header = packet.header
         var arrival = Arrival(
             path: path, session: header.session ?? 0, sequence: header.firstSequence,
@@ -183,8 +184,9 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     /// What a server sent again: it fills what is missing, and does nothing else.
     /// - Parameter server: `nil`: it went to all who listen.
     mutating func recovered<Units: IteratorProtocol<ArraySlice<UInt8>>>(
-        _ packet: FramedPacket<Units>, from server: Int?, receivedAt: WallTime, at now: Instant
+        _ packet: FramedPacket<Units>, from server: Int?, receivedAt: WallTime, at now: Instant, wall: WallTime
     ) {
+        judgedAt = wall
         guard let path = recoveryPath,
             recovery?.accepts(packet, from: server, session: arbiter.session, at: now) == true
         else { return }
@@ -262,8 +264,6 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     // MARK: - Releasing
 
     private mutating func release(at now: Instant, wall: WallTime) {
-        releasing = wall
-        defer { releasing = nil }
         // Before the session that follows is entered, which knows its own directory.
         for loss in arbiter.takeLosses() { tell(loss, at: now, wall: wall) }
         while let released = arbiter.nextReleased() {
@@ -456,7 +456,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         _ unit: ArraySlice<UInt8>, _ arrival: Arrival, epoch: UInt64, at now: Instant
     ) {
         if isBorrowed, let contradiction = keys.doubt(by: unit) {
-            disown(because: contradiction, at: now, wall: releasing ?? arrival.receivedAt)
+            disown(because: contradiction, at: now, wall: judgedAt)
         }
         route.begin(unit)
         do throws(MalformedInput) {
@@ -470,7 +470,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
             named(unit, journalledIn: epoch, at: now, wall: arrival.receivedAt)
         }
         let said = control.publishing(
-            arrival.sequence, sourceTime: sourceTime, at: now, wall: releasing ?? arrival.receivedAt)
+            arrival.sequence, sourceTime: sourceTime ?? arrival.receivedAt, at: now, wall: judgedAt)
         let header = FrameHeader(
             kind: .data, flags: said.flags, feed: 0, channel: number, epoch: epoch,
             sequence: arrival.sequence, path: arrival.path == recoveryPath ? nil : arrival.path,
@@ -575,6 +575,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     // MARK: - Time and paths
 
     mutating func tick(at now: Instant, wall: WallTime) {
+        judgedAt = wall
         if let deadline = arbiter.deadline, deadline <= now {
             arbiter.tick(at: now)
             release(at: now, wall: wall)
@@ -603,6 +604,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
 
     mutating func pathsChanged(_ condition: PathCondition, wasFailover: Bool, at now: Instant, wall: WallTime)
     {
+        judgedAt = wall
         for (path, isActive) in condition.active.enumerated() {
             arbiter.set(UInt8(truncatingIfNeeded: path), isActive: isActive)
         }

@@ -29,7 +29,9 @@ final class TopicEngine: FeedEngine {
 
     var waitingUntil: Instant? { stream.waitingUntil }
 
-    func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant) -> Bool {
+    func received(
+        _ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant, wall: WallTime
+    ) -> Bool {
         stream.take(bytes, from: FrameOrigin(path: path, receivedAt: receivedAt, now: now))
     }
 
@@ -58,7 +60,9 @@ final class TopicEngine: FeedEngine {
     }
 
     /// Nobody is asked again over ZeroMQ.
-    func recovered(_ bytes: ArraySlice<UInt8>, from server: Int?, receivedAt: WallTime, at now: Instant) {}
+    func recovered(
+        _ bytes: ArraySlice<UInt8>, from server: Int?, receivedAt: WallTime, at now: Instant, wall: WallTime
+    ) {}
     func rejected(_ rejection: RequestRejection, by server: Int, at now: Instant) {}
 
     func pathsChanged(_ condition: PathCondition, at now: Instant, wall: WallTime) {

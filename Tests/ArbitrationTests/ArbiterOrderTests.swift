@@ -59,6 +59,20 @@ import Testing
         #expect(dialogue.arbiter.counters(of: 1).late == 1)
     }
 
+    @Test func `what waits in the socket of the other path is read before a hole is told`() {
+        var dialogue = Dialogue()
+        _ = dialogue.offer(1)
+        _ = dialogue.offer(3)
+        // Nobody read for a while; the other path had brought it in time.
+        dialogue.pass(60)
+        #expect(dialogue.offer(4) == [.refused(.held)])
+        #expect(dialogue.offer(2, path: 1) == [.message(2), .message(3), .message(4)])
+        // Where reading never ends, no tick comes.
+        _ = dialogue.offer(6)
+        dialogue.pass(120)
+        #expect(dialogue.offer(7) == [.refused(.held), .gap(5, 5, .timeout), .message(6), .message(7)])
+    }
+
     @Test func `each hole has its own time`() {
         var dialogue = Dialogue()
         _ = dialogue.offer(1)

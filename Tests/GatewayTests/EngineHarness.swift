@@ -203,9 +203,12 @@ final class Bench {
     }
 
     /// Gives a packet to the engine and returns what it published.
-    func receive(_ bytes: [UInt8], on path: Int, at time: Int64) -> [String] {
+    ///
+    /// - Parameter arrival: when the host had it; `nil`: just now.
+    func receive(_ bytes: [UInt8], on path: Int, at time: Int64, arrival: Int64? = nil) -> [String] {
         let complaint = lend(bytes) {
-            _ = engine.received($0, on: path, receivedAt: wall(time), at: ms(time))
+            _ = engine.received(
+                $0, on: path, receivedAt: wall(arrival ?? time), at: ms(time), wall: wall(time))
         }
         return recorder.take() + complaint
     }

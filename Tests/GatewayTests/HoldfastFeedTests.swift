@@ -82,7 +82,7 @@ private struct Upstream {
         let bench = joined()
         #expect(
             !bench.engine.received(
-                a.beat(10, state: .stale)[...], on: 0, receivedAt: wall(900), at: ms(900)))
+                a.beat(10, state: .stale)[...], on: 0, receivedAt: wall(900), at: ms(900), wall: wall(900)))
         #expect(bench.receive(b.beat(10), on: 1, at: 950) == [])
         #expect(bench.engine.channel.state == .live)
         // When both are, nothing waits for a limit.
@@ -148,7 +148,7 @@ private struct Upstream {
         // It is heard, whatever it says of itself.
         #expect(
             bench.engine.received(
-                a.beat(2, state: .recovering)[...], on: 0, receivedAt: wall(5), at: ms(5)))
+                a.beat(2, state: .recovering)[...], on: 0, receivedAt: wall(5), at: ms(5), wall: wall(5)))
     }
 
     @Test func `of topics that are numbered each by itself, too`() {

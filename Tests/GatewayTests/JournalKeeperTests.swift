@@ -84,7 +84,7 @@ private func journalledQuotes(_ sink: Recorder, _ journal: Notes) -> any FeedEng
         for (sequence, count) in [(1, 3), (2, RecordHead.mostBytes), (3, 4)] as [(UInt64, Int)] {
             let payload = String(repeating: "x", count: count)
             let frame = QuotesVenue().frame(.data, "AAPL", sequence, payload: payload)
-            _ = engine.received(frame[...], on: 0, receivedAt: wall(1), at: ms(1))
+            _ = engine.received(frame[...], on: 0, receivedAt: wall(1), at: ms(1), wall: wall(1))
         }
         #expect(recorder.take().suffix(3).map { $0.prefix(20) } == (1...3).map { "md/quotes/AAPL/ \($0) af" })
         #expect(notes.lines.suffix(3) == ["3", "left out \(RecordHead.mostBytes)", "4"])
@@ -94,7 +94,7 @@ private func journalledQuotes(_ sink: Recorder, _ journal: Notes) -> any FeedEng
         let (recorder, notes) = (Recorder(), Notes())
         let engine = journalledQuotes(recorder, notes)
         let frame = QuotesVenue().frame(.data, "AAPL", 1)
-        _ = engine.received(frame[...], on: 0, receivedAt: wall(1), at: ms(1))
+        _ = engine.received(frame[...], on: 0, receivedAt: wall(1), at: ms(1), wall: wall(1))
         let (before, _) = (notes.lines, recorder.take())
         #expect(!before.isEmpty)
         for _ in 0..<10 {

@@ -225,6 +225,15 @@ import Wire
                 == "md/itch/X/ 2 after 1 late")
     }
 
+    @Test func `what waited in the socket while nobody read is as old as it is`() {
+        let bench = Bench(.moldUDP64, .hotHot)
+        _ = bench.receive(venue.packet(1, [venue.directory(1, "X")]), on: 0, at: 0)
+        let old = venue.packet(2, [venue.delete(1, at: 100)])
+        #expect(bench.receive(old, on: 0, at: 5000, arrival: 100).last == "md/itch/X/ 2 after 1 late")
+        let new = venue.packet(3, [venue.delete(1, at: 4990)])
+        #expect(bench.receive(new, on: 0, at: 5000, arrival: 4991).last == "md/itch/X/ 3 after 2")
+    }
+
     @Test func `another session is another epoch and its locates are unknown`() {
         let bench = Bench(.moldUDP64, .hotHot)
         _ = bench.receive(venue.packet(1, [venue.directory(1, "X"), venue.delete(1)]), on: 0, at: 0)
@@ -301,11 +310,11 @@ import Wire
     @Test func `packets that are none are counted by name and prove nothing`() {
         let bench = Bench(.moldUDP64, .hotHot)
         for bytes in [[], [1, 2, 3], Array(repeating: UInt8(0xFF), count: 19)] as [[UInt8]] {
-            #expect(!bench.engine.received(bytes[...], on: 1, receivedAt: wall(1), at: ms(1)))
+            #expect(!bench.engine.received(bytes[...], on: 1, receivedAt: wall(1), at: ms(1), wall: wall(1)))
         }
         var cut = venue.packet(1, [venue.delete(1)])
         cut.removeLast(3)
-        #expect(!bench.engine.received(cut[...], on: 1, receivedAt: wall(1), at: ms(1)))
+        #expect(!bench.engine.received(cut[...], on: 1, receivedAt: wall(1), at: ms(1), wall: wall(1)))
         let refused = bench.engine.figures(of: 1).refused
         #expect(refused.counts == ["truncated": 4])
         #expect(refused.refused == 4)

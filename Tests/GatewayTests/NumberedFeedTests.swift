@@ -134,7 +134,7 @@ extension Recorder {
     @Test func `numbers that nobody sent in sequence are not published, and prove the path`() {
         let bench = pitch(1)
         let packet = Made.unit(0, 0, [Made.add(7, "ZVT")])
-        #expect(bench.engine.received(packet[...], on: 0, receivedAt: wall(1), at: ms(1)))
+        #expect(bench.engine.received(packet[...], on: 0, receivedAt: wall(1), at: ms(1), wall: wall(1)))
         #expect(bench.recorder.take() == [])
         #expect(bench.engine.figures(of: 0).decodeErrors == ["unsequenced": 1])
     }

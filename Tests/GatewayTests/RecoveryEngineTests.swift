@@ -66,14 +66,14 @@ private final class RecoveryBench {
 
     func receive(_ bytes: [UInt8], on path: Int = 0, at time: Int64) -> [String] {
         let complaint = lend(bytes) {
-            _ = engine.received($0, on: path, receivedAt: wall(time), at: ms(time))
+            _ = engine.received($0, on: path, receivedAt: wall(time), at: ms(time), wall: wall(time))
         }
         return recorder.take() + complaint
     }
 
     func answer(_ bytes: [UInt8], from server: Int = 0, at time: Int64) -> [String] {
         let complaint = lend(bytes) {
-            engine.recovered($0, from: server, receivedAt: wall(time), at: ms(time))
+            engine.recovered($0, from: server, receivedAt: wall(time), at: ms(time), wall: wall(time))
         }
         return recorder.take() + complaint
     }
@@ -424,7 +424,7 @@ private final class ProxyBench {
 
     func receive(_ bytes: [UInt8], on path: Int = 0, at time: Int64) -> [String] {
         let complaint = lend(bytes) {
-            _ = engine.received($0, on: path, receivedAt: wall(time), at: ms(time))
+            _ = engine.received($0, on: path, receivedAt: wall(time), at: ms(time), wall: wall(time))
         }
         return recorder.take() + complaint
     }
@@ -432,7 +432,7 @@ private final class ProxyBench {
     /// What the gap multicast brings.
     func replay(_ bytes: [UInt8], at time: Int64) -> [String] {
         let complaint = lend(bytes) {
-            engine.recovered($0, from: nil, receivedAt: wall(time), at: ms(time))
+            engine.recovered($0, from: nil, receivedAt: wall(time), at: ms(time), wall: wall(time))
         }
         return recorder.take() + complaint
     }

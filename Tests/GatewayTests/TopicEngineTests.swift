@@ -178,14 +178,14 @@ import Wire
         #expect(
             bench.receive(venue.frame(.data, "A B", 1), on: 0, at: 1).last == "md/quotes/A%20B/ 1 after 0")
         #expect(
-            !bench.engine.received(venue.frame(.data, "A%2", 1)[...], on: 0, receivedAt: wall(2), at: ms(2)))
+            !bench.engine.received(venue.frame(.data, "A%2", 1)[...], on: 0, receivedAt: wall(2), at: ms(2), wall: wall(2)))
         #expect(bench.engine.figures(of: 0).decodeErrors == ["bad-name": 1])
     }
 
     @Test func `frames that are none are counted by name`() {
         let bench = Bench(.zeromq, .hotWarm)
         for bytes in [[], Array("AAPL".utf8), Array("AAPL/\0".utf8)] as [[UInt8]] {
-            #expect(!bench.engine.received(bytes[...], on: 0, receivedAt: wall(1), at: ms(1)))
+            #expect(!bench.engine.received(bytes[...], on: 0, receivedAt: wall(1), at: ms(1), wall: wall(1)))
         }
         #expect(bench.engine.figures(of: 0).decodeErrors == ["bad-topic": 2, "truncated": 1])
     }
