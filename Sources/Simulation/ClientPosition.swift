@@ -39,6 +39,10 @@ struct ClientPosition {
 
     /// Subscriptions are being put in place, one after the other.
     private var isJoining = true
+    /// Topics that were subscribed since, until they are in place.
+    private var begun: Set<String> = []
+    /// Topics that were given up.
+    private var left: Set<String> = []
     private var spaces: [Key: NumberSpace] = [:]
     /// The last sequence of each topic of a channel.
     private var last: [Place: (round: Round, sequence: UInt64)] = [:]
@@ -60,8 +64,11 @@ struct ClientPosition {
             case .gap: if case .gap(_, _, let of) = told { name = of }
             case .heartbeat, .state, .sync, .batch: return (false, [])
             }
-            return spaces[.topic(feed: feed, instrument: name), default: NumberSpace()]
-                .topic(name, header, told)
+            let key = Key.topic(feed: feed, instrument: name)
+            if header.kind == .idle, begins(topic) { spaces[key] = nil }
+            // The gaps of all topics come, also of those that are not ours.
+            if header.kind == .gap && spaces[key] == nil || left.contains(topic.text) { return (false, []) }
+            return spaces[key, default: NumberSpace()].topic(name, header, told)
         }
         let key = Key.channel(feed: feed, header.channel)
         var missing = spaces[key, default: NumberSpace()].channel(header, told)
@@ -72,8 +79,8 @@ struct ClientPosition {
         let place = Place(topic: topic.text, channel: header.channel)
         let round = Round(epoch: header.epoch, number: space.rounds[header.epoch] ?? 0)
         let known = last[place].flatMap { $0.round == round ? $0.sequence : nil }
-        let begin = isJoining && header.kind == .idle ? header.previous : space.joined[header.epoch] ?? 0
-        let reached = known.map { max($0, floor) } ?? max(floor, begin)
+        let isShown = header.kind == .idle && (begins(topic) || isJoining && known == nil)
+        let reached = max(floor, isShown ? header.previous : known ?? space.joined[header.epoch] ?? 0)
         if header.previous > reached {
             let of = header.kind == .batch ? nil : instrument ?? ""
             missing.append(
@@ -84,12 +91,30 @@ struct ClientPosition {
         return (header.kind != .idle && isNew, missing)
     }
 
-    /// The client is about to subscribe to further topics: what was published on them before is not missed.
-    mutating func join() { isJoining = true }
+    /// The client is about to subscribe to a further topic, which it may have given up before: what was published on it by
+    /// then is not missed.
+    mutating func join(_ topic: String) {
+        leave(topic)
+        left.remove(topic)
+        begun.insert(topic)
+    }
+
+    /// The client gives a topic up: what is published on it from here on is not missed.
+    mutating func leave(_ topic: String) {
+        guard case .marketData(let feed, let instrument)? = try? Topic(parsing: topic) else { return }
+        left.insert(topic)
+        spaces[.topic(feed: feed, instrument: instrument)] = nil
+    }
+
+    /// Whether a topic is shown with where the client begins on it.
+    private func begins(_ topic: Topic) -> Bool {
+        !begun.isEmpty && begun.contains { topic.text.hasPrefix($0) }
+    }
 
     /// All that was subscribed is in place. The marker comes again after a disconnection, and what was missed by then is
     /// missed.
     mutating func joined() {
+        begun = []
         guard isJoining else { return }
         isJoining = false
         for key in spaces.keys { spaces[key]?.settleIn() }

@@ -36,6 +36,12 @@ struct PublishedFrame {
         return nil
     }
 
+    /// The data topic of which a gap is; `nil`: it is the channel's.
+    var mentioned: String? {
+        guard case .gap(_, _, let instrument?) = told, case .control(let feed, _) = topic else { return nil }
+        return Topic.marketData(feed: feed, instrument: instrument).text
+    }
+
     /// A frame that says so of itself may be taken for live.
     var isLive: Bool {
         header.state == .live && header.flags.isDisjoint(with: [.recovering, .stale, .late])

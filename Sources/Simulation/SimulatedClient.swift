@@ -92,6 +92,10 @@ final class SimulatedClient {
     /// Frames that were read, and of how many the marker follows.
     private var taken = 0
     private var marker: Int?
+    /// Topics of which a frame was read since the marker, and nothing was lost since: the client misses nothing of them.
+    private var settled: Set<String> = []
+    /// So many frames are to be read before one shows what was lost.
+    private var whole = 0
     private var isReading = false
 
     init(_ world: Simulation, _ number: Int, _ habit: Habit, wants: [String]) {
@@ -152,12 +156,14 @@ final class SimulatedClient {
         grants = []
         queue = []
         marker = nil
+        settled = []
         connectSoon()
     }
 
     func subscribe(_ prefix: String) {
         wants.append(prefix)
-        position.join()
+        position.join(prefix)
+        settled = settled.filter { !$0.hasPrefix(prefix) }
         guard let connection else { return }
         world.gateway.subscribe(prefix, by: connection)
         awaitMarker()
@@ -165,6 +171,8 @@ final class SimulatedClient {
 
     func unsubscribe(_ prefix: String) {
         wants.removeAll { $0 == prefix }
+        position.leave(prefix)
+        settled = settled.filter { !$0.hasPrefix(prefix) }
         if let connection { world.gateway.unsubscribe(prefix, by: connection) }
     }
 
@@ -183,6 +191,7 @@ final class SimulatedClient {
         }
         guard queue.count < habit.highWater else {
             dropped += 1
+            (settled, whole) = ([], taken + queue.count)
             return
         }
         queue.append(frame)
@@ -219,7 +228,13 @@ final class SimulatedClient {
             reached[Place(frame)] = max(reached[Place(frame)] ?? 0, frame.header.sequence)
         }
         let (isNew, missing) = position.take(frame.topic, frame.header, frame.told)
-        for range in missing { note(range, numbering) }
+        for range in missing {
+            judge(range, by: frame)
+            note(range, numbering)
+        }
+        if marker == nil, taken >= whole, frame.header.kind == .data || frame.header.kind == .idle {
+            settled.insert(frame.topicText)
+        }
         guard isNew else { return }
         world.delivered += 1
         let sequence = frame.header.sequence
@@ -264,6 +279,17 @@ final class SimulatedClient {
             received[key, default: Received()].missing.append((missing.first, last))
             check(key, missing.first, last)
         }
+    }
+
+    /// Nobody loses what was sent to him in order, nor what he never asked for.
+    private func judge(_ missing: Missing, by frame: PublishedFrame) {
+        guard missing.why == .own else { return }
+        let topic = frame.header.kind == .gap ? frame.mentioned : frame.topicText
+        guard let topic, settled.contains(topic) || dropped == 0 && !holds(topic) else { return }
+        world.checker.violated(
+            .losses,
+            "client \(number) lost nothing of \(topic) and believes by \(frame.line) that it lost from \(missing.first) on"
+        )
     }
 
     /// Nothing that was delivered is told to be missing.

@@ -137,6 +137,8 @@ class Position:
         self.heard = {}   # feed, channel -> (run, published): of heartbeats where topics are numbered each by itself
         self.missed = 0   # messages that were published and did not get here, and that nobody told
         self.joining = True  # subscriptions are being put in place, one after the other
+        self.begun = set()   # topics that were subscribed since, until they are in place
+        self.left = set()    # topics that were given up
 
     def take(self, topic, header, told=None):
         is_new, missing = self.judge(topic, header, told)
@@ -164,6 +166,10 @@ class Position:
             return False, []
         if per_topic:
             name = told["instrument"] if kind == "gap" else name
+            if kind == "idle" and self.begins(topic):
+                self.spaces.pop((feed, name), None)
+            if kind == "gap" and (feed, name) not in self.spaces or topic in self.left:
+                return False, []  # the gaps of all topics come, also of those that are not ours
             return self.spaces.setdefault((feed, name), Space()).topic(name, header, told)
         space = self.spaces.setdefault((feed, header["channel"]), Space())
         missing = space.channel(header, told)
@@ -172,7 +178,9 @@ class Position:
         floor, first = space.runs[header["run"], epoch]
         at, epoch = (topic, header["channel"]), (epoch, space.rounds.get(epoch, 0))
         known, last = self.last.get(at, (None, 0))
-        if known == epoch:
+        if kind == "idle" and self.begins(topic):
+            last = max(floor, header["previous"])
+        elif known == epoch:
             last = max(last, floor)
         elif self.joining and kind == "idle":  # what a topic is shown with that was just subscribed
             last = max(floor, header["previous"])
@@ -185,13 +193,27 @@ class Position:
         self.last[at] = epoch, max(header["sequence"], last if known == epoch else 0)
         return kind != "idle" and is_new, missing
 
-    def join(self):
-        """Call it before you subscribe to further topics: what was published on them before is not missed."""
-        self.joining = True
+    def join(self, *topics):
+        """Call it before you subscribe to further topics, also to those that you had given up: what was published on
+        them before is not missed."""
+        self.leave(*topics)
+        self.left.difference_update(topics)
+        self.begun.update(topics)
+
+    def leave(self, *topics):
+        """Call it when you give topics up: what is published on them from here on is not missed."""
+        self.left.update(topic for topic in topics if topic.startswith("md/"))
+        for topic in self.left.intersection(topics):
+            self.spaces.pop(tuple(names(topic)[1:3]), None)
+
+    def begins(self, topic):
+        """Whether it is shown with where we begin on it."""
+        return any(topic.startswith(prefix) for prefix in self.begun)
 
     def joined(self):
         """All that was subscribed is in place. A marker that is given to `take` says so; each comes again after a
         disconnection, and what was missed by then is missed."""
+        self.begun.clear()
         if not self.joining:
             return
         self.joining = False

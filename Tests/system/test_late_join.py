@@ -40,9 +40,46 @@ class Joining(unittest.TestCase):
         self.assertEqual(self.take("md/itch/C/", "idle", 1060, 1060), (False, [("C", 1051, 1060, "own")]))
         self.take("sync/1/", "sync", 0)
         self.assertEqual(self.take("md/itch/E/", "idle", 1062, 1062), (False, [("E", 1051, 1062, "own")]))
-        self.position.join()
+        self.position.join("md/itch/D/", "md/itch/B/")
         self.assertEqual(self.take("md/itch/D/", "idle", 1070, 1070), (False, []))
-        self.assertEqual(self.position.missed, 55 + 10 + 12)
+        # It had been given up meanwhile; the others had not.
+        self.assertEqual(self.take("md/itch/B/", "idle", 1071, 1071), (False, []))
+        self.assertEqual(self.take("md/itch/F/", "idle", 1072, 1072), (False, [("F", 1051, 1072, "own")]))
+        self.take("sync/2/", "sync", 0)
+        self.assertEqual(self.take("md/itch/B/", "data", 1080, 1075), (True, [("B", 1072, 1075, "own")]))
+        self.assertEqual(self.position.missed, 55 + 10 + 12 + 22 + 4)
+
+    def topic(self, topic, kind, sequence, told=None):
+        header = {"kind": kind, "epoch": 7, "flags": ["numbered_per_topic"], "channel": 0, "run": 1, "sequence": sequence,
+                  "previous": max(0, sequence - (kind == "data"))}
+        return self.position.take(topic, header, told)
+
+    def test_of_topics_numbered_by_themselves_those_count_that_are_ours(self):
+        self.position = reader.Position()
+        gap = {"instrument": "X", "reason": "failover"}
+        self.assertEqual(self.topic("md/q/A/", "data", 100), (True, []))
+        for first, last in ((10, 12), (50, 52)):
+            told = {**gap, "first": first, "last": last}
+            self.assertEqual(self.topic("control/q/0/", "gap", 0, told), (False, []))
+        self.position.join("md/q/X/")
+        self.assertEqual(self.topic("md/q/X/", "idle", 400), (False, []))
+        self.assertEqual(self.topic("md/q/X/", "data", 402), (True, [("X", 401, 401, "own")]))
+        self.topic("sync/1/", "sync", 0)
+        # Given up and taken again, with and without a word before the marker.
+        self.position.join("md/q/A/", "md/q/X/")
+        self.assertEqual(self.topic("md/q/A/", "idle", 200), (False, []))
+        self.topic("sync/2/", "sync", 0)
+        self.assertEqual(self.topic("md/q/X/", "idle", 500), (False, []))
+        told = {**gap, "first": 503, "last": 504}
+        self.assertEqual(self.topic("control/q/0/", "gap", 0, told), (
+            False, [("X", 501, 502, "own"), ("X", 503, 504, "told")]))
+        self.assertEqual(self.position.missed, 3)
+        # What was on its way when it was given up is not taken for a position either.
+        self.position.leave("md/q/X/")
+        self.assertEqual(self.topic("md/q/X/", "data", 505), (False, []))
+        told = {**gap, "first": 600, "last": 600}
+        self.assertEqual(self.topic("control/q/0/", "gap", 0, told), (False, []))
+        self.assertEqual(self.position.missed, 3)
 
 
 class LateJoin(Case):
