@@ -49,6 +49,8 @@ public struct Arbiter: ~Copyable {
     /// Messages of the new epoch, to be sorted in once the old one is released.
     var backlog = Backlog()
     var divergences: [Divergence] = []
+    /// Paths that never begin again but for this once, a bit each.
+    var restarted: UInt8 = 0
     /// Paths whose messages are only compared, a bit each.
     var distrusted: UInt8 = 0
     /// What these said before anybody else did.
@@ -92,6 +94,20 @@ public struct Arbiter: ~Copyable {
         settleDown()
     }
 
+    /// A path's numbers may have begun again within the session, though they never do: its source was started anew, and
+    /// does not know what it had.
+    public mutating func set(_ path: UInt8, mayRestart: Bool) {
+        let bit: UInt8 = 1 << (path & 7)
+        restarted = mayRestart ? restarted | bit : restarted & ~bit
+    }
+
+    /// What copies of a message must agree on.
+    @inline(__always)
+    func essence(_ payload: ArraySlice<UInt8>) -> UInt32 {
+        guard options.isLabelled, let end = payload.firstIndex(of: 0) else { return fingerprint(payload) }
+        return fingerprint(payload[(end + 1)...])
+    }
+
     /// Whether a word that was just given to `heard` counts: its path is trusted, its session is the current one, and what
     /// it names as the last number is known to exist.
     public func believes(_ heartbeat: Arrival) -> Bool {
@@ -105,7 +121,7 @@ public struct Arbiter: ~Copyable {
         guard isCalm, arrival.session == session, arrival.sequence != .max else {
             return weigh(arrival, payload, at: now)
         }
-        let print = fingerprint(payload)
+        let print = essence(payload)
         guard arrival.sequence == expected else {
             return isCopy(arrival, print, at: now) ? .duplicate : weigh(arrival, payload, at: now)
         }

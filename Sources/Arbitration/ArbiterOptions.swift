@@ -34,6 +34,8 @@ public struct ArbiterOptions: Hashable, Sendable {
     /// remembered of them. Not in a session that was left before, to which all paths went back, and which does not go on
     /// where it was left.
     public var neverRestarting: UInt8 = 0
+    /// Payloads begin with a label that ends with a NUL, which is no part of what copies must agree on.
+    public var isLabelled = false
     public var divergence = DivergenceOptions()
 
     public init(paths: Int) { self.paths = paths }

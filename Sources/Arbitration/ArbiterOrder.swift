@@ -82,7 +82,7 @@ extension Arbiter {
 
     mutating func sort(_ arrival: Arrival, _ payload: ArraySlice<UInt8>, at now: Instant) -> Offer {
         if arrival.sequence < expected { return past(arrival, payload, at: now) }
-        let print = fingerprint(payload)
+        let print = essence(payload)
         if distrusted != 0, let other = claims.contradicts(arrival.sequence, print) {
             differs(other, from: arrival.path, arrival.sequence, at: now)
         }
@@ -159,10 +159,11 @@ extension Arbiter {
         _ arrival: Arrival, _ payload: ArraySlice<UInt8>, at now: Instant
     ) -> Offer {
         let entry = history.entry(of: arrival.sequence)
-        let isCopy = entry.map { !$0.isGap && $0.fingerprint == fingerprint(payload) } ?? false
+        let isCopy = entry.map { !$0.isGap && $0.fingerprint == essence(payload) } ?? false
         // What was told as missing may come after all, and all at once: that is no new numbering.
         let mayBeLate =
-            options.neverRestarting & arrival.pathBit != 0 && !(isResumed && expected == first)
+            options.neverRestarting & ~restarted & arrival.pathBit != 0
+            && !(isResumed && expected == first)
             || entry?.isGap ?? mayBeFromBefore(arrival, at: now)
         if isCopy {
             run.count = 0
@@ -217,13 +218,13 @@ extension Arbiter {
         guard arrival.session == session, let entry = history.entry(of: arrival.sequence), !entry.isGap else {
             counters.distrusted += 1
             if arrival.session == session, arrival.sequence >= expected {
-                claims.note(arrival.sequence, fingerprint(payload), by: arrival.path)
+                claims.note(arrival.sequence, essence(payload), by: arrival.path)
             }
             return .refused
         }
         paths.received(arrival, isFirst: false)
         return duplicate(
-            arrival, entry.fingerprint == fingerprint(payload), deliveredBy: entry.first, at: now)
+            arrival, entry.fingerprint == essence(payload), deliveredBy: entry.first, at: now)
     }
 
     private mutating func duplicate(

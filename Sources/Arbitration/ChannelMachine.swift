@@ -280,6 +280,14 @@ public struct ChannelMachine: ~Copyable, Sendable {
     /// Whether a path in use has said within the limit that it is neither recovering nor stale.
     private func hearsBetter(at now: Instant) -> Bool { hears(active & ~recovering & ~stale, at: now) }
 
+    /// The paths in use that have said so, a bit each.
+    public func soundPaths(at now: Instant) -> UInt8 {
+        heard.indices.reduce(0) { paths, path in
+            let bit: UInt8 = 1 << path
+            return active & ~recovering & ~stale & bit != 0 && hears(bit, at: now) ? paths | bit : paths
+        }
+    }
+
     /// Whether a path in use has said within the limit that it is closed, and none that it is live or recovering.
     private func isClosedAtSource(at now: Instant) -> Bool {
         closed & active != 0 && hears(closed & active, at: now) && !hears(active & ~closed & ~stale, at: now)

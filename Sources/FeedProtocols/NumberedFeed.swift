@@ -55,6 +55,10 @@ public struct FramedPacket<Units> {
     /// Whether the source itself says that it is closed, which holds as long as it is said; `nil`: it says nothing of
     /// that. Only of heartbeats.
     public var isClosed: Bool?
+    /// The source itself could not name the instrument: another one may know better.
+    public var isUnresolved = false
+    /// What the source says of its own run; of heartbeats of other gateways.
+    public var run: SourceRun?
     /// It carries the venue's word that all begins anew.
     public var resets = false
     /// Bytes at its end that no message claims: worth counting, harmless.
@@ -64,6 +68,16 @@ public struct FramedPacket<Units> {
         self.header = header
         self.units = units
     }
+}
+
+/// What another gateway says of the run in which it sends.
+public struct SourceRun: Hashable, Sendable {
+    /// A later run has another number.
+    public var number: UInt32
+    /// The sequence with which it knows the epoch; 0: it does not yet.
+    public var first: UInt64
+    /// The epoch is the venue's name of its session, within which no number begins anew.
+    public var isNamed: Bool
 }
 
 /// Finds the instruments that a channel's messages concern.

@@ -24,6 +24,11 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     private let mostBehind: UInt64?
     private var isCatchingUp = false
     private var arbiter: Arbiter
+    private var spares: SpareCopies
+    /// The other gateway says that epochs are the venue's names of its sessions.
+    private var areNamedAtSource = false
+    /// The last run of the gateway behind each path.
+    private var runs: [UInt32?]
     /// Sessions and numbers, where the protocol names none.
     private var labels: SessionLabels
     private var recovery: ChannelRecovery?
@@ -74,6 +79,8 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         recovery = ChannelRecovery(options, channel: number, sink: plan.recovery, encode: encode)
         recoveryPath = recovery?.path
         arbiter = Arbiter(options: ArbiterOptions(options, isRecovering: recovery != nil))
+        spares = SpareCopies(capacity: options.reorderCount, patience: options.reorderTime)
+        runs = options.paths.map { _ in nil }
         if let recovery { arbiter.set(recovery.path, isActive: false) }
         var numbering = SessionLabels.Options(paths: options.paths.count)
         numbering.period = plan.description.isWeekly ? .week : .day
@@ -108,6 +115,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
             path: path, session: header.session ?? 0, sequence: header.firstSequence,
             sourceTime: packet.sentAt, receivedAt: receivedAt)
         if header.session == nil { label(&arrival, header, resets: packet.resets, at: now) }
+        if let run = packet.run { follow(run, arrival) }
         // The arbiter begins with this word, too: what can be known from then on is told before anything else.
         if !arbiter.hasBegun, arrival.sequence != 0, arrival.sequence != .max {
             if header.session == nil { goOn(before: arrival, at: now) }
@@ -126,9 +134,12 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
             var units = packet.units
             while let unit = units.next() {
                 if isCatchingUp, !clock.isSet { setClock(by: unit, receivedAt: receivedAt) }
-                offer(unit, arrival, at: now)
+                if !packet.isUnresolved || !keepsBack(unit, arrival, at: now) {
+                    offer(unit, arrival, at: now)
+                }
                 arrival.sequence &+= 1
             }
+            offerSpares(at: now)
         case .heartbeat:
             arbiter.heard(arrival, at: now)
             release(at: now, wall: receivedAt)
@@ -143,6 +154,46 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         }
         settle(at: now, wall: receivedAt)
         route.clear()
+    }
+
+    /// Within how many messages two runs of a gateway hear the same numbers again, where sessions have no names.
+    private static var overlap: UInt64 { 65_536 }
+
+    /// What the other gateway says of its run. One that was started anew may give an epoch again whose numbers began anew
+    /// while it was away: by the rule that it has for its clients.
+    private mutating func follow(_ run: SourceRun, _ arrival: Arrival) {
+        areNamedAtSource = run.isNamed
+        let path = Int(arrival.path)
+        guard runs.indices.contains(path), runs[path] != run.number, run.first > 0 else { return }
+        let isOther = runs[path] != nil
+        runs[path] = run.number
+        guard arrival.session == arbiter.session else { return }
+        let reach = run.first.addingReportingOverflow(Self.overlap)
+        arbiter.set(
+            arrival.path,
+            mayRestart: isOther && !run.isNamed && !reach.overflow && reach.partialValue < arbiter.highest)
+    }
+
+    /// Whether a message whose instrument its source could not name waits for another one that can.
+    private mutating func keepsBack(
+        _ unit: ArraySlice<UInt8>, _ arrival: Arrival, at now: Instant
+    ) -> Bool {
+        guard arbiter.hasBegun, arrival.session == arbiter.session, arrival.sequence < .max,
+            arrival.sequence > arbiter.highest || arbiter.isMissing(arrival.sequence),
+            spares.keep(unit, arrival, sound: control.machine.soundPaths(at: now), at: now)
+        else { return false }
+        var next = arrival
+        next.sequence += 1
+        arbiter.heard(next, at: now)
+        release(at: now, wall: arrival.receivedAt)
+        return true
+    }
+
+    private mutating func offerSpares(at now: Instant) {
+        guard !spares.isEmpty else { return }
+        for copy in spares.take(below: arbiter.expected, at: now) {
+            offer(copy.unit[...], copy.arrival, at: now)
+        }
     }
 
     /// How old a packet is, the second copy of its messages or not: by its own stamp, or by its first message's.
@@ -184,7 +235,8 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     /// What a server sent again: it fills what is missing, and does nothing else.
     /// - Parameter server: `nil`: it went to all who listen.
     mutating func recovered<Units: IteratorProtocol<ArraySlice<UInt8>>>(
-        _ packet: FramedPacket<Units>, from server: Int?, receivedAt: WallTime, at now: Instant, wall: WallTime
+        _ packet: FramedPacket<Units>, from server: Int?, receivedAt: WallTime, at now: Instant,
+        wall: WallTime
     ) {
         judgedAt = wall
         guard let path = recoveryPath,
@@ -281,6 +333,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     private mutating func enter(_ change: EpochChange, at now: Instant, wall: WallTime) {
         batch.interrupt()
         topics.epochChanged()
+        spares.removeAll()
         recovery?.restart(at: now)
         keys.restart()
         (hasDirectory, isBorrowed) = (false, false)
@@ -299,7 +352,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     /// cannot name instruments before the venue repeats it.
     private mutating func begin(epoch: UInt64, first: UInt64, at now: Instant, wall: WallTime) {
         // Numbers that began again within a session all the same have an epoch of their own.
-        let isNamed = namesSessions && arbiter.epoch == arbiter.session
+        let isNamed = (namesSessions || areNamedAtSource) && arbiter.epoch == arbiter.session
         control.begin(epoch: epoch, first: first, isNamed: isNamed, wall: wall)
         guard Keys.needsDirectory else { return }
         hasMissedDirectory = first != 1
@@ -576,6 +629,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
 
     mutating func tick(at now: Instant, wall: WallTime) {
         judgedAt = wall
+        offerSpares(at: now)
         if let deadline = arbiter.deadline, deadline <= now {
             arbiter.tick(at: now)
             release(at: now, wall: wall)
@@ -677,6 +731,7 @@ extension ArbiterOptions {
         where options.login != nil || feed.feedProtocol == .holdfast {
             neverRestarting |= 1 << UInt8(path)
         }
+        isLabelled = feed.feedProtocol == .holdfast
         guard isRecovering else { return }
         recoveryTime = feed.recover.within
         reorderCount = max(reorderCount, feed.recover.count)

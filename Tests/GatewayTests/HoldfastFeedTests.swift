@@ -33,9 +33,11 @@ private struct Upstream {
         )
     }
 
-    func beat(_ last: UInt64, state: ChannelState = .live, first: UInt64 = 1) -> [UInt8] {
+    func beat(
+        _ last: UInt64, state: ChannelState = .live, first: UInt64 = 1, isNamed: Bool = false
+    ) -> [UInt8] {
         let body = ControlBody.heartbeat(
-            published: 0, gaps: 0, interval: .milliseconds(100), first: first, isNamed: false)
+            published: 0, gaps: 0, interval: .milliseconds(100), first: first, isNamed: isNamed)
         return frame(.heartbeat, "control/up/3/", last, state: state, body: body.bytes)
     }
 }
@@ -99,6 +101,68 @@ private struct Upstream {
             b.frame(.data, "md/up/X/", 11, body: [11], isTimed: false), on: 1, at: 4)
         #expect(bench.engine.figures(of: 1).divergent == 0 && bench.engine.figures(of: 1).duplicates == 1)
         #expect(bench.recorder.frames.last?.header.sourceTime == wall(1))
+    }
+
+    @Test func `a gateway that cannot name instruments does not shut out one that can`() {
+        let bench = joined()
+        var lines: [String] = []
+        for sequence in 11...14 as ClosedRange<UInt64> {
+            let time = Int64(sequence)
+            lines += bench.receive(
+                a.data("%23117", sequence, flags: [.unresolved, .recovering]), on: 0, at: time)
+            // That it does not know the order does not make it recovering.
+            lines += bench.receive(a.data("*", sequence, flags: .unresolved), on: 0, at: time)
+            lines += bench.receive(b.data("AAPL", sequence), on: 1, at: time)
+        }
+        #expect(lines == (11...14).map { "md/md/AAPL/ \($0) after \($0 == 11 ? 0 : $0 - 1)" })
+        #expect(bench.engine.figures(of: 1).divergent == 0 && bench.engine.figures(of: 0).missed == 0)
+        #expect(bench.engine.figures(of: 0).divergent == 0 && bench.engine.figures(of: 0).duplicates > 3)
+        // What the other one lost comes without a name, when it would be told as missing.
+        let lost = a.data("%23117", 15, flags: .unresolved)
+        #expect(bench.receive(lost, on: 0, at: 20) == [])
+        #expect(bench.receive(b.data("AAPL", 16), on: 1, at: 21) == [])
+        #expect(
+            bench.tick(120).filter { $0.hasPrefix("md/") } == [
+                "md/md/%23117/ 15 after 0 unresolved", "md/md/AAPL/ 16 after 14",
+            ])
+        // One that nobody can name waits for nobody.
+        let both = bench.both(a.data("%23117", 17, flags: .unresolved), at: 121)
+        #expect(both == ["md/md/%23117/ 17 after 15 unresolved"])
+        #expect(bench.engine.channel.gaps == 0)
+    }
+
+    @Test func `where nobody else is heard a message without a name goes out at once`() {
+        let bench = Bench(.holdfast, .hotHot)
+        _ = bench.receive(a.beat(10), on: 0, at: 1)
+        #expect(
+            bench.receive(a.data("%23117", 11, flags: .unresolved), on: 0, at: 2).suffix(1)
+                == ["md/md/%23117/ 11 after 0 unresolved"])
+    }
+
+    @Test func `numbers that began anew while the other gateway was away are another epoch`() {
+        let bench = Bench(.holdfast, .hotHot)
+        _ = bench.both(a.beat(500_000), at: 1)
+        let again = Upstream(run: 9)
+        _ = bench.both(again.beat(0, first: 12), at: 5000)
+        var lines: [String] = []
+        for sequence in 12...60 as ClosedRange<UInt64> {
+            lines += bench.both(again.data("X", sequence), at: 5000 + 20 * Int64(sequence))
+        }
+        #expect(lines.contains { $0.hasPrefix("md/md/X/ 60 ") }, "\(lines)")
+        #expect(bench.engine.place(of: 3)?.epoch == 10)
+    }
+
+    @Test func `a session that is sent again is none, and the venue's name stays one`() {
+        let bench = Bench(.holdfast, .hotHot)
+        _ = bench.both(a.beat(500_000, isNamed: true), at: 1)
+        let again = Upstream(run: 9)
+        _ = bench.both(again.beat(0, first: 1, isNamed: true), at: 5000)
+        for sequence in 1...60 as ClosedRange<UInt64> {
+            let lines = bench.both(again.data("X", sequence), at: 5000 + 20 * Int64(sequence))
+            #expect(lines.allSatisfy { !$0.hasPrefix("md/") })
+        }
+        #expect(bench.engine.place(of: 3)?.epoch == 9)
+        #expect(bench.recorder.named.allSatisfy { $0 } && !bench.recorder.named.isEmpty)
     }
 
     @Test func `what a gateway sends that takes the session from its beginning is no new numbering`() {

@@ -178,7 +178,8 @@ import Wire
         #expect(
             bench.receive(venue.frame(.data, "A B", 1), on: 0, at: 1).last == "md/quotes/A%20B/ 1 after 0")
         #expect(
-            !bench.engine.received(venue.frame(.data, "A%2", 1)[...], on: 0, receivedAt: wall(2), at: ms(2), wall: wall(2)))
+            !bench.engine.received(
+                venue.frame(.data, "A%2", 1)[...], on: 0, receivedAt: wall(2), at: ms(2), wall: wall(2)))
         #expect(bench.engine.figures(of: 0).decodeErrors == ["bad-name": 1])
     }
 

@@ -33,14 +33,17 @@ public enum HoldfastFraming: PacketFraming {
             throw MalformedInput(
                 .sequenceOverflow, offset: frame.topicBytes.count + 17, wanted: 0, found: 1)
         }
+        let run = HoldfastFraming.run(of: frame)
         var framed = FramedPacket(
-            HoldfastFraming.numbers(of: frame),
+            HoldfastFraming.numbers(of: frame, in: run),
             units: Units(unit: header.kind == .data ? HoldfastFraming.unit(of: frame) : nil))
         framed.sentAt = header.sourceTime
         framed.isStale = header.state == .stale
         // Who is closed is not live in between.
         framed.isRecovering = header.isRecovering || header.state == .closed && header.kind != .data
         framed.isClosed = HoldfastFraming.isClosed(header)
+        framed.isUnresolved = header.kind == .data && header.flags.contains(.unresolved)
+        framed.run = run
         return framed
     }
 
@@ -73,7 +76,7 @@ public enum HoldfastFraming: PacketFraming {
     }
 
     /// Data has its own number; everything else says which one was the last.
-    private static func numbers(of frame: Frame) -> SequencedHeader {
+    private static func numbers(of frame: Frame, in run: SourceRun?) -> SequencedHeader {
         let header = frame.header
         var numbers = SequencedHeader(
             session: header.epoch, channel: UInt32(header.channel), firstSequence: header.sequence + 1,
@@ -86,20 +89,20 @@ public enum HoldfastFraming: PacketFraming {
         case .heartbeat, .gap, .state:
             guard header.sequence == 0 else { break }
             // Nothing was published of the epoch; it begins where its heartbeats say.
-            numbers.firstSequence = first(in: frame)
+            numbers.firstSequence = run?.first ?? 0
             if header.epoch == 0 || numbers.firstSequence == 0 { numbers.kind = .unsequenced }
         case .idle, .sync, .batch: numbers.kind = .unsequenced
         }
         return numbers
     }
 
-    /// Where the other gateway's knowledge of the epoch begins; 0: it has heard nothing yet.
-    private static func first(in frame: Frame) -> UInt64 {
-        guard
-            case .heartbeat(_, _, _, let first, _)? = try? ControlBody(
-                kind: frame.header.kind, parsing: frame.body)
-        else { return 0 }
-        return first
+    /// What the other gateway says of its run; `nil`: only its heartbeats do.
+    private static func run(of frame: Frame) -> SourceRun? {
+        guard frame.header.kind == .heartbeat,
+            case .heartbeat(_, _, _, let first, let isNamed)? = try? ControlBody(
+                kind: .heartbeat, parsing: frame.body)
+        else { return nil }
+        return SourceRun(number: frame.header.run, first: first, isNamed: isNamed)
     }
 
     private static func unit(of frame: Frame) -> ArraySlice<UInt8> {
