@@ -4,15 +4,15 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import unittest
 
 import harness
 
 JOURNALD = "/lib/systemd/systemd-journald"
 
-# Runs as root in a new mount namespace, so that the host's /run is not touched. The daemon's standard error
-# is a file that JOURNAL_STREAM names, as the service manager would; nothing may be written to it.
+# Runs as root in a new mount namespace, so that the host's /run is not touched, and as the first process of a new
+# process namespace, so that all that it started ends with it. The daemon's standard error is a file that
+# JOURNAL_STREAM names, as the service manager would; nothing may be written to it.
 SCRIPT = f"""
 set -eu
 mount -t tmpfs tmpfs /run
@@ -67,9 +67,9 @@ class Journal(unittest.TestCase):
     @unittest.skipUnless(os.path.exists(JOURNALD), "needs systemd-journald")
     def test_a_state_change_is_one_structured_entry(self):
         """Each transition carries its subject, its status and the MESSAGE_ID of its kind; stderr stays empty."""
-        done = subprocess.run(
-            ["unshare", "--mount", "--propagation", "private", "bash", "-c", SCRIPT, "journal",
-             harness.binary("holdfast-agent")], capture_output=True, text=True, timeout=60)
+        done = harness.attempt(
+            "unshare", "--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc",
+            "bash", "-c", SCRIPT, "journal", harness.binary("holdfast-agent"))
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         lines = done.stdout.splitlines()
         self.assertEqual(lines[-1], "stderr: ")
