@@ -69,16 +69,20 @@ needs_tap = unittest.skipUnless(os.path.exists("/dev/net/tun"), "needs /dev/net/
 
 
 class Guardian:
-    """Ends processes and removes namespaces and folders of a test run that was killed."""
+    """Ends processes and removes namespaces and folders of a test run that was killed. It is forked at once: later
+    there are threads, and descriptors that it would keep open."""
 
     def __init__(self):
-        self.pipe = None
-
-    def start(self):
         read_end, self.pipe = os.pipe()
         if os.fork():
             os.close(read_end)
             return
+        try:
+            self.guard(read_end)
+        finally:
+            os._exit(0)
+
+    def guard(self, read_end):
         os.setsid()
         os.close(self.pipe)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -96,11 +100,8 @@ class Guardian:
             for (kind, name), is_left in left.items():
                 if kind == what and is_left:
                     clean(name)
-        os._exit(0)
 
     def note(self, sign, what, name):
-        if self.pipe is None:
-            self.start()
         os.write(self.pipe, f"{sign} {what} {name}\n".encode())
 
 
@@ -679,6 +680,6 @@ class Order:
             self.faults.append(f"{space or 'channel'}: {expected} to {sequence - 1} missing, {covered} told")
 
 
-atexit.register(lambda: GUARDIAN.pipe is not None and os.close(GUARDIAN.pipe))
+atexit.register(os.close, GUARDIAN.pipe)
 if os.geteuid() == 0:
     remove_leftovers()

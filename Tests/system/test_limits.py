@@ -1,6 +1,7 @@
 """What runs the tests: one that hangs is a failure that says where, and the next one runs."""
 
 import os
+import re
 import subprocess
 import sys
 import unittest
@@ -46,18 +47,45 @@ class Next(unittest.TestCase):
         pass
 """
 
+GUARDED = """
+import os, subprocess, unittest
+import harness
+
+
+class Sample(unittest.TestCase):
+    def test_1_the_guardian_keeps_nothing_open(self):
+        read_end, write_end = os.pipe()
+        self.addCleanup(os.close, read_end)
+        harness.spawn(self, ["true"])
+        os.close(write_end)
+        self.assertEqual(os.read(read_end, 1), b"")
+
+    def test_2_that_is_killed(self):
+        child = harness.spawn(self, ["sleep", "86400"])
+        print(f"left: {child.pid} {harness.folder_of(self)}", flush=True)
+        os.kill(os.getpid(), 9)
+"""
+
 
 class Limits(unittest.TestCase):
     def run_tests(self, text):
-        """What a run of these tests says, of which not all pass."""
+        """What a run of these tests says, of which not all pass, and its status."""
         folder = harness.folder_of(self)
         with open(os.path.join(folder, "samples.py"), "w") as file:
             file.write(text)
         done = subprocess.run([sys.executable, "-u", os.path.join(harness.ROOT, "Tests/system"), "samples"],
                               capture_output=True, text=True, timeout=10 * harness.PATIENCE_S,
                               env=os.environ | {"PYTHONPATH": folder})
-        self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
-        return done.stdout
+        return done.stdout + done.stderr, done.returncode
+
+    def test_what_a_run_that_was_killed_left_is_ended_and_removed(self):
+        said, status = self.run_tests(GUARDED)
+        self.assertEqual(status, -9, said)
+        self.assertRegex(said, r"test_1_the_guardian_keeps_nothing_open.* ok \(")
+        # By now the guardian is gone too: it holds the pipe that all was read from.
+        pid, folder = re.search(r"left: (\d+) (\S+)", said).groups()
+        self.assertFalse(os.path.exists(folder))
+        self.assertTrue(harness.watched.wait_end(int(pid), harness.PATIENCE_S), f"{pid} goes on")
 
     def test_a_line_is_not_waited_for_longer_than_it_says(self):
         silent = harness.spawn(self, ["sh", "-c", "printf 'one\\ntw'; exec sleep 86400"], stdout=subprocess.PIPE)
@@ -69,7 +97,8 @@ class Limits(unittest.TestCase):
         self.assertIn(harness.read_line(self, silent.stdout), ("", "tw"))
 
     def test_a_hang_is_a_failure_with_the_stacks_of_all_threads_and_the_next_test_runs(self):
-        said = self.run_tests(SAMPLES)
+        said, status = self.run_tests(SAMPLES)
+        self.assertEqual(status, 1, said)
         self.assertEqual(said.splitlines()[-1], "2 passed, 1 failed, 0 skipped", said)
         self.assertIn("AssertionError: not at its end after 1 s", said)
         for name in ("test_1_that_waits_for_what_never_comes", "helper", "clean_up"):
