@@ -203,9 +203,11 @@ class FeedHost:
         return client
 
     def quote(self, topic):
-        sequence = self.servers[0].book.following(topic)
-        for server in self.servers:
-            server.send(venue.frame(topic, venue.DATA, server.book.session, sequence, b"{}"))
+        book = self.servers[0].book
+        with book.lock:
+            sequence = book.following(topic)
+            for server in self.servers:
+                server.send(venue.frame(topic, venue.DATA, book.session, sequence, b"{}"))
         return sequence
 
     def play(self, case):
