@@ -38,6 +38,8 @@ protocol = "zeromq"
 policy = "hot-warm"
 hold_down = "500ms"
 linger = "0ms"
+silence = "5s"
+silence_behind_twin = "5s"
 [[feed.path]]
 name = "A"
 endpoint = "%s"

@@ -40,6 +40,8 @@ name = "copy"
 protocol = "holdfast"
 upstream = "itch"
 policy = "hot-hot"
+silence = "5s"
+silence_behind_twin = "5s"
 """
 
 
@@ -131,7 +133,7 @@ class Chain(unittest.TestCase):
     def test_a_gateway_that_is_killed_costs_nothing_and_comes_back(self):
         self.follow()
         self.sites["A"].signal(signal.SIGKILL)
-        self.sites["A"].child.wait()
+        self.sites["A"].child.wait(harness.PATIENCE_S)
         for _ in range(20):
             self.packet("AB")
         _, gaps = self.follow()
@@ -168,6 +170,8 @@ publish = ["ipc://~/gateway.md"]
 name = "quotes"
 protocol = "%s"
 policy = "hot-hot"
+silence = "5s"
+silence_behind_twin = "5s"
 """
 
 

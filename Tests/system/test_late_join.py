@@ -160,7 +160,7 @@ for topic, header, body in join({self.daemon.endpoint("gateway.md")!r}, {self.da
 
 class Off(Case):
     def test_a_feed_of_changes_keeps_none(self):
-        self.start(options="last_values = false\n")
+        self.start(options=self.options + "last_values = false\n")
         reply = self.health().ask(request="snapshot", feed="quotes")
         self.assertFalse(reply["ok"])
         self.assertIn("no last values are kept of feed quotes", reply["error"])
