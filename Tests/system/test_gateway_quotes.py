@@ -40,12 +40,12 @@ STEADY = 'silence = "5s"\nsilence_behind_twin = "5s"\n'
 class Case(unittest.TestCase):
     options = TIMES + STEADY
 
-    def start(self, options=None, agent_part="", depends=("", ""), is_frozen=False):
+    def start(self, options=None, agent_part="", depends=("", ""), more="", is_frozen=False):
         self.market = venue.Market(self, *SYMBOLS)
         A, B = self.market.A, self.market.B
         A.is_frozen = B.is_frozen = is_frozen
         text = GATEWAY_BUS + agent_part + FEED % (options or self.options, A.endpoint, depends[0], B.endpoint, depends[1])
-        self.daemon = Daemon(self, "holdfast-gateway", text).start()
+        self.daemon = Daemon(self, "holdfast-gateway", text + more).start()
         self.order = Order(per_topic=True)
 
     def join(self, *symbols):
@@ -61,6 +61,16 @@ class Case(unittest.TestCase):
         for message in received:
             self.order.take(message)
         return received
+
+    def wait_agents(self, *liveness):
+        """Waits until the gateway holds its agents to be that, and returns what came to the client meanwhile."""
+        kept = []
+        for message in self.client.messages():  # each is an occasion to look
+            kept.append(message)
+            agents = [told["liveness"] for told in self.bus.status()["agents"]]
+            if agents == list(liveness):
+                return kept
+        self.fail(f"the agents are {agents}, not {liveness}")
 
     def live_on(self, path):
         return lambda message: (message["kind"] == "state" and message["state"] == "live"
@@ -144,6 +154,9 @@ class Subscriptions(Case):
         self.market.A.wait_held(self, BEAT, "HF1/")
         refused = {entry["prefix"] for entry in self.health().status()["refused"]}
         self.assertLessEqual({"md/quotes/HF2", "md/other/HF3/", "HF4/"}, refused)
+        other.subscribe("md/quotes/HF3/")
+        self.market.A.wait_held(self, BEAT, "HF1/", "HF3/")
+        self.assertEqual(self.market.A.subscriptions, [("+", BEAT), ("+", "HF1/"), ("+", "HF3/")])
 
 
 class Crowd(Case):
@@ -599,32 +612,48 @@ class HostileUpstream(Case):
 
 
 class AgentCase(Case):
-    """The path A depends on a process that an agent watches: an agent's word without a network."""
+    """The path A depends on a process that an agent watches: an agent's word without a network. On another one depends
+    the path C, which has no server: by it the gateway shows that it has heard what the agent said before."""
+
+    MARKED = """[[feed.path]]
+name = "C"
+plaintext = true
+endpoint = "tcp://127.0.0.1:%d"
+depends_on = ["process/mark"]
+"""
 
     def setUp(self):
         folder = harness.folder_of(self)
-        self.line = harness.spawn(self, ["sleep", "86400"])
-        self.agent = agent(self, QUIET + watch("line", write_pid(folder, "line", self.line.pid)))
+        self.line, self.mark = (harness.spawn(self, ["sleep", "86400"]) for _ in range(2))
+        self.agent = agent(self, QUIET + "".join(
+            watch(name, write_pid(folder, name, process.pid)) for name, process in (("line", self.line), ("mark", self.mark))))
         part = (f'[[agent]]\npublish = "{self.agent.endpoint("agent.pub")}"\n'
                 f'request = "{self.agent.endpoint("agent.req")}"\n')
-        self.start(agent_part=part, depends=('depends_on = ["process/line"]', ""))
+        self.start(agent_part=part, depends=('depends_on = ["process/line"]', ""),
+                   more=self.MARKED % venue.line_ports(1)[0])
         self.client = self.join("HF1")
         self.client.wait_live()
         self.market.quote("HF1")
         self.follow(self.client, self.data, "a quote")
         self.bus = self.health("state/")
-        self.wait_followed()
-
-    def wait_followed(self):
-        for _ in self.client.messages():
-            agents = self.bus.status()["agents"]
-            if agents and agents[0]["liveness"] == "alive":
-                return
-        self.fail("the gateway does not follow the agent")
+        self.wait_agents("alive")
 
     def kill_line(self):
-        os.kill(self.line.pid, signal.SIGKILL)
-        self.line.wait(harness.PATIENCE_S)
+        self.kill(self.line)
+
+    def kill(self, process):
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(harness.PATIENCE_S)
+
+    def kill_line_and_wait_heard(self):
+        """Kills it, and returns when the agent has told the gateway."""
+        agent_bus = HealthClient(self, self.agent.endpoint("agent.pub"), self.agent.endpoint("agent.req"), "state/")
+        agent_bus.settle("process/line", "ok")
+        self.kill_line()
+        agent_bus.wait_state("process/line", "critical")
+        self.kill(self.mark)
+        self.bus.wait_state("feed-path/quotes.C", lambda message: "process/mark is critical" in message["reason"])
+        return agent_bus
 
 
 class AgentsWord(AgentCase):
@@ -647,10 +676,7 @@ class DataAgainstAgent(AgentCase):
     def test_data_that_flows_outranks_the_agent(self):
         # It may leave before the next message refutes the agent, but then it comes back while the agent insists.
         self.market.play()
-        agent_bus = HealthClient(self, self.agent.endpoint("agent.pub"), self.agent.endpoint("agent.req"), "state/")
-        agent_bus.settle("process/line", "ok")
-        self.kill_line()
-        agent_bus.wait_state("process/line", "critical")
+        agent_bus = self.kill_line_and_wait_heard()
         path = "A"
         for message in self.client.messages(3):
             self.order.take(message)
@@ -666,10 +692,7 @@ class SilencedAgent(AgentCase):
     def test_a_muted_subject_moves_nothing(self):
         self.tool("mute", "process/line", "--for", "1h")
         self.market.A.is_frozen = True
-        agent_bus = HealthClient(self, self.agent.endpoint("agent.pub"), self.agent.endpoint("agent.req"), "state/")
-        agent_bus.settle("process/line", "ok")
-        self.kill_line()
-        agent_bus.wait_state("process/line", "critical")
+        self.kill_line_and_wait_heard()
         moved = [message for message in self.client.messages(0.8)
                  if message["kind"] == "state" and message["told"]["path"] == "B"]
         self.assertEqual(moved, [])
@@ -678,10 +701,9 @@ class SilencedAgent(AgentCase):
 
     def test_an_agent_that_dies_triggers_nothing(self):
         self.market.play()
-        self.agent.signal(signal.SIGKILL)
-        self.agent.child.wait(harness.PATIENCE_S)
-        moved = [message for message in self.client.messages(3)
-                 if message["kind"] == "state" and message["told"]["path"] == "B"]
+        self.kill(self.agent.child)
+        received = self.wait_agents("expired") + self.follow(self.client, self.data, "a quote")
+        moved = [message for message in received if message["kind"] == "state" and message["told"]["path"] == "B"]
         self.assertEqual(moved, [])
 
 
@@ -779,9 +801,7 @@ class TwoAgents(Case):
         self.market.quote("HF1")
         self.follow(self.client, self.data, "a quote")
         self.bus = self.health("state/")
-        for _ in self.client.messages():
-            if [told["liveness"] for told in self.bus.status()["agents"]] == ["alive", "alive"]:
-                break
+        self.wait_agents("alive", "alive")
         self.market.A.is_frozen = self.market.B.is_frozen = True
         self.kill(lines["far"])
         self.bus.wait_state("feed-path/quotes.B", "critical")
