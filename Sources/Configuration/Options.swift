@@ -174,6 +174,9 @@ public struct GatewayOptions: Hashable, Sendable {
     /// `[[replica]]`: gateways whose journals are kept here, too.
     public var replicas: [ReplicaOptions] = []
 
+    /// Whether a gateway has anything to do with these: feeds, or journals of others to keep.
+    public var hasWork: Bool { !feeds.isEmpty || !replicas.isEmpty }
+
     public init() {}
 }
 

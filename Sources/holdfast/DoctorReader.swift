@@ -92,7 +92,7 @@ struct DoctorReader {
     /// Returns the gateway's process, where it can be seen.
     private func askGateway(within limit: Duration, _ facts: inout DoctorFacts) throws -> Int32? {
         guard let endpoint = gateway.bus.request.first(where: { Endpoint.isLocal($0) }) else { return nil }
-        guard !gateway.feeds.isEmpty || !gateway.replicas.isEmpty else { return nil }
+        guard gateway.hasWork else { return nil }
         guard Advice.mightExist(endpoint) else {
             facts.gateway = DoctorFacts.Answer.none(advice: Advice.forSilence(of: endpoint))
             return nil

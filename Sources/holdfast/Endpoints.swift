@@ -35,10 +35,11 @@ enum Daemon: String, CaseIterable {
         throw ExitCode.configuration
     }
 
-    /// The daemons that this host has; the agent where none is seen: a gateway that there is not is not missed.
-    static var present: [Daemon] {
-        let present = allCases.filter { Advice.mightExist($0.bus.request[0]) }
-        return present.isEmpty ? [.agent] : present
+    /// The daemons that should answer on this host: the agent always, a gateway that runs or has something to do.
+    static var expected: [Daemon] {
+        let options = (try? GatewayFile.read(path: GatewayFile.defaultPath)) ?? GatewayOptions()
+        let hasGateway = options.hasWork || Advice.mightExist(options.bus.request[0])
+        return hasGateway ? allCases : [.agent]
     }
 
     var service: String { "holdfast-\(rawValue)" }

@@ -11,8 +11,9 @@ struct StatusCommand: ParsableCommand {
         commandName: "status",
         abstract: "Show how everything is that the daemons of this host watch.",
         discussion: """
-            Asks the agent and, if there is one, the gateway. The exit status is that of the worst state, as \
-            monitoring plugins have it: 0 ok, 1 warning, 2 critical, 3 unknown or no answer.
+            Asks the agent and, if it runs or its configuration has feeds or replicas, the gateway. The exit \
+            status is that of the worst state, as monitoring plugins have it: 0 ok, 1 warning, 2 critical, \
+            3 unknown or no answer.
 
             EXAMPLES
               holdfast status
@@ -48,13 +49,13 @@ struct StatusCommand: ParsableCommand {
         if worst != .ok { throw ExitCode(worst.exitStatus) }
     }
 
-    /// Who is asked. A gateway that this host does not have is not missed, unless it was asked for.
+    /// Who is asked: who was named, else who should be here.
     private func targets() throws -> [Target] {
         var daemons: [Daemon] = []
         if agent { daemons.append(.agent) }
         if gateway { daemons.append(.gateway) }
         if daemons.isEmpty && endpoints.isEmpty {
-            daemons = Daemon.present
+            daemons = Daemon.expected
         }
         return try daemons.map { Target(endpoint: try $0.request()) } + identity.targets(endpoints)
     }

@@ -37,8 +37,10 @@ struct WatchCommand: ParsableCommand {
         let buses = zip(
             try identity.targets(pairs.map(\.publish)), try identity.targets(pairs.map(\.request)))
         do {
-            _ = try WatchSession(buses.map { (publish: $0, request: $1) }, onTerminal: Screen.isTerminal)
-                .run()
+            let session = try WatchSession(
+                buses.map { (publish: $0, request: $1) }, named: !endpoints.isEmpty,
+                onTerminal: Screen.isTerminal)
+            _ = try session.run()
         } catch let error as BusError {
             complain("\(error); an endpoint is ipc:///PATH or tcp://ADDRESS:PORT")
             throw ExitCode.usage
@@ -74,6 +76,7 @@ final class WatchSession {
 
     private let loop: EventLoop
     private let context = MessagingContext()
+    private let isNamed: Bool
     private let screen: Screen?
     private var followers: [BusFollower] = []
     private var changes = Ring<ChangeLine>(capacity: WatchSession.mostChanges)
@@ -82,8 +85,12 @@ final class WatchSession {
     private var notice: Timer?
     private var isRedrawDue = false
 
-    init(_ buses: [(publish: Target, request: Target)], onTerminal: Bool) throws {
+    /// - Parameter isNamed: somebody asked for these, so that each is missed.
+    init(
+        _ buses: [(publish: Target, request: Target)], named isNamed: Bool, onTerminal: Bool
+    ) throws {
         loop = try EventLoop()
+        self.isNamed = isNamed
         screen = onTerminal ? Screen() : nil
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             sources.append(try SignalSource(loop, signal: signal) { [unowned self] in loop.exit(0) })
@@ -100,8 +107,9 @@ final class WatchSession {
     }
 
     private func nameSilent() {
+        let expected = isNamed ? Daemon.allCases : Daemon.expected
         for follower in followers where follower.view.liveness == .neverHeard {
-            if let daemon = Daemon.owning(follower.endpoint), !Daemon.present.contains(daemon) { continue }
+            if let daemon = Daemon.owning(follower.endpoint), !expected.contains(daemon) { continue }
             let advice = Advice.forSilence(of: follower.endpoint)
             complain("no word from \(follower.endpoint) yet, waiting; \(advice)")
         }

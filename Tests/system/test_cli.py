@@ -3,6 +3,8 @@
 import json
 import os
 import pty
+import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -136,6 +138,62 @@ class Status(unittest.TestCase):
         self.assertEqual(asking.returncode, 3)
         self.assertIn("cannot read", error)
         self.assertNotIn("\x1b", out + error)
+
+
+@harness.needs_namespaces
+class StatusOfThisHost(unittest.TestCase):
+    """Nobody is named, so that whoever should be on this host is asked: by the files in an /etc of the test's own."""
+
+    FEED = """[[feed]]
+name = "quotes"
+protocol = "zeromq"
+policy = "hot-hot"
+[[feed.path]]
+name = "A"
+endpoint = "ipc://~/venue"
+"""
+
+    def setUp(self):
+        self.etc = harness.folder_of(self)
+        os.mkdir(os.path.join(self.etc, "holdfast"))
+        self.agent = Daemon(self, "holdfast-agent", harness.AGENT_BUS + QUIET)
+        self.gateway = Daemon(self, "holdfast-gateway", harness.GATEWAY_BUS)
+
+    def here(self, *words):
+        for daemon, name in ((self.agent, "agent.toml"), (self.gateway, "gateway.toml")):
+            shutil.copy(daemon.file, os.path.join(self.etc, "holdfast", name))
+        return ["unshare", "--mount", "--propagation", "private", "sh", "-c",
+                'mount --bind "$1" /etc && shift && exec "$@"', "sh", self.etc, harness.binary(TOOL), *words]
+
+    def status(self, *words):
+        done = subprocess.run(self.here("status", "--time-limit", "300ms", *words), capture_output=True, text=True,
+                              timeout=harness.PATIENCE_S)
+        return done, [daemon.endpoint(end) for daemon, end in ((self.agent, "agent.req"), (self.gateway, "gateway.req"))
+                      if daemon.endpoint(end) in done.stderr]
+
+    def test_an_agent_that_is_down_is_unknown_beside_a_gateway_that_answers(self):
+        self.gateway.start()
+        done, missed = self.status()
+        self.assertEqual((done.returncode, missed), (3, [self.agent.endpoint("agent.req")]), done.stderr)
+        done, missed = self.status("--gateway")
+        self.assertEqual((done.returncode, missed), (0, []), done.stderr)
+
+    def test_a_gateway_is_missed_where_it_has_something_to_do(self):
+        self.agent.start()
+        done, missed = self.status()
+        self.assertEqual((done.returncode, missed), (0, []), done.stderr)
+        self.gateway.configure(harness.GATEWAY_BUS + self.FEED)
+        done, missed = self.status()
+        self.assertEqual((done.returncode, missed), (3, [self.gateway.endpoint("gateway.req")]), done.stderr)
+        done, missed = self.status("--endpoint", self.agent.endpoint("agent.req"))
+        self.assertEqual((done.returncode, missed), (0, []), done.stderr)
+
+    def test_watch_into_a_pipe_names_the_agent_that_is_down(self):
+        self.gateway.start()
+        watching = harness.spawn(self, self.here("watch"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(watching.stderr.close)
+        self.assertTrue(select.select([watching.stderr], [], [], harness.PATIENCE_S)[0], "nobody is named")
+        self.assertIn(f"no word from {self.agent.endpoint('agent.pub')} yet, waiting", watching.stderr.readline())
 
 
 class StatusOfWarning(unittest.TestCase):
