@@ -35,6 +35,13 @@ public struct ChannelFolder: Hashable, Sendable {
         }
     }
 
+    /// Whether a gateway is writing to this segment, the folder's last.
+    public func isBeingWritten(_ segment: UInt64) throws(SystemError) -> Bool {
+        // In this order: what another one has followed since does not grow any more.
+        guard isBeingWritten else { return false }
+        return try segments().last == segment
+    }
+
     /// Makes the folder, and those above it, where they are not there.
     func make() throws(SystemError) { try ChannelFolder.make(path) }
 

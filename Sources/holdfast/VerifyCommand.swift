@@ -88,15 +88,19 @@ struct JournalCheck {
                 _ = try ReadFile(path)
                 return []
             }
+            // Before it is read: its digest is that of what was there by then.
+            let folder = ChannelFolder(Files.folder(of: path))
             var check = JournalCheck(path: path)
+            check.isBeingWritten = try folder.isBeingWritten(number)
             try check.read(path, number)
             return [check]
         }
         var checks: [JournalCheck] = []
         for folder in try ChannelFolder.all(below: path) {
             var check = JournalCheck(path: folder.path)
+            let wasBeingWritten = folder.isBeingWritten
             for number in try folder.segments() { try check.read(folder.segment(number), number) }
-            check.isBeingWritten = folder.isBeingWritten
+            check.isBeingWritten = wasBeingWritten || folder.isBeingWritten
             checks.append(check)
         }
         return checks

@@ -319,9 +319,13 @@ extension DiskTests {
             do {
                 let writer = perform([.open, .write(batch(1...2), sync: true)], plan())
                 #expect(plan().folder.isBeingWritten)
+                let segments = try plan().folder.segments()
+                #expect(
+                    try segments.filter { try plan().folder.isBeingWritten($0) } == segments.suffix(1))
                 withExtendedLifetime(writer) {}
             }
             #expect(!plan().folder.isBeingWritten)
+            #expect(try !plan().folder.isBeingWritten(1))
         }
 
         @Test func `a repair costs what is read for it, and what closed segments hold is read once`() throws {

@@ -117,6 +117,13 @@ class Journalled(Case):
             return known
         return bus.wait(lambda message: message["values"].get(name, 0) >= sequence, f"{name} {sequence}")["values"]
 
+    def verify_segment(self, number):
+        """Whether a segment that is named alone is being written to, and its digest."""
+        code, out, errors = holdfast("verify", "--json", f"{self.folder}/{number:012}.journal")
+        self.assertEqual(code, 0, errors)
+        check, = json.loads(out)["channels"]
+        return check["being_written"], check["last_digest"]
+
     def verify(self, *words, status=0):
         code, out, errors = holdfast("verify", "--json", *words, self.folder)
         self.assertEqual(code, status, out + errors)
@@ -211,12 +218,15 @@ class Verifying(Journalled):
         self.wait_written(30)
         channel = self.verify()["channels"][0]
         self.assertEqual((channel["being_written"], channel["last_digest"]), (True, None))
+        self.assertEqual(self.verify_segment(1), (True, None))
         self.end()
         self.daemon.stop()
         self.daemon.start()
         self.lines.wait_heard(self.health())
         channel = self.verify()["channels"][0]
         self.assertEqual((channel["being_written"], channel["last_digest_segment"]), (True, 1))
+        self.assertEqual(self.verify_segment(1), (False, channel["last_digest"]))
+        self.assertEqual(self.verify_segment(2), (True, None))
         self.daemon.stop()
         self.verify("--digest", channel["last_digest"])
 
