@@ -42,12 +42,9 @@ enum PlayFailure: Error, CustomStringConvertible {
 
 extension Play {
     /// Says one line on standard error; one that cannot be written is lost.
-    static func say(_ text: String) { put("holdfast play: \(text)\n", on: STDERR_FILENO) }
-
-    /// Writes a text to a descriptor.
-    static func put(_ text: String, on descriptor: Int32) {
-        let bytes = Array(text.utf8)
-        _ = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(descriptor, $0.baseAddress, $0.count) }
+    static func say(_ text: String) {
+        let bytes = Array("holdfast play: \(text)\n".utf8)
+        _ = unsafe bytes.withUnsafeBytes { unsafe Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
     }
 }
 

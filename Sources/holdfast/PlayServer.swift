@@ -304,9 +304,9 @@ final class PlayServer {
             paths: packetPaths.map(\.summary) + zeromqPaths.map(\.summary)
                 + [requests?.summary, soup?.summary].compactMap(\.self))
         if options.json {
-            Play.put(summary.json.text + "\n", on: STDOUT_FILENO)
+            write(summary.json.text + "\n")
         } else {
-            Play.put(summary.text + "\n", on: STDOUT_FILENO)
+            write(summary.text + "\n")
         }
     }
 }

@@ -23,11 +23,11 @@ final class Screen {
             mode.c_lflag &= ~tcflag_t(ICANON | ECHO)
             unsafe tcsetattr(STDIN_FILENO, TCSANOW, &mode)
         }
-        write("\u{1B}[?1049h\u{1B}[?25l")
+        writeToTerminal("\u{1B}[?1049h\u{1B}[?25l")
     }
 
     func leave() {
-        write("\u{1B}[?25h\u{1B}[?1049l")
+        writeToTerminal("\u{1B}[?25h\u{1B}[?1049l")
         if hasKeys { unsafe tcsetattr(STDIN_FILENO, TCSANOW, &before) }
     }
 
@@ -36,7 +36,7 @@ final class Screen {
 
     /// Draws the lines over what was there, without a flicker.
     func draw(_ lines: [String]) {
-        write("\u{1B}[H" + lines.map { $0 + "\u{1B}[K" }.joined(separator: "\r\n") + "\u{1B}[J")
+        writeToTerminal("\u{1B}[H" + lines.map { $0 + "\u{1B}[K" }.joined(separator: "\r\n") + "\u{1B}[J")
     }
 
     /// Columns and rows of the terminal on standard output; 80 by 24 if it does not say.

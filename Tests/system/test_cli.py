@@ -226,6 +226,14 @@ class Watch(unittest.TestCase):
         self.assertNotIn("\x1b", line)
         self.assertEqual(watching.end(), 0)
 
+    def test_it_ends_when_nobody_reads_it_any_more_also_where_sigpipe_is_ignored(self):
+        watching = harness.spawn(self, [harness.binary(TOOL), "watch", "--endpoint", ",".join(self.pair)],
+                                 stdout=subprocess.PIPE, restore_signals=False)  # Python ignores SIGPIPE
+        self.assertIn(b"process/algo", watching.stdout.readline())
+        watching.stdout.close()
+        os.kill(self.child.pid, signal.SIGKILL)
+        self.assertEqual(watching.wait(harness.PATIENCE_S), -signal.SIGPIPE)
+
     def test_on_a_terminal_it_draws_and_ends_with_q(self):
         master, slave = pty.openpty()
         self.addCleanup(os.close, master)
@@ -244,6 +252,18 @@ class Watch(unittest.TestCase):
             pass  # closed by the other side
         self.assertEqual(watching.wait(harness.PATIENCE_S), 0)
         self.assertIn(b"\x1b[?1049l", drawn, "the screen that was there is put back")
+
+
+class FullOutput(unittest.TestCase):
+    def test_what_cannot_be_written_is_told_and_no_success(self):
+        shipped = os.path.join(harness.ROOT, "packaging/agent.toml")
+        for words in (("check-config", shipped), ("doctor", "--json", "--time-limit", "100ms"),
+                      ("play", "--generate", "itch", "--mold", "127.0.0.1:9", "--count", "1")):
+            with self.subTest(words), open("/dev/full", "w") as full:
+                done = subprocess.run([harness.binary(TOOL), *words], stdout=full, stderr=subprocess.PIPE, text=True,
+                                      stdin=subprocess.DEVNULL, timeout=harness.PATIENCE_S)
+                self.assertEqual(done.returncode, 74, done.stderr)
+                self.assertIn("standard output: No space left on device", done.stderr)
 
 
 class CheckConfig(unittest.TestCase):

@@ -1,6 +1,7 @@
 """The journal of a feed: what was released is in it, whoever wanted it; killed at full load it loses nothing that was
 promised; what is changed afterwards is found. The files are read here by their document alone."""
 
+import fcntl
 import glob
 import hashlib
 import json
@@ -364,6 +365,26 @@ class Replaying(Journalled):
         self.assertIn("0 frames", holdfast("replay", self.folder, "--from", "99999999")[2])
         mine = self.replay("--topic", "md/itch/BRAVO/")
         self.assertTrue(mine and all(" md/itch/BRAVO/ " in line for line in mine))
+
+    def test_all_of_it_is_written_or_it_is_no_success(self):
+        self.open()
+        for _ in range(30):
+            self.lines.both(self.orders(10))
+        self.end()
+        self.daemon.stop()
+        words = [binary("holdfast"), "replay", self.folder]
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=harness.PATIENCE_S)
+        self.assertEqual(done.returncode, 74, done.stderr)
+        # A pipe that takes a part at a time, and then says that it takes no more for now.
+        read_end, write_end = os.pipe()
+        fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 4096)
+        os.set_blocking(write_end, False)
+        player = spawn(self, words, stdout=write_end)
+        os.close(write_end)
+        with open(read_end) as pipe:
+            self.assertEqual(len(pipe.read().splitlines()), len(self.replay()))
+        self.assertEqual(player.wait(harness.PATIENCE_S), 0)
 
     def served(self, *words):
         """What a subscriber of everything gets, to the end: data as (sequence, topic, body), at whatever pace."""
