@@ -290,6 +290,55 @@ struct SensorTests {
         #expect(look(sensors, &machines, at: at(3_701_000)) == [])
     }
 
+    @Test func `a sensor that appears changes nothing for the others, and one that cannot be read stays one`()
+        throws
+    {
+        let controller = "devices/system/edac/mc/mc0"
+        let roots = try tree([
+            "\(chip)/name": "nct\n", "\(chip)/temp1_input": "90000\n", "\(chip)/fan1_input": "900\n",
+            "\(controller)/ce_count": "0\n",
+        ])
+        var options = PressureOptions()
+        (options.temperature.warning, options.temperature.dwell) = (80, .zero)
+        var sensors = SensorBank.find(roots)
+        var machines = SensorMachines(sensors, options)
+        _ = look(sensors, &machines, at: at(0))
+        try put("500\n", "\(roots.sys)/\(controller)/ce_count")
+        try put("0\n", "\(roots.sys)/\(chip)/fan1_input")
+        try put("warm\n", "\(roots.sys)/\(chip)/temp1_input")
+        try put("30000\n", "\(roots.sys)/\(chip)/temp2_input")
+        let known = Set(sensors.map(\.identity))
+        sensors = SensorBank.find(roots, known: known)
+        #expect(sensors.map(\.label) == ["nct temp1", "nct temp2", "nct fan1", "mc0 ce_count"])
+        let before = machines
+        machines = SensorMachines(sensors, options)
+        machines.inherit(before)
+        #expect(machines.temperature?.finding?.reason == "nct temp1 at 90 °C")
+        #expect(
+            look(sensors, &machines, at: at(1000)) == [
+                "temperature ok: all sensors below their limits; not known: nct temp1: no sane value",
+                "memory-errors warning: 500 memory errors in the last hour were corrected: replace the module"
+                    + " before it fails",
+            ])
+        #expect(machines.tick(at: at(11_000)).map(\.reason) == ["nct fan1 has stopped"])
+    }
+
+    @Test func `sensors that do not answer are unknown after a few turns, and judged anew when they do`()
+        throws
+    {
+        let roots = try tree(["\(chip)/name": "nct\n", "\(chip)/temp1_input": "40000\n"])
+        let sensors = SensorBank.find(roots)
+        var machines = SensorMachines(sensors, PressureOptions())
+        _ = look(sensors, &machines, at: at(0))
+        #expect(machines.notAnswered(at: at(5000)).isEmpty && machines.notAnswered(at: at(10_000)).isEmpty)
+        let told = machines.notAnswered(at: at(15_000))
+        #expect(told.map(\.status) == [.unknown])
+        #expect(told.map(\.reason) == ["not known: the sensors do not answer"])
+        #expect(machines.notAnswered(at: at(20_000)).isEmpty)
+        #expect(
+            look(sensors, &machines, at: at(25_000)) == ["temperature ok: all sensors below their limits"])
+    }
+
     @Test func `a storm of errors stays in its bound and is not lost`() {
         var window = ErrorWindow()
         window.counted(0, of: "mc0", at: at(0))

@@ -45,6 +45,17 @@ public struct GaugeMachine: Sendable {
         return Finding(subject, .unknown, "not measured yet")
     }
 
+    /// Goes on where another one of the same subject stands: with what it told, and its state of those gauges that are
+    /// judged as before.
+    mutating func inherit(_ old: GaugeMachine, _ isSame: (String) -> Bool) {
+        for index in gauges.indices where isSame(gauges[index].name) {
+            guard let gauge = old.gauges.first(where: { $0.name == gauges[index].name }) else { continue }
+            gauges[index].limit = gauge.limit
+            gauges[index].value = gauge.value
+        }
+        (others, missing, told) = (old.others, old.missing, old.told)
+    }
+
     /// When time alone changes something.
     public var deadline: Instant? { gauges.compactMap(\.limit.deadline).min() }
 

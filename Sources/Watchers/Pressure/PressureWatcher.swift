@@ -20,7 +20,7 @@ public final class PressureWatcher: Watcher {
     private var io: GaugeMachine?
     private var sensors: SensorMachines?
     private var found: [Sensor] = []
-    private var foundNames: [String] = []
+    private var known: Set<Sensor.Identity> = []
     private var findAt = Instant.zero
     private var isReading = false
     /// Tells a worker's answer that belongs to earlier options.
@@ -90,7 +90,7 @@ public final class PressureWatcher: Watcher {
 
     private func stop() {
         (cpu, memory, io, sensors) = (nil, nil, nil, nil)
-        (found, foundNames, files, triggers, isReading) = ([], [], [:], [], false)
+        (found, known, files, triggers, isReading) = ([], [], [:], [], false)
         recorder.close()
         generation += 1
         for timer in [pollTimer, sensorTimer, dwellTimer] { timer?.disarm() }
@@ -223,12 +223,12 @@ extension PressureWatcher {
     /// One call at a time: a sensor that hangs holds up nothing but its like.
     private func lookAtSensors() {
         sensorTimer?.arm(at: context.loop.now + options.sensorsEvery)
-        guard !isReading else { return }
-        let (sensors, roots, number) = (found, context.roots, generation)
+        guard !isReading else { return tell(self.sensors?.notAnswered(at: context.loop.now) ?? []) }
+        let (sensors, known, roots, number) = (found, known, context.roots, generation)
         let isFinding = context.loop.now >= findAt
         if isFinding { findAt = context.loop.now + PressureWatcher.findEvery }
         isReading = sensorWorker.perform({ () -> SensorLook in
-            let now = isFinding ? SensorBank.find(roots) : sensors
+            let now = isFinding ? SensorBank.find(roots, known: known) : sensors
             return SensorLook(found: isFinding ? now : nil, readings: SensorBank.read(now))
         }) { [weak self] answer in
             guard let self, generation == number else { return }
@@ -241,12 +241,13 @@ extension PressureWatcher {
     /// Sensors that are the same keep their state.
     private func take(_ new: [Sensor]) {
         found = new
-        let names = new.map { "\($0.name) \($0.kind)" }
-        guard names != foundNames else { return }
-        foundNames = names
+        let identities = Set(new.map(\.identity))
+        guard identities != known else { return }
+        known = identities
         let before = sensors?.machines.map(\.subject) ?? []
         var made = SensorMachines(new, options)
         let first = made.started()
+        if let sensors { made.inherit(sensors) }
         sensors = made
         for subject in before where !made.machines.contains(where: { $0.subject == subject }) {
             context.report(Finding(subject, .unknown, "its sensors are gone"))

@@ -35,6 +35,9 @@ struct ErrorWindow: Sendable {
 
 /// What the sensors of a host amount to: up to three subjects.
 struct SensorMachines: Sendable {
+    /// Looks that are due while the last one has not ended, before the sensors are said not to answer.
+    private static let mostUnanswered = 3
+
     private(set) var temperature: GaugeMachine?
     private(set) var fan: GaugeMachine?
     private(set) var errors: GaugeMachine?
@@ -42,8 +45,11 @@ struct SensorMachines: Sendable {
     private var uncorrected = ErrorWindow()
     /// Fans that were seen turning: only those can stop.
     private var turning: Set<String> = []
+    private let identities: Set<Sensor.Identity>
+    private var unanswered = 0
 
     init(_ sensors: [Sensor], _ options: PressureOptions) {
+        identities = Set(sensors.map(\.identity))
         let temperatures = sensors.filter { if case .temperature = $0.kind { true } else { false } }
         if !temperatures.isEmpty {
             temperature = GaugeMachine(
@@ -59,6 +65,18 @@ struct SensorMachines: Sendable {
         if sensors.contains(where: { $0.kind == .correctedErrors || $0.kind == .uncorrectedErrors }) {
             errors = SensorMachines.errors(options)
         }
+    }
+
+    /// Goes on where the machines of the sensors of before stand: a sensor that comes or goes changes nothing for the
+    /// others.
+    mutating func inherit(_ old: SensorMachines) {
+        let others = identities.symmetricDifference(old.identities)
+        // A sensor whose driver names other limits than before is judged anew.
+        let changed = Set(others.flatMap { ["\($0.name)_celsius", "\($0.name)_rpm"] })
+        if let before = old.temperature { temperature?.inherit(before) { !changed.contains($0) } }
+        if let before = old.fan { fan?.inherit(before) { !changed.contains($0) } }
+        if let before = old.errors { errors?.inherit(before) { _ in true } }
+        (corrected, uncorrected, turning) = (old.corrected, old.uncorrected, old.turning)
     }
 
     private static func gauge(_ sensor: Sensor, _ options: LimitOptions) -> Gauge {
@@ -101,7 +119,20 @@ struct SensorMachines: Sendable {
         [temperature?.started(), fan?.started(), errors?.started()].compactMap(\.self)
     }
 
+    /// A look is due, and the last one has not ended: one of the sensors hangs.
+    mutating func notAnswered(at now: Instant) -> [Finding] {
+        unanswered = min(unanswered + 1, SensorMachines.mostUnanswered)
+        guard unanswered == SensorMachines.mostUnanswered else { return [] }
+        let missing = ["the sensors do not answer"]
+        return [
+            temperature?.observed([:], missing: missing, at: now) ?? nil,
+            fan?.observed([:], missing: missing, at: now) ?? nil,
+            errors?.observed([:], missing: missing, at: now) ?? nil,
+        ].compactMap(\.self)
+    }
+
     mutating func observed(_ readings: [SensorReading], at now: Instant) -> [Finding] {
+        unanswered = 0
         var (degrees, speeds, missing) = ([String: Double](), [String: Double](), [[String](), [], []])
         var totals: (corrected: Double, uncorrected: Double) = (0, 0)
         for reading in readings {

@@ -15,6 +15,14 @@ final class Sensor: Sendable {
         case uncorrectedErrors
     }
 
+    /// What makes it the same sensor at another look.
+    struct Identity: Hashable, Sendable {
+        var name: String
+        var kind: Kind
+    }
+
+    var identity: Identity { Identity(name: name, kind: kind) }
+
     let kind: Kind
     /// On the bus: `coretemp_core_0`.
     let name: String
@@ -73,8 +81,8 @@ enum SensorBank {
     static let mostControllers = 16
     private static let mostChips = 64
 
-    /// All sensors that can be read now.
-    static func find(_ roots: FileRoots) -> [Sensor] {
+    /// All sensors that can be read now, and those that were known before and are still there.
+    static func find(_ roots: FileRoots, known: Set<Sensor.Identity> = []) -> [Sensor] {
         var sensors: [Sensor] = []
         var taken: Set<String> = []
         let folder = "\(roots.sys)/class/hwmon"
@@ -82,7 +90,7 @@ enum SensorBank {
             sensors += hwmon("\(folder)/\(chip)", chip, &taken)
         }
         sensors = limited(sensors) + memoryControllers("\(roots.sys)/devices/system/edac/mc")
-        return sensors.filter { ((try? $0.read()) ?? nil) != nil }
+        return sensors.filter { known.contains($0.identity) || ((try? $0.read()) ?? nil) != nil }
     }
 
     static func read(_ sensors: [Sensor]) -> [SensorReading] {
