@@ -16,14 +16,35 @@ public enum Files {
     /// - Throws: `SystemError` that names the path; EFBIG when the file is larger than `limit`.
     public static func read(_ path: String, limit: Int = 1 << 20) throws(SystemError) -> [UInt8] {
         let raw = try check("open \(path)") { unsafe open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY) }
+        return try contents(of: Descriptor(owning: raw), path, limit)
+    }
+
+    /// The same of a file that others may put there: a pipe, which may never say a word, is not waited for.
+    ///
+    /// - Throws: EISDIR for a folder, ENODEV for what is no file at all.
+    public static func readRegular(_ path: String, limit: Int) throws(SystemError) -> [UInt8] {
+        let flags = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK
+        let raw = try check("open \(path)") { unsafe open(path, flags) }
         let descriptor = Descriptor(owning: raw)
+        var status = stat()
+        try check("stat \(path)") { unsafe fstat(raw, &status) }
+        guard status.st_mode & S_IFMT == S_IFREG || status.st_mode & S_IFMT == S_IFDIR else {
+            throw SystemError("read \(path), which is no regular file", number: ENODEV)
+        }
+        return try contents(of: descriptor, path, limit)
+    }
+
+    private static func contents(of descriptor: borrowing Descriptor, _ path: String, _ limit: Int)
+        throws(SystemError) -> [UInt8]
+    {
+        let raw = descriptor.raw
         var bytes: [UInt8] = []
         while true {
             var failure: Int32 = 0
             let chunk = unsafe [UInt8](unsafeUninitializedCapacity: 4096) { buffer, filled in
                 var count = 0
                 repeat {
-                    count = unsafe Glibc.read(descriptor.raw, buffer.baseAddress, buffer.count)
+                    count = unsafe Glibc.read(raw, buffer.baseAddress, buffer.count)
                 } while count < 0 && errno == EINTR
                 if count < 0 { failure = errno }
                 filled = max(0, count)
@@ -37,7 +58,16 @@ public enum Files {
 
     /// The contents of a file as text without spaces at its ends; bytes that are not UTF-8 are replaced.
     public static func text(_ path: String, limit: Int = 1 << 20) throws(SystemError) -> String {
-        var bytes = try read(path, limit: limit)[...]
+        text(of: try read(path, limit: limit))
+    }
+
+    /// The same of a regular file.
+    public static func textOfRegular(_ path: String, limit: Int) throws(SystemError) -> String {
+        text(of: try readRegular(path, limit: limit))
+    }
+
+    private static func text(of bytes: [UInt8]) -> String {
+        var bytes = bytes[...]
         while let last = bytes.last, last <= 0x20 { bytes = bytes.dropLast() }
         return String(decoding: bytes, as: UTF8.self)
     }

@@ -136,6 +136,20 @@ struct ProcessTests {
         #expect(machine.ends == 0 && machine.starts == 0)
     }
 
+    @Test func `while a search does not end, what is held stays told, and of the rest nothing is known`() {
+        let words = "the search for processes has not ended for 5.0 s: /proc or a pidfile does not answer"
+        var new = machine()
+        #expect(said(new.notScanned(for: .seconds(5))) == ["unknown: \(words)"])
+        var machine = machine()
+        _ = machine.scanned(.init(found: [process(7)]))
+        #expect(machine.notScanned(for: .seconds(5)) == [])
+        #expect(
+            said(machine.ended(process(7), .exited(3))) == [
+                "unknown: \(words); last seen: exited with status 3 (pid 7)"
+            ])
+        #expect(said(machine.scanned(.init(found: [process(8)]))) == ["ok: running as pid 8"])
+    }
+
     @Test func `whether an ended process has a successor is unknown to who may not look`() {
         var machine = machine()
         let hidden = ScanTrouble.hidden("open /run/x.pid: Permission denied")

@@ -5,10 +5,23 @@ import Glibc
 import Linux
 import Logging
 import Reactor
+import Synchronization
 import Testing
 import Wire
 
 @testable import Watchers
+
+/// Heartbeat files, of which one hangs.
+private final class Mount: Sendable {
+    let isBack = Mutex(false)
+    let looks = Mutex(0)
+
+    func look(at path: String) -> Result<WallTime, SystemError> {
+        if path == "/hung" { while !isBack.withLock(\.self) { usleep(1000) } }
+        looks.withLock { $0 += 1 }
+        return .success(WallTime(nanoseconds: 1))
+    }
+}
 
 @Suite(.serialized) struct ProcessWatcherTests {
     /// What a watcher reported, on a loop that is stepped until something holds.
@@ -17,23 +30,35 @@ import Wire
         var reports: [String] = []
         private(set) var watcher: ProcessWatcher?
 
-        init(_ watch: ProcessWatchOptions, without: WithoutFeatures = WithoutFeatures()) throws {
+        init(
+            _ watched: ProcessWatchOptions..., without: WithoutFeatures = WithoutFeatures(),
+            roots: FileRoots = FileRoots(), scanPatience: Duration = .seconds(60),
+            look: @escaping HeartbeatLooks.Look = HeartbeatLooks.ofFiles
+        ) throws {
             loop = try EventLoop()
             var options = AgentOptions()
-            options.process.watched = [watch]
+            options.process.watched = watched
             options.process.scanEvery = .milliseconds(20)
             let context = try WatcherContext(
-                loop: loop, worker: Worker(loop), logger: Logger(label: "test"), without: without,
-                report: { [unowned self] in reports.append("\($0.status): \($0.reason)") }, sample: { _ in },
+                loop: loop, worker: Worker(loop), logger: Logger(label: "test"), roots: roots,
+                without: without,
+                report: { [unowned self] in
+                    let name = watched.count > 1 ? "\($0.subject.name) " : ""
+                    reports.append("\(name)\($0.status): \($0.reason)")
+                }, sample: { _ in },
                 forget: { [unowned self] in reports.append("forgotten: \($0)") })
-            watcher = try ProcessWatcher(context, options)
+            watcher = try ProcessWatcher(context, options, scanPatience: scanPatience, look: look)
             watcher?.start()
         }
 
         /// Steps the loop until a report holds; gives up after many steps.
         func wait(for report: String) throws -> Bool {
-            for _ in 0..<2000 where !reports.contains(report) { try loop.step(atMost: .milliseconds(5)) }
-            return reports.contains(report)
+            try wait { reports.contains(report) }
+        }
+
+        func wait(until condition: () -> Bool) throws -> Bool {
+            for _ in 0..<2000 where !condition() { try loop.step(atMost: .milliseconds(5)) }
+            return condition()
         }
     }
 
@@ -84,6 +109,52 @@ import Wire
         #expect(try bench.wait(for: "ok: running as pid \(second)"))
         kill(second, SIGKILL)
         reap(second)
+    }
+
+    @Test func `a heartbeat file on a mount that hangs holds up no other`() throws {
+        let pid = try child("holdfast-test-g")
+        defer {
+            kill(pid, SIGKILL)
+            reap(pid)
+        }
+        var (hung, well) = (watch("holdfast-test-g"), watch("holdfast-test-g"))
+        (hung.name, hung.heartbeatFile, hung.probeEvery) = ("hung", "/hung", .milliseconds(10))
+        (well.name, well.heartbeatFile, well.probeEvery) = ("well", "/well", .milliseconds(10))
+        let mount = Mount()
+        defer { mount.isBack.withLock { $0 = true } }
+        let bench = try Bench(hung, well) { mount.look(at: $0) }
+        #expect(try bench.wait(for: "hung critical: no heartbeat: stat /hung: no answer"))
+        let before = mount.looks.withLock(\.self)
+        #expect(try bench.wait { mount.looks.withLock(\.self) > before + 2 })
+        #expect(
+            try bench.wait { bench.reports.contains { $0.hasPrefix("well critical: no heartbeat for more") } }
+        )
+    }
+
+    @Test func `a search that does not end is told, and what comes of it later too`() throws {
+        var roots = FileRoots()
+        roots.proc = "/tmp/holdfast-proc-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
+        try Files.makeFolder(roots.proc, mode: 0o700)
+        // Whoever opens a pipe to read waits for somebody who writes.
+        #expect(mkfifo("\(roots.proc)/loadavg", 0o600) == 0)
+        let bench = try Bench(watch("holdfast-test-h"), roots: roots, scanPatience: .milliseconds(100))
+        let words = "the search for processes has not ended for 0.1 s: /proc or a pidfile does not answer"
+        #expect(try bench.wait(for: "unknown: \(words)"))
+        rename("\(roots.proc)/loadavg", "\(roots.proc)/pipe")
+        let writer = open("\(roots.proc)/pipe", O_RDWR | O_NONBLOCK)
+        #expect(writer >= 0 && close(writer) == 0)
+        #expect(try bench.wait(for: "critical: not running"))
+    }
+
+    @Test func `a pidfile that is a pipe is waited for by nobody`() throws {
+        let path = "/tmp/holdfast-pidfile-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
+        #expect(mkfifo(path, 0o600) == 0)
+        defer { unlink(path) }
+        let bench = try Bench(ProcessWatchOptions(name: "child", match: .pidfile(path)))
+        let words = "read \(path), which is no regular file: No such device"
+        #expect(
+            try bench.wait(
+                for: "unknown: \(words); let the agent's user read it, or use match_command"))
     }
 
     @Test func `a set that is no longer configured is forgotten`() throws {

@@ -15,7 +15,7 @@ final class LivenessProber {
     }
 
     private let context: WatcherContext
-    private let worker: Worker
+    private let looks: HeartbeatLooks
     private let options: ProcessWatchOptions
     private let onAnswer: (Answer) -> Void
     private var timer: Timer?
@@ -24,13 +24,13 @@ final class LivenessProber {
     private var pending: Set<LivenessCheck> = []
     private var isLooking = false
 
-    /// - Parameter worker: one that others can do without: a mount or a name server may hold it up.
+    /// - Parameter worker: one that others can do without: a name server may hold it up.
     init(
-        _ context: WatcherContext, _ worker: Worker, _ options: ProcessWatchOptions,
+        _ context: WatcherContext, _ worker: Worker, _ looks: HeartbeatLooks, _ options: ProcessWatchOptions,
         _ onAnswer: @escaping (Answer) -> Void
     ) throws(SystemError) {
         self.context = context
-        self.worker = worker
+        self.looks = looks
         self.options = options
         self.onAnswer = onAnswer
         timer = try Timer(context.loop, accuracy: .milliseconds(50)) { [unowned self] in probe() }
@@ -76,25 +76,18 @@ final class LivenessProber {
         }
     }
 
-    /// On the worker: the file may be on a mount that hangs.
     private func look() {
         guard let path = options.heartbeatFile else { return }
         guard !isLooking else { return onAnswer(.heartbeat(nil, "stat \(path): no answer")) }
-        isLooking = worker.perform({ LivenessProber.modified(path) }) { [weak self] answer in
+        isLooking = true
+        looks.look(at: path) { [weak self] answer in
             guard let self else { return }
             isLooking = false
             switch answer {
             case .success(let modified): onAnswer(.heartbeat(modified, ""))
             case .failure(let error): onAnswer(.heartbeat(nil, error.description))
+            case nil: onAnswer(.heartbeat(nil, "\(path) is not looked at while so many do not answer"))
             }
-        }
-    }
-
-    private static func modified(_ path: String) -> Result<WallTime, SystemError> {
-        do throws(SystemError) {
-            return .success(WallTime(nanoseconds: try Files.modified(path)))
-        } catch {
-            return .failure(error)
         }
     }
 }

@@ -100,7 +100,7 @@ struct ProcScanner {
         guard case .pidfile(let path) = set.match else { return ProcessScanResult(found: []) }
         var result = ProcessScanResult(found: [])
         do throws(SystemError) {
-            let text = try Files.text(path, limit: 4096)
+            let text = try Files.textOfRegular(path, limit: 4096)
             guard let pid = Int32(text.prefix { !$0.isWhitespace }), pid > 0 else {
                 result.trouble = .missing("\(path) holds no process id")
                 return result

@@ -44,6 +44,8 @@ public enum ScanTrouble: Hashable, Sendable {
     case missing(String)
     /// The agent may not look, or cannot: nobody knows whether it runs.
     case hidden(String)
+    /// Whoever looks has not come back.
+    case unanswered(String)
 }
 
 /// What a scan of /proc found for one watched set.
@@ -128,8 +130,17 @@ public struct ProcessMachine: Sendable {
         trouble = result.trouble
         isScanned = true
         // Who may not look has not seen that anything is gone: what is held tells its end itself.
-        if case .hidden = result.trouble { return tell() }
-        return found(result) + tell()
+        switch result.trouble {
+        case .hidden, .unanswered: return tell()
+        case .missing, nil: return found(result) + tell()
+        }
+    }
+
+    /// A scan has been under way for so long that its end is not waited for.
+    public mutating func notScanned(for duration: Duration) -> [ProcessAction] {
+        let words =
+            "the search for processes has not ended for \(seconds(duration)): /proc or a pidfile does not answer"
+        return scanned(ProcessScanResult(found: [], trouble: .unanswered(words)))
     }
 
     private mutating func found(_ result: ProcessScanResult) -> [ProcessAction] {
@@ -233,7 +244,14 @@ extension ProcessMachine {
 
     private var verdict: (Status, String) {
         guard isScanned else { return (.unknown, "not looked for yet") }
-        if case .hidden(let what) = trouble, seen < options.minimum { return hidden(what) }
+        if seen < options.minimum {
+            switch trouble {
+            case .hidden(let what):
+                return notSeen("\(what); let the agent's user read it, or use match_command")
+            case .unanswered(let what): return notSeen(what)
+            case .missing, nil: break
+            }
+        }
         if count < options.minimum { return tooFew }
         if let trouble = liveness.trouble { return (.critical, trouble) }
         if let trouble = use.trouble, trouble.status == .critical { return trouble }
@@ -253,10 +271,10 @@ extension ProcessMachine {
     private var seen: Int { running.count - unheld.count }
 
     /// What ended may have a successor by now.
-    private func hidden(_ what: String) -> (Status, String) {
+    private func notSeen(_ what: String) -> (Status, String) {
         let last = lastEnd.map { "; last seen: \(words($0.end)) (pid \($0.pid))" } ?? ""
         let need = options.minimum == 1 ? "" : "; \(seen) of \(options.minimum) seen running"
-        return (.unknown, "\(what); let the agent's user read it, or use match_command" + last + need)
+        return (.unknown, what + last + need)
     }
 
     private var tooFew: (Status, String) {

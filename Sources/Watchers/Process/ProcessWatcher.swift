@@ -30,6 +30,10 @@ public final class ProcessWatcher: Watcher {
     private var sets: [String: Watched] = [:]
     private var timer: Timer?
     private var isScanning = false
+    /// The scan that is under way does not end.
+    private var isLate = false
+    private let scanPatience: Duration
+    private var alarm = PatientAlarm()
     private var wantsAnother = false
     /// Ends seen while a scan was under way, which may still report them as running.
     private var endedMeanwhile: Set<ProcessIdentity> = []
@@ -38,19 +42,31 @@ public final class ProcessWatcher: Watcher {
     private var bootedAt: Int64?
     private var quietScans = 0
     private var isMeasuring = false
-    /// For the liveness checks alone, since it may be held up; made when there is one.
+    /// For the names in liveness checks alone, since it may be held up; made when there is one.
     private var probeWorker: Worker?
+    private var looks: HeartbeatLooks?
+    private let look: HeartbeatLooks.Look
     /// Whoever reads a process's command line waits for those that change its memory.
     private lazy var scanner: Worker = (try? Worker(context.loop)) ?? context.worker
     /// Whether systemd may be asked how a service ended.
     private var asksSystemd: Bool
     private var isFollowing = false
 
-    public init(_ context: WatcherContext, _ options: AgentOptions) throws(SystemError) {
+    public convenience init(_ context: WatcherContext, _ options: AgentOptions) throws(SystemError) {
+        try self.init(context, options, scanPatience: .seconds(5), look: HeartbeatLooks.ofFiles)
+    }
+
+    /// - Parameter scanPatience: a scan that takes longer is told not to answer.
+    init(
+        _ context: WatcherContext, _ options: AgentOptions, scanPatience: Duration,
+        look: @escaping HeartbeatLooks.Look
+    ) throws(SystemError) {
         self.context = context
         self.options = options.process
+        self.scanPatience = scanPatience
+        self.look = look
         asksSystemd = options.unit.enabled
-        timer = try Timer(context.loop, accuracy: .milliseconds(1)) { [unowned self] in scan() }
+        timer = try Timer(context.loop, accuracy: .milliseconds(1)) { [unowned self] in wake() }
     }
 
     public func start() { arrange() }
@@ -78,6 +94,7 @@ public final class ProcessWatcher: Watcher {
             let actions = machine.started()
             sets[watch.name] = Watched(machine: machine, prober: prober(watch))
             perform(actions, watch.name)
+            if isLate { notScanned(watch.name) }
         }
         if asksSystemd, !isFollowing, !wanted.isEmpty {
             isFollowing = true
@@ -104,7 +121,23 @@ extension ProcessWatcher {
             bootedAt: bootedAt)
         isScanning = scanner.perform(
             { ProcScanner.scan(order) }, then: { [weak self] in self?.scanned($0) })
-        if !isScanning { timer?.arm(at: context.loop.now + .milliseconds(100)) }
+        let now = context.loop.now
+        timer?.arm(at: isScanning ? alarm.set(for: now + scanPatience) : now + .milliseconds(100))
+    }
+
+    private func wake() {
+        guard isScanning else { return scan() }
+        // Whoever was held still himself takes first what has come meanwhile.
+        guard alarm.rang(at: context.loop.now) else {
+            timer?.arm(at: alarm.set(for: context.loop.now))
+            return
+        }
+        isLate = true
+        for name in sets.keys.sorted() { notScanned(name) }
+    }
+
+    private func notScanned(_ name: String) {
+        perform(sets[name]?.machine.notScanned(for: scanPatience) ?? [], name)
     }
 
     /// Nothing was started between the last two scans: if nothing has been since, the next one is needless. A
@@ -115,7 +148,7 @@ extension ProcessWatcher {
     }
 
     private func scanned(_ report: ProcScanReport) {
-        isScanning = false
+        (isScanning, isLate) = (false, false)
         quietScans = report.lastPID == lastPID && report.lastPID != nil ? quietScans + 1 : 0
         (lastPID, bootedAt) = (report.lastPID, report.bootedAt)
         for (name, result) in report.results ?? [:] {
@@ -191,7 +224,11 @@ extension ProcessWatcher {
         do throws(SystemError) {
             let worker = if let probeWorker { probeWorker } else { try Worker(context.loop) }
             probeWorker = worker
-            return try LivenessProber(context, worker, watch) { [unowned self] in took($0, watch.name) }
+            let looks = if let looks { looks } else { try HeartbeatLooks(context.loop, look) }
+            self.looks = looks
+            return try LivenessProber(context, worker, looks, watch) { [unowned self] in
+                took($0, watch.name)
+            }
         } catch {
             context.limited.event(
                 .watchedWithLess, key: watch.name,
