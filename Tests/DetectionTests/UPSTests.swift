@@ -103,6 +103,39 @@ struct UPSStatusTests {
     }
 }
 
+struct UPSVoicesTests {
+    private let mains = ["ups.status": "OL", "ups.load": "7"]
+    private let battery = ["ups.status": "OB"]
+
+    @Test func `of a forced shutdown the server tells, of all else the driver does`() {
+        var voices = UPSVoices()
+        #expect(voices.pushed(mains) == mains)
+        #expect(voices.polled(battery) == nil)
+        #expect(voices.polled(["ups.status": "FSD OB"]) == ["ups.status": "FSD OL", "ups.load": "7"])
+        #expect(voices.polled(["ups.status": "FSD OB"]) == nil)
+        #expect(voices.pushed(battery) == ["ups.status": "FSD OB"])
+        #expect(voices.polled(["ups.status": "OB"]) == battery)
+        _ = voices.polled(["ups.status": "FSD OB"])
+        voices.serverLost()
+        #expect(voices.pushed(mains) == mains)
+    }
+
+    @Test func `a forced shutdown that the driver knows is said once`() {
+        var voices = UPSVoices()
+        #expect(voices.polled(["ups.status": "FSD OB LB"]) == nil)
+        #expect(voices.pushed(["ups.status": "OB FSD"]) == ["ups.status": "OB FSD"])
+        #expect(voices.pushed([:]) == ["ups.status": "FSD "])
+    }
+
+    @Test func `what a driver said last is not repeated for it while it has nothing fresh`() {
+        var voices = UPSVoices()
+        _ = voices.pushed(mains)
+        voices.silenced()
+        #expect(voices.polled(["ups.status": "FSD OB"]) == nil)
+        #expect(voices.pushed(battery) == ["ups.status": "FSD OB"])
+    }
+}
+
 struct UPSLossTests {
     @Test func `a forced shutdown stands while its server is lost, and time alone changes nothing`() {
         var dialogue = Dialogue()

@@ -34,6 +34,7 @@ class Upsd:
             conf.write(f"LISTEN {listen} 3493\nMAXAGE 3\nSTATEPATH {self.folder}\n")
         with open(os.path.join(self.folder, "upsd.users"), "w") as users:
             users.write("[monitor]\n password = sesame\n upsmon secondary\n")
+            users.write("[main]\n password = sesame\n upsmon primary\n")
         for name in devices:
             self.start_driver(name)
         for name in devices:
@@ -129,6 +130,16 @@ class RealServer(unittest.TestCase):
         wait_words(lambda words: words and "forced shutdown" in words, "that the power will be cut")
         self.daemon.signal(signal.SIGTERM)
         self.daemon.wait_exit()
+
+    def test_a_primary_forces_a_shutdown_of_which_the_driver_knows_nothing(self):
+        self.start()
+        self.client.settle("ups/main", "ok")
+        self.upsd.status("main", "OB DISCHRG", battery_charge="95", battery_runtime="1100")
+        self.client.wait_state("ups/main", "warning")
+        with self.namespace.enter(lambda: socket.create_connection(("127.0.0.1", 3493))) as primary:
+            primary.sendall(b"USERNAME main\nPASSWORD sesame\nFSD main\n")
+            state = self.client.wait_state("ups/main", "critical")
+        self.assertEqual(state["reason"], "forced shutdown: the power will be cut")
 
     def test_an_outage_by_the_server_alone(self):
         self.start(folder="/nonexistent")

@@ -1,5 +1,5 @@
 // The shell of all UPSes: servers and drivers' sockets in, the machines' verdicts out. A UPS that is heard by its
-// driver's socket is judged by that alone, since the server's polls lag behind it.
+// driver's socket is judged by that, since the server's polls lag behind it; a forced shutdown the server alone tells.
 import Basics
 public import Configuration
 import Detection
@@ -15,6 +15,7 @@ public final class UPSWatcher: Watcher {
 
     private struct Watched {
         var machine: UPSMachine
+        var voices = UPSVoices()
         var link: UPSDriverLink?
     }
 
@@ -104,8 +105,10 @@ extension UPSWatcher {
         switch news {
         case .variables(let ups, let variables):
             let subject = subject(ups, of: server, isLocal: isLocal)
-            guard watch(subject, driverOf: isLocal ? ups : nil), !isPushed(subject) else { return }
-            tell(subject, upses[subject]?.machine.read(variables, at: now))
+            guard watch(subject, driverOf: isLocal ? ups : nil) else { return }
+            let pushed = upses[subject]?.voices.polled(variables) ?? nil
+            guard let judged = isPushed(subject) ? pushed : variables else { return }
+            tell(subject, upses[subject]?.machine.read(judged, at: now))
         case .trouble(let ups, let kind):
             let subject = subject(ups, of: server, isLocal: isLocal)
             guard watch(subject, driverOf: isLocal ? ups : nil), !isPushed(subject) else { return }
@@ -116,8 +119,9 @@ extension UPSWatcher {
                 }
             tell(subject, upses[subject]?.machine.troubled(trouble, at: now))
         case .lost(let reason):
-            for subject in upses.keys
-            where isServed(subject, by: server, isLocal: isLocal) && !isPushed(subject) {
+            for subject in upses.keys where isServed(subject, by: server, isLocal: isLocal) {
+                upses[subject]?.voices.serverLost()
+                guard !isPushed(subject) else { continue }
                 tell(subject, upses[subject]?.machine.troubled(.transport(reason), at: now))
             }
         case .malformed(let text):
@@ -171,11 +175,17 @@ extension UPSWatcher {
     private func pushed(_ subject: Subject, _ event: DriverEvent?) {
         let now = context.loop.now
         switch event {
-        case .variables(let variables): tell(subject, upses[subject]?.machine.read(variables, at: now))
-        case .stale: tell(subject, upses[subject]?.machine.troubled(.stale, at: now))
+        case .variables(let variables):
+            guard let judged = upses[subject]?.voices.pushed(variables) else { return }
+            tell(subject, upses[subject]?.machine.read(judged, at: now))
         case .malformed: malformed &+= 1
+        case .stale:
+            upses[subject]?.voices.silenced()
+            tell(subject, upses[subject]?.machine.troubled(.stale, at: now))
         // The server's next poll says how it is.
-        case nil: tell(subject, upses[subject]?.machine.troubled(.driver("its socket closed"), at: now))
+        case nil:
+            upses[subject]?.voices.silenced()
+            tell(subject, upses[subject]?.machine.troubled(.driver("its socket closed"), at: now))
         }
         timer?.arm(at: deadline)
     }
