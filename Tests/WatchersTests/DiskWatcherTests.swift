@@ -296,6 +296,24 @@ private func options(_ change: (inout DiskOptions) -> Void = { _ in }) -> AgentO
         #expect(try bench.wait("/tmp", "ok"))
     }
 
+    @Test func `what is asked while disks are no longer to be watched brings none back`() throws {
+        let (tree, gate, small) = (try Tree(), Gate(), small)
+        defer { gate.open() }
+        try tree.statistics(["sda"])
+        try tree.mounts()
+        let bench = try Bench(tree, options()) { _ in
+            gate.wait()
+            return .success(small)
+        }
+        #expect(try bench.wait("/tmp", "unknown: not asked yet"))
+        bench.watcher?.reconfigure(options { $0.enabled = false })
+        #expect(bench.states["/tmp"] == "forgotten")
+        gate.open()
+        // Long enough for another look, were there one.
+        for _ in 0..<300 { try bench.loop.step(atMost: .milliseconds(5)) }
+        #expect(bench.states["/tmp"] == "forgotten")
+    }
+
     @Test func `a mount that went out of sight before it answered is asked again when it is back`() throws {
         let (tree, gate, small) = (try Tree(), Gate(), small)
         defer { gate.open() }
@@ -355,6 +373,11 @@ private func options(_ change: (inout DiskOptions) -> Void = { _ in }) -> AgentO
         }
         #expect(try step(loop, calls) { refused == 4 })
         #expect(calls.stuckCount == PatientCalls.mostStuck)
+        var looks = 0
+        for look in 1...2 {
+            calls.perform(isVital: true, { true }) { if $0 == true { looks += 1 } }
+            #expect(try step(loop, calls) { looks == look })
+        }
         gate.open()
         #expect(try step(loop, calls) { returned == PatientCalls.mostStuck })
         calls.perform({ 1 }) { _ in returned += 1 }

@@ -164,6 +164,8 @@ public final class DiskWatcher: Watcher {
     }
 
     private func arm() {
+        // What was asked before may be answered after all is forgotten.
+        guard options.enabled else { return }
         let probed = probes.filter { !writes.wait(for: $0.key) }.values.map(\.nextAt)
         let judged =
             mounts.values.map(\.deadline) + devices.values.map(\.deadline)
@@ -180,8 +182,7 @@ public final class DiskWatcher: Watcher {
         for name in devices.keys { report(devices[name]?.tick(at: now)) }
         for name in probes.keys { report(probes[name]?.machine.tick(at: now)) }
         if let asked = surveyAskedAt, now - asked >= DiskWatcher.surveyLimit {
-            let words = "the kernel does not answer for \(context.roots.proc)/diskstats"
-            for name in devices.keys { report(devices[name]?.unreadable(words, at: now)) }
+            notLooked("the kernel does not answer for \(context.roots.proc)/diskstats")
         }
     }
 
@@ -225,14 +226,20 @@ extension DiskWatcher {
             isUnchanged: !mayHaveChanged)
         mayHaveChanged = !isToldOfMounts
         let generation = generation
-        calls.perform({ DiskSurvey.take(order) }) { [weak self] survey in
+        calls.perform(isVital: true, { DiskSurvey.take(order) }) { [weak self] survey in
             guard let self else { return }
             surveyAskedAt = nil
-            if let survey, self.generation == generation { took(survey) }
+            if self.generation == generation {
+                if let survey { took(survey) } else { notLooked("not looked at: there is no thread for it") }
+            }
             if changedMeanwhile { nextSurvey = context.loop.now + DiskWatcher.changePause }
             changedMeanwhile = false
             armIfIdle()
         }
+    }
+
+    private func notLooked(_ words: String) {
+        for name in devices.keys { report(devices[name]?.unreadable(words, at: context.loop.now)) }
     }
 
     private func took(_ survey: DiskSurvey) {

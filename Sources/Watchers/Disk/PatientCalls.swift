@@ -28,6 +28,8 @@ final class PatientCalls {
     /// A call that takes longer no longer holds up the others.
     private let grace: Duration
     private var lane: Lane?
+    /// For vital calls while too many others hang.
+    private var reserve: Lane?
     private var stuck: [Lane] = []
     private var returned: [Lane] = []
     private var pending: [UInt64: Call] = [:]
@@ -35,6 +37,7 @@ final class PatientCalls {
 
     /// A call that has not returned.
     private struct Call {
+        let isVital: Bool
         /// Gives it to a thread; `false`: there is no room.
         var start: (Lane) -> Bool
         var begun: () -> Void
@@ -48,9 +51,11 @@ final class PatientCalls {
 
     /// Performs `work` on a thread and then `then` on the loop, with `nil` if too many calls hang already.
     ///
-    /// - Parameter begun: called when it is given to a thread, and again if that turns out to be stuck.
+    /// - Parameters:
+    ///   - isVital: it has a thread however many others hang. Of such calls one at a time is to be under way.
+    ///   - begun: called when it is given to a thread, and again if that turns out to be stuck.
     func perform<Result: Sendable>(
-        _ work: @escaping @Sendable () -> Result, begun: @escaping () -> Void = {},
+        isVital: Bool = false, _ work: @escaping @Sendable () -> Result, begun: @escaping () -> Void = {},
         then: @escaping (Result?) -> Void
     ) {
         nextID += 1
@@ -63,8 +68,8 @@ final class PatientCalls {
                 if isFirst { then(result) }
             }
         }
-        pending[id] = Call(start: start, begun: begun, abandoned: { then(nil) })
-        enqueue([id], currentLane())
+        pending[id] = Call(isVital: isVital, start: start, begun: begun, abandoned: { then(nil) })
+        enqueue([id])
     }
 
     /// When `tick` is to be called next; `nil`: nothing is under way.
@@ -81,18 +86,21 @@ final class PatientCalls {
         lane.calls = [first]
         stuck.append(lane)
         self.lane = nil
-        if !others.isEmpty { enqueue(Array(others), currentLane()) }
+        enqueue(Array(others))
     }
 
-    private func currentLane() -> Lane? {
+    private func lane(for call: Call) -> Lane? {
         if lane == nil, stuck.count < PatientCalls.mostStuck { lane = try? Lane(loop) }
-        return lane
+        if let lane { return lane }
+        guard call.isVital else { return nil }
+        if reserve == nil { reserve = try? Lane(loop) }
+        return reserve
     }
 
-    private func enqueue(_ ids: [UInt64], _ lane: Lane?) {
+    private func enqueue(_ ids: [UInt64]) {
         for id in ids {
             guard let call = pending[id] else { continue }
-            guard let lane, call.start(lane) else {
+            guard let lane = lane(for: call), call.start(lane) else {
                 pending[id] = nil
                 call.abandoned()
                 continue
