@@ -240,7 +240,7 @@ final class Feed {
     }
 
     func subscribe(_ wanted: WantedTopic) {
-        joined(wanted.topic)
+        core.subscribed(wanted.topic, among: surroundings.downstream.table, at: now, wall: wall)
         hasten(wanted)
     }
 
@@ -255,29 +255,7 @@ final class Feed {
         for (path, source) in sources.enumerated() where machine.isSubscribed(path) {
             source.unsubscribe(topic)
         }
-        released(topic)
-    }
-
-    /// What was heard all the time, since everything is subscribed, goes on as it is.
-    private func joined(_ topic: UpstreamTopic) {
-        let table = surroundings.downstream.table
-        switch topic {
-        case .instrument:
-            guard !table.wantsEverything(of: options.name) else { return }
-            engine.joined(topic, alreadyWanted: [], at: now, wall: wall)
-        case .everything:
-            engine.joined(topic, alreadyWanted: table.wanted(of: options.name), at: now, wall: wall)
-        }
-    }
-
-    /// What is not subscribed upstream any more is not heard, unless everything is.
-    private func released(_ topic: UpstreamTopic) {
-        guard !surroundings.downstream.table.wantsEverything(of: options.name) else { return }
-        switch topic {
-        case .instrument: engine.released(topic, stillWanted: [])
-        case .everything:
-            engine.released(topic, stillWanted: surroundings.downstream.table.wanted(of: options.name))
-        }
+        core.unsubscribed(topic, among: surroundings.downstream.table)
     }
 
     func linkChanged(_ news: LinkNews?) {

@@ -183,6 +183,30 @@ package final class FeedCore {
         engine.granted(request, to: connection, at: now, wall: wall)
     }
 
+    /// A topic is to be subscribed upstream. What was heard all the time, since everything is subscribed, goes on as it is.
+    ///
+    /// - Parameter table: what clients hold by now.
+    package func subscribed(
+        _ topic: UpstreamTopic, among table: SubscriptionTable, at now: Instant, wall: WallTime
+    ) {
+        switch topic {
+        case .instrument:
+            guard !table.wantsEverything(of: options.name) else { return }
+            engine.joined(topic, alreadyWanted: [], at: now, wall: wall)
+        case .everything:
+            engine.joined(topic, alreadyWanted: table.wanted(of: options.name), at: now, wall: wall)
+        }
+    }
+
+    /// What is not subscribed upstream any more is not heard, unless everything is.
+    package func unsubscribed(_ topic: UpstreamTopic, among table: SubscriptionTable) {
+        guard !table.wantsEverything(of: options.name) else { return }
+        switch topic {
+        case .instrument: engine.released(topic, stillWanted: [])
+        case .everything: engine.released(topic, stillWanted: table.wanted(of: options.name))
+        }
+    }
+
     /// What an earlier run of the gateway journalled of a channel: where it stopped, and the venue's directory.
     package func remember(_ memory: JournalMemory, channel: UInt16, at now: Instant, wall: WallTime) {
         memories[channel] = memory

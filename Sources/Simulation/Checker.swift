@@ -70,9 +70,33 @@ final class Checker {
 
     /// What must hold when all faults are over and everything has been said.
     func finish() {
-        for client in world.clients { settle(client) }
+        for client in world.clients {
+            settle(client)
+            for feed in world.feeds.indices where client.reads { lookForLast(feed, client) }
+        }
         for (feed, tap) in taps.enumerated() where !tap.isLive {
             violated(.liveness, "\(world.feeds[feed].options.name) is not live in the end")
+        }
+    }
+
+    /// Where each topic is subscribed by itself, what its venue sent last on those that a client holds came, or was told.
+    private func lookForLast(_ feed: Int, _ client: SimulatedClient) {
+        let venue = world.feeds[feed].venue
+        guard venue.isNumberedPerTopic else { return }
+        for (index, name) in venue.instruments.enumerated() {
+            let topic = Topic.marketData(feed: world.feeds[feed].options.name, instrument: name)
+            guard client.holds(topic.text),
+                let last = venue.current.messages.last(where: { $0.instrument == index })
+            else { continue }
+            let numbering = SimulatedClient.Numbering(
+                feed: feed, epoch: venue.current.sessionEpoch, instrument: name)
+            guard client.received[numbering]?.has(last.sequence) != true,
+                !client.isMissing(numbering, name, last.sequence)
+            else { continue }
+            violated(
+                .liveness,
+                "client \(client.number) holds \(topic) and neither got its last message, \(last.sequence), nor knows that it is missing"
+            )
         }
     }
 

@@ -12,6 +12,8 @@ package enum Defect: String, Hashable, Sendable, CaseIterable {
     case claimsLive = "claims-live"
     /// No path but the first is ever subscribed.
     case deafPaths = "deaf-paths"
+    /// A path that is subscribed is not asked for one of the topics.
+    case forgetsTopic = "forgets-topic"
     /// What a disk was said to have is gone after a kill.
     case losesWritten = "loses-written"
     /// A client of SoupBinTCP asks to go on one message too late.
@@ -55,7 +57,8 @@ final class DefectiveSink {
             lie[end + 3] &= ~7
             lie[end + 34] = 1
             return [lie]
-        case .deafPaths, .blindClients, .losesWritten, .resumesLate, .asksAgain, .startsLate, .asksTooOften,
+        case .deafPaths, .forgetsTopic, .blindClients, .losesWritten, .resumesLate, .asksAgain, .startsLate,
+            .asksTooOften,
             .hoards:
             return [frame]
         }

@@ -343,17 +343,24 @@ extension Simulation {
         guard !agents.contains(where: { $0.subject == path.subject }) else { return false }
         let length = random.duration(.milliseconds(50) ... .seconds(3))
         let happened = now
-        if isTrue { path.cuts += 1 }
         agents.append((path.subject, .critical, happened))
-        trouble(
-            path, length, isTrue ? "is dead, and the agent says so" : "is called dead by the agent, falsely"
-        ) {
-            if isTrue {
+        func isOver() {
+            agents.removeAll { $0.subject == path.subject }
+            tell(path, .ok, nil)
+        }
+        if isTrue {
+            path.cuts += 1
+            trouble(path, length, "is dead, and the agent says so") { [self] in
                 path.cuts -= 1
-                self.tellLoss(path)
+                tellLoss(path)
+                isOver()
             }
-            self.agents.removeAll { $0.subject == path.subject }
-            self.tell(path, .ok, nil)
+        } else {
+            // What it brings refutes the agent: the path is as good as it was.
+            trace.say(
+                now, path.place,
+                "FAULT is called dead by the agent, falsely, for \(length.inMilliseconds) ms")
+            lasts(length) { isOver() }
         }
         let knows = random.chance(0.7)
         note(at: now + random.duration(.zero ... .milliseconds(100))) { [self] in

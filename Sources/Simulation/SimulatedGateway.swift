@@ -99,8 +99,8 @@ final class SimulatedGateway {
             case .refuse(_, let prefix, let refusal):
                 world.checker.violated(.liveness, "the subscription \(prefix) was refused: \(refusal)")
             case .narrow: break
-            case .subscribeUpstream(let name, let topic), .hastenUpstream(let name, let topic):
-                feed(name)?.subscribe(topic)
+            case .subscribeUpstream(let name, let topic): feed(name)?.subscribe(topic)
+            case .hastenUpstream(let name, let topic): feed(name)?.hasten(topic)
             case .unsubscribeUpstream(let name, let topic): feed(name)?.unsubscribe(topic)
             }
         }
@@ -249,7 +249,8 @@ final class SimulatedFeed: FeedCoreOwner {
         switch action {
         case .activate(let path):
             guard world.plan.defect != .deafPaths || run == 1 && path == 0 else { return }
-            sources[path].activate(gateway.table.turns(of: options.name))
+            let wanted = gateway.table.turns(of: options.name)
+            sources[path].activate(world.plan.defect == .forgetsTopic ? Array(wanted.dropLast()) : wanted)
         case .deactivate(let path): sources[path].deactivate()
         case .state(let path, let state): say("path \(options.paths[path].name) is \(state)")
         case .switched(let from, let to, let reason):
@@ -309,12 +310,18 @@ final class SimulatedFeed: FeedCoreOwner {
         core?.granted(request, to: connection, at: world.now, wall: wall)
     }
 
-    func subscribe(_ topic: WantedTopic) {
-        for source in subscribed { source.subscribe(topic) }
+    func subscribe(_ wanted: WantedTopic) {
+        core?.subscribed(wanted.topic, among: gateway.table, at: world.now, wall: wall)
+        hasten(wanted)
+    }
+
+    func hasten(_ wanted: WantedTopic) {
+        for source in subscribed { source.subscribe(wanted) }
     }
 
     func unsubscribe(_ topic: UpstreamTopic) {
         for source in subscribed { source.unsubscribe(topic) }
+        core?.unsubscribed(topic, among: gateway.table)
     }
 
     private var subscribed: [any PathSource] {

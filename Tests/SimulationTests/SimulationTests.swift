@@ -33,7 +33,7 @@ import Testing
             (.swapsMessages, .delivery), (.changesMessage, .delivery), (.claimsLive, .freshness),
             (.deafPaths, .liveness), (.blindClients, .losses), (.losesWritten, .journal),
             (.resumesLate, .delivery), (.asksAgain, .quota), (.startsLate, .delivery),
-            (.asksTooOften, .quota), (.hoards, .bounds),
+            (.asksTooOften, .quota), (.hoards, .bounds), (.forgetsTopic, .liveness),
         ])
     func `a planted mistake is found`(defect: Defect, invariant: Invariant) {
         let found = (UInt64(1)...400).lazy.compactMap { seed in
