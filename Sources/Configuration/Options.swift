@@ -219,6 +219,8 @@ public struct JournalOptions: Hashable, Sendable {
     public var keep: Duration = .seconds(7 * 86400)
     /// So many bytes of a channel may wait for the disk.
     public var mostWaiting = 64 << 20
+    /// And so many of all channels together.
+    public var mostWaitingInAll = 1 << 30
     /// A replica of it elsewhere is `warning`, or `critical`, when it is so far behind.
     public var replicaWarning: Duration = .seconds(5)
     public var replicaCritical: Duration = .seconds(60)

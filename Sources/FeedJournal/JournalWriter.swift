@@ -138,12 +138,19 @@ public struct JournalWriter: ~Copyable {
     private var holes: HoleBook
     private var trouble: String?
     private var isStopped = false
-    private let overflow: String
+    /// Where there was no room, if that is not here.
+    private var isOverBudget = false
+    private var share: JournalShare
 
-    /// - Parameter control: the channel's control topic, which names holes.
-    public init(options: JournalWriterOptions, control: [UInt8], at now: Instant) {
+    /// - Parameters:
+    ///   - control: the channel's control topic, which names holes.
+    ///   - budget: what waits here counts in it, with what other channels' writers have waiting.
+    public init(
+        options: JournalWriterOptions, control: [UInt8],
+        budget: JournalBudget = JournalBudget(most: .max), at now: Instant
+    ) {
         self.options = options
-        overflow = "the disk is too slow: more than \(options.mostWaiting >> 20) MiB wait to be written"
+        share = JournalShare(of: budget)
         holes = HoleBook(control: control)
         segmentSince = now
         expiredSince = now
@@ -155,6 +162,12 @@ public struct JournalWriter: ~Copyable {
         case .idle(isOpen: false), .opening, .failed(isOpen: false, _): return .opening
         case .idle(isOpen: true), .writing, .syncing, .expiring, .failed(isOpen: true, _): return .writing
         }
+    }
+
+    private var overflow: String {
+        let (most, whose) =
+            isOverBudget ? (share.budget.most, " of all channels") : (options.mostWaiting, "")
+        return "the disk is too slow: more than \(most >> 20) MiB\(whose) wait to be written"
     }
 
     /// The disk refused what was to be written last.
@@ -177,8 +190,9 @@ public struct JournalWriter: ~Copyable {
     /// - Returns: whether `deadline` or `condition` is another one now; it is not for most.
     public mutating func take(_ frames: inout FrameBatch, at now: Instant) -> Bool {
         let (wasStopped, before, since) = (isStopped, batch.size, batchSince)
-        if !isStopped, waiting + frames.records.size <= options.mostWaiting {
+        if !isStopped, hasSpace(for: frames.records.size) {
             batch.append(frames.records)
+            share.count(waiting)
             batchFrames &+= UInt64(frames.count)
             batchLast = frames.last ?? batchLast
             batchSince = since ?? now
@@ -197,6 +211,7 @@ public struct JournalWriter: ~Copyable {
             return holes.note(frame, topicLength: topicLength)
         }
         batch.append(.frame, frame, topicLength: topicLength)
+        share.count(waiting)
         batchFrames &+= 1
         let stamp = Record.stamp(.frame, frame, topicLength: topicLength)
         if stamp.frame == .data { batchLast = (stamp.epoch, stamp.sequence) }
@@ -214,6 +229,7 @@ public struct JournalWriter: ~Copyable {
 
     private mutating func noteHoles(at now: Instant) {
         for hole in holes.take() { batch.append(.hole, hole.bytes, topicLength: hole.topic.count) }
+        share.count(waiting)
         if batchSince == nil { batchSince = now }
     }
 
@@ -222,22 +238,30 @@ public struct JournalWriter: ~Copyable {
         // They come again with the next segment.
         guard hasRoom(for: contents.count + RecordHead.size, at: now) else { return }
         batch.append(.directory, contents, topicLength: 0)
+        share.count(waiting)
         if batchSince == nil { batchSince = now }
     }
 
     private mutating func hasRoom(for bytes: Int, at now: Instant) -> Bool {
         if isStopped {
-            guard trouble == nil, waiting <= options.mostWaiting / 2 else { return false }
-            isStopped = false
+            guard trouble == nil, waiting <= options.mostWaiting / 2, share.budget.isEased else {
+                return false
+            }
+            (isStopped, isOverBudget) = (false, false)
             noteHoles(at: now)
             return true
         }
-        guard waiting + bytes <= options.mostWaiting else {
+        guard hasSpace(for: bytes) else {
             isStopped = true
+            isOverBudget = waiting + bytes <= options.mostWaiting
             figures.stops &+= 1
             return false
         }
         return true
+    }
+
+    private func hasSpace(for bytes: Int) -> Bool {
+        waiting + bytes <= options.mostWaiting && share.budget.hasRoom(for: bytes)
     }
 
     /// Whether the next job begins another segment, for which the directory is wanted.
@@ -264,6 +288,8 @@ public struct JournalWriter: ~Copyable {
             state = .opening
             return .open
         case .idle(isOpen: true):
+            // The room may be what another channel had.
+            if isStopped { _ = hasRoom(for: 0, at: now) }
             let isWriteDue = isBatchDue(at: now) || isLast && !batch.isEmpty
             if isSyncDue(at: now) || isLast && !isWriteDue && unsyncedSince != nil {
                 state = .syncing
@@ -295,6 +321,7 @@ public struct JournalWriter: ~Copyable {
         (jobFrames, jobLast) = (jobFrames &+ batchFrames, batchFrames > 0 ? batchLast : jobLast)
         batchFrames = 0
         state = .writing(job.size, sync: sync, turns: turns)
+        share.count(waiting)
         return turns ? .turn(job, sync: sync) : .write(job, sync: sync)
     }
 
@@ -358,6 +385,7 @@ public struct JournalWriter: ~Copyable {
         case (.idle, _), (.failed, _): break
         }
         if case .unsynced = outcome { unsure = figures.written &- figures.synced }
+        share.count(waiting)
     }
 
     private mutating func synced() {
@@ -368,6 +396,7 @@ public struct JournalWriter: ~Copyable {
     private mutating func recovered(_ now: Instant) {
         trouble = nil
         state = .idle(isOpen: true)
+        share.count(waiting)
         // Holes are recorded as soon as there is room, not with the next frame.
         if isStopped { _ = hasRoom(for: 0, at: now) }
     }
@@ -395,6 +424,7 @@ public struct JournalWriter: ~Copyable {
             var due = expiredSince + options.expireEvery
             if let write { due = min(due, write) }
             if let sync { due = min(due, sync) }
+            if isStopped { due = min(due, now + options.retryAfter) }
             return due
         }
     }

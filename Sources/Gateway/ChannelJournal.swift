@@ -51,7 +51,8 @@ final class ChannelJournal {
     private var directory: VenueDirectory?
 
     init(
-        _ plan: JournalPlan, _ options: JournalWriterOptions, _ loop: EventLoop, _ worker: Worker,
+        _ plan: JournalPlan, _ options: JournalWriterOptions, _ budget: JournalBudget, _ loop: EventLoop,
+        _ worker: Worker,
         onNews: @escaping (JournalNews) -> Void
     ) throws(SystemError) {
         self.plan = plan
@@ -59,7 +60,7 @@ final class ChannelJournal {
         self.worker = worker
         self.onNews = onNews
         let control = Topic.control(feed: plan.feed, channel: plan.channel)
-        machine = JournalWriter(options: options, control: control.bytes, at: loop.now)
+        machine = JournalWriter(options: options, control: control.bytes, budget: budget, at: loop.now)
         timer = try Timer(loop, accuracy: .milliseconds(1)) { [unowned self] in
             armedAt = nil
             advance()

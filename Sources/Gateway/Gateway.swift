@@ -30,6 +30,7 @@ public final class Gateway {
     private let files: Worker
     /// For what is journalled: it may wait for the disk as long as the disk likes.
     private let journalWorker: Worker
+    private let journalBudget: JournalBudget
     private let repairs: RepairDesk
     private let pulls: PullDesk
     private var replicas: [Replica] = []
@@ -67,6 +68,7 @@ public final class Gateway {
         self.logger = logger
         self.incarnation = incarnation ?? Incarnation(startedAt: loop.wall)
         snapshots = SnapshotDesk(loop)
+        journalBudget = JournalBudget(most: options.journal.mostWaitingInAll)
         do throws(SystemError) {
             replicaSamples = SampleClock(every: options.bus.sampleEvery)
             // Each group has one job at a time, and one more when it is left: of 64 feeds with 8 paths, 64 groups each.
@@ -283,7 +285,8 @@ public final class Gateway {
         return JournalKeeper(
             feed,
             JournalSurroundings(
-                options: options.journal, loop: loop, worker: journalWorker, log: log, run: nextRun()))
+                options: options.journal, loop: loop, worker: journalWorker, budget: journalBudget, log: log,
+                run: nextRun()))
     }
 
     private func logger(of feed: FeedOptions) -> Logger {

@@ -14,6 +14,8 @@ struct JournalSurroundings {
     let loop: EventLoop
     /// The thread that waits for the disk.
     let worker: Worker
+    /// What may wait of all feeds' channels.
+    let budget: JournalBudget
     let log: EventLog
     let run: UInt32
 }
@@ -127,7 +129,7 @@ final class JournalKeeper: FrameJournal {
             retention: Retention(mostBytes: options.keepBytes, longest: options.keep),
             isDurable: options.fsync != .none, wantsMemory: wantsMemory, wantsDirectory: wantsDirectory)
         let opened = try? ChannelJournal(
-            plan, JournalWriterOptions(options), surroundings.loop, surroundings.worker
+            plan, JournalWriterOptions(options), surroundings.budget, surroundings.loop, surroundings.worker
         ) { [ear] in ear.keeper?.told($0, number) }
         channels[number] = opened
         return opened

@@ -13,11 +13,15 @@ private struct Dialogue: ~Copyable {
     /// Of the job that is under way.
     private var records = RecordBatch()
 
-    init(_ change: (inout JournalWriterOptions) -> Void = { _ in }) {
+    init(
+        of budget: JournalBudget = JournalBudget(most: .max),
+        _ change: (inout JournalWriterOptions) -> Void = { _ in }
+    ) {
         var options = JournalWriterOptions()
         options.batchBytes = 400
         change(&options)
-        writer = JournalWriter(options: options, control: Array("control/itch/0/".utf8), at: ms(0))
+        writer = JournalWriter(
+            options: options, control: Array("control/itch/0/".utf8), budget: budget, at: ms(0))
         #expect(writer.condition == .opening)
         let (first, second) = (writer.nextJob(at: ms(0)), writer.nextJob(at: ms(0)))
         #expect(first == .open && second == nil)
@@ -217,6 +221,50 @@ private struct Dialogue: ~Copyable {
         #expect(talk.writer.condition == .writing)
         talk.frame(10, at: 31)
         talk.expect("write hole control/itch/0/ 5–9 (5) 10", at: 41)
+    }
+
+    @Test func `what waits of all channels is bounded together`() {
+        let budget = JournalBudget(most: 500)
+        var one = Dialogue(of: budget) { $0.mostWaiting = 360 }
+        var other = Dialogue(of: budget) { $0.mostWaiting = 360 }
+        one.frames(1...3, at: 0)
+        other.frames(1...2, at: 0)
+        #expect(budget.waiting == 5 * 89)
+        other.frame(3, at: 1)
+        #expect(other.writer.figures.lost == 1 && one.writer.condition == .writing)
+        guard case .stopped(let why) = other.writer.condition else {
+            Issue.record("it goes on")
+            return
+        }
+        #expect(why.hasSuffix("of all channels wait to be written"))
+        other.expect("write 1 2", at: 10)
+        #expect(budget.waiting == 5 * 89)
+        other.done(at: 11)
+        #expect(other.writer.condition == .writing)
+        other.expect("write hole control/itch/0/ 3 (1)", at: 21)
+        other.done(at: 22)
+        #expect(budget.waiting == 3 * 89)
+        one.expect("write 1 2 3", at: 23)
+        one.failed(at: 24)
+        #expect(budget.waiting == 3 * 89)
+    }
+
+    @Test func `a channel of which nothing waits records its hole when others have made room`() {
+        let budget = JournalBudget(most: 300)
+        var idle = Dialogue(of: budget)
+        do {
+            var full = Dialogue(of: budget)
+            full.frames(1...3, at: 0)
+            idle.frame(1, at: 1)
+            #expect(idle.writer.figures.lost == 1)
+            #expect(idle.writer.deadline(at: ms(1)) == ms(1001))
+            idle.expect("-", at: 1001)
+            #expect(idle.writer.deadline(at: ms(1001)) == ms(2001))
+        }
+        #expect(budget.waiting == 0, "a writer that is gone has nothing waiting")
+        idle.expect("-", at: 2001)
+        #expect(idle.writer.condition == .writing && idle.writer.deadline(at: ms(2001)) == ms(2011))
+        idle.expect("write hole control/itch/0/ 1 (1)", at: 2011)
     }
 
     @Test func `of frames that came together those that find room are journalled, and the rest is a hole`() {

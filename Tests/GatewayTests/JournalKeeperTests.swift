@@ -55,7 +55,10 @@ private final class Desk {
         var feed = FeedOptions(name: "quotes", feedProtocol: .zeromq, keys: .topic, policy: .hotHot)
         feed.start = .journal
         keeper = JournalKeeper(
-            feed, JournalSurroundings(options: options, loop: loop, worker: worker, log: { _, _ in }, run: 1))
+            feed,
+            JournalSurroundings(
+                options: options, loop: loop, worker: worker,
+                budget: JournalBudget(most: options.mostWaitingInAll), log: { _, _ in }, run: 1))
     }
 
     /// Steps the loop until it is so; gives up after 20 s.

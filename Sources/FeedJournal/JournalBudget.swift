@@ -1,0 +1,37 @@
+// What all channels of a gateway may have waiting for the disk together: each has its own bound, and a disk that is full
+// stops all of them at the same time.
+
+/// Counts the bytes that wait, of all writers that share it.
+public final class JournalBudget {
+    /// More may not wait.
+    public let most: Int
+    /// Bytes that wait.
+    public private(set) var waiting = 0
+
+    public init(most: Int) { self.most = most }
+
+    func hasRoom(for bytes: Int) -> Bool { waiting + bytes <= most }
+
+    /// Whether a writer that found no room goes on: not with the first bytes that are free, or it would stop again at
+    /// once.
+    var isEased: Bool { waiting <= most - most / 4 }
+
+    fileprivate func change(by bytes: Int) { waiting += bytes }
+}
+
+/// What one writer has waiting, counted in a budget for as long as the writer is there.
+struct JournalShare: ~Copyable {
+    let budget: JournalBudget
+    private var counted = 0
+
+    init(of budget: JournalBudget) { self.budget = budget }
+
+    deinit { budget.change(by: -counted) }
+
+    /// So many bytes wait.
+    mutating func count(_ bytes: Int) {
+        guard bytes != counted else { return }
+        budget.change(by: bytes - counted)
+        counted = bytes
+    }
+}
