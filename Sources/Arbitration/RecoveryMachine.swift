@@ -126,6 +126,9 @@ public struct RecoveryMachine: Sendable {
         bring(forward: now)
     }
 
+    /// Nobody can be asked for what is missing, which no server is to blame for.
+    public mutating func wait(at now: Instant) { deadline = now + options.patience }
+
     /// The numbering began anew: nothing that was asked for matters any more.
     public mutating func reset() {
         asks = []

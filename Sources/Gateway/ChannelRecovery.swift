@@ -95,24 +95,24 @@ struct ChannelRecovery {
     /// Asks for what is due.
     mutating func tick(_ arbiter: borrowing Arbiter, _ labels: borrowing SessionLabels, at now: Instant) {
         guard let deadline = machine.deadline, deadline <= now else { return }
+        // What a line brought last may be a packet of another session, whose name is none for a request.
+        guard !arbiter.hasHole || session?.epoch == arbiter.session else { return machine.wait(at: now) }
         let missing = arbiter.missing(
             for: machine.options.patience, atMost: ChannelRecovery.mostRanges, at: now)
         for request in machine.look(missing, at: now) {
-            send(request, labels, session: arbiter.session, at: now)
+            send(request, labels, at: now)
         }
     }
 
     private mutating func send(
-        _ request: RecoveryRequest, _ labels: borrowing SessionLabels, session wanted: UInt64, at now: Instant
+        _ request: RecoveryRequest, _ labels: borrowing SessionLabels, at now: Instant
     ) {
-        guard let session, session.epoch == wanted else { return }
         let (first, before) = labels.venueNumber(of: request.range.first)
         let messages = WantedMessages(
-            channel: channel, session: session.name, first: first, count: min(request.range.count, before))
-        guard let bytes = encode(messages) else { return }
-        switch sink.ask(bytes, of: request.server) {
+            channel: channel, session: session?.name, first: first, count: min(request.range.count, before))
+        switch encode(messages).map({ sink.ask($0, of: request.server) }) {
         case .sent: break
-        case .failed: machine.withdrawn(request, until: now + machine.options.answerWithin, at: now)
+        case .failed, nil: machine.withdrawn(request, until: now + machine.options.answerWithin, at: now)
         case .notBefore(let end): machine.withdrawn(request, until: end, at: now)
         }
     }

@@ -111,6 +111,21 @@ private final class RecoveryBench {
             bench.recorder.frames.filter { $0.header.kind == .data }.map(\.header.path) == [0, nil, nil, 0])
     }
 
+    @Test func `nobody is asked by the name of another session, and nobody has left it unanswered`() {
+        let bench = RecoveryBench()
+        _ = bench.receive(bench.messages(4...4), at: 10)
+        let stranger = MoldVenue(session: MoldSession("S2"))
+        _ = bench.receive(stranger.packet(50, []), at: 25)
+        _ = bench.tick(30)
+        #expect(bench.requests.take() == [] && bench.figures == RecoveryFigures())
+        #expect(bench.engine.deadline > ms(30))
+        _ = bench.receive(bench.venue.packet(5, []), at: 40)
+        _ = bench.tick(50)
+        #expect(bench.requests.take() == ["S1 2+2 of 0"])
+        _ = bench.answer(bench.messages(2...3), at: 51)
+        #expect(bench.figures == RecoveryFigures(requests: 1, recovered: 2))
+    }
+
     @Test func `what the other line brings is not asked for`() {
         let bench = RecoveryBench()
         _ = bench.receive(bench.messages(3...3), at: 10)
