@@ -73,15 +73,16 @@ public struct PullReader: Sendable {
                 behind: messages > request.messages ? messages - request.messages : 0))
     }
 
-    /// Of a segment and those behind it. Those that went meanwhile count for nothing.
+    /// Of a segment and those behind it. Those that went meanwhile count for nothing, and those that cannot be read now
+    /// are read again next time.
     private func messages(
         from number: UInt64, _ numbers: [UInt64], _ findings: inout PullFindings
     ) throws(SystemError) -> UInt64 {
         var sum = live.messages
         for closed in numbers where closed >= number && closed != live.number {
-            let count = findings.counts[closed] ?? (try? folder.readIndex(of: closed).messages) ?? 0
+            let count = findings.counts[closed] ?? (try? folder.readIndex(of: closed).messages)
             findings.counts[closed] = count
-            sum &+= count
+            sum &+= count ?? 0
         }
         findings.counts = findings.counts.filter { numbers.contains($0.key) }
         return sum

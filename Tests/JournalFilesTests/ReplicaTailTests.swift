@@ -137,6 +137,29 @@ extension DiskTests {
             #expect(pair.machine.missed == 0)
         }
 
+        @Test func `messages of a segment that cannot be read now are counted when it can`() throws {
+            let pair = Pair()
+            for first in [1, 11, 21] as [UInt64] { pair.write(first...(first + 9), turns: true) }
+            let folder = pair.plan.folder
+            #expect(try folder.segments() == [1, 2, 3, 4])
+            let (segment, aside) = (folder.segment(3), pair.path + "/aside")
+            #expect(rename(segment, aside) == 0 && mkdir(segment, 0o750) == 0)
+            unlink(folder.index(3))
+            let request = PullRequest(
+                feed: "itch", channel: 0, place: PullRequest.Place(segment: 2, offset: 0), messages: 0,
+                replica: "b")
+            let tail = try #require(pair.tail)
+            let hindered = PullReader(request, in: folder, tail: tail, counts: [:]).read()
+            #expect(hindered.counts == [2: 10])
+            #expect(rmdir(segment) == 0 && rename(aside, segment) == 0)
+            let findings = PullReader(request, in: folder, tail: tail, counts: hindered.counts).read()
+            guard case .bytes(let pulled) = findings.body else {
+                Issue.record("\(findings.body)")
+                return
+            }
+            #expect(pulled.behind == 30 && findings.counts == [2: 10, 3: 10])
+        }
+
         @Test func `what is damaged on the way comes again, and nothing of it is written`() throws {
             let pair = Pair()
             pair.write(1...10)
