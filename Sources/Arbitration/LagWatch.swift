@@ -31,6 +31,9 @@ struct LagWatch: Sendable {
     /// Half of the window. The halves begin at the same time for all paths, so that they are compared by what came at
     /// the same time.
     static let half: Duration = .seconds(1)
+    /// Stamps of one path that are so far ahead, where this path's are not, are another clock's: where a venue tells the
+    /// time of day only, a gateway whose clock is off by a quarter of an hour takes it for another zone's.
+    private static let mostAhead: Duration = .seconds(60)
 
     /// The least delay of one kind on one path, in the half that had the last sample and in the one before it.
     private struct Least {
@@ -78,11 +81,13 @@ struct LagWatch: Sendable {
 
     private func difference(_ least: [Least], _ path: Int, _ others: [Int], at now: Instant) -> Duration? {
         let current = Self.half(of: now)
-        guard let own = least[path].value(in: current),
-            let best = others.compactMap({ least[$0].value(in: current) }).min()
-        else { return nil }
-        return own - best
+        guard let own = least[path].value(in: current) else { return nil }
+        let sameClock = others.compactMap { least[$0].value(in: current) }
+            .filter { Self.isAhead(own) || !Self.isAhead($0) }
+        return sameClock.min().map { own - $0 }
     }
+
+    private static func isAhead(_ delay: Duration) -> Bool { delay < .zero - mostAhead }
 
     private static func half(of now: Instant) -> Int64 { now.nanoseconds / half.nanoseconds }
 }

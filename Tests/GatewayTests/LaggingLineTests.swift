@@ -99,6 +99,24 @@ import Wire
         #expect(core.machine.lag(of: 0, at: ms(9450)) == .zero)
     }
 
+    @Test func `a gateway whose stamps are of the future makes no other one late`() {
+        let core = feed(.holdfast, .hotHot)
+        let hour: Int64 = 3_600_000
+        for time in stride(from: Int64(0), to: 5000, by: 50) {
+            for (path, ahead) in [(0, hour), (1, 0)] {
+                let header = FrameHeader(
+                    kind: .data, feed: 0, channel: 0, epoch: 9, sequence: UInt64(time / 50) + 1, state: .live,
+                    sourceTime: wall(time + ahead), receiveTime: wall(time + ahead))
+                var frame: [UInt8] = []
+                header.encode(topic: Array("md/quotes/X/".utf8)[...], body: [1], into: &frame)
+                core.received(
+                    frame[...], on: path, receivedAt: wall(time), at: ms(time), wall: wall(time))
+            }
+            core.tick(at: ms(time), wall: wall(time))
+        }
+        #expect(core.machine.redundancy == .full && core.machine.lag(of: 1, at: ms(4950)) == nil)
+    }
+
     @Test func `messages of topics tell it, too`() {
         let core = feed(.zeromq, .hotHot)
         let message = { (number: UInt64, sent: Int64) in quotes.frame(.data, "AAPL", number, at: sent) }
