@@ -1,7 +1,7 @@
-// Which channels of a feed exist, where its packets name them: one damaged packet opens none.
+// Which channels of a feed exist, where its packets name them: one damaged datagram opens none.
 public import Basics
 
-/// Lets channels in, up to a bound, each by the second packet that names it.
+/// Lets channels in, up to a bound, each by the second packet that names it, where one alone may be damaged.
 public struct ChannelAdmission: Sendable {
     public enum Verdict: Hashable, Sendable {
         case admitted
@@ -24,16 +24,23 @@ public struct ChannelAdmission: Sendable {
         var at: Instant
     }
 
+    private let isOverConnection: Bool
     private var candidates: [Candidate] = []
     private var admitted = 0
 
-    public init() {}
+    /// - Parameter isOverConnection: packets come whole, so that the first one opens its channel: those behind it may come
+    ///   with it.
+    public init(isOverConnection: Bool = false) { self.isOverConnection = isOverConnection }
 
     /// Whether a channel that is not open is to be opened by this packet.
     public mutating func judge(
         _ channel: UInt16, path: Int, receivedAt: WallTime, at now: Instant
     ) -> Verdict {
         guard admitted < ChannelAdmission.most else { return .refused }
+        if isOverConnection {
+            admitted += 1
+            return .admitted
+        }
         candidates.removeAll { now - $0.at > ChannelAdmission.patience }
         if let known = candidates.firstIndex(where: { $0.channel == channel }) {
             let first = candidates[known]

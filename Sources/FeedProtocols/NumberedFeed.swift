@@ -10,6 +10,9 @@ public protocol PacketFraming {
     /// The packets do not say which channel they are of: there is one, 0.
     static var hasOneChannel: Bool { get }
 
+    /// They come over a connection, whole and in order: what one of them says needs no other packet's word.
+    static var isOverConnection: Bool { get }
+
     /// - Throws: `MalformedInput`; then nothing of the packet may be used.
     static func read(_ packet: ArraySlice<UInt8>) throws(MalformedInput) -> FramedPacket<Units>
 
@@ -18,6 +21,8 @@ public protocol PacketFraming {
 }
 
 extension PacketFraming {
+    public static var isOverConnection: Bool { false }
+
     /// There are no such requests.
     public static func request(for wanted: WantedMessages) -> [UInt8]? { nil }
 }

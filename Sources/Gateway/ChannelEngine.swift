@@ -16,7 +16,7 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
     private var channels: [OpenChannel<Keys>] = []
     /// The channel that the last packet was for.
     private var latest: OpenChannel<Keys>?
-    private var admission = ChannelAdmission()
+    private var admission = ChannelAdmission(isOverConnection: Framing.isOverConnection)
     /// Of each path.
     private var refused: [RefusedInput]
     private var condition: PathCondition?

@@ -6,7 +6,11 @@ import Testing
 @Suite struct ChannelAdmissionTests {
     /// Asks with times in seconds.
     private final class Door {
-        private var admission = ChannelAdmission()
+        private var admission: ChannelAdmission
+
+        init(isOverConnection: Bool = false) {
+            admission = ChannelAdmission(isOverConnection: isOverConnection)
+        }
 
         func admits(_ channel: UInt16, path: Int, receivedAt: Int64, at now: Int64) -> Bool {
             let verdict = admission.judge(
@@ -21,6 +25,14 @@ import Testing
         #expect(!door.admits(7, path: 0, receivedAt: 1, at: 0))
         #expect(!door.admits(7, path: 0, receivedAt: 1, at: 0))
         #expect(door.admits(7, path: 1, receivedAt: 1, at: 0))
+    }
+
+    @Test func `over a connection the first packet opens a channel`() {
+        let door = Door(isOverConnection: true)
+        for channel in 1...100 as ClosedRange<UInt16> {
+            let isOpen = door.admits(channel, path: 0, receivedAt: 1, at: 0)
+            #expect(isOpen == (channel <= UInt16(ChannelAdmission.most)))
+        }
     }
 
     @Test func `a second packet that is long in coming is a first one`() {

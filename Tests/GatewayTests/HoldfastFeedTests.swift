@@ -68,6 +68,18 @@ private struct Upstream {
         #expect(bench.engine.figures(of: 1).divergent == 0 && bench.engine.figures(of: 1).duplicates == 2)
     }
 
+    @Test func `the first frames of a channel are published, though they come together`() {
+        let bench = Bench(.holdfast, .hotHot)
+        var lines = bench.receive(a.beat(0), on: 0, at: 1)
+        for sequence in 1...3 as ClosedRange<UInt64> {
+            lines += bench.receive(a.data("X", sequence), on: 0, at: 1)
+        }
+        #expect(
+            lines.filter { $0.hasPrefix("md/") } == [
+                "md/md/X/ 1 after 0", "md/md/X/ 2 after 1", "md/md/X/ 3 after 2",
+            ])
+    }
+
     @Test func `what both lost is told, also when only a heartbeat shows it`() {
         let bench = joined()
         _ = bench.receive(a.beat(12), on: 0, at: 3)
@@ -200,9 +212,8 @@ private struct Upstream {
 
     @Test func `what all gateways send again is not live here, and what one of them does is`() {
         let bench = Bench(.holdfast, .hotHot)
-        _ = bench.receive(a.beat(0, state: .recovering), on: 0, at: 1)
         #expect(
-            bench.receive(a.beat(0, state: .recovering), on: 0, at: 2)
+            bench.receive(a.beat(0, state: .recovering), on: 0, at: 1)
                 == ["heartbeat 0 0 recovering from 1", "state recovering -: recovering where it comes from"])
         #expect(
             bench.receive(a.data("X", 1, flags: .recovering), on: 0, at: 2)
@@ -304,8 +315,7 @@ private struct Upstream {
             return a.frame(
                 .heartbeat, "control/up/3/", last, state: .closed, flags: flags, body: body.bytes)
         }
-        _ = bench.receive(closed(0, .recovering), on: 0, at: 1)
-        var lines: [String] = []
+        var lines = bench.receive(closed(0, .recovering), on: 0, at: 1)
         for sequence in 1...3 as ClosedRange<UInt64> {
             lines += bench.receive(a.data("X", sequence, flags: .recovering), on: 0, at: 2)
             lines += bench.receive(closed(sequence, .recovering), on: 0, at: 2)

@@ -17,6 +17,7 @@ public enum HoldfastFraming: PacketFraming {
     }
 
     public static var hasOneChannel: Bool { false }
+    public static var isOverConnection: Bool { true }
 
     /// - Throws: `MalformedInput`; `inconsistent` at the flags for feeds that are not numbered by channel, and for
     ///   messages that reach several topics under one number.
