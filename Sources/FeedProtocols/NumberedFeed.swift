@@ -66,6 +66,8 @@ public struct FramedPacket<Units> {
     public var run: SourceRun?
     /// It carries the venue's word that all begins anew.
     public var resets = false
+    /// The source itself has inferred from its numbers that the session began: the venue did not name it.
+    public var isInferred = false
     /// Bytes at its end that no message claims: worth counting, harmless.
     public var trailingBytes = 0
 

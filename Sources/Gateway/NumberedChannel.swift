@@ -51,6 +51,8 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     /// Messages that name no instrument, since they are none.
     private var refusedMessages = RefusedInput()
     private var unresolved: UInt64 = 0
+    /// The last session of which a path's source said that it has inferred it.
+    private var inferred: UInt64?
     private var isFailover = false
     /// When what came last was read, or let go after it waited: a message is as old as it is by this time.
     private var judgedAt = WallTime(nanoseconds: 0)
@@ -116,13 +118,14 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
             sourceTime: packet.sentAt, receivedAt: receivedAt)
         if header.session == nil { label(&arrival, header, resets: packet.resets, at: now) }
         if let run = packet.run { follow(run, arrival) }
+        if packet.isInferred, inferred != arrival.session { infer(arrival.session) }
         // The arbiter begins with this word, too: what can be known from then on is told before anything else.
         if !arbiter.hasBegun, arrival.sequence != 0, arrival.sequence != .max {
             if header.session == nil { goOn(before: arrival, at: now) }
             mostBehind == nil
                 ? resume(before: arrival, at: now) : catchUp(before: arrival, at: now, wall: receivedAt)
             let first = arbiter.hasBegun ? arbiter.first : arrival.sequence
-            if labels.isInferred { control.flags = [.epochInferred] }
+            if labels.isInferred || inferred == arrival.session { control.flags = [.epochInferred] }
             begin(epoch: arrival.session, first: first, at: now, wall: receivedAt)
         }
         control.heard(
@@ -265,6 +268,12 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         route.clear()
     }
 
+    /// A path's source says that it has inferred the session itself.
+    private mutating func infer(_ session: UInt64) {
+        inferred = session
+        if arbiter.hasBegun, arbiter.epoch == session { control.flags = [.epochInferred] }
+    }
+
     /// What a server sent again was no packet of the protocol.
     mutating func refuseRecovered(_ reason: String) { recovery?.refuse(reason) }
 
@@ -339,7 +348,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         (hasDirectory, isBorrowed) = (false, false)
         firstArrivals = FirstArrivals()
         clock.restart()
-        let isInferred = change.cause == .inferred || labels.isInferred
+        let isInferred = change.cause == .inferred || labels.isInferred || inferred == arbiter.epoch
         control.flags = isInferred ? [.epochInferred] : []
         remark()
         log(.epochBegan, "\(place)another session: sequences begin anew (\(change.cause.rawValue))")

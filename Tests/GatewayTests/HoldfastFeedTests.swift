@@ -92,6 +92,28 @@ private struct Upstream {
         #expect(bench.receive(a.data("%23117", 12), on: 0, at: 3) == ["md/md/%23117/ 12 after 0 unresolved"])
     }
 
+    @Test func `what another gateway says of a message's instrument, and of the epoch, is handed on`() {
+        let bench = joined()
+        #expect(
+            bench.both(a.data("*", 11, flags: .unresolved), at: 3) == [
+                "md/md/*/ 11 after 0 unresolved"
+            ])
+        #expect(bench.receive(a.data("*", 12), on: 0, at: 4) == ["md/md/*/ 12 after 11"])
+        #expect(bench.recorder.frames.last.map { Array($0.body) } == [12])
+        #expect(bench.engine.channel.unresolved == 1)
+        #expect(
+            bench.receive(a.data("X", 13, flags: .epochInferred), on: 0, at: 5) == [
+                "md/md/X/ 13 after 0 inferred"
+            ])
+        #expect(bench.receive(b.data("X", 14), on: 1, at: 6) == ["md/md/X/ 14 after 13 inferred"])
+        let other = Bench(.holdfast, .hotHot)
+        _ = other.receive(a.data("X", 1, flags: .epochInferred), on: 0, at: 1)
+        #expect(
+            other.receive(a.data("X", 2, flags: .epochInferred), on: 0, at: 2) == [
+                "md/md/X/ 2 after 1 inferred"
+            ])
+    }
+
     @Test func `a gateway that is stale itself keeps nothing fresh`() {
         let bench = joined()
         #expect(

@@ -45,6 +45,7 @@ public enum HoldfastFraming: PacketFraming {
         framed.isClosed = HoldfastFraming.isClosed(header)
         framed.isUnresolved = header.kind == .data && header.flags.contains(.unresolved)
         framed.run = run
+        framed.isInferred = header.flags.contains(.epochInferred)
         return framed
     }
 
@@ -106,10 +107,15 @@ public enum HoldfastFraming: PacketFraming {
         return SourceRun(number: frame.header.run, first: first, isNamed: isNamed)
     }
 
+    /// Behind the slash with which each topic ends: of which instrument the message is, the other gateway does not know.
+    static let unresolvedMark: UInt8 = 1
+
+    /// The topic, the mark if the message has it, a zero, and the message.
     private static func unit(of frame: Frame) -> ArraySlice<UInt8> {
         var unit: [UInt8] = []
-        unit.reserveCapacity(frame.topicBytes.count + 1 + frame.body.count)
+        unit.reserveCapacity(frame.topicBytes.count + 2 + frame.body.count)
         unit.append(contentsOf: frame.topicBytes)
+        if frame.header.flags.contains(.unresolved) { unit.append(unresolvedMark) }
         unit.append(0)
         unit.append(contentsOf: frame.body)
         return unit[...]

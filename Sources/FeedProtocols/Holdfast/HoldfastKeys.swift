@@ -19,7 +19,11 @@ public struct HoldfastKeys: InstrumentKeys {
         guard let end = unit.firstIndex(of: 0) else {
             throw MalformedInput(.badTopic, offset: 0, wanted: 1, found: unit.count)
         }
-        let topic = unit[..<end]
+        var topic = unit[..<end]
+        if topic.last == HoldfastFraming.unresolvedMark {
+            topic = topic.dropLast()
+            route.isUnresolved = true
+        }
         route.body = unit[(end + 1)...]
         route.prefix = end + 1 - unit.startIndex
         if let known = instruments[topic] {
