@@ -45,16 +45,20 @@ public enum ConfigurationFile: Hashable, Sendable {
     case clients
 
     /// Sections by which a file is recognised; those that several kinds have tell nothing.
-    private static let sections: [(kind: ConfigurationFile, names: Set<String>)] = [
-        (.agent, ["nic", "path", "process", "ups", "history", "report_to"]),
-        (.gateway, ["downstream", "agent", "feed"]),
-        (.clients, ["client"]),
-    ]
+    static let sections: [(kind: ConfigurationFile, names: Set<String>)] = {
+        let all: [(kind: ConfigurationFile, names: Set<String>)] = [
+            (.agent, Section<AgentOptions>.agent.names), (.gateway, Section<GatewayOptions>.gateway.names),
+            (.clients, Section<ClientsDraft>.clients.names),
+        ]
+        return all.map { kind, names in
+            (kind, names.filter { name in !all.contains { $0.kind != kind && $0.names.contains(name) } })
+        }
+    }()
 
     /// Tells by the sections of a text: `nil` if it has those of no kind or of several.
     public static func kind(of text: String) -> ConfigurationFile? {
-        let keys = Set(KeyLines(of: text).keys.map { String($0.prefix { $0 != "." && $0 != "[" }) })
-        let kinds = sections.filter { !$0.names.isDisjoint(with: keys) }.map(\.kind)
+        let names = KeyLines(of: text).names
+        let kinds = sections.filter { !$0.names.isDisjoint(with: names) }.map(\.kind)
         return kinds.count == 1 ? kinds[0] : nil
     }
 

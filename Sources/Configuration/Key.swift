@@ -68,6 +68,9 @@ struct Section<Options>: Sendable {
 
     var paths: [String] { keys.flatMap(\.paths) }
 
+    /// The names of its keys themselves.
+    var names: Set<String> { Set(keys.map(\.name)) }
+
     func read(_ setting: Setting, at place: Place, into options: inout Options) {
         guard case .table(let members) = setting else {
             return place.refuse(setting, "write a section [\(place.keyPath)] with its keys below")

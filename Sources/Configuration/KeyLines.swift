@@ -24,6 +24,9 @@ struct KeyLines {
         }
     }
 
+    /// What stands at the top: sections, also empty ones, and keys that belong to none.
+    var names: Set<String> { Set(lines.keys.map { String($0.prefix { $0 != "." && $0 != "[" }) }) }
+
     /// Every key path of the text that holds a value, indices left out: `path.isp[].name`.
     var keys: Set<String> { Set(valuePaths) }
     private var valuePaths: [String] = []

@@ -275,6 +275,13 @@ import Wire
         #expect(ConfigurationFile.kind(of: "[[client]]\nname = \"x\"") == .clients)
         #expect(ConfigurationFile.kind(of: "[bus]\nstate_every = \"1s\"\n[curve]\nkey = \"/k\"") == nil)
         #expect(ConfigurationFile.kind(of: "[nic]\nenabled = true\n[[client]]\nname = \"x\"") == nil)
+        let agents = ["nic", "path", "unit", "process", "ups", "disk", "clock", "pressure", "history"]
+        for name in agents { #expect(ConfigurationFile.kind(of: "[\(name)]") == .agent, "\(name)") }
+        for name in ["line", "check"] { #expect(ConfigurationFile.kind(of: "[[\(name)]]") == .agent) }
+        for name in ["[journal]", "[downstream]", "[[agent]]", "[[replica]]"] {
+            #expect(ConfigurationFile.kind(of: name) == .gateway, "\(name)")
+        }
+        for name in ["[bus]", "[curve]", "host = 'x'"] { #expect(ConfigurationFile.kind(of: name) == nil) }
     }
 
     @Test func `a path depends on this host's subjects or on those of a host that it names`() throws {

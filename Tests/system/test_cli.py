@@ -333,6 +333,19 @@ class CheckConfig(unittest.TestCase):
         self.assertEqual(done.returncode, 78)
         self.assertIn("moldudp64", done.stderr)
 
+    def test_each_section_alone_tells_whom_it_is_for(self):
+        names = {"agent": "nic path unit process ups disk clock pressure history", "gateway": "downstream journal"}
+        texts = [(daemon, f"[{name}]\n") for daemon, known in names.items() for name in known.split()]
+        texts += [("agent", '[[check]]\nname = "load"\ncommand = ["/bin/true"]\n'),
+                  ("agent", '[[report_to]]\nendpoint = "tcp://127.0.0.1:5570"\n'),
+                  ("gateway", '[[agent]]\npublish = "ipc:///run/a"\nrequest = "ipc:///run/b"\n'),
+                  ("gateway", '[[replica]]\nrequest = "ipc:///run/c"\nfeeds = ["itch"]\n')]
+        for daemon, text in texts:
+            with self.subTest(text):
+                done = subprocess.run([harness.binary(TOOL), "check-config", "-"], input=text, capture_output=True,
+                                      text=True, timeout=harness.PATIENCE_S)
+                self.assertEqual((done.returncode, done.stdout), (0, f"-: OK, for the {daemon}\n"), done.stderr)
+
     def test_a_file_that_is_not_there_is_66(self):
         done = tool("check-config", "/nonexistent/agent.toml")
         self.assertEqual(done.returncode, 66)
