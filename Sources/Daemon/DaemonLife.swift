@@ -216,7 +216,8 @@ public final class DaemonLife<Body: DaemonBody> {
         } catch {
             wasReloadRefused = true
             let fields = (error as? ConfigurationError)?.fields ?? [:]
-            log.logger.event(.reloadRefused, "reload refused, going on as before: \(error)", fields)
+            let event = (error as? any JournalledError)?.event ?? .reloadRefused
+            log.logger.event(event, "reload refused, going on as before: \(error)", fields)
         }
         hasSettled = false
         shownStatus = status

@@ -7,7 +7,7 @@ import FeedJournal
 public import Logging
 public import Messaging
 public import Reactor
-import Linux
+public import Linux
 public import Wire
 
 /// The whole gateway.
@@ -540,8 +540,14 @@ public final class Gateway {
 }
 
 /// Why a reload did not happen.
-public enum ReloadRefusal: Error, Hashable, Sendable, CustomStringConvertible {
+public enum ReloadRefusal: JournalledError, Hashable, Sendable, CustomStringConvertible {
     case needsRestart
+
+    public var event: JournalEvent {
+        switch self {
+        case .needsRestart: .reloadNeedsRestart
+        }
+    }
 
     public var description: String {
         switch self {

@@ -8,6 +8,8 @@ public enum JournalEvent: String, Sendable, CaseIterable {
     case started = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a01"
     case reloaded = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a04"
     case reloadRefused = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a05"
+    /// The new configuration is good, and all of it waits for the next start: it changes what a reload cannot.
+    case reloadNeedsRestart = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a52"
     case stopping = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a06"
     /// The daemon does not start: its configuration, keys or client list are not good.
     case configurationRefused = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a09"
@@ -128,6 +130,11 @@ public enum JournalEvent: String, Sendable, CaseIterable {
     case journalLost = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a51"
 }
 
+/// An error whose entry in the journal is of a kind of its own.
+public protocol JournalledError: Error {
+    var event: JournalEvent { get }
+}
+
 extension JournalEvent {
     /// How urgent an entry of this kind is, unless its logger knows better.
     public var level: Logger.Level {
@@ -137,7 +144,8 @@ extension JournalEvent {
             .collectorConnected, .clientRemoved, .keysReloaded, .networkNewsLost, .feedJournalResumed,
             .feedJournalCut, .replicaResumed, .replicaCut, .directoryTaken:
             .notice
-        case .restartNeeded, .clockNotSet, .incarnationNotKept, .onIsolatedProcessors, .switched,
+        case .restartNeeded, .reloadNeedsRestart, .clockNotSet, .incarnationNotKept, .onIsolatedProcessors,
+            .switched,
             .pathNotReceiving,
             .receiveBufferSmall, .gapTold, .recoveryUnanswered, .loginRejected, .inputRefused,
             .sessionNotTaken, .directoryNotTaken, .subscriptionsUnconfirmed,
@@ -169,7 +177,8 @@ extension JournalEvent {
             .malformedInput,
             .feedJournalStopped, .feedJournalResumed, .replicaStopped, .replicaResumed, .replicaDamaged:
             true
-        case .started, .reloaded, .reloadRefused, .stopping, .configurationRefused, .cannotStart,
+        case .started, .reloaded, .reloadRefused, .reloadNeedsRestart, .stopping, .configurationRefused,
+            .cannotStart,
             .restartNeeded, .clockNotSet, .incarnationNotKept, .onIsolatedProcessors, .upgradeRefused,
             .stateChanged,
             .noLongerWatched, .switched, .feedHeld, .feedReleased, .subjectMuted, .subjectUnmuted,

@@ -414,6 +414,8 @@ private final class Venue {
             other.publish = ["ipc://\(stage.folder)/other"]
             try gateway.reload(other)
         }
+        // A restart succeeds, which the entry of a refused file denies.
+        #expect(ReloadRefusal.needsRestart.event == .reloadNeedsRestart)
         venues[0].quote()
         try stage.until("a quote", { stage.data.count == 1 }, between: beat)
         var more = options
