@@ -181,7 +181,7 @@ import Wire
         for index in 0...1 { soup.paths[index].loginFile = "/etc/holdfast/itch.login" }
         var trial = FeedOptions(name: "trial", feedProtocol: .moldUDP64, keys: .itch50, policy: .hotHot)
         trial.paths = [path("A", group: "239.1.1.1:30001")]
-        trial.paths[0].file = "/var/tmp/day.pcap"
+        trial.paths[0].file = "/var/lib/holdfast/day.pcap"
         expected.feeds = [itch, bzx, copy, soup, trial, quotes]
         #expect(options == expected)
     }

@@ -46,6 +46,17 @@ import Testing
         }
     }
 
+    @Test func `no example lies where the sandboxes of the daemons hide it`() throws {
+        let documents = [
+            "README.md", "packaging/agent.toml", "packaging/gateway.toml", "packaging/man/holdfast.toml.5",
+        ]
+        for document in documents {
+            for path in try Repository.text(document).matches(of: /"\/(?:tmp|var\/tmp|home|root)\/[^"]*"/) {
+                Issue.record("\(document): \(path.0)")
+            }
+        }
+    }
+
     @Test func `the links of the README lead somewhere`() throws {
         for link in try Repository.text("README.md").matches(of: /\]\(([^)#:]+)\)/) {
             #expect(Repository.exists(String(link.1)), "\(link.1)")
