@@ -28,7 +28,7 @@ struct SwitchCommand: ParsableCommand {
         abstract: "Move a feed to another path.",
         discussion: """
             Without --hold the feed goes back to a preferred path when that has been well for its hold-down. \
-            With --hold it stays, whatever happens to the path, until --release.
+            With --hold it stays, whatever happens to the path, until --release or a restart of the gateway.
 
             EXAMPLES
               holdfast switch quotes B
@@ -65,7 +65,12 @@ struct MuteCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "mute",
         abstract: "Let a subject's failure move no feed, for a while.",
-        discussion: "EXAMPLE\n  holdfast mute nic/eth1 --for 30m")
+        discussion: """
+            A restart of the gateway ends it, too.
+
+            EXAMPLE
+              holdfast mute nic/eth1 --for 30m
+            """)
 
     @Argument(help: ArgumentHelp("KIND/NAME, as holdfast status shows it.", valueName: "subject"))
     var subject: SubjectArgument
