@@ -68,6 +68,24 @@ def files(package):
         return {member.name.removeprefix("./"): member for member in archive if not member.isdir()}
 
 
+@harness.needs_namespaces
+class Purge(unittest.TestCase):
+    def test_a_journal_on_a_disk_of_its_own_leaves_no_package_half_purged(self):
+        root = harness.folder_of(self)
+        for folder in ("run", "etc/holdfast", "var/lib/holdfast/journal"):
+            os.makedirs(os.path.join(root, folder))
+        key = os.path.join(root, "etc/holdfast/host.key")
+        open(key, "w").close()
+        script = 'mount -t tmpfs tmpfs "$DPKG_ROOT/var/lib/holdfast/journal" && exec sh "$1" purge'
+        done = subprocess.run(
+            ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh",
+             os.path.join(harness.ROOT, "packaging/debian/holdfast.postrm")],
+            env=dict(os.environ, DPKG_ROOT=root), capture_output=True, text=True, timeout=harness.PATIENCE_S)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("is a file system mounted there?", done.stderr)
+        self.assertFalse(os.path.exists(key))
+
+
 class Built(unittest.TestCase):
     """Tests of the packages as they come from packaging/build-deb, unpacked."""
 
