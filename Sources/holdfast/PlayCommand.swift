@@ -207,6 +207,10 @@ struct Play: ParsableCommand {
 
     private func validateNumbers() throws {
         try check(symbols.map { Double($0) }, "--symbols", 1...65_535)
+        if generate == .pitch, symbolCount > 9999 {
+            throw ValidationError(
+                "--symbols \(symbolCount): at most 9999 for pitch, whose symbols have 6 characters")
+        }
         try check(rate.map { Double($0) }, "--rate", 1...10_000_000)
         try check(speed, "--speed", 0.000_001...1_000_000)
         try check(count.map { Double($0) }, "--count", 1...1e18)

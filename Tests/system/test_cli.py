@@ -375,6 +375,7 @@ class Play(unittest.TestCase):
             (["--generate", "deep", "--zeromq", "ipc:///tmp/x"], "--zeromq"),
             (["--generate", "quotes", "--mold", "239.1.1.1:1"], "--zeromq"),
             (["--generate", "mdp3"], "--mdp3"),
+            (["--generate", "pitch", "--pitch", "127.0.0.1:9", "--symbols", "10000"], "at most 9999"),
         ):
             with self.subTest(words):
                 done = tool("play", *words)
