@@ -221,8 +221,10 @@ extension DoctorReader {
         let configured =
             agent.path.isps.compactMap(\.interface) + feeds.compactMap(\.interface)
             + recoveries.compactMap(\.interface)
-        facts.namedInterfaces = Set(configured).count
-        facts.missingInterfaces = Set(configured).filter { Interface.index(of: $0) == nil }.sorted()
+        // A line is captured below the filter that looks at where packets come from.
+        let named = Set(configured + agent.lines.flatMap(\.paths).map(\.interface))
+        facts.namedInterfaces = named.count
+        facts.missingInterfaces = named.filter { Interface.index(of: $0) == nil }.sorted()
         for name in Set(configured + watched + physical) where name != "lo" {
             // Dots in a name are dots in the path: it is a folder.
             guard let own = number("\(sysctls)/conf/\(name)/rp_filter") else { continue }

@@ -96,6 +96,13 @@ class Doctor(unittest.TestCase):
         for name in ("eth0", "eth1"):
             self.assertIn(f"net.ipv4.conf.{name}.rp_filter=2", done.stdout)
 
+    def test_a_line_s_interface_that_is_not_there_is_found(self):
+        line = '[[line]]\nfeed = "itch"\nprotocol = "moldudp64"\n'
+        for name, interface in (("A", "eth0"), ("B", "eth7")):
+            line += f'[[line.path]]\nname = "{name}"\ninterface = "{interface}"\ngroup = "239.1.1.1:30001"\n'
+        self.daemon.configure(harness.AGENT_BUS + AGENT + line)
+        self.assertIn("eth7", self.findings()["interfaces"])
+
     def test_a_limit_of_memberships_that_is_too_low(self):
         self.sysctl("igmp_max_memberships", 0)
         self.assertIn("fewer than the 1", self.findings()["memberships"])
