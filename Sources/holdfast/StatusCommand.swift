@@ -17,7 +17,7 @@ struct StatusCommand: ParsableCommand {
 
             EXAMPLES
               holdfast status
-              holdfast status --json | jq '.daemons[].states[] | select(.status != "ok")'
+              holdfast status --json | jq '.daemons[].states[]? | select(.status != "ok")'
               holdfast status --endpoint tcp://127.0.0.1:5556
               holdfast status --endpoint tcp://10.0.0.1:5556 --server-key 'KEY'
             """)
