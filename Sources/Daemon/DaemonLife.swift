@@ -34,6 +34,8 @@ public final class DaemonLife<Body: DaemonBody> {
     private var isStopping = false
     private var ending: Timer?
     private var wasReloadRefused = false
+    /// The service manager has been told that a start or a reload is over.
+    private var isReadyTold = false
 
     // MARK: - Entry
 
@@ -176,8 +178,7 @@ public final class DaemonLife<Body: DaemonBody> {
         _ = try loop.enableWatchdog()
         body.start()
         log.logger.event(.started, "started, \(body.summary)")
-        shownStatus = status
-        ServiceManager.ready(status: shownStatus)
+        tellReady()
         timer?.arm(at: loop.now + statusEvery)
         return try loop.run()
     }
@@ -186,12 +187,22 @@ public final class DaemonLife<Body: DaemonBody> {
         wasReloadRefused ? "the last reload was refused, see the journal; \(body.summary)" : body.summary
     }
 
+    /// Said again each time that this looks around, until a manager that is behind has taken it.
+    private func tellReady() {
+        shownStatus = status
+        isReadyTold = ServiceManager.ready(status: shownStatus)
+    }
+
     private func lookAround() {
         if !hasSettled {
             hasSettled = true
             body.settled()
         }
-        if status != shownStatus, ServiceManager.status(status) { shownStatus = status }
+        if !isReadyTold, !isStopping {
+            tellReady()
+        } else if status != shownStatus, ServiceManager.status(status) {
+            shownStatus = status
+        }
         log.tellLost()
         timer?.arm(at: loop.now + statusEvery)
     }
@@ -220,8 +231,7 @@ public final class DaemonLife<Body: DaemonBody> {
             log.logger.event(event, "reload refused, going on as before: \(error)", fields)
         }
         hasSettled = false
-        shownStatus = status
-        ServiceManager.ready(status: shownStatus)
+        tellReady()
     }
 }
 

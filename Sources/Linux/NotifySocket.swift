@@ -1,14 +1,19 @@
-// The service manager's socket, for what may be lost. libsystemd's own call waits for as long as the manager does
-// not read, and a daemon whose word is awaited elsewhere cannot.
+// The service manager's socket. libsystemd's own call waits for as long as the manager does not read, and a daemon
+// whose word is awaited elsewhere cannot.
 import CLinux
 import Glibc
 
 /// Where the service manager listens: $NOTIFY_SOCKET, by the protocol of sd_notify(3).
 public enum NotifySocket {
-    /// Sends without waiting. Returns `false` if it was not taken, or there is no service manager.
+    /// How long a manager that is behind is waited for, in microseconds, where its word matters.
+    private static let patience = 50_000
+
+    /// Sends. Returns `false` if it was not taken, or there is no service manager.
     ///
-    /// - Parameter path: absolute, or `@` and the name of an abstract socket.
-    public static func offer(_ text: String, to path: String? = environment) -> Bool {
+    /// - Parameters:
+    ///   - path: absolute, or `@` and the name of an abstract socket.
+    ///   - waits: a moment for a manager that is behind, and not at all otherwise.
+    public static func offer(_ text: String, to path: String? = environment, waits: Bool = false) -> Bool {
         guard let path, path.hasPrefix("/") || path.hasPrefix("@"), path.utf8.count > 1,
             var address = sockaddr_un(path: path)
         else { return false }
@@ -20,12 +25,15 @@ public enum NotifySocket {
         let raw = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard raw >= 0 else { return false }
         let descriptor = Descriptor(owning: raw)
+        if waits {
+            let limit = timeval(tv_sec: 0, tv_usec: patience)
+            try? setOption(raw, SOL_SOCKET, SO_SNDTIMEO, limit, "SO_SNDTIMEO")
+        }
+        let flags = Int32(MSG_NOSIGNAL) | (waits ? 0 : Int32(MSG_DONTWAIT))
         let bytes = Array(text.utf8)
         let sent = unsafe withUnsafePointer(to: &address) { pointer in
             unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { target in
-                unsafe sendto(
-                    descriptor.raw, bytes, bytes.count, Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT), target,
-                    length)
+                unsafe sendto(descriptor.raw, bytes, bytes.count, flags, target, length)
             }
         }
         return sent == bytes.count

@@ -1,12 +1,15 @@
 // What the daemon tells systemd about itself, by sd_notify(3). Without a service manager nothing happens.
 public import Basics
-import CSystemd
 import Linux
 
 /// The service manager that started this process, if any.
 public enum ServiceManager {
     /// READY=1 and what `systemctl status` shows.
-    public static func ready(status: String) { notify("READY=1\nSTATUS=\(oneLine(status))") }
+    ///
+    /// - Returns: whether it was taken, or there is nobody to take it; else say it again.
+    public static func ready(status: String) -> Bool {
+        NotifySocket.environment == nil || offer("READY=1\nSTATUS=\(oneLine(status))")
+    }
 
     /// What `systemctl status` shows. A service manager that is behind does not get it: nobody waits for that.
     ///
@@ -16,14 +19,14 @@ public enum ServiceManager {
 
     /// RELOADING=1 with the stamp that Type=notify-reload wants; follow with `ready`.
     public static func reloading(at now: Instant) {
-        notify("RELOADING=1\nMONOTONIC_USEC=\(now.nanoseconds / 1000)")
+        _ = offer("RELOADING=1\nMONOTONIC_USEC=\(now.nanoseconds / 1000)")
     }
 
-    public static func stopping(status: String) { notify("STOPPING=1\nSTATUS=\(oneLine(status))") }
+    public static func stopping(status: String) { _ = offer("STOPPING=1\nSTATUS=\(oneLine(status))") }
 
     private static func oneLine(_ text: String) -> String {
         String(text.map { $0.isNewline ? " " : $0 })
     }
 
-    private static func notify(_ state: String) { unsafe sd_notify(0, state) }
+    private static func offer(_ state: String) -> Bool { NotifySocket.offer(state, waits: true) }
 }

@@ -41,6 +41,7 @@ import Testing
         while taken < 100_000, NotifySocket.offer("STATUS=\(taken)", to: path) { taken += 1 }
         #expect(taken > 0)
         #expect(taken < 100_000)
+        #expect(!NotifySocket.offer("STOPPING=1", to: path, waits: true))
         #expect(manager.read() == "STATUS=0")
         #expect(NotifySocket.offer("STATUS=again", to: path))
     }

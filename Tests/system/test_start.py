@@ -1,6 +1,7 @@
 """What keeps a daemon from starting, or from starting well: each is told with where and what to do."""
 
 import os
+import signal
 import socket
 import unittest
 
@@ -118,6 +119,41 @@ class Check(unittest.TestCase):
             self.assertEqual(code, 0)
             self.assertIn(f"warning: there is no folder {daemon.folder}/no/such", told)
         with_both(self, lambda usual: usual.replace("ipc://~/", "ipc://~/no/such/"), judge)
+
+
+class BusyManager(unittest.TestCase):
+    """The service manager does not read what it is told."""
+
+    def fill(self, daemon):
+        while True:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:  # each has a limit of its own
+                sender.setblocking(False)
+                sent = 0
+                try:
+                    while True:
+                        sender.sendto(b"STATUS=", daemon.notify.getsockname())
+                        sent += 1
+                except BlockingIOError:
+                    if not sent:
+                        return
+
+    def test_it_holds_up_neither_a_reload_nor_the_end(self):
+        def judge(daemon):
+            daemon.start()
+            self.fill(daemon)
+            daemon.signal(signal.SIGHUP)
+            daemon.wait_log("configuration read again")
+            self.assertEqual(daemon.stop(), 0)
+        with_both(self, lambda usual: usual, judge)
+
+    def test_a_reload_is_told_to_be_over_when_it_reads_again(self):
+        def judge(daemon):
+            daemon.start()
+            self.fill(daemon)
+            daemon.signal(signal.SIGHUP)
+            daemon.wait_log("configuration read again")
+            daemon.wait_told("READY=1")
+        with_both(self, lambda usual: usual, judge)
 
 
 class Incarnation(unittest.TestCase):
