@@ -89,7 +89,7 @@ extension AgentFile {
         path: String, isPair: (KeyPair) -> Bool
     ) throws(ConfigurationError) -> Secured<AgentOptions> {
         let text = try FileText.read(path: path)
-        let options = try parse(text, name: path)
+        let options = try passwords(for: parse(text, name: path), text: text, name: path)
         return Secured(
             options, credentials: try credentials(for: options, text: text, name: path, isPair: isPair))
     }

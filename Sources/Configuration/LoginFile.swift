@@ -97,38 +97,53 @@ extension GatewayFile {
         for options: GatewayOptions, text: String, name: String
     ) throws(ConfigurationError) -> GatewayOptions {
         var options = options
-        var problems: [ConfigurationProblem] = []
-        var causes: Set<ConfigurationError.Cause> = []
-        let lines = KeyLines(of: text)
-        func note(
-            _ keyPath: String, _ read: () throws(ConfigurationError) -> Void
-        ) {
-            do throws(ConfigurationError) {
-                try read()
-            } catch {
-                causes.insert(error.cause)
-                problems.append(
-                    ConfigurationProblem(
-                        line: lines.line(of: keyPath), keyPath: keyPath, advice: error.description))
-            }
-        }
+        var failures = FileFailures(of: text, name: name)
         for feed in options.feeds.indices {
             for path in options.feeds[feed].paths.indices {
                 guard let file = options.feeds[feed].paths[path].loginFile else { continue }
-                note("feed[\(feed)].path[\(path)].login_file") { () throws(ConfigurationError) in
+                failures.note("feed[\(feed)].path[\(path)].login_file") { () throws(ConfigurationError) in
                     options.feeds[feed].paths[path].login = try LoginFile.read(path: file, for: .path)
                 }
             }
             for file in options.feeds[feed].recover.loginFiles {
-                note("feed[\(feed)].recover.login_file") { () throws(ConfigurationError) in
+                failures.note("feed[\(feed)].recover.login_file") { () throws(ConfigurationError) in
                     options.feeds[feed].recover.logins.append(try LoginFile.read(path: file, for: .gapProxy))
                 }
             }
         }
-        guard problems.isEmpty else {
-            throw ConfigurationError(
-                file: name, cause: causes == [.forbidden] ? .forbidden : .invalid, problems: problems)
-        }
+        if let error = failures.error { throw error }
         return options
+    }
+}
+
+/// What is wrong with the secret files that a configuration names, told where it names them.
+struct FileFailures {
+    private let name: String
+    private let lines: KeyLines
+    private var problems: [ConfigurationProblem] = []
+    private var causes: Set<ConfigurationError.Cause> = []
+
+    init(of text: String, name: String) {
+        self.name = name
+        lines = KeyLines(of: text)
+    }
+
+    /// Reads, and keeps why that failed.
+    mutating func note(_ keyPath: String, _ read: () throws(ConfigurationError) -> Void) {
+        do throws(ConfigurationError) {
+            try read()
+        } catch {
+            causes.insert(error.cause)
+            problems.append(
+                ConfigurationProblem(
+                    line: lines.line(of: keyPath), keyPath: keyPath, advice: error.description))
+        }
+    }
+
+    /// `nil`: nothing is. Of files that this user may not read, `forbidden`: another user may find them good.
+    var error: ConfigurationError? {
+        guard !problems.isEmpty else { return nil }
+        return ConfigurationError(
+            file: name, cause: causes == [.forbidden] ? .forbidden : .invalid, problems: problems)
     }
 }

@@ -30,10 +30,30 @@ public struct UPSServerOptions: Hashable, Sendable {
     public var user: String?
     /// A file with the user's password on its first line, readable by the agent alone.
     public var passwordFile: String?
+    /// What stands in it; `AgentFile.passwords` reads it.
+    public var password: UPSPassword?
     /// Which of its UPSes are watched; empty: all.
     public var upses: [String] = []
 
     public init(host: String) { self.host = host }
+}
+
+/// What upsd asks of its user. It has no text that shows the password.
+public struct UPSPassword: Hashable, Sendable, CustomStringConvertible, CustomReflectable {
+    public let text: String
+
+    public init(_ text: String) { self.text = text }
+
+    public var description: String { "password" }
+    public var customMirror: Mirror { Mirror(self, children: []) }
+
+    /// - Throws: why the file cannot be read, that others can read it, or that its first line is empty.
+    static func read(path: String) throws(ConfigurationError) -> UPSPassword {
+        let line = try FileText.read(path: path, keptFrom: .readers).prefix { !$0.isNewline }
+        guard line.isEmpty else { return UPSPassword(String(line)) }
+        let problem = ConfigurationProblem(line: 1, keyPath: "", advice: "must have the password alone")
+        throw ConfigurationError(file: path, cause: .invalid, problems: [problem])
+    }
 }
 
 /// One `[[ups.group]]`: UPSes of which some may fail.
@@ -118,5 +138,24 @@ extension Rules {
                 (48...57).contains($0) || (65...90).contains($0) || (97...122).contains($0)
                     || [0x2D, 0x2E, 0x3A].contains($0)
             }
+    }
+}
+
+extension AgentFile {
+    /// The options with the passwords of their UPS servers.
+    /// - Throws: everything that is wrong with those files, told at the servers that need them.
+    public static func passwords(
+        for options: AgentOptions, text: String, name: String
+    ) throws(ConfigurationError) -> AgentOptions {
+        var options = options
+        var failures = FileFailures(of: text, name: name)
+        for index in options.ups.servers.indices {
+            guard let file = options.ups.servers[index].passwordFile else { continue }
+            failures.note("ups.server[\(index)].password_file") { () throws(ConfigurationError) in
+                options.ups.servers[index].password = try UPSPassword.read(path: file)
+            }
+        }
+        if let error = failures.error { throw error }
+        return options
     }
 }

@@ -71,6 +71,7 @@ struct CheckConfigCommand: ParsableCommand {
     private func checkAgent(_ text: String, _ name: String) throws(ConfigurationError) {
         let options = try AgentFile.parse(text, name: name)
         try checkKeys(of: name) { () throws(ConfigurationError) in
+            _ = try AgentFile.passwords(for: options, text: text, name: name)
             _ = try AgentFile.credentials(for: options, text: text, name: name, isPair: \.isConsistent)
         }
     }

@@ -332,6 +332,24 @@ private func problems(_ call: () throws(ConfigurationError) -> Void) -> [String]
         """
     }
 
+    @Test func `a UPS server's password is read from a file that only its owner may read`() throws {
+        let folder = try Folder()
+        let file = try folder.write("upsd.password", "sesame\nand more\n", mode: 0o600)
+        let text = "[ups]\n[[ups.server]]\nhost = \"10.0.0.7\"\nuser = \"me\"\npassword_file = \"\(file)\"\n"
+        let configuration = try folder.write("agent.toml", text, mode: 0o644)
+        func read() throws(ConfigurationError) -> UPSPassword? {
+            try AgentFile.readSecured(path: configuration) { _ in true }.options.ups.servers[0].password
+        }
+        #expect(try read() == UPSPassword("sesame"))
+        for (content, mode, words) in [("sesame", 0o644, "mode 0644"), ("\n", 0o600, "the password alone")] {
+            _ = try folder.write("upsd.password", content, mode: mode)
+            let found = problems { () throws(ConfigurationError) in _ = try read() }
+            #expect(
+                found.count == 1 && found[0].contains("ups.server[0].password_file")
+                    && found[0].contains(words))
+        }
+    }
+
     @Test func `a login is read from a file that only its owner may read`() throws {
         let folder = try Folder()
         let file = try folder.write("itch.login", text, mode: 0o600)

@@ -176,11 +176,14 @@ class RealServer(unittest.TestCase):
 
     def test_a_login_and_its_refusal(self):
         password = os.path.join(self.upsd.folder, "password")
-        with open(password, "w") as file:
+        with open(os.open(password, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
             file.write("sesame\n")
         server = f'discover = false\n[[ups.server]]\nhost = "127.0.0.1"\nuser = "monitor"\npassword_file = "{password}"\n'
         self.start(server)
         self.client.settle("ups/main@127.0.0.1", "ok")
+        os.chmod(password, 0o644)
+        self.daemon.signal(signal.SIGHUP)
+        self.daemon.wait_log("ups.server[0].password_file")
 
     def test_of_several_servers_each_stands_for_itself(self):
         """One here, one behind a link, and one whose name nobody knows."""

@@ -292,6 +292,10 @@ class CheckConfig(unittest.TestCase):
             with open(os.open(login, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
                 file.write('user = "me"\npassword = "secret"\n')
             text = "".join(lines).replace("/etc/holdfast/host.key", key).replace("/etc/holdfast/itch.login", login)
+            password = os.path.join(harness.folder_of(self), "upsd.password")
+            with open(os.open(password, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+                file.write("secret\n")
+            text = text.replace("/etc/holdfast/upsd.password", password)
             for number in (1, 2):
                 proxy = os.path.join(harness.folder_of(self), f"grp-{number}.login")
                 with open(os.open(proxy, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:

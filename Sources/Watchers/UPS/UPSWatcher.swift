@@ -78,9 +78,7 @@ public final class UPSWatcher: Watcher {
             for name in server.upses { _ = watch(subject(name, of: server, isLocal: false), driverOf: nil) }
         }
         do throws(SystemError) {
-            let password = try server.passwordFile.map { path throws(SystemError) in
-                try Files.text(path, limit: 4096)
-            }
+            let password = server.password?.text
             let made = try UPSServer(context, server, password: password, pollEvery: options.pollEvery) {
                 [unowned self] news in took(news, from: server, isLocal: isLocal)
             }
