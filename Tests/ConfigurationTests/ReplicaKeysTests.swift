@@ -36,6 +36,7 @@ import Testing
             (replica("request = \"tcp://10.0.0.1:7001\"\n" + feeds), "beyond this host and needs server_key"),
             (replica(local + feeds + "critical = \"1s\""), "must be at least warning (\"5s\")"),
             ("[journal]\nreplica_critical = \"1s\"", "must be at least replica_warning (\"5s\")"),
+            ("[journal]\nmost_waiting_in_all = 1048576", "must be at least most_waiting (67108864)"),
             (replica(local + feeds) + replica(local + feeds), "\"itch\": is pulled twice"),
             (own + replica(local + feeds), "\"itch\": is journalled here"),
         ]
