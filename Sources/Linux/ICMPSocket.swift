@@ -129,22 +129,26 @@ public struct ICMPSocket: ~Copyable {
     }
 
     private func receive(flags: Int32) throws(SystemError) -> ICMPReceipt? {
+        var failure: SystemError?
         for _ in 0..<4 {
             switch receiveOnce(flags) {
             case .success(let receipt): return receipt
             case .failure(let error):
                 if error.number == EAGAIN { return nil }
-                if error.number != EINTR && !ICMPSocket.isPending(error.number) { throw error }
+                failure = error
             }
         }
+        if let failure, !ICMPSocket.comesByWire(failure.number) { throw failure }
         return nil
     }
 
-    /// A pending socket error (an ICMP answer to an earlier probe) fails one call; the error itself waits in the
-    /// error queue.
-    private static func isPending(_ number: Int32) -> Bool {
+    /// Whether an ICMP answer to an earlier probe may have left the error (`icmp_err_convert` of net/ipv4/icmp.c, and
+    /// its like of IPv6). Such an error fails one call, and waits in the error queue besides.
+    private static func comesByWire(_ number: Int32) -> Bool {
         switch number {
-        case EHOSTUNREACH, ENETUNREACH, ECONNREFUSED, EPROTO, EHOSTDOWN, ENETDOWN, EACCES: true
+        case EHOSTUNREACH, ENETUNREACH, ECONNREFUSED, EPROTO, EHOSTDOWN, ENETDOWN, EACCES, EMSGSIZE,
+            ENOPROTOOPT, EOPNOTSUPP, ENONET, EINTR:
+            true
         default: false
         }
     }

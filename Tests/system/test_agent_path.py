@@ -2,6 +2,7 @@
 
 import os
 import socket
+import struct
 import threading
 import time
 import unittest
@@ -140,6 +141,20 @@ class Path(unittest.TestCase):
             self.desk.ip("addr", "del", "10.82.1.99/24", "dev", "eth0")
             told += [message["status"] for message in client.messages(0.2) if subject_of(message) == "path/isp-a"]
         self.assertNotIn("unknown", told)
+
+    def test_an_error_that_comes_by_wire_costs_no_reply(self):
+        """Protocol unreachable, as a router may say of a probe: one call fails with it, and the socket is as good as before."""
+        client = self.start()
+        client.settle("path/isp-a", "ok")
+        raw = self.isp.enter(lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP))
+        self.addCleanup(raw.close)
+        probe = struct.pack("!BBHHHBBH4s4s8x", 0x45, 0, 44, 0, 0, 64, socket.IPPROTO_ICMP, 0,
+                            socket.inet_aton("10.82.1.1"), socket.inet_aton("10.82.1.2"))
+        error = checked(b"\3\2\0\0" + bytes(4) + probe)
+        samples = health(self, self.daemon, "sample/desk/path/isp-a/")
+        samples.wait(lambda message: raw.sendto(error, ("10.82.1.1", 0)) and message["values"]["unreachable_received"] >= 3,
+                     "three errors")
+        self.assertNotIn("opening its socket anew", self.daemon.log())
 
     def test_hostile_replies_are_counted_and_believed_by_nobody(self):
         self.isp.ip("addr", "add", "10.82.1.9/24", "dev", "peer")
