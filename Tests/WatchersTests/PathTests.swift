@@ -282,13 +282,25 @@ struct PathTests {
             let sequence = probes(machine.tick(at: at(probe * 100)))[0].sequence
             let time: Duration = probe % 50 == 0 ? .milliseconds(90) : .milliseconds(10)
             _ = machine.answered(
-                PathTests.first, sequence: sequence, roundTrip: time, at: at(probe * 100 + 50))
+                PathTests.first, sequence: sequence, roundTrip: time, at: at(probe * 100 + 95))
         }
         let figures = try #require(machine.targets[0].percentiles)
         #expect(figures.median == .milliseconds(10) && figures.p99 == .milliseconds(90))
         let sample = machine.sample.values
         #expect(sample.contains(NamedValue("rtt_p50_s", .number(0.01))))
         #expect(sample.contains(NamedValue("rtt_p99_s", .number(0.09))))
+    }
+
+    @Test func `a clock that is set while a probe is under way makes no round trip of it`() throws {
+        var machine = machine()
+        for (probe, told) in [Int64(10), 3_600_000, -3_600_000].enumerated() {
+            let start = Int64(probe) * 100
+            let sequence = probes(machine.tick(at: at(start)))[0].sequence
+            _ = machine.answered(
+                PathTests.first, sequence: sequence, roundTrip: .milliseconds(told), at: at(start + 20))
+        }
+        let figures = try #require(machine.targets[0].percentiles)
+        #expect(figures.median == .milliseconds(20) && figures.p99 == .milliseconds(20))
     }
 
     @Test func `a next hop that is not resolved is named while the path is silent`() {

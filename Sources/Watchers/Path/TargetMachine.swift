@@ -113,10 +113,18 @@ extension TargetMachine {
             lost &-= 1
             liveness.heard(at: max(sentAt, now - downAfter))
         case .inTime:
-            measure(measured ?? now - sentAt)
-            heard(at: min(now, sentAt + max(measured ?? now - sentAt, .zero)))
+            let elapsed = max(now - sentAt, .zero)
+            let took = TargetMachine.plausible(measured, elapsed)
+            measure(took)
+            heard(at: min(now, sentAt + took))
         }
         return true
+    }
+
+    /// The kernel's stamps are of the wall clock: one that is set meanwhile makes a time of them that is none.
+    private static func plausible(_ measured: Duration?, _ elapsed: Duration) -> Duration {
+        guard let measured, measured >= .zero else { return elapsed }
+        return min(measured, elapsed)
     }
 
     private mutating func heard(at now: Instant) {
