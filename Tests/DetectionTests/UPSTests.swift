@@ -93,6 +93,15 @@ struct UPSStatusTests {
         #expect(dialogue.hears("OB", charge: "5", runtime: "0", after: .seconds(850)) == .critical)
     }
 
+    @Test func `other limits judge what is known already`() {
+        var dialogue = Dialogue()
+        #expect(dialogue.hears("OB", runtime: "600") == .warning)
+        var limits = UPSLimits()
+        limits.hostNeeds = .seconds(900)
+        #expect(dialogue.ups.limit(limits, at: dialogue.now)?.status == .critical)
+        #expect(dialogue.ups.limit(limits, at: dialogue.now) == nil)
+    }
+
     @Test func `a forced shutdown is latched until mains are back`() {
         var dialogue = Dialogue()
         #expect(dialogue.hears("OB LB") == .critical)

@@ -43,7 +43,51 @@ struct NUTLineTests {
     }
 }
 
+struct UPSTurnsTests {
+    @Test func `a server is asked at each poll, however rarely that is, and not while it owes an answer`() {
+        var turns = UPSTurns(pollEvery: .seconds(10), lists: false)
+        #expect(turns.opened(at: at(0)) == .poll)
+        #expect(turns.deadline == at(2000))
+        turns.answered()
+        #expect(turns.deadline == at(10_000))
+        #expect(turns.tick(at: at(2000)) == .nothing)
+        #expect(turns.tick(at: at(10_000)) == .poll)
+        #expect(turns.tick(at: at(11_000)) == .nothing)
+        #expect(turns.tick(at: at(12_000)) == .silent)
+    }
+
+    @Test func `which UPSes there are is asked first, then now and then, and when one is missed`() {
+        var turns = UPSTurns(pollEvery: .seconds(10), lists: true)
+        #expect(turns.opened(at: at(0)) == .list)
+        #expect(turns.listed(at: at(10)) == .poll)
+        turns.answered()
+        for second in [10, 20, 30, 40, 50] {
+            #expect(turns.tick(at: at(Int64(second) * 1000)) == .poll)
+            turns.answered()
+        }
+        #expect(turns.tick(at: at(60_000)) == .list)
+        #expect(turns.listed(at: at(60_010)) == .poll)
+        turns.missed()
+        turns.answered()
+        #expect(turns.tick(at: at(70_000)) == .list)
+    }
+}
+
 struct NUTConversationTests {
+    @Test func `more UPSes than one server may have are left out`() {
+        var upsd = NUTConversation(user: nil, password: nil)
+        _ = upsd.list()
+        _ = upsd.received(line("BEGIN LIST UPS"))
+        for number in 0...NUTConversation.mostUPSes {
+            #expect(upsd.received(line("UPS ups\(number) x")) == [])
+        }
+        guard case .served(let names)? = upsd.received(line("END LIST UPS")).first else {
+            Issue.record("no list")
+            return
+        }
+        #expect(names.count == NUTConversation.mostUPSes)
+    }
+
     @Test func `login, list, poll`() {
         var upsd = NUTConversation(user: "monitor", password: "a b")
         #expect(upsd.connected() == ["USERNAME monitor", "PASSWORD \"a b\""])

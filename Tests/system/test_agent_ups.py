@@ -141,6 +141,35 @@ class RealServer(unittest.TestCase):
             state = self.client.wait_state("ups/main", "critical")
         self.assertEqual(state["reason"], "forced shutdown: the power will be cut")
 
+    def test_a_UPS_that_upsd_has_no_longer_is_forgotten(self):
+        self.start()
+        self.client.settle("ups/second", "ok")
+        self.upsd.server.send_signal(signal.SIGKILL)
+        self.upsd.server.wait()
+        self.upsd.drivers["second"].send_signal(signal.SIGKILL)
+        self.client.wait_state("ups/second", "unknown")
+        with open(os.path.join(self.upsd.folder, "ups.conf")) as conf:
+            kept = conf.read().split("[second]")[0]
+        with open(os.path.join(self.upsd.folder, "ups.conf"), "w") as conf:
+            conf.write(kept)
+        self.upsd.start_server()
+        self.client.wait_state("ups/second", lambda state: state.get("gone"))
+        self.assertEqual(self.client.states()["ups/main"]["status"], "ok")
+
+    def test_other_options_forget_no_UPS_that_they_leave(self):
+        self.start()
+        self.client.settle("ups/main", "ok")
+        self.upsd.status("main", "OB DISCHRG", battery_charge="95", battery_runtime="1100")
+        self.client.wait_state("ups/main", "warning")
+        text = harness.AGENT_BUS + self.configuration % self.upsd.folder
+        self.daemon.configure(text + 'host_needs = "1h"\n[[ups.group]]\nname = "power"\nmembers = ["main", "second"]\n')
+        self.daemon.signal(signal.SIGHUP)
+        seen = self.client.until(lambda message: harness.subject_of(message) == "ups/main"
+                                 and message["status"] == "critical", "that it is too short")
+        self.assertEqual(seen[-1]["previous"], "warning")
+        self.assertEqual([message for message in seen if message.get("gone")], [])
+        self.client.settle("ups/power", "warning")
+
     def test_an_outage_by_the_server_alone(self):
         self.start(folder="/nonexistent")
         self.outage()

@@ -48,7 +48,7 @@ public struct UPSMachine: Sendable {
     }
 
     public let subject: Subject
-    public let limits: UPSLimits
+    public private(set) var limits: UPSLimits
     public private(set) var reading: UPSReading?
     private var trouble: (what: UPSTrouble, since: Instant)?
     private var forcedShutdown = false
@@ -102,6 +102,12 @@ public struct UPSMachine: Sendable {
 
     /// Time passed.
     public mutating func tick(at now: Instant) -> Verdict? { tell(at: now) }
+
+    /// Other limits hold from here on.
+    public mutating func limit(_ new: UPSLimits, at now: Instant) -> Verdict? {
+        limits = new
+        return tell(at: now)
+    }
 
     /// When the verdict may change by time alone.
     public var deadline: Instant? {

@@ -19,7 +19,8 @@ enum NUTEvent: Hashable, Sendable {
 
 struct NUTConversation: Sendable {
     static let mostVariables = 1000
-    static let mostUPSes = 64
+    /// UPSes of one server beyond this many are left out.
+    static let mostUPSes = 256
     static let longestValue = 1024
 
     /// What is sent, and what is awaited for it.
@@ -143,7 +144,7 @@ struct NUTConversation: Sendable {
     private mutating func gathered(_ words: [String]) -> [NUTEvent] {
         switch gathering {
         case .upses(var names) where words.count == 3 && words[0] == "UPS":
-            guard names.count < NUTConversation.mostUPSes else { return [malformed(words)] }
+            guard names.count < NUTConversation.mostUPSes else { return [] }
             names.append(words[1])
             gathering = .upses(names)
         case .variables(let ups, var values) where words.count == 4 && words[0] == "VAR" && words[1] == ups:

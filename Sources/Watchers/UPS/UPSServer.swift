@@ -7,6 +7,8 @@ import Reactor
 
 /// What a server is known to say of its UPSes.
 enum UPSNews: Hashable {
+    /// The UPSes that it has, where it was asked for them.
+    case served([String])
     case variables(ups: String, [String: String])
     case trouble(ups: String, UPSTroubleKind)
     /// The server itself: every UPS of it.
@@ -21,14 +23,14 @@ enum UPSTroubleKind: Hashable {
 }
 
 final class UPSServer {
-    private static let patience: Duration = .seconds(2)
+    /// UPSes of one server beyond this many are not asked for.
+    private static let mostAsked = UPSWatcher.mostWatched
     private static let longestPause: Duration = .seconds(5)
     /// A server that says so much nonsense in one connection is dropped.
     private static let mostMalformed = 20
 
     let options: UPSServerOptions
     private let context: WatcherContext
-    private let pollEvery: Duration
     private let onNews: (UPSNews) -> Void
     private var connection: StreamConnection?
     private var conversation: NUTConversation
@@ -37,7 +39,7 @@ final class UPSServer {
     private var names: [String]
     private var pause: Duration = .milliseconds(500)
     private var isConnected = false
-    private var answerBy: Instant?
+    private var turns: UPSTurns
     private var malformed = 0
 
     init(
@@ -46,7 +48,7 @@ final class UPSServer {
     ) throws(SystemError) {
         self.context = context
         self.options = options
-        self.pollEvery = pollEvery
+        turns = UPSTurns(pollEvery: pollEvery, lists: options.upses.isEmpty)
         self.onNews = onNews
         names = options.upses
         conversation = NUTConversation(user: options.user, password: password)
@@ -74,47 +76,51 @@ final class UPSServer {
             lines = NUTLines()
             malformed = 0
             send(conversation.connected())
-            if options.upses.isEmpty { send(conversation.list()) }
-            poll()
+            perform(turns.opened(at: context.loop.now))
         case .received(let bytes):
             for line in lines.received(bytes) {
                 for event in conversation.received(line) { take(event) }
                 guard isConnected else { return }
             }
-            if conversation.isIdle { answerBy = nil }
+            settle()
         case .closed(let reason): lost(reason)
         }
     }
 
-    private func poll() {
-        send(conversation.poll(names))
-        answerBy = conversation.isIdle ? nil : context.loop.now + UPSServer.patience
-        timer?.arm(at: min(answerBy ?? context.loop.now + pollEvery, context.loop.now + pollEvery))
+    private func perform(_ due: UPSTurns.Due) {
+        switch due {
+        case .nothing: break
+        case .poll: send(conversation.poll(names))
+        case .list: send(conversation.list())
+        case .silent: return drop("no answer within \(UPSTurns.patience.inSeconds) s")
+        }
+        settle()
+    }
+
+    private func settle() {
+        if conversation.isIdle { turns.answered() }
+        timer?.arm(at: turns.deadline)
     }
 
     private func tick() {
         guard isConnected else { return connect() }
-        if let answerBy, answerBy <= context.loop.now {
-            return drop("no answer within \(UPSServer.patience.inSeconds) s")
-        }
-        guard conversation.isIdle else {
-            timer?.arm(at: answerBy ?? context.loop.now + pollEvery)
-            return
-        }
-        poll()
+        perform(turns.tick(at: context.loop.now))
     }
 
     private func take(_ event: NUTEvent) {
         switch event {
         case .served(let served):
-            names = served
-            poll()
+            names = Array(served.prefix(UPSServer.mostAsked))
+            onNews(.served(served))
+            perform(turns.listed(at: context.loop.now))
         case .variables(let ups, let variables):
             pause = .milliseconds(500)
             onNews(.variables(ups: ups, variables))
         case .stale(let ups): onNews(.trouble(ups: ups, .stale))
         case .driverGone(let ups): onNews(.trouble(ups: ups, .driver("upsd has lost it")))
-        case .unknownUPS(let ups): onNews(.trouble(ups: ups, .driver("upsd knows no UPS of this name")))
+        case .unknownUPS(let ups):
+            turns.missed()
+            onNews(.trouble(ups: ups, .driver("upsd knows no UPS of this name")))
         case .refused(let reason): drop("upsd refuses the login: \(reason)")
         case .malformed(let text):
             malformed += 1
@@ -130,7 +136,6 @@ final class UPSServer {
 
     private func lost(_ reason: String) {
         isConnected = false
-        answerBy = nil
         onNews(.lost(reason))
         timer?.arm(at: context.loop.now + pause)
         pause = min(pause * 2, UPSServer.longestPause)

@@ -5,23 +5,36 @@ public import Configuration
 import Detection
 public import Linux
 import Logging
+import Messaging
 import Reactor
 import Wire
 
 /// Watches UPSes through NUT.
 public final class UPSWatcher: Watcher {
     /// UPSes beyond this many are left out, and the log says so.
-    private static let mostWatched = 64
+    static let mostWatched = 64
 
     private struct Watched {
         var machine: UPSMachine
         var voices = UPSVoices()
         var link: UPSDriverLink?
+        let origin: Origin
+    }
+
+    /// Where UPSes are asked for.
+    private struct Origin: Hashable {
+        let server: UPSServerOptions
+        /// Looked for on this host, and not configured.
+        let isLocal: Bool
+
+        func subject(_ ups: String) -> Subject {
+            Subject(.ups, isLocal ? ups : "\(ups)@\(server.host)")
+        }
     }
 
     private let context: WatcherContext
     private var options: UPSOptions
-    private var servers: [UPSServer] = []
+    private var servers: [Origin: UPSServer] = [:]
     private var upses: [Subject: Watched] = [:]
     private var groups: [UPSGroup] = []
     private var toldGroups: [Subject: String] = [:]
@@ -40,17 +53,23 @@ public final class UPSWatcher: Watcher {
     public func start() { arrange() }
 
     public func reconfigure(_ options: AgentOptions) {
-        guard options.ups != self.options else { return }
-        self.options = options.ups
-        servers = []
-        for subject in upses.keys { context.forget(subject) }
-        for group in groups { context.forget(group.subject) }
-        upses = [:]
-        groups = []
-        toldGroups = [:]
-        if toldGasp != nil { context.hostGoes(because: nil) }
-        toldGasp = nil
+        let (new, old) = (options.ups, self.options)
+        guard new != old else { return }
+        self.options = new
+        let wanted = origins
+        servers = servers.filter { wanted.contains($0.key) && new.pollEvery == old.pollEvery }
+        for (subject, watched) in upses
+        where !wanted.contains(watched.origin) || watched.link != nil && new.driverFolder != old.driverFolder
+        {
+            upses[subject] = nil
+            context.forget(subject)
+        }
+        for subject in upses.keys {
+            tell(subject, upses[subject]?.machine.limit(limits, at: context.loop.now))
+        }
         arrange()
+        tellGasp()
+        timer?.arm(at: deadline)
     }
 
     public func sample() {
@@ -60,29 +79,47 @@ public final class UPSWatcher: Watcher {
         }
     }
 
+    private var origins: [Origin] {
+        guard options.enabled else { return [] }
+        let local = Origin(server: UPSServerOptions(host: "127.0.0.1"), isLocal: true)
+        return (options.discover ? [local] : []) + options.servers.map { Origin(server: $0, isLocal: false) }
+    }
+
+    private var limits: UPSLimits {
+        var limits = UPSLimits()
+        limits.hostNeeds = options.hostNeeds
+        limits.staleDwell = options.staleDwell
+        return limits
+    }
+
+    /// Brings groups and servers in line with the options; what they do not change lives on.
     private func arrange() {
-        guard options.enabled else { return }
-        groups = options.groups.map { group in
+        let before = groups.map(\.subject)
+        groups = (options.enabled ? options.groups : []).map { group in
             UPSGroup(
                 Subject(.ups, group.name), members: group.members.map { Subject(.ups, $0) },
                 required: group.required)
         }
+        for subject in before where !groups.contains(where: { $0.subject == subject }) {
+            toldGroups[subject] = nil
+            context.forget(subject)
+        }
         tellGroups()
-        if options.discover { serve(UPSServerOptions(host: "127.0.0.1"), isLocal: true) }
-        for server in options.servers { serve(server, isLocal: false) }
+        for origin in origins where servers[origin] == nil { serve(origin) }
     }
 
-    private func serve(_ server: UPSServerOptions, isLocal: Bool) {
+    private func serve(_ origin: Origin) {
+        let server = origin.server
         // A server that was configured is missed from the start; one that is only looked for is not.
-        if !isLocal {
-            for name in server.upses { _ = watch(subject(name, of: server, isLocal: false), driverOf: nil) }
+        if !origin.isLocal {
+            for name in server.upses { _ = watch(name, origin) }
         }
         do throws(SystemError) {
             let password = server.password?.text
             let made = try UPSServer(context, server, password: password, pollEvery: options.pollEvery) {
-                [unowned self] news in took(news, from: server, isLocal: isLocal)
+                [unowned self] news in took(news, from: origin)
             }
-            servers.append(made)
+            servers[origin] = made
             made.start()
         } catch {
             context.logger.event(
@@ -90,26 +127,21 @@ public final class UPSWatcher: Watcher {
         }
     }
 
-    private func subject(_ ups: String, of server: UPSServerOptions, isLocal: Bool) -> Subject {
-        Subject(.ups, isLocal ? ups : "\(ups)@\(server.host)")
-    }
 }
 
 // MARK: - News
 
 extension UPSWatcher {
-    private func took(_ news: UPSNews, from server: UPSServerOptions, isLocal: Bool) {
+    private func took(_ news: UPSNews, from origin: Origin) {
         let now = context.loop.now
         switch news {
         case .variables(let ups, let variables):
-            let subject = subject(ups, of: server, isLocal: isLocal)
-            guard watch(subject, driverOf: isLocal ? ups : nil) else { return }
+            guard let subject = watch(ups, origin) else { return }
             let pushed = upses[subject]?.voices.polled(variables) ?? nil
             guard let judged = isPushed(subject) ? pushed : variables else { return }
             tell(subject, upses[subject]?.machine.read(judged, at: now))
         case .trouble(let ups, let kind):
-            let subject = subject(ups, of: server, isLocal: isLocal)
-            guard watch(subject, driverOf: isLocal ? ups : nil), !isPushed(subject) else { return }
+            guard let subject = watch(ups, origin), !isPushed(subject) else { return }
             let trouble: UPSTrouble =
                 switch kind {
                 case .stale: .stale
@@ -117,40 +149,51 @@ extension UPSWatcher {
                 }
             tell(subject, upses[subject]?.machine.troubled(trouble, at: now))
         case .lost(let reason):
-            for subject in upses.keys where isServed(subject, by: server, isLocal: isLocal) {
+            for subject in upses.keys where upses[subject]?.origin == origin {
                 upses[subject]?.voices.serverLost()
                 guard !isPushed(subject) else { continue }
                 tell(subject, upses[subject]?.machine.troubled(.transport(reason), at: now))
             }
+        case .served(let names): if origin.server.upses.isEmpty { forgetOthers(than: names, of: origin) }
         case .malformed(let text):
             malformed &+= 1
             if malformed <= 10 {
                 context.logger.event(
-                    .malformedInput, "ups server \(server.host): \"\(text.prefix(80))\", ignoring")
+                    .malformedInput, "ups server \(origin.server.host): \"\(text.prefix(80))\", ignoring")
             }
         }
         timer?.arm(at: deadline)
     }
 
-    private func isServed(_ subject: Subject, by server: UPSServerOptions, isLocal: Bool) -> Bool {
-        isLocal ? !subject.name.contains("@") : subject.name.hasSuffix("@\(server.host)")
+    /// What a server has no longer, and nobody named, is watched no longer.
+    private func forgetOthers(than names: [String], of origin: Origin) {
+        let served = Set(names.map { origin.subject($0) })
+        for (subject, watched) in upses where watched.origin == origin && !served.contains(subject) {
+            upses[subject] = nil
+            context.forget(subject)
+        }
+        tellGroups()
+        tellGasp()
     }
 
     private func isPushed(_ subject: Subject) -> Bool { upses[subject]?.link?.isOpen ?? false }
 
-    /// Begins to watch a UPS; `false`: there are too many.
-    private func watch(_ subject: Subject, driverOf ups: String?) -> Bool {
-        guard upses[subject] == nil else { return true }
-        guard upses.count < UPSWatcher.mostWatched else { return false }
-        var limits = UPSLimits()
-        limits.hostNeeds = options.hostNeeds
-        limits.staleDwell = options.staleDwell
+    /// Begins to watch a UPS, if that is not done yet; `nil`: there are too many.
+    private func watch(_ ups: String, _ origin: Origin) -> Subject? {
+        let subject = origin.subject(ups)
+        guard upses[subject] == nil else { return subject }
+        guard upses.count < UPSWatcher.mostWatched else {
+            context.limited.event(
+                .watchedWithLess, key: "ups",
+                "more than \(UPSWatcher.mostWatched) UPSes, not watching \(subject)")
+            return nil
+        }
         var machine = UPSMachine(subject, limits: limits)
         let verdict = machine.started(at: context.loop.now)
-        upses[subject] = Watched(machine: machine)
+        upses[subject] = Watched(machine: machine, origin: origin)
         tell(subject, verdict)
-        if let ups { listen(to: ups, subject) }
-        return true
+        if origin.isLocal { listen(to: ups, subject) }
+        return subject
     }
 
     /// The driver's socket is called after the driver and the UPS: `usbhid-ups-main`.
