@@ -295,6 +295,16 @@ struct FailedUnitsTests {
         #expect(finding.dependsOn == [Subject(.unit, "a.service")])
     }
 
+    @Test func `a watch of its own takes over a unit and leaves it, and nothing else is told`() {
+        var units = FailedUnits(watched: ["a.service"])
+        _ = units.listed(["a.service", "b.service", "c.service"], at: at(0))
+        #expect(units.reconfigure(watched: ["a.service", "b.service"]) == [])
+        #expect(units.subjects.map(\.name) == ["c.service", "failed"])
+        #expect(units.reconfigure(watched: ["b.service"]) == [.ask("a.service")])
+        #expect(units.listed(["a.service", "b.service", "c.service"], at: at(1)) == [])
+        #expect(said(units.details(of: "a.service", failedReading)).count == 1)
+    }
+
     @Test func `when systemd cannot be asked, what it said is unknown, and is told anew after that`() {
         var units = FailedUnits(watched: [])
         _ = units.listed(["a.service"], at: at(0))

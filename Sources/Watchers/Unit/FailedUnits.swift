@@ -22,7 +22,7 @@ public struct FailedUnits: Sendable {
     public static let summary = Subject(.unit, "failed")
 
     /// Units that have a watch of their own.
-    private let watched: Set<String>
+    private var watched: Set<String>
     private var failed: Set<String> = []
     private var told: Set<String> = []
     private var wellSince: [String: Instant] = [:]
@@ -30,6 +30,21 @@ public struct FailedUnits: Sendable {
     private var toldSummary: Finding?
 
     public init(watched: Set<String>) { self.watched = watched }
+
+    /// Other units have a watch of their own, which tells of them from here on; what had one is told here if it has
+    /// failed.
+    public mutating func reconfigure(watched new: Set<String>) -> [Action] {
+        let released = watched.subtracting(new)
+        watched = new
+        told.subtract(new)
+        for unit in new { wellSince[unit] = nil }
+        var actions: [Action] = []
+        for unit in released.intersection(failed).sorted() where told.count < FailedUnits.mostTold {
+            told.insert(unit)
+            actions.append(.ask(unit))
+        }
+        return actions
+    }
 
     /// The list as it is now.
     public mutating func listed(_ units: [String], at now: Instant) -> [Action] {

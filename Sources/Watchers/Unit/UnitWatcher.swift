@@ -59,9 +59,6 @@ public final class UnitWatcher: Watcher {
             units[name] = nil
             if !wanted.contains(where: { $0.name == name }) { context.forget(unit.machine.subject) }
         }
-        for subject in failed?.subjects ?? [] where units[subject.name] == nil { context.forget(subject) }
-        failed = options.enabled && options.failed ? FailedUnits(watched: Set(wanted.map(\.name))) : nil
-        failedMatch = nil
         for watch in wanted where units[watch.name] == nil {
             var machine = UnitMachine(watch)
             let finding = machine.started()
@@ -69,7 +66,7 @@ public final class UnitWatcher: Watcher {
             report(finding, watch.name)
             if context.systemd.isUp { follow(watch.name) }
         }
-        if context.systemd.isUp { followFailed() }
+        arrangeFailed(watched: Set(wanted.map(\.name)))
         guard options.enabled, failed != nil || !units.isEmpty, !isFollowing else { return }
         isFollowing = true
         context.systemd.follow { [weak self] in self?.took($0) }
@@ -139,9 +136,10 @@ extension UnitWatcher {
     }
 
     private func ask(_ name: String) {
-        guard let unit = units[name], !unit.isAsking else { return }
+        guard units[name]?.isAsking == false else { return }
         units[name]?.isAsking = true
-        context.systemd.ask(unit.id) { [weak self] result in
+        // By its own name: what an alias stands for may be another unit after a reload.
+        context.systemd.ask(name) { [weak self] result in
             guard let self else { return }
             units[name]?.isAsking = false
             switch result {
@@ -199,6 +197,17 @@ extension UnitWatcher {
 // MARK: - Failed units
 
 extension UnitWatcher {
+    private func arrangeFailed(watched: Set<String>) {
+        guard options.enabled, options.failed else {
+            for subject in failed?.subjects ?? [] where units[subject.name] == nil { context.forget(subject) }
+            (failed, failedMatch) = (nil, nil)
+            return
+        }
+        guard failed == nil else { return perform(failed?.reconfigure(watched: watched) ?? []) }
+        failed = FailedUnits(watched: watched)
+        if context.systemd.isUp { followFailed() }
+    }
+
     private func followFailed() {
         guard failed != nil else { return }
         do throws(SystemError) {
