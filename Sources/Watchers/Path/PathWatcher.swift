@@ -24,11 +24,16 @@ public final class PathWatcher: Watcher {
     private var site = SiteMachine(Subject(.path, PathOptions.summary))
     private var hasSite = false
     private var timer: Timer?
+    /// After a turn's news of default routes.
+    private var arranger: DeferredSource?
+    /// Other routes have changed: a router's may do so without end, and wait for the next sample.
+    private var hasOtherRoutes = false
 
     public init(_ context: WatcherContext, _ options: AgentOptions) throws(SystemError) {
         self.context = context
         self.options = options.path
         timer = try Timer(context.loop, accuracy: .microseconds(200)) { [unowned self] in wake() }
+        arranger = try DeferredSource(context.loop) { [unowned self] in arrange() }
         context.network.listen { [unowned self] in heard($0) }
         context.links.onChange = { [unowned self] in linkChanged($0) }
     }
@@ -49,6 +54,8 @@ public final class PathWatcher: Watcher {
                 discovered[name] = nil
                 routeGoneAt[name] = nil
             }
+            arrange()
+        } else if hasOtherRoutes {
             arrange()
         }
         for name in probers.keys.sorted() { probers[name]?.sample() }
@@ -94,7 +101,11 @@ extension PathWatcher {
             arrange()
         case .message(let message):
             guard let change = routes.changed(message) else {
-                if message.isAboutRoutes { arrange() }
+                switch message.routes {
+                case .defaults: arranger?.arm()
+                case .others: hasOtherRoutes = true
+                case nil: break
+                }
                 return
             }
             let name = routes.name(of: change.index)
@@ -113,6 +124,7 @@ extension PathWatcher {
 extension PathWatcher {
     /// Brings the probers in line with options and routes; those whose options are the same live on.
     private func arrange() {
+        hasOtherRoutes = false
         discover()
         var wanted: [String: ISPOptions] = [:]
         if options.enabled {
@@ -259,14 +271,16 @@ extension PathWatcher {
     }
 }
 
+private enum RouteKind { case defaults, others }
+
 extension RouteNetlinkMessage {
-    /// Whether next hops may be others after it.
-    fileprivate var isAboutRoutes: Bool {
+    /// Which routes may be others after it.
+    fileprivate var routes: RouteKind? {
         switch self {
-        case .route, .routeRemoved, .routeReplaced, .linkRemoved: true
-        case .link, .address, .addressRemoved, .statistics, .neighbour, .done, .failed, .overrun,
-            .other:
-            false
+        case .linkRemoved: .defaults
+        case .route(let route), .routeRemoved(let route), .routeReplaced(let route):
+            route.isDefault ? .defaults : .others
+        case .link, .address, .addressRemoved, .statistics, .neighbour, .done, .failed, .overrun, .other: nil
         }
     }
 }

@@ -13,7 +13,11 @@ struct RouteTable: Hashable, Sendable {
         var metric: UInt32
     }
 
-    private var routes: [RouteMessage.Key: Set<RouteMessage>] = [:]
+    private typealias Routes = [RouteMessage.Key: Set<RouteMessage>]
+
+    /// Apart from the others, of which a router may have very many.
+    private var defaults: Routes = [:]
+    private var others: Routes = [:]
     private var count = 0
     private var names: [Int32: String] = [:]
     private var addresses: [Int32: Set<IPAddress>] = [:]
@@ -22,7 +26,7 @@ struct RouteTable: Hashable, Sendable {
 
     /// Everything anew.
     mutating func picture(_ dump: NetworkDump) {
-        (routes, count) = ([:], 0)
+        (defaults, others, count) = ([:], [:], 0)
         for route in dump.routes { insert(route) }
         names = Dictionary(dump.links.map { ($0.index, $0.name) }) { _, last in last }
         addresses = [:]
@@ -47,7 +51,7 @@ struct RouteTable: Hashable, Sendable {
         case .route(let route): insert(route)
         case .routeRemoved(let route): remove(route)
         case .routeReplaced(let route):
-            for old in routes[route.key] ?? [] { remove(old) }
+            for old in (route.isDefault ? defaults : others)[route.key] ?? [] { remove(old) }
             insert(route)
         case .address(let address):
             return addresses[address.index, default: []].insert(address.local).inserted
@@ -61,17 +65,29 @@ struct RouteTable: Hashable, Sendable {
 
     private mutating func insert(_ route: RouteMessage) {
         guard count < RouteTable.mostRoutes, !route.hops.isEmpty else { return }
-        if routes[route.key, default: []].insert(route).inserted { count += 1 }
+        let isNew =
+            route.isDefault
+            ? defaults[route.key, default: []].insert(route).inserted
+            : others[route.key, default: []].insert(route).inserted
+        if isNew { count += 1 }
     }
 
     private mutating func remove(_ route: RouteMessage) {
-        guard routes[route.key]?.remove(route) != nil else { return }
-        count -= 1
+        let wasThere =
+            route.isDefault
+            ? RouteTable.remove(route, from: &defaults) : RouteTable.remove(route, from: &others)
+        if wasThere { count -= 1 }
+    }
+
+    private static func remove(_ route: RouteMessage, from routes: inout Routes) -> Bool {
+        guard routes[route.key]?.remove(route) != nil else { return false }
         if routes[route.key]?.isEmpty == true { routes[route.key] = nil }
+        return true
     }
 
     private mutating func removeRoutes(over index: Int32) {
-        let gone = routes.values.joined().filter { route in route.hops.contains { $0.index == index } }
+        let all = Array(defaults.values.joined()) + Array(others.values.joined())
+        let gone = all.filter { route in route.hops.contains { $0.index == index } }
         for route in gone { remove(route) }
     }
 
@@ -80,7 +96,7 @@ struct RouteTable: Hashable, Sendable {
     /// Next hops of default routes, the preferred ones first.
     func defaultHops(_ family: IPFamily) -> [DefaultHop] {
         var hops: [DefaultHop] = []
-        for route in routes.values.joined() where route.isDefault && route.family == family {
+        for route in defaults.values.joined() where route.family == family {
             for hop in route.hops {
                 let found = DefaultHop(index: hop.index, gateway: hop.gateway, metric: route.metric)
                 if !hops.contains(where: { $0.index == hop.index && $0.gateway == hop.gateway }) {
@@ -99,7 +115,7 @@ struct RouteTable: Hashable, Sendable {
         let hops = defaultHops(family)
         guard let name else { return hops.first }
         if let hop = hops.first(where: { names[$0.index] == name }) { return hop }
-        let candidates = routes.values.joined().filter { $0.family == family }.flatMap { route in
+        let candidates = others.values.joined().filter { $0.family == family }.flatMap { route in
             route.hops.filter { names[$0.index] == name }.map { (route, $0) }
         }
         let widest = candidates.min {
