@@ -23,6 +23,8 @@ name = "late.service"
 [[unit.watch]]
 name = "nickname.service"
 [[unit.watch]]
+name = "moving.service"
+[[unit.watch]]
 name = "forbidden.service"
 expected = "inactive"
 [process]
@@ -170,6 +172,21 @@ class Units(unittest.TestCase):
         self.crash("nickname-of")
         client.wait_state("unit/nickname.service", "critical")
         client.wait_state("unit/nickname.service", lambda state: state["reason"] == "started again after exit status 3")
+
+    def test_an_alias_that_moves_is_followed_there(self):
+        client = self.client()
+        folder = "/etc/systemd/system"
+        for name in ("old-home", "new-home"):
+            self.unit(name, CRASHER)
+        for name in ("old-home", "new-home"):
+            self.machine.run("ln", "-sfn", f"{folder}/{name}.service", f"{folder}/moving.service")
+            self.machine.run("systemctl", "daemon-reload")
+            self.machine.run("systemctl", "start", name)
+            main = int(self.machine.run("systemctl", "show", "--property=MainPID", "--value", name))
+            client.wait_state("unit/moving.service",
+                              lambda state: state["status"] == "ok" and state["values"]["main_pid"] == main)
+        self.crash("new-home")
+        self.assertIn("exit status 3", client.wait_state("unit/moving.service", "critical")["reason"])
 
     def test_a_kill_is_told_with_its_signal(self):
         client = self.client()
