@@ -13,6 +13,7 @@ extension Section where Options == JournalOptions {
                 .value("most_waiting", \.mostWaiting, Rules.integer(1_048_576...1_073_741_824)),
                 .value(
                     "most_waiting_in_all", \.mostWaitingInAll, Rules.integer(1_048_576...68_719_476_736)),
+                .value("processors", \.processors, Rules.processors),
                 .value("replica_warning", \.replicaWarning, Rules.lag),
                 .value("replica_critical", \.replicaCritical, Rules.lag),
             ],

@@ -221,6 +221,8 @@ public struct JournalOptions: Hashable, Sendable {
     public var mostWaiting = 64 << 20
     /// And so many of all channels together.
     public var mostWaitingInAll = 1 << 30
+    /// Where the thread that writes may run; `nil`: where the gateway may.
+    public var processors: CPUList?
     /// A replica of it elsewhere is `warning`, or `critical`, when it is so far behind.
     public var replicaWarning: Duration = .seconds(5)
     public var replicaCritical: Duration = .seconds(60)

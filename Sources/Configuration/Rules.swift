@@ -1,4 +1,5 @@
 // Rules for plain values: numbers in a range, durations, words of a list, names.
+import Basics
 
 enum Rules {
     static let flag: Rule<Bool> = { setting, place in
@@ -81,6 +82,15 @@ enum Rules {
             }
             return text
         }
+    }
+
+    /// Processors, as the kernel lists them.
+    static let processors: Rule<CPUList?> = { setting, place in
+        guard case .text(let text) = setting, let list = CPUList(parsing: text), !list.isEmpty else {
+            place.refuse(setting, "must be a list of processors in quotes, such as \"3\" or \"2-3,8\"")
+            return nil
+        }
+        return list
     }
 
     /// A list of values, each of which `rule` takes, none of them twice.

@@ -82,8 +82,7 @@ public final class Gateway {
                 loop, reader,
                 ReplicaLimits(
                     warning: options.journal.replicaWarning, critical: options.journal.replicaCritical))
-            // Each channel has one job at a time.
-            journalWorker = try Worker(loop, capacity: 64 * JournalKeeper.mostChannels)
+            journalWorker = try Gateway.journalWorker(loop, options.journal)
             closing = try ClosingJournals(loop, patience: Feed.patience)
             limited = try LimitedLog(loop, logger)
         } catch {
@@ -128,6 +127,19 @@ public final class Gateway {
         tellPlaintext()
         if let failure = openAll(waitsForMemory: true).first { throw failure.error }
         tellEachSecond()
+    }
+
+    /// The thread that writes journals. Each channel has one job at a time.
+    private static func journalWorker(
+        _ loop: EventLoop, _ options: JournalOptions
+    ) throws(SystemError) -> Worker {
+        do throws(SystemError) {
+            return try Worker(loop, capacity: 64 * JournalKeeper.mostChannels, on: options.processors)
+        } catch {
+            guard let processors = options.processors else { throw error }
+            throw SystemError(
+                "[journal] processors \(processors): none of them can be used", number: error.number)
+        }
     }
 
     /// What leaves this host in the clear, and what reaches it so, is said at each start and reload.

@@ -76,12 +76,17 @@ public final class Worker {
     public private(set) var refused = 0
 
     /// Starts the thread. It blocks all signals: the loop takes them.
-    public init(_ loop: EventLoop, capacity: Int = 64) throws(SystemError) {
+    ///
+    /// - Parameter processors: where it may run; `nil`: where the caller may.
+    /// - Throws: EINVAL when none of the processors can be used.
+    public init(
+        _ loop: EventLoop, capacity: Int = 64, on processors: CPUList? = nil
+    ) throws(SystemError) {
         self.capacity = capacity
         let wake = try Worker.eventDescriptor(flags: Int32(EFD_CLOEXEC))
         done = try Worker.eventDescriptor(flags: Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
         exchange = Exchange(wake: wake, done: done)
-        try start()
+        try start(on: processors)
         source = try IOSource(loop, descriptor: done) { [unowned self] in collect() }
     }
 
@@ -177,6 +182,15 @@ public final class Worker {
         // Each result ends with its turn, and with it what it holds.
         finished.reverse()
         while let (id, result) = finished.popLast() { completions.removeValue(forKey: id)?(result) }
+    }
+
+    private func start(on processors: CPUList?) throws(SystemError) {
+        guard let processors else { return try start() }
+        // A thread begins where the one that starts it may run.
+        let own = try Affinity.current()
+        try Affinity.set(processors)
+        defer { try? Affinity.set(own) }
+        try start()
     }
 
     private func start() throws(SystemError) {

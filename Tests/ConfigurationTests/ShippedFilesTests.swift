@@ -182,6 +182,7 @@ import Wire
         var trial = FeedOptions(name: "trial", feedProtocol: .moldUDP64, keys: .itch50, policy: .hotHot)
         trial.paths = [path("A", group: "239.1.1.1:30001")]
         trial.paths[0].file = "/var/lib/holdfast/day.pcap"
+        expected.journal.processors = CPUList([3])
         expected.feeds = [itch, bzx, copy, soup, trial, quotes]
         #expect(options == expected)
     }

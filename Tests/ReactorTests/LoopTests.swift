@@ -20,6 +20,19 @@ import Testing
         #expect(runs == 2)
     }
 
+    @Test func `a worker runs where it is told to, and its owner where it did`() throws {
+        let (loop, own) = (try EventLoop(), try Affinity.current())
+        let last = CPUList(own.numbers.suffix(1))
+        let worker = try Worker(loop, on: last)
+        var places: CPUList?
+        worker.perform({ try? Affinity.current() }, then: { places = $0 })
+        while places == nil { try loop.step(atMost: .seconds(1)) }
+        #expect(places == last)
+        #expect(try Affinity.current() == own)
+        #expect(throws: SystemError.self) { try Worker(loop, on: CPUList([8191])) }
+        #expect(try Affinity.current() == own)
+    }
+
     @Test func `what has work without end leaves all others their turns`() throws {
         let loop = try EventLoop()
         var turns: [String] = []

@@ -96,15 +96,17 @@ def size_of(folder):
     return sum(os.path.getsize(os.path.join(place, name)) for place, _, names in os.walk(folder) for name in names)
 
 
-def through_gateway(messages, rate, *words, is_journalled=False, venue=LEAN, digested=0):
-    """`digested`: so many bytes a second are digested and written by a process beside it."""
+def through_gateway(messages, rate, *words, is_journalled=False, venue=LEAN, digested=0, processors=""):
+    """`digested`: so many bytes a second are digested and written by a process beside it. `processors`: those of the
+    thread that writes the journal."""
     with Bench() as bench:
         script = os.path.join(os.path.dirname(__file__), "bench_digest.py")
         beside = harness.spawn(bench.stage, [sys.executable, script, bench.folder, str(digested)],
                                stdout=subprocess.PIPE, text=True) if digested else None
         venue = send_quotes(bench, "ab", messages, rate, venue)
         feed = quotes_feed(bench, "ab", "journal = true\n" if is_journalled else "")
-        daemon = bench.gateway((JOURNAL if is_journalled else "") + feed)
+        where = f'processors = "{processors}"\n' if processors else ""
+        daemon = bench.gateway((JOURNAL + where if is_journalled else "") + feed)
         reader = bench.subscribe(daemon.endpoint("gateway.md"), "--topic", "md/quotes/", "--topic", "control/quotes/",
                                  *words)
         sent, got = result(venue), result(reader)
@@ -172,29 +174,33 @@ def less(plain, other):
 
 
 def journal(options):
-    """The gateway with its journal on, and without it, each in turn: between peers that cost little, and between peers of
-    libzmq, which leave it less of the processors and take less from it. And what bounds that: without a journal, beside a
-    process that only digests and writes as many bytes as a journal that takes 15 % would."""
-    arrangements = ("without a journal", "with a journal", "without a journal, the digest and the writes beside it")
+    """The gateway with its journal on, also with the journal's thread bound to a processor, and without it, each in turn:
+    between peers that cost little, and between peers of libzmq, which leave it less of the processors and take less from
+    it. And what bounds that: without a journal, beside a process that only digests and writes as many bytes as a journal
+    that takes 15 % would."""
+    last = str(max(os.sched_getaffinity(0)))
+    arrangements = ("without a journal", "with a journal", f"with a journal, its thread on processor {last}",
+                    "without a journal, the digest and the writes beside it")
     rows = {(peers, how): [] for peers in ("lean peers", "peers of libzmq") for how in arrangements}
     for _ in range(options.pairs):
         for (peers, how), runs in rows.items():
             venue, subscriber = (LEAN, ["--line"]) if peers == "lean peers" else (LIBZMQ, [])
             digested = 0
-            if how == arrangements[2]:
+            if how == arrangements[3]:
                 plain, journalled = (rows[peers, other][-1] for other in arrangements[:2])
                 digested = 0.85 * plain["rate"] * journalled["journal_bytes"] / journalled["sent"]
             runs.append(through_gateway(options.messages, 0, *subscriber, "--warmup", options.messages // 10,
-                                        is_journalled=how == arrangements[1], venue=venue, digested=digested))
+                                        is_journalled=how in arrangements[1:3], venue=venue, digested=digested,
+                                        processors=last if how == arrangements[2] else ""))
     return [{"figure": f"two ZeroMQ inputs as fast as they go, {peers}, {how}",
              "program": "gateway", "messages_per_s": round(statistics.median(run["rate"] for run in runs)),
              **({} if how == arrangements[0] else less(rows[peers, arrangements[0]], runs)),
              "lost": max(run["sent"] - run["messages"] - run["skipped"] for run in runs),
              "cpu_us_per_message": round(statistics.median(run["cpu_s"] / run["sent"] for run in runs) * 1e6, 2),
              **({"digested_mb_per_s": round(statistics.median(run["digested"] for run in runs) / 1e6)}
-                if how == arrangements[2] else {}),
+                if how == arrangements[3] else {}),
              **({"bytes_per_message": round(runs[-1]["journal_bytes"] / runs[-1]["sent"])}
-                if how == arrangements[1] else {})}
+                if how in arrangements[1:3] else {})}
             for (peers, how), runs in rows.items()]
 
 
