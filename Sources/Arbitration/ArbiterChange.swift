@@ -8,7 +8,8 @@ extension Arbiter {
     /// How often a path may go back to the old session before the new one is taken for noise.
     private static let returnsAllowed = 2
 
-    var isSettled: Bool {
+    /// No word of another session is in doubt, and none is entered.
+    public var isSettled: Bool {
         if case .settled = stage { return true }
         return false
     }

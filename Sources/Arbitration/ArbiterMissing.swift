@@ -24,6 +24,11 @@ extension Arbiter {
             && !window.holds(sequence)
     }
 
+    /// The last number that `tick` would tell as missing now, with all that is missing below; `nil`: none.
+    public func givesUp(at now: Instant) -> UInt64? {
+        catchUp == nil ? holes.expired(openSince: now - options.holeTime) : nil
+    }
+
     /// What has been missing for `patience`, the lowest numbers first.
     /// - Parameter most: how many ranges are named at most; what lies further ahead than the window reaches is
     ///   left for later.

@@ -81,7 +81,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         recovery = ChannelRecovery(options, channel: number, sink: plan.recovery, encode: encode)
         recoveryPath = recovery?.path
         arbiter = Arbiter(options: ArbiterOptions(options, isRecovering: recovery != nil))
-        spares = SpareCopies(capacity: options.reorderCount, patience: options.reorderTime)
+        spares = SpareCopies(capacity: options.reorderCount)
         runs = options.paths.map { _ in nil }
         if let recovery { arbiter.set(recovery.path, isActive: false) }
         var numbering = SessionLabels.Options(paths: options.paths.count)
@@ -118,6 +118,11 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
             sourceTime: packet.sentAt, receivedAt: receivedAt)
         if header.session == nil { label(&arrival, header, resets: packet.resets, at: now) }
         if let run = packet.run { follow(run, arrival) }
+        // Before a word of another session is taken, which may end this one.
+        if !spares.isEmpty, arrival.session != arbiter.session {
+            for copy in spares.take(through: .max) { offer(copy.unit[...], copy.arrival, at: now) }
+        }
+        offerSpares(at: now)
         if packet.isInferred, inferred != arrival.session { infer(arrival.session) }
         // The arbiter begins with this word, too: what can be known from then on is told before anything else.
         if !arbiter.hasBegun, arrival.sequence != 0, arrival.sequence != .max {
@@ -181,9 +186,10 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     private mutating func keepsBack(
         _ unit: ArraySlice<UInt8>, _ arrival: Arrival, at now: Instant
     ) -> Bool {
-        guard arbiter.hasBegun, arrival.session == arbiter.session, arrival.sequence < .max,
+        guard arbiter.hasBegun, arrival.session == arbiter.session, arbiter.isSettled,
+            arrival.sequence < .max,
             arrival.sequence > arbiter.highest || arbiter.isMissing(arrival.sequence),
-            spares.keep(unit, arrival, sound: control.machine.soundPaths(at: now), at: now)
+            spares.keep(unit, arrival, sound: control.machine.soundPaths(at: now))
         else { return false }
         var next = arrival
         next.sequence += 1
@@ -192,11 +198,14 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         return true
     }
 
+    /// Offers what is kept back no longer: its message came under a name, or would be told as missing now.
     private mutating func offerSpares(at now: Instant) {
         guard !spares.isEmpty else { return }
-        for copy in spares.take(below: arbiter.expected, at: now) {
-            offer(copy.unit[...], copy.arrival, at: now)
-        }
+        // Before the window is full, which makes a gap of what is missing.
+        let last =
+            arbiter.waiting > arbiter.options.reorderCount / 2
+            ? .max : max(arbiter.lastPublished, arbiter.givesUp(at: now) ?? 0)
+        for copy in spares.take(through: last) { offer(copy.unit[...], copy.arrival, at: now) }
     }
 
     /// How old a packet is, the second copy of its messages or not: by its own stamp, or by its first message's.
@@ -343,6 +352,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         batch.interrupt()
         topics.epochChanged()
         spares.removeAll()
+        for path in pathNames.indices { arbiter.set(UInt8(truncatingIfNeeded: path), mayRestart: false) }
         recovery?.restart(at: now)
         keys.restart()
         (hasDirectory, isBorrowed) = (false, false)

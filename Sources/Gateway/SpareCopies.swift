@@ -10,55 +10,52 @@ struct SpareCopies {
         var unit: [UInt8]
         /// Who sent it without a name, a bit each.
         fileprivate var paths: UInt8
-        fileprivate var since: Instant
     }
 
     /// How many may be kept.
     let capacity: Int
-    /// How long the others have.
-    let patience: Duration
-    /// Ascending by their sequences, all of one session.
+    /// Ascending by their sequences, all of one session; those before `head` are gone.
     private var copies: [Copy] = []
+    private var head = 0
 
-    init(capacity: Int, patience: Duration) {
-        self.capacity = capacity
-        self.patience = patience
-    }
+    init(capacity: Int) { self.capacity = capacity }
 
-    var isEmpty: Bool { copies.isEmpty }
+    var isEmpty: Bool { head == copies.count }
 
-    mutating func removeAll() { copies = [] }
+    mutating func removeAll() { (copies, head) = ([], 0) }
 
     /// Keeps a copy back.
     ///
     /// - Parameter sound: the paths whose word counts, a bit each.
     /// - Returns: `false`, if nobody can be expected to know better, or there is no room: it is as good as any.
-    mutating func keep(_ unit: ArraySlice<UInt8>, _ arrival: Arrival, sound: UInt8, at now: Instant) -> Bool {
+    mutating func keep(_ unit: ArraySlice<UInt8>, _ arrival: Arrival, sound: UInt8) -> Bool {
         let bit: UInt8 = 1 << (arrival.path & 7)
         let index = place(of: arrival.sequence)
         if index < copies.count, copies[index].arrival.sequence == arrival.sequence {
             copies[index].paths |= bit
             return sound & ~copies[index].paths != 0
         }
-        guard sound & ~bit != 0, copies.count < capacity else { return false }
-        copies.insert(Copy(arrival: arrival, unit: Array(unit), paths: bit, since: now), at: index)
+        guard sound & ~bit != 0, copies.count - head < capacity else { return false }
+        copies.insert(Copy(arrival: arrival, unit: Array(unit), paths: bit), at: index)
         return true
     }
 
-    /// Those that are kept back no longer: their messages came under a name, or did not come in time.
-    ///
-    /// - Parameter expected: what is below was delivered or told.
-    mutating func take(below expected: UInt64, at now: Instant) -> [Copy] {
-        let taken = copies.filter { $0.arrival.sequence < expected || $0.since + patience <= now }
-        if !taken.isEmpty {
-            copies.removeAll { $0.arrival.sequence < expected || $0.since + patience <= now }
+    /// Those of the lowest numbers, through the last one that is to wait no longer.
+    mutating func take(through last: UInt64) -> [Copy] {
+        let end = copies[head...].firstIndex { $0.arrival.sequence > last } ?? copies.count
+        let taken = Array(copies[head..<end])
+        head = end
+        // Each is moved once, however many are taken one by one.
+        if head > copies.count / 2 {
+            copies.removeFirst(head)
+            head = 0
         }
         return taken
     }
 
     /// Where a sequence is, or would be.
     private func place(of sequence: UInt64) -> Int {
-        var (low, high) = (0, copies.count)
+        var (low, high) = (head, copies.count)
         while low < high {
             let middle = (low + high) / 2
             if copies[middle].arrival.sequence < sequence { low = middle + 1 } else { high = middle }

@@ -165,6 +165,28 @@ private struct Upstream {
         #expect(bench.engine.channel.gaps == 0)
     }
 
+    @Test func `what is kept back is never told as missing`() {
+        func md(_ lines: [String]) -> [String] { lines.filter { $0.hasPrefix("md/") || $0.hasPrefix("gap") } }
+        let bench = joined()
+        // The hole is older than the copy.
+        #expect(bench.receive(b.data("AAPL", 12), on: 1, at: 20) == [])
+        #expect(bench.receive(a.data("%23117", 11, flags: .unresolved), on: 0, at: 30) == [])
+        #expect(md(bench.tick(121)) == ["md/md/%23117/ 11 after 0 unresolved", "md/md/AAPL/ 12 after 0"])
+        // Behind it the window fills up.
+        var lines = bench.receive(a.data("%23117", 13, flags: .unresolved), on: 0, at: 130)
+        for sequence in 14...5000 as ClosedRange<UInt64> {
+            lines += bench.receive(a.data("X", sequence), on: 0, at: 131)
+        }
+        #expect(md(lines).count == 4988 && md(lines).first == "md/md/%23117/ 13 after 11 unresolved")
+        // The session ends.
+        _ = bench.receive(a.data("%23117", 5001, flags: .unresolved), on: 0, at: 140)
+        var next = a
+        next.epoch = 10
+        lines = bench.both(next.data("X", 1), at: 141) + bench.both(next.data("X", 2), at: 142)
+        #expect(lines.contains("md/md/%23117/ 5001 after 13 unresolved"), "\(lines)")
+        #expect(bench.engine.channel.gaps == 0)
+    }
+
     @Test func `where nobody else is heard a message without a name goes out at once`() {
         let bench = Bench(.holdfast, .hotHot)
         _ = bench.receive(a.beat(10), on: 0, at: 1)
