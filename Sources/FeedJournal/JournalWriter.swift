@@ -192,7 +192,7 @@ public struct JournalWriter: ~Copyable {
         let (wasStopped, before, since) = (isStopped, batch.size, batchSince)
         if !isStopped, hasSpace(for: frames.records.size) {
             batch.append(frames.records)
-            share.count(waiting)
+            share.count(waiting, isStuck: hasFailed)
             batchFrames &+= UInt64(frames.count)
             batchLast = frames.last ?? batchLast
             batchSince = since ?? now
@@ -211,7 +211,7 @@ public struct JournalWriter: ~Copyable {
             return holes.note(frame, topicLength: topicLength)
         }
         batch.append(.frame, frame, topicLength: topicLength)
-        share.count(waiting)
+        share.count(waiting, isStuck: hasFailed)
         batchFrames &+= 1
         let stamp = Record.stamp(.frame, frame, topicLength: topicLength)
         if stamp.frame == .data { batchLast = (stamp.epoch, stamp.sequence) }
@@ -229,7 +229,7 @@ public struct JournalWriter: ~Copyable {
 
     private mutating func noteHoles(at now: Instant) {
         for hole in holes.take() { batch.append(.hole, hole.bytes, topicLength: hole.topic.count) }
-        share.count(waiting)
+        share.count(waiting, isStuck: hasFailed)
         if batchSince == nil { batchSince = now }
     }
 
@@ -238,7 +238,7 @@ public struct JournalWriter: ~Copyable {
         // They come again with the next segment.
         guard hasRoom(for: contents.count + RecordHead.size, at: now) else { return }
         batch.append(.directory, contents, topicLength: 0)
-        share.count(waiting)
+        share.count(waiting, isStuck: hasFailed)
         if batchSince == nil { batchSince = now }
     }
 
@@ -261,7 +261,7 @@ public struct JournalWriter: ~Copyable {
     }
 
     private func hasSpace(for bytes: Int) -> Bool {
-        waiting + bytes <= options.mostWaiting && share.budget.hasRoom(for: bytes)
+        waiting + bytes <= options.mostWaiting && share.budget.hasRoom(for: bytes, isStuck: hasFailed)
     }
 
     /// Whether the next job begins another segment, for which the directory is wanted.
@@ -321,7 +321,7 @@ public struct JournalWriter: ~Copyable {
         (jobFrames, jobLast) = (jobFrames &+ batchFrames, batchFrames > 0 ? batchLast : jobLast)
         batchFrames = 0
         state = .writing(job.size, sync: sync, turns: turns)
-        share.count(waiting)
+        share.count(waiting, isStuck: hasFailed)
         return turns ? .turn(job, sync: sync) : .write(job, sync: sync)
     }
 
@@ -385,7 +385,7 @@ public struct JournalWriter: ~Copyable {
         case (.idle, _), (.failed, _): break
         }
         if case .unsynced = outcome { unsure = figures.written &- figures.synced }
-        share.count(waiting)
+        share.count(waiting, isStuck: hasFailed)
     }
 
     private mutating func synced() {
@@ -396,7 +396,7 @@ public struct JournalWriter: ~Copyable {
     private mutating func recovered(_ now: Instant) {
         trouble = nil
         state = .idle(isOpen: true)
-        share.count(waiting)
+        share.count(waiting, isStuck: hasFailed)
         // Holes are recorded as soon as there is room, not with the next frame.
         if isStopped { _ = hasRoom(for: 0, at: now) }
     }

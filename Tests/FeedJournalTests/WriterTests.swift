@@ -249,6 +249,22 @@ private struct Dialogue: ~Copyable {
         #expect(budget.waiting == 3 * 89)
     }
 
+    @Test func `a channel whose folder refuses all leaves the others half of the room`() {
+        let budget = JournalBudget(most: 1000)
+        var refused = Dialogue(of: budget)
+        refused.frame(1, at: 0)
+        refused.expect("write 1", at: 10)
+        refused.failed(at: 11)
+        refused.frames(2...20, at: 12)
+        #expect(budget.waiting == 5 * 89 && refused.writer.figures.lost == 15)
+        var sound = Dialogue(of: budget)
+        sound.frames(1...6, at: 13)
+        #expect(sound.writer.condition == .writing && sound.writer.figures.lost == 0)
+        sound.expect("write 1 2 3 4 5 6", at: 23)
+        sound.done(at: 24)
+        #expect(budget.waiting == 5 * 89)
+    }
+
     @Test func `a channel of which nothing waits records its hole when others have made room`() {
         let budget = JournalBudget(most: 300)
         var idle = Dialogue(of: budget)
