@@ -42,7 +42,7 @@ struct ClientPosition {
     /// Topics that were subscribed since, until they are in place.
     private var begun: Set<String> = []
     /// Topics that were given up.
-    private var left: Set<String> = []
+    private var left: Set<Key> = []
     private var spaces: [Key: NumberSpace] = [:]
     /// The last sequence of each topic of a channel.
     private var last: [Place: (round: Round, sequence: UInt64)] = [:]
@@ -66,9 +66,11 @@ struct ClientPosition {
             }
             let key = Key.topic(feed: feed, instrument: name)
             if header.kind == .idle, begins(topic) { spaces[key] = nil }
+            let isLeft = left.contains(key)
             // The gaps of all topics come, also of those that are not ours.
-            if header.kind == .gap && spaces[key] == nil || left.contains(topic.text) { return (false, []) }
-            return spaces[key, default: NumberSpace()].topic(name, header, told)
+            if header.kind == .gap, isLeft || spaces[key] == nil { return (false, []) }
+            let (isNew, missing) = spaces[key, default: NumberSpace()].topic(name, header, told)
+            return (isNew, isLeft ? [] : missing)
         }
         let key = Key.channel(feed: feed, header.channel)
         var missing = spaces[key, default: NumberSpace()].channel(header, told)
@@ -94,16 +96,20 @@ struct ClientPosition {
     /// The client is about to subscribe to a further topic, which it may have given up before: what was published on it by
     /// then is not missed.
     mutating func join(_ topic: String) {
-        leave(topic)
-        left.remove(topic)
         begun.insert(topic)
+        guard let key = key(of: topic) else { return }
+        left.remove(key)
+        spaces[key] = nil
     }
 
-    /// The client gives a topic up: what is published on it from here on is not missed.
+    /// The client has given a topic up: what is published on it from here on is not missed.
     mutating func leave(_ topic: String) {
-        guard case .marketData(let feed, let instrument)? = try? Topic(parsing: topic) else { return }
-        left.insert(topic)
-        spaces[.topic(feed: feed, instrument: instrument)] = nil
+        if let key = key(of: topic) { left.insert(key) }
+    }
+
+    private func key(of topic: String) -> Key? {
+        guard case .marketData(let feed, let instrument)? = try? Topic(parsing: topic) else { return nil }
+        return .topic(feed: feed, instrument: instrument)
     }
 
     /// Whether a topic is shown with where the client begins on it.

@@ -138,7 +138,8 @@ class Position:
         self.missed = 0   # messages that were published and did not get here, and that nobody told
         self.joining = True  # subscriptions are being put in place, one after the other
         self.begun = set()   # topics that were subscribed since, until they are in place
-        self.left = set()    # topics that were given up
+        self.left = set()    # feeds, and feeds and instruments, that were given up
+        self.kept = set()    # feeds and instruments that were subscribed since all of the feed was given up
 
     def take(self, topic, header, told=None):
         is_new, missing = self.judge(topic, header, told)
@@ -168,9 +169,11 @@ class Position:
             name = told["instrument"] if kind == "gap" else name
             if kind == "idle" and self.begins(topic):
                 self.spaces.pop((feed, name), None)
-            if kind == "gap" and (feed, name) not in self.spaces or topic in self.left:
+            is_left = (feed, name) in self.left or (feed,) in self.left and (feed, name) not in self.kept
+            if kind == "gap" and (is_left or (feed, name) not in self.spaces):
                 return False, []  # the gaps of all topics come, also of those that are not ours
-            return self.spaces.setdefault((feed, name), Space()).topic(name, header, told)
+            is_new, missing = self.spaces.setdefault((feed, name), Space()).topic(name, header, told)
+            return is_new, [] if is_left else missing
         space = self.spaces.setdefault((feed, header["channel"]), Space())
         missing = space.channel(header, told)
         if kind not in ("data", "idle", "batch"):
@@ -196,15 +199,18 @@ class Position:
     def join(self, *topics):
         """Call it before you subscribe to further topics, also to those that you had given up: what was published on
         them before is not missed."""
-        self.leave(*topics)
-        self.left.difference_update(topics)
         self.begun.update(topics)
+        for what in [tuple(names(topic)[1:3]) for topic in topics if topic.startswith("md/")]:
+            self.left = {other for other in self.left if other[:len(what)] != what}
+            self.kept.add(what)
+            for key in [key for key in self.spaces if key[:len(what)] == what and not isinstance(key[1], int)]:
+                del self.spaces[key]
 
     def leave(self, *topics):
-        """Call it when you give topics up: what is published on them from here on is not missed."""
-        self.left.update(topic for topic in topics if topic.startswith("md/"))
-        for topic in self.left.intersection(topics):
-            self.spaces.pop(tuple(names(topic)[1:3]), None)
+        """Call it when you have given topics up: what is published on them from here on is not missed."""
+        for what in [tuple(names(topic)[1:3]) for topic in topics if topic.startswith("md/")]:
+            self.kept = {other for other in self.kept if other[:len(what)] != what}
+            self.left.add(what)
 
     def begins(self, topic):
         """Whether it is shown with where we begin on it."""

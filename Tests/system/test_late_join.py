@@ -74,12 +74,20 @@ class Joining(unittest.TestCase):
         self.assertEqual(self.topic("control/q/0/", "gap", 0, told), (
             False, [("X", 501, 502, "own"), ("X", 503, 504, "told")]))
         self.assertEqual(self.position.missed, 3)
-        # What was on its way when it was given up is not taken for a position either.
-        self.position.leave("md/q/X/")
-        self.assertEqual(self.topic("md/q/X/", "data", 505), (False, []))
+        # What was on its way when it was given up comes, and is no position from which something would be missed.
         told = {**gap, "first": 600, "last": 600}
-        self.assertEqual(self.topic("control/q/0/", "gap", 0, told), (False, []))
-        self.assertEqual(self.position.missed, 3)
+        for topic, instrument in (("md/q/X/", "X"), ("md/q/", "A")):
+            self.position.leave(topic)
+            self.assertEqual(self.topic(f"md/q/{instrument}/", "data", 505), (True, []))
+            self.assertEqual(self.topic("control/q/0/", "gap", 0, {**told, "instrument": instrument}), (False, []))
+        self.position.join("md/q/A/")
+        self.assertEqual(self.topic("md/q/A/", "data", 650), (True, []))
+        self.assertEqual(self.topic("md/q/A/", "data", 652), (True, [("A", 651, 651, "own")]))
+        self.assertEqual(self.topic("md/q/X/", "data", 700), (True, []))
+        self.position.join("md/q/")
+        self.assertEqual(self.topic("md/q/X/", "data", 705), (True, []))
+        self.assertEqual(self.topic("md/q/X/", "data", 707), (True, [("X", 706, 706, "own")]))
+        self.assertEqual(self.position.missed, 5)
 
 
 class LateJoin(Case):
