@@ -125,7 +125,7 @@ class Whole(unittest.TestCase):
             with open(os.path.join(folder, name), "w") as file:
                 file.write(text)
             os.chmod(file.name, 0o755)
-        done = harness.attempt(os.path.join(harness.ROOT, "Tests/run"), "--unit", "--seconds", "2",
+        done = harness.attempt(os.path.join(harness.ROOT, "Tests/run"), "--unit", "--seconds", "20",
                                env=os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"})
         self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
         self.assertRegex(done.stdout, r"\ndebug build +FAILED .* \d+ s \(it was ended: it took too long\)\n")

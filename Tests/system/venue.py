@@ -262,11 +262,11 @@ class Wire:
         if number not in self.peers:
             return
         one, other = self.peers[number]
+        if not select.select([one], [], [], 0)[0]:
+            return  # it was another connection's news, under the same number
         try:
-            data = one.recv(65536, socket.MSG_DONTWAIT)
+            data = one.recv(65536)
             other.sendall(data) if data else self.end(one, other)
-        except BlockingIOError:
-            pass  # it was another connection's news, under the same number
         except OSError:
             self.end(one, other)
 
