@@ -35,9 +35,15 @@ enum Daemon: String, CaseIterable {
         throw ExitCode.configuration
     }
 
-    /// The daemons that should answer on this host: the agent always, a gateway that runs or has something to do.
+    /// The daemons that should answer on this host: the agent always, a gateway that runs, has something to do, or has a
+    /// file that says nothing else because it cannot be read.
     static var expected: [Daemon] {
-        let options = (try? GatewayFile.read(path: GatewayFile.defaultPath)) ?? GatewayOptions()
+        var options = GatewayOptions()
+        do throws(ConfigurationError) {
+            options = try GatewayFile.read(path: GatewayFile.defaultPath)
+        } catch {
+            if error.cause != .missing { return allCases }
+        }
         let hasGateway = options.hasWork || Advice.mightExist(options.bus.request[0])
         return hasGateway ? allCases : [.agent]
     }

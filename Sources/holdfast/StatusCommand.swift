@@ -11,9 +11,9 @@ struct StatusCommand: ParsableCommand {
         commandName: "status",
         abstract: "Show how everything is that the daemons of this host watch.",
         discussion: """
-            Asks the agent and, if it runs or its configuration has feeds or replicas, the gateway. The exit \
-            status is that of the worst state, as monitoring plugins have it: 0 ok, 1 warning, 2 critical, \
-            3 unknown or no answer.
+            Asks the agent and, if it runs or its configuration has feeds or replicas or is refused, the \
+            gateway. The exit status is that of the worst state, as monitoring plugins have it: 0 ok, \
+            1 warning, 2 critical, 3 unknown or no answer.
 
             EXAMPLES
               holdfast status

@@ -188,6 +188,13 @@ endpoint = "ipc://~/venue"
         done, missed = self.status("--endpoint", self.agent.endpoint("agent.req"))
         self.assertEqual((done.returncode, missed), (0, []), done.stderr)
 
+    def test_a_gateway_is_missed_where_its_file_is_refused(self):
+        self.agent.start()
+        self.gateway.configure(harness.GATEWAY_BUS + self.FEED.replace("policy", "polcy"))
+        done, _ = self.status()
+        self.assertEqual(done.returncode, 3, done.stderr)
+        self.assertIn("/run/holdfast/gateway.req: ", done.stderr)
+
     def test_watch_into_a_pipe_names_the_agent_that_is_down(self):
         self.gateway.start()
         watching = harness.spawn(self, self.here("watch"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
