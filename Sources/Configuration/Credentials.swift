@@ -83,13 +83,16 @@ extension FeedOptions {
 
 extension AgentFile {
     /// Reads a file and, if anything in it reaches beyond this host, the keys for that.
-    /// - Parameter isPair: whether the public half of our key is that of the secret (`KeyPair.isConsistent`).
+    /// - Parameters:
+    ///   - isStart: a UPS server's password that cannot be read is kept there, and no reason to refuse the file.
+    ///   - isPair: whether the public half of our key is that of the secret (`KeyPair.isConsistent`).
     /// - Throws: everything that is wrong with the file or, if it is good, with the keys' files.
     public static func readSecured(
-        path: String, isPair: (KeyPair) -> Bool
+        path: String, isStart: Bool = false, isPair: (KeyPair) -> Bool
     ) throws(ConfigurationError) -> Secured<AgentOptions> {
         let text = try FileText.read(path: path)
-        let options = try passwords(for: parse(text, name: path), text: text, name: path)
+        let options = try passwords(
+            for: parse(text, name: path), text: text, name: path, isStart: isStart)
         return Secured(
             options, credentials: try credentials(for: options, text: text, name: path, isPair: isPair))
     }

@@ -8,6 +8,8 @@ public enum FileText {
         case nobody
         /// It is secret: no bit for group or others, and an owner who may know it.
         case readers
+        /// It is secret, and its group may know it: no bit for others, none to write for the group.
+        case strangers
         /// It decides what others may do: no bit to write for group or others.
         case writers
     }
@@ -54,6 +56,10 @@ public enum FileText {
                 return "belongs to the user \(status.st_uid), who is neither root nor the one that reads it: "
                     + "chown it, or make another with holdfast keygen"
             }
+        case .strangers:
+            if status.st_mode & 0o027 != 0 {
+                return "\(mode), and the secret in it is for its owner and group alone: chmod 640 \(path)"
+            }
         case .writers:
             if status.st_mode & 0o022 != 0 {
                 return "\(mode), and who can write it lets anybody in: chmod go-w \(path)"
@@ -65,7 +71,7 @@ public enum FileText {
     /// What to do about a secret of the daemons' that root made before there was their user.
     private static func advice(onForbidden path: String, keptFrom others: Others) -> String? {
         var status = stat()
-        guard case .readers = others, unsafe stat(path, &status) == 0 else { return nil }
+        guard others == .readers || others == .strangers, unsafe stat(path, &status) == 0 else { return nil }
         guard let entry = unsafe getpwnam("holdfast"), status.st_uid != (unsafe entry.pointee.pw_uid) else {
             return "permission denied; only its owner may read it"
         }

@@ -128,15 +128,20 @@ struct FileFailures {
         lines = KeyLines(of: text)
     }
 
-    /// Reads, and keeps why that failed.
-    mutating func note(_ keyPath: String, _ read: () throws(ConfigurationError) -> Void) {
+    /// Reads, and keeps why that failed; returns it, too.
+    @discardableResult
+    mutating func note(
+        _ keyPath: String, _ read: () throws(ConfigurationError) -> Void
+    ) -> ConfigurationProblem? {
         do throws(ConfigurationError) {
             try read()
+            return nil
         } catch {
+            let problem = ConfigurationProblem(
+                line: lines.line(of: keyPath), keyPath: keyPath, advice: error.description)
             causes.insert(error.cause)
-            problems.append(
-                ConfigurationProblem(
-                    line: lines.line(of: keyPath), keyPath: keyPath, advice: error.description))
+            problems.append(problem)
+            return problem
         }
     }
 

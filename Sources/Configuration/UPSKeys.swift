@@ -28,10 +28,12 @@ public struct UPSServerOptions: Hashable, Sendable {
     public var port = 3493
     /// The user of `upsd.users`; `nil`: none, which is enough to read.
     public var user: String?
-    /// A file with the user's password on its first line, readable by the agent alone.
+    /// A file with the user's password on its first line, kept from others.
     public var passwordFile: String?
     /// What stands in it; `AgentFile.passwords` reads it.
     public var password: UPSPassword?
+    /// Why it does not stand there, of an agent that starts nevertheless: it does not watch this server.
+    public var passwordTrouble: String?
     /// Which of its UPSes are watched; empty: all.
     public var upses: [String] = []
 
@@ -47,10 +49,13 @@ public struct UPSPassword: Hashable, Sendable, CustomStringConvertible, CustomRe
     public var description: String { "password" }
     public var customMirror: Mirror { Mirror(self, children: []) }
 
+    /// The first line without blanks at its end, which an editor or `echo` may leave there.
     /// - Throws: why the file cannot be read, that others can read it, or that its first line is empty.
     static func read(path: String) throws(ConfigurationError) -> UPSPassword {
-        let line = try FileText.read(path: path, keptFrom: .readers).prefix { !$0.isNewline }
-        guard line.isEmpty else { return UPSPassword(String(line)) }
+        let text = try FileText.read(path: path, keptFrom: .strangers)
+        var line = text.utf8.prefix { $0 != UInt8(ascii: "\n") }
+        while let last = line.last, last <= UInt8(ascii: " ") { line.removeLast() }
+        guard line.isEmpty else { return UPSPassword(String(Substring(line))) }
         let problem = ConfigurationProblem(line: 1, keyPath: "", advice: "must have the password alone")
         throw ConfigurationError(file: path, cause: .invalid, problems: [problem])
     }
@@ -143,19 +148,24 @@ extension Rules {
 
 extension AgentFile {
     /// The options with the passwords of their UPS servers.
-    /// - Throws: everything that is wrong with those files, told at the servers that need them.
+    /// - Parameter isStart: what is wrong is kept at the servers that need it, and costs no more than these.
+    /// - Throws: else, everything that is wrong with those files, told at the servers that need them.
     public static func passwords(
-        for options: AgentOptions, text: String, name: String
+        for options: AgentOptions, text: String, name: String, isStart: Bool = false
     ) throws(ConfigurationError) -> AgentOptions {
         var options = options
         var failures = FileFailures(of: text, name: name)
         for index in options.ups.servers.indices {
             guard let file = options.ups.servers[index].passwordFile else { continue }
-            failures.note("ups.server[\(index)].password_file") { () throws(ConfigurationError) in
+            let problem = failures.note("ups.server[\(index)].password_file") {
+                () throws(ConfigurationError) in
                 options.ups.servers[index].password = try UPSPassword.read(path: file)
             }
+            options.ups.servers[index].passwordTrouble = problem.map {
+                ConfigurationError(file: name, cause: .invalid, problems: [$0]).description
+            }
         }
-        if let error = failures.error { throw error }
+        if let error = failures.error, !isStart { throw error }
         return options
     }
 }

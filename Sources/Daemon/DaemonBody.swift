@@ -40,6 +40,9 @@ public protocol DaemonBody: AnyObject {
     /// Reads the configuration and whatever else the daemon refuses to work without. `nil`: there is no file.
     static func read(_ file: String?) throws(ConfigurationError) -> Settings
 
+    /// The same for a start, where less is refused: what has ended may not stay ended for the sake of a part of it.
+    static func readToStart(_ file: String?) throws(ConfigurationError) -> Settings
+
     /// The name on the bus, `nil`: the machine's own.
     static func host(of settings: Settings) -> String?
 
@@ -63,4 +66,8 @@ public protocol DaemonBody: AnyObject {
 
     /// Called once the start or a reload is over and everything has settled.
     func settled()
+}
+
+extension DaemonBody {
+    public static func readToStart(_ file: String?) throws(ConfigurationError) -> Settings { try read(file) }
 }

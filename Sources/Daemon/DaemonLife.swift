@@ -90,7 +90,7 @@ public final class DaemonLife<Body: DaemonBody> {
         let number = RunNumber(startedAt: Clock.wall, after: try? last.get())
         var log = DaemonLog(Body.profile.name, host: nil, number.incarnation)
         do throws(ConfigurationError) {
-            let settings = try Body.read(present(file))
+            let settings = try Body.readToStart(present(file))
             log = log.of(Body.host(of: settings), number.incarnation)
             return start(file, settings, number, log) {
                 if case .failure(let error) = last { notKept(error, log) }

@@ -31,8 +31,18 @@ final class AgentBody: DaemonBody {
     private let agent: Agent
 
     static func read(_ file: String?) throws(ConfigurationError) -> Secured<AgentOptions> {
+        try read(file, isStart: false)
+    }
+
+    static func readToStart(_ file: String?) throws(ConfigurationError) -> Secured<AgentOptions> {
+        try read(file, isStart: true)
+    }
+
+    private static func read(_ file: String?, isStart: Bool) throws(ConfigurationError) -> Secured<
+        AgentOptions
+    > {
         guard let file else { return Secured(AgentOptions()) }
-        return try AgentFile.readSecured(path: file) { $0.isConsistent }
+        return try AgentFile.readSecured(path: file, isStart: isStart) { $0.isConsistent }
     }
 
     static func host(of settings: Secured<AgentOptions>) -> String? { settings.options.host }

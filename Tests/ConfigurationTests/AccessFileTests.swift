@@ -332,7 +332,7 @@ private func problems(_ call: () throws(ConfigurationError) -> Void) -> [String]
         """
     }
 
-    @Test func `a UPS server's password is read from a file that only its owner may read`() throws {
+    @Test func `a UPS server's password is read from a file that is kept from others`() throws {
         let folder = try Folder()
         let file = try folder.write("upsd.password", "sesame\nand more\n", mode: 0o600)
         let text = "[ups]\n[[ups.server]]\nhost = \"10.0.0.7\"\nuser = \"me\"\npassword_file = \"\(file)\"\n"
@@ -341,12 +341,17 @@ private func problems(_ call: () throws(ConfigurationError) -> Void) -> [String]
             try AgentFile.readSecured(path: configuration) { _ in true }.options.ups.servers[0].password
         }
         #expect(try read() == UPSPassword("sesame"))
+        _ = try folder.write("upsd.password", "open sesame \t\0\r\n", mode: 0o640)
+        #expect(try read() == UPSPassword("open sesame"))
         for (content, mode, words) in [("sesame", 0o644, "mode 0644"), ("\n", 0o600, "the password alone")] {
             _ = try folder.write("upsd.password", content, mode: mode)
             let found = problems { () throws(ConfigurationError) in _ = try read() }
             #expect(
                 found.count == 1 && found[0].contains("ups.server[0].password_file")
                     && found[0].contains(words))
+            let started = try AgentFile.readSecured(path: configuration, isStart: true) { _ in true }
+            let server = started.options.ups.servers[0]
+            #expect(server.password == nil && server.passwordTrouble == found.first)
         }
     }
 

@@ -205,14 +205,28 @@ class RealServer(unittest.TestCase):
 
     def test_a_login_and_its_refusal(self):
         password = os.path.join(self.upsd.folder, "password")
-        with open(os.open(password, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
-            file.write("sesame\n")
+        with open(os.open(password, os.O_CREAT | os.O_WRONLY, 0o640), "w") as file:
+            file.write("sesame \n")
+        os.chmod(password, 0o640)
         server = f'discover = false\n[[ups.server]]\nhost = "127.0.0.1"\nuser = "monitor"\npassword_file = "{password}"\n'
         self.start(server)
         self.client.settle("ups/main@127.0.0.1", "ok")
         os.chmod(password, 0o644)
         self.daemon.signal(signal.SIGHUP)
         self.daemon.wait_log("ups.server[0].password_file")
+
+    def test_a_password_file_that_cannot_be_used_costs_its_server_alone(self):
+        password = os.path.join(self.upsd.folder, "password")
+        server = f'[[ups.server]]\nhost = "localhost"\nuser = "monitor"\npassword_file = "{password}"\n'
+        self.start(server)
+        self.daemon.wait_log("ups server localhost: not watching it until a reload: ")
+        self.assertIn(f"ups.server[0].password_file: {password}: no such file", self.daemon.log())
+        self.client.settle("ups/main", "ok")
+        self.assertNotIn("ups/main@localhost", self.client.states())
+        with open(os.open(password, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+            file.write("sesame\n")
+        self.daemon.signal(signal.SIGHUP)
+        self.client.settle("ups/main@localhost", "ok")
 
     def test_of_several_servers_each_stands_for_itself(self):
         """One here, one behind a link, and one whose name nobody knows."""

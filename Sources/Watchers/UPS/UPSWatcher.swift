@@ -114,6 +114,10 @@ public final class UPSWatcher: Watcher {
         if !origin.isLocal {
             for name in server.upses { _ = watch(name, origin) }
         }
+        if let trouble = server.passwordTrouble {
+            return context.logger.event(
+                .watchedWithLess, "ups server \(server.host): not watching it until a reload: \(trouble)")
+        }
         do throws(SystemError) {
             let password = server.password?.text
             let made = try UPSServer(context, server, password: password, pollEvery: options.pollEvery) {
