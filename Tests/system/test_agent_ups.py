@@ -170,6 +170,17 @@ class RealServer(unittest.TestCase):
         self.assertEqual([message for message in seen if message.get("gone")], [])
         self.client.settle("ups/power", "warning")
 
+    def test_drivers_are_heard_by_the_sockets_of_another_folder(self):
+        self.start(folder="/nonexistent")
+        change = self.client.settle("ups/main", "ok")["change"]
+        # A server that is asked so rarely tells of no change in time.
+        rarely = self.configuration.replace('"200ms"', '"60s"')
+        self.daemon.configure(harness.AGENT_BUS + rarely % self.upsd.folder)
+        self.daemon.signal(signal.SIGHUP)
+        self.daemon.wait_log("configuration read again")
+        self.upsd.status("main", "OB DISCHRG", battery_charge="95", battery_runtime="1100")
+        self.assertGreater(self.client.wait_state("ups/main", "warning")["change"], change)
+
     def test_an_outage_by_the_server_alone(self):
         self.start(folder="/nonexistent")
         self.outage()

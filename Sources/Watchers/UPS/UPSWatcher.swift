@@ -58,12 +58,11 @@ public final class UPSWatcher: Watcher {
         self.options = new
         let wanted = origins
         servers = servers.filter { wanted.contains($0.key) && new.pollEvery == old.pollEvery }
-        for (subject, watched) in upses
-        where !wanted.contains(watched.origin) || watched.link != nil && new.driverFolder != old.driverFolder
-        {
+        for (subject, watched) in upses where !wanted.contains(watched.origin) {
             upses[subject] = nil
             context.forget(subject)
         }
+        if new.driverFolder != old.driverFolder { listenAgain() }
         for subject in upses.keys {
             tell(subject, upses[subject]?.machine.limit(limits, at: context.loop.now))
         }
@@ -214,6 +213,15 @@ extension UPSWatcher {
             link.start()
         } catch {
             context.logger.event(.watchedWithLess, level: .info, "\(subject): \(error); polled only")
+        }
+    }
+
+    /// Their sockets are elsewhere.
+    private func listenAgain() {
+        for (subject, watched) in upses where watched.origin.isLocal {
+            upses[subject]?.link = nil
+            upses[subject]?.voices.silenced()
+            listen(to: subject.name, subject)
         }
     }
 
