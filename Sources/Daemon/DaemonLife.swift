@@ -178,7 +178,7 @@ public final class DaemonLife<Body: DaemonBody> {
         _ = try loop.enableWatchdog()
         body.start()
         log.logger.event(.started, "started, \(body.summary)")
-        tellReady()
+        tellReady(waits: true)
         timer?.arm(at: loop.now + statusEvery)
         return try loop.run()
     }
@@ -187,10 +187,10 @@ public final class DaemonLife<Body: DaemonBody> {
         wasReloadRefused ? "the last reload was refused, see the journal; \(body.summary)" : body.summary
     }
 
-    /// Said again each time that this looks around, until a manager that is behind has taken it.
-    private func tellReady() {
+    /// Said again each time that this looks around, until a manager that is behind has taken it; then nobody waits for it.
+    private func tellReady(waits: Bool) {
         shownStatus = status
-        isReadyTold = ServiceManager.ready(status: shownStatus)
+        isReadyTold = ServiceManager.ready(status: shownStatus, waits: waits)
     }
 
     private func lookAround() {
@@ -199,7 +199,7 @@ public final class DaemonLife<Body: DaemonBody> {
             body.settled()
         }
         if !isReadyTold, !isStopping {
-            tellReady()
+            tellReady(waits: false)
         } else if status != shownStatus, ServiceManager.status(status) {
             shownStatus = status
         }
@@ -231,7 +231,7 @@ public final class DaemonLife<Body: DaemonBody> {
             log.logger.event(event, "reload refused, going on as before: \(error)", fields)
         }
         hasSettled = false
-        tellReady()
+        tellReady(waits: true)
     }
 }
 

@@ -7,8 +7,9 @@ public enum ServiceManager {
     /// READY=1 and what `systemctl status` shows.
     ///
     /// - Returns: whether it was taken, or there is nobody to take it; else say it again.
-    public static func ready(status: String) -> Bool {
-        NotifySocket.environment == nil || offer("READY=1\nSTATUS=\(oneLine(status))")
+    public static func ready(status: String, waits: Bool) -> Bool {
+        NotifySocket.environment == nil
+            || NotifySocket.offer("READY=1\nSTATUS=\(oneLine(status))", waits: waits)
     }
 
     /// What `systemctl status` shows. A service manager that is behind does not get it: nobody waits for that.

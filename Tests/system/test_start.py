@@ -152,6 +152,9 @@ class BusyManager(unittest.TestCase):
             self.fill(daemon)
             daemon.signal(signal.SIGHUP)
             daemon.wait_log("configuration read again")
+            # It answers once it waits for the manager no longer: what is told from here on is said again.
+            name = daemon.program.removeprefix("holdfast-")
+            health(self, daemon, name=name).status()
             daemon.wait_told("READY=1")
         with_both(self, lambda usual: usual, judge)
 
