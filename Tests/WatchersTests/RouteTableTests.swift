@@ -73,6 +73,22 @@ struct RouteTableTests {
             !RouteNetlinkMessage.routeReplaced(route(gatewayC, via: 3, prefix: 24)).leavesDefaultRouteInDoubt)
     }
 
+    @Test func `a default route has its place beside as many others as are kept`() {
+        var table = RouteTable()
+        for number in 0...UInt32(RouteTable.mostOthers) {
+            var other = route(gatewayB, via: 4, prefix: 32)
+            other.destination = .v4(IPv4Address(number: number))
+            _ = table.changed(.route(other))
+        }
+        _ = table.changed(.route(route(gatewayA, via: 3)))
+        #expect(table.defaultHops(.v4).map(\.gateway) == [gatewayA])
+        for metric in 1...UInt32(RouteTable.mostDefaults) {
+            _ = table.changed(.route(route(gatewayB, via: 4, metric: metric)))
+        }
+        _ = table.changed(.routeRemoved(route(gatewayA, via: 3)))
+        #expect(table.defaultHops(.v4).map(\.gateway) == [gatewayB])
+    }
+
     @Test func `only another address is a change of address`() {
         var table = table()
         let same = AddressMessage(index: 3, prefixLength: 24, local: .v4(IPv4Address(number: 7)))

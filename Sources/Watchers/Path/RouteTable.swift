@@ -3,8 +3,10 @@ import Basics
 
 /// The routes over next hops, and the addresses of each link.
 struct RouteTable: Hashable, Sendable {
-    /// Routes beyond this many are ignored.
-    static let mostRoutes = 65_536
+    /// Default routes beyond this many are ignored.
+    static let mostDefaults = 1024
+    /// Other routes beyond this many are ignored.
+    static let mostOthers = 65_536
 
     /// A next hop, of a default route where there is one.
     struct DefaultHop: Hashable, Sendable {
@@ -13,12 +15,39 @@ struct RouteTable: Hashable, Sendable {
         var metric: UInt32
     }
 
-    private typealias Routes = [RouteMessage.Key: Set<RouteMessage>]
+    /// Routes up to a number.
+    private struct Routes: Hashable {
+        let most: Int
+        private(set) var byKey: [RouteMessage.Key: Set<RouteMessage>] = [:]
+        private var count = 0
 
-    /// Apart from the others, of which a router may have very many.
-    private var defaults: Routes = [:]
-    private var others: Routes = [:]
-    private var count = 0
+        init(most: Int) { self.most = most }
+
+        var all: some Sequence<RouteMessage> { byKey.values.joined() }
+
+        mutating func insert(_ route: RouteMessage) {
+            guard count < most, byKey[route.key, default: []].insert(route).inserted else { return }
+            count += 1
+        }
+
+        mutating func remove(_ route: RouteMessage) {
+            guard byKey[route.key]?.remove(route) != nil else { return }
+            count -= 1
+            if byKey[route.key]?.isEmpty == true { byKey[route.key] = nil }
+        }
+
+        mutating func removeAll(like route: RouteMessage) {
+            for old in byKey[route.key] ?? [] { remove(old) }
+        }
+
+        mutating func removeAll(over index: Int32) {
+            for route in all.filter({ $0.hops.contains { $0.index == index } }) { remove(route) }
+        }
+    }
+
+    /// Apart from the others, of which a router may have very many, and with a bound of their own.
+    private var defaults = Routes(most: mostDefaults)
+    private var others = Routes(most: mostOthers)
     private var names: [Int32: String] = [:]
     private var addresses: [Int32: Set<IPAddress>] = [:]
 
@@ -26,7 +55,7 @@ struct RouteTable: Hashable, Sendable {
 
     /// Everything anew.
     mutating func picture(_ dump: NetworkDump) {
-        (defaults, others, count) = ([:], [:], 0)
+        (defaults, others) = (Routes(most: RouteTable.mostDefaults), Routes(most: RouteTable.mostOthers))
         for route in dump.routes { insert(route) }
         names = Dictionary(dump.links.map { ($0.index, $0.name) }) { _, last in last }
         addresses = [:]
@@ -51,7 +80,7 @@ struct RouteTable: Hashable, Sendable {
         case .route(let route): insert(route)
         case .routeRemoved(let route): remove(route)
         case .routeReplaced(let route):
-            for old in (route.isDefault ? defaults : others)[route.key] ?? [] { remove(old) }
+            route.isDefault ? defaults.removeAll(like: route) : others.removeAll(like: route)
             insert(route)
         case .address(let address):
             return addresses[address.index, default: []].insert(address.local).inserted
@@ -64,31 +93,17 @@ struct RouteTable: Hashable, Sendable {
     }
 
     private mutating func insert(_ route: RouteMessage) {
-        guard count < RouteTable.mostRoutes, !route.hops.isEmpty else { return }
-        let isNew =
-            route.isDefault
-            ? defaults[route.key, default: []].insert(route).inserted
-            : others[route.key, default: []].insert(route).inserted
-        if isNew { count += 1 }
+        guard !route.hops.isEmpty else { return }
+        route.isDefault ? defaults.insert(route) : others.insert(route)
     }
 
     private mutating func remove(_ route: RouteMessage) {
-        let wasThere =
-            route.isDefault
-            ? RouteTable.remove(route, from: &defaults) : RouteTable.remove(route, from: &others)
-        if wasThere { count -= 1 }
-    }
-
-    private static func remove(_ route: RouteMessage, from routes: inout Routes) -> Bool {
-        guard routes[route.key]?.remove(route) != nil else { return false }
-        if routes[route.key]?.isEmpty == true { routes[route.key] = nil }
-        return true
+        route.isDefault ? defaults.remove(route) : others.remove(route)
     }
 
     private mutating func removeRoutes(over index: Int32) {
-        let all = Array(defaults.values.joined()) + Array(others.values.joined())
-        let gone = all.filter { route in route.hops.contains { $0.index == index } }
-        for route in gone { remove(route) }
+        defaults.removeAll(over: index)
+        others.removeAll(over: index)
     }
 
     func name(of index: Int32) -> String? { names[index] }
@@ -96,7 +111,7 @@ struct RouteTable: Hashable, Sendable {
     /// Next hops of default routes, the preferred ones first.
     func defaultHops(_ family: IPFamily) -> [DefaultHop] {
         var hops: [DefaultHop] = []
-        for route in defaults.values.joined() where route.family == family {
+        for route in defaults.all where route.family == family {
             for hop in route.hops {
                 let found = DefaultHop(index: hop.index, gateway: hop.gateway, metric: route.metric)
                 if !hops.contains(where: { $0.index == hop.index && $0.gateway == hop.gateway }) {
@@ -115,7 +130,7 @@ struct RouteTable: Hashable, Sendable {
         let hops = defaultHops(family)
         guard let name else { return hops.first }
         if let hop = hops.first(where: { names[$0.index] == name }) { return hop }
-        let candidates = others.values.joined().filter { $0.family == family }.flatMap { route in
+        let candidates = others.all.filter { $0.family == family }.flatMap { route in
             route.hops.filter { names[$0.index] == name }.map { (route, $0) }
         }
         let widest = candidates.min {
