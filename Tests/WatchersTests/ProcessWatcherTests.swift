@@ -146,6 +146,35 @@ private final class Mount: Sendable {
         #expect(try bench.wait(for: "critical: not running"))
     }
 
+    @Test func `a search that did not end and then left out what had not changed is done again`() throws {
+        var roots = FileRoots()
+        roots.proc = "/tmp/holdfast-proc-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
+        try Files.makeFolder(roots.proc, mode: 0o700)
+        #expect(mkfifo("\(roots.proc)/loadavg", 0o600) == 0)
+        let bench = try Bench(watch("holdfast-test-i"), roots: roots, scanPatience: .milliseconds(100))
+        /// Answers one search, once it reads; the next one reads another pipe.
+        func answer() throws -> Bool {
+            var writer: Int32 = -1
+            let isRead = try bench.wait {
+                if writer < 0 { writer = open("\(roots.proc)/loadavg", O_WRONLY | O_NONBLOCK) }
+                return writer >= 0
+            }
+            guard isRead, mkfifo("\(roots.proc)/next", 0o600) == 0 else { return false }
+            let pipe = Descriptor(owning: writer)
+            guard rename("\(roots.proc)/next", "\(roots.proc)/loadavg") == 0 else { return false }
+            return write(pipe.raw, "0.1 0.2 0.3 1/100 4242\n", 23) == 23
+        }
+        // From the third on it is left out if nothing was started since the one before.
+        for _ in 0..<2 {
+            #expect(try answer())
+            #expect(try bench.wait { bench.reports.last == "critical: not running" })
+        }
+        #expect(try bench.wait { bench.reports.last?.hasPrefix("unknown: the search for processes") == true })
+        #expect(try answer())
+        #expect(try answer())
+        #expect(try bench.wait { bench.reports.last == "critical: not running" })
+    }
+
     @Test func `a pidfile that is a pipe is waited for by nobody`() throws {
         let path = "/tmp/holdfast-pidfile-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
         #expect(mkfifo(path, 0o600) == 0)

@@ -148,7 +148,13 @@ extension ProcessWatcher {
     }
 
     private func scanned(_ report: ProcScanReport) {
+        let wasLate = isLate
         (isScanning, isLate) = (false, false)
+        // It left out what it was said not to have found, and that needs an answer of its own.
+        if wasLate, report.results == nil {
+            (lastPID, quietScans) = (nil, 0)
+            return scan()
+        }
         quietScans = report.lastPID == lastPID && report.lastPID != nil ? quietScans + 1 : 0
         (lastPID, bootedAt) = (report.lastPID, report.bootedAt)
         for (name, result) in report.results ?? [:] {
