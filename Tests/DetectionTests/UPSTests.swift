@@ -124,9 +124,14 @@ struct UPSVoicesTests {
         #expect(voices.polled(["ups.status": "FSD OB"]) == nil)
         #expect(voices.pushed(battery) == ["ups.status": "FSD OB"])
         #expect(voices.polled(["ups.status": "OB"]) == battery)
-        _ = voices.polled(["ups.status": "FSD OB"])
-        voices.serverLost()
-        #expect(voices.pushed(mains) == mains)
+    }
+
+    @Test func `a forced shutdown on mains stands until its server says something else`() {
+        var voices = UPSVoices()
+        _ = voices.pushed(mains)
+        _ = voices.polled(["ups.status": "FSD OL"])
+        #expect(voices.pushed(mains) == ["ups.status": "FSD OL", "ups.load": "7"])
+        #expect(voices.polled(mains) == mains)
     }
 
     @Test func `a forced shutdown that the driver knows is said once`() {

@@ -5,7 +5,8 @@
 public struct UPSVoices: Hashable, Sendable {
     /// `nil`: it is not heard, or has nothing fresh.
     private var driver: [String: String]?
-    /// The server says that a primary has called for a forced shutdown.
+    /// The server said last that a primary has called for a forced shutdown. That stands while the server is not heard:
+    /// it goes down with the host, and may do so first.
     private var isForced = false
 
     public init() {}
@@ -27,9 +28,6 @@ public struct UPSVoices: Hashable, Sendable {
 
     /// The driver is not heard by its own socket, or has nothing fresh.
     public mutating func silenced() { driver = nil }
-
-    /// The server is not heard: whether its word of a forced shutdown stands nobody knows.
-    public mutating func serverLost() { isForced = false }
 
     private static func words(_ variables: [String: String]) -> [Substring] {
         (variables["ups.status"] ?? "").split(separator: " ")

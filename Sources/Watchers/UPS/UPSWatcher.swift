@@ -152,9 +152,7 @@ extension UPSWatcher {
                 }
             tell(subject, upses[subject]?.machine.troubled(trouble, at: now))
         case .lost(let reason):
-            for subject in upses.keys where upses[subject]?.origin == origin {
-                upses[subject]?.voices.serverLost()
-                guard !isPushed(subject) else { continue }
+            for subject in upses.keys where upses[subject]?.origin == origin && !isPushed(subject) {
                 tell(subject, upses[subject]?.machine.troubled(.transport(reason), at: now))
             }
         case .served(let names): if origin.server.upses.isEmpty { forgetOthers(than: names, of: origin) }
