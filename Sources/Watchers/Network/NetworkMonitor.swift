@@ -18,8 +18,8 @@ public final class NetworkMonitor {
     private static let batch = 64
     /// RTNLGRP_LINK; IFADDR and ROUTE of IPv4 and IPv6.
     private static let groups: [UInt32] = [1, 5, 7, 9, 11]
-    /// A picture that news overtook is asked for again this often; then it is taken as it is.
-    private static let mostRepeats = 5
+    /// Doubts that a picture settles wait so long for others: a routing daemon replaces default routes by the dozen.
+    private static let doubtPatience: Duration = .seconds(1)
 
     private let loop: EventLoop
     /// For whatever may wait for the kernel's network configuration lock (RTNL), which anybody may hold for long.
@@ -30,9 +30,8 @@ public final class NetworkMonitor {
     private var retry: Timer?
     private var buffer = [UInt8](repeating: 0, count: 64 << 10)
     private var listeners: [(NetworkNews) -> Void] = []
-    private var isDumping = false
-    private var newsWhileDumping = false
-    private var repeats = 0
+    private var order = PictureOrder()
+    private var isInDoubt = false
     private var statisticsSocket: KernelSocket?
     private var isCounting = false
 
@@ -59,13 +58,20 @@ public final class NetworkMonitor {
 
     /// Asks for a picture of everything.
     func resync() {
-        guard !isDumping else {
-            newsWhileDumping = true
-            return
+        isInDoubt = false
+        guard order.wanted() else { return }
+        if worker.perform({ NetworkDump.take() }, then: { [weak self] in self?.dumped($0) }) {
+            order.asked()
+        } else {
+            retry?.arm(at: loop.now + .milliseconds(100))
         }
-        newsWhileDumping = false
-        isDumping = worker.perform({ NetworkDump.take() }, then: { [weak self] in self?.dumped($0) })
-        if !isDumping { retry?.arm(at: loop.now + .milliseconds(100)) }
+    }
+
+    /// A picture is to settle what a message left open, and what others do that come soon.
+    private func doubt() {
+        guard !isInDoubt else { return }
+        isInDoubt = true
+        retry?.arm(at: loop.now + NetworkMonitor.doubtPatience)
     }
 
     /// Asks how an address on a link is resolved; `nil`: the kernel knows nothing of it.
@@ -93,19 +99,19 @@ extension NetworkMonitor {
     private func dumped(_ result: Result<NetworkDump, DumpFailure>) {
         // What waits in the socket is older than the picture or at least as old as it: take it first.
         drain(atMost: 4096)
-        isDumping = false
         switch result {
         case .failure(let failure):
+            order.failed()
             log.event(.networkNewsLost, key: "picture", "\(failure), trying again in 1 s")
             retry?.arm(at: loop.now + .seconds(1))
         case .success(let dump):
             note(dump.malformed, dump.defect)
-            if newsWhileDumping, repeats < NetworkMonitor.mostRepeats {
-                repeats += 1
-                return resync()
+            switch order.arrived() {
+            case .askAgain: resync()
+            case .tell(let messages):
+                tell(.picture(dump))
+                for message in messages { tell(.message(message)) }
             }
-            repeats = 0
-            tell(.picture(dump))
         }
     }
 
@@ -160,9 +166,9 @@ extension NetworkMonitor {
     private func take(_ message: RouteNetlinkMessage) {
         switch message {
         case .link, .linkRemoved, .address, .addressRemoved, .route, .routeRemoved, .routeReplaced:
-            if isDumping { newsWhileDumping = true }
+            order.heard(message)
             tell(.message(message))
-            if message.leavesDefaultRouteInDoubt { resync() }
+            if message.leavesDefaultRouteInDoubt { doubt() }
         case .overrun: overrun()
         case .statistics, .neighbour, .done, .failed, .other: break
         }

@@ -207,4 +207,14 @@ public enum RouteNetlinkMessage: Hashable, Sendable {
             false
         }
     }
+
+    /// Whether it tells of a route that is no default route.
+    var isOtherRoute: Bool {
+        switch self {
+        case .route(let route), .routeRemoved(let route), .routeReplaced(let route): !route.isDefault
+        case .link, .linkRemoved, .address, .addressRemoved, .statistics, .neighbour, .done, .failed,
+            .overrun, .other:
+            false
+        }
+    }
 }
