@@ -194,6 +194,33 @@ private final class Mount: Sendable {
     }
 }
 
+struct HeartbeatLooksTests {
+    @Test func `a path that hangs is looked at once, for all who ask`() throws {
+        let mount = Mount()
+        defer { mount.isBack.withLock { $0 = true } }
+        let loop = try EventLoop()
+        let looks = try HeartbeatLooks(loop) { mount.look(at: $0) }
+        var answers: [HeartbeatLooks.Answer] = []
+        for _ in 0...HeartbeatLooks.mostWaiting { looks.look(at: "/hung") { answers.append($0) } }
+        #expect(answers == [nil])
+        mount.isBack.withLock { $0 = true }
+        for _ in 0..<2000 where answers.count <= HeartbeatLooks.mostWaiting {
+            try loop.step(atMost: .milliseconds(5))
+        }
+        #expect(answers.count == HeartbeatLooks.mostWaiting + 1)
+        #expect(mount.looks.withLock(\.self) == 1)
+    }
+
+    @Test func `a file that was not looked at has not failed`() {
+        #expect(LivenessProber.Answer(nil) == nil)
+        let failure = SystemError("stat /f", number: ENOENT)
+        #expect(
+            LivenessProber.Answer(.failure(failure)) == .heartbeat(nil, "stat /f: No such file or directory"))
+        let time = WallTime(nanoseconds: 1)
+        #expect(LivenessProber.Answer(.success(time)) == .heartbeat(time, ""))
+    }
+}
+
 /// A child that waits for its end, under a command line of its own. It inherits blocked signals, so only
 /// SIGKILL is sure to end it.
 private func child(_ mark: String) throws -> pid_t {

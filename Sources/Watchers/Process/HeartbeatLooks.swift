@@ -6,9 +6,16 @@ import Reactor
 final class HeartbeatLooks {
     /// When a file was last written. It may never return.
     typealias Look = @Sendable (String) -> Result<WallTime, SystemError>
+    /// What a look showed; `nil`: it was not looked.
+    typealias Answer = Result<WallTime, SystemError>?
+
+    /// Who may wait for one look; others are not answered by it.
+    static let mostWaiting = 64
 
     private let calls: PatientCalls
     private let look: Look
+    /// Who waits for each look that is under way: a path that hangs takes one thread, however often it is asked for.
+    private var waiting: [String: [(Answer) -> Void]] = [:]
     private var timer: Timer?
 
     init(_ loop: EventLoop, _ look: @escaping Look) throws(SystemError) {
@@ -20,10 +27,16 @@ final class HeartbeatLooks {
         }
     }
 
-    /// Looks, and answers on the loop; `nil`: too many others hang.
-    func look(at path: String, then: @escaping (Result<WallTime, SystemError>?) -> Void) {
+    /// Looks, or waits for the look that is under way, and answers on the loop; `nil`: too many others hang or wait.
+    func look(at path: String, then: @escaping (Answer) -> Void) {
+        if let others = waiting[path] {
+            guard others.count < HeartbeatLooks.mostWaiting else { return then(nil) }
+            waiting[path]?.append(then)
+            return
+        }
+        waiting[path] = [then]
         calls.perform({ [look] in look(path) }) { [weak self] answer in
-            then(answer)
+            for then in self?.waiting.removeValue(forKey: path) ?? [] { then(answer) }
             self?.arm()
         }
         arm()

@@ -3,15 +3,25 @@
 import Basics
 import Configuration
 import Linux
+import Messaging
 import Reactor
 import Wire
 
 /// Performs the checks of one watched set.
 final class LivenessProber {
-    enum Answer {
+    enum Answer: Equatable {
         /// A connection was accepted; or not, and why.
         case connected(LivenessCheck, String?)
         case heartbeat(WallTime?, String)
+
+        /// What a look at the heartbeat file says; `nil`: nothing, for it was not looked.
+        init?(_ look: HeartbeatLooks.Answer) {
+            switch look {
+            case .success(let modified): self = .heartbeat(modified, "")
+            case .failure(let error): self = .heartbeat(nil, error.description)
+            case nil: return nil
+            }
+        }
     }
 
     private let context: WatcherContext
@@ -83,11 +93,10 @@ final class LivenessProber {
         looks.look(at: path) { [weak self] answer in
             guard let self else { return }
             isLooking = false
-            switch answer {
-            case .success(let modified): onAnswer(.heartbeat(modified, ""))
-            case .failure(let error): onAnswer(.heartbeat(nil, error.description))
-            case nil: onAnswer(.heartbeat(nil, "\(path) is not looked at while so many do not answer"))
-            }
+            if let answer = Answer(answer) { return onAnswer(answer) }
+            context.limited.event(
+                .watchedWithLess, key: options.name,
+                "process/\(options.name): \(path) is not looked at while so many others do not answer")
         }
     }
 }
