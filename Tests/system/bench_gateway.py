@@ -174,9 +174,9 @@ def less(plain, other):
 
 
 def journal(options):
-    """The gateway with its journal on, also with the journal's thread bound to a processor, and without it, each in turn:
-    between peers that cost little, and between peers of libzmq, which leave it less of the processors and take less from
-    it. And what bounds that: without a journal, beside a process that only digests and writes as many bytes as a journal
+    """The gateway without its journal, with it, and with the journal's thread bound to a processor, each in turn: between
+    peers that cost little, and between peers of libzmq, which leave it less of the processors and take less from it.
+    And what bounds that: without a journal, beside a process that only digests and writes as many bytes as a journal
     that takes 15 % would."""
     last = str(max(os.sched_getaffinity(0)))
     arrangements = ("without a journal", "with a journal", f"with a journal, its thread on processor {last}",
@@ -359,12 +359,14 @@ def parse():
     parser.add_argument("--quick", action="store_true", help="short runs, one of each")
     parser.add_argument("--minutes", type=float, metavar="N", help="how long scale watches the memory: 30, with "
                         "--quick 1; scale runs only if it is named")
+    parser.add_argument("--pairs", type=int, metavar="N",
+                        help="runs of each arrangement of the journal: 15, with --quick 1")
     parser.add_argument("--count", type=int, help="faults of each kind (default 100; 3 with --quick)")
     parser.add_argument("--fault", help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.count = options.count or (3 if options.quick else 100)
     options.messages, options.seconds, options.repeats = (200_000, 1, 1) if options.quick else (3_000_000, 4, 3)
-    options.pairs = 1 if options.quick else 15
+    options.pairs = options.pairs or (1 if options.quick else 15)
     options.minutes = options.minutes or (1 if options.quick else 30)
     return options
 
