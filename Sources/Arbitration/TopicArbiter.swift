@@ -131,9 +131,11 @@ public struct TopicArbiter: ~Copyable, Sendable {
     }
 
     /// An upstream's idle frame: `arrival.sequence` is the last number of the topic that its path has sent,
-    /// 0 if there is none. What is missing up to there is a gap. Only active paths are believed.
+    /// 0 if there is none. What is missing up to there is a gap. Only active paths are believed, and where none is, each
+    /// that is trusted: one that was away says first where it stands, and is active when it was heard for a while.
     public mutating func caughtUp(topic: Int, _ arrival: Arrival, at now: Instant) {
-        guard active & arrival.pathBit != 0, arrival.sequence != .max, admit(topic) else { return }
+        let believed = active != 0 ? active : ~distrusted
+        guard believed & arrival.pathBit != 0, arrival.sequence != .max, admit(topic) else { return }
         guard follows(arrival, at: now) else { return counters.oldEpoch += 1 }
         if !topics[topic].isKnown {
             topics[topic].begin(session: arrival.session, after: arrival.sequence)

@@ -12,6 +12,8 @@ import Wire
 protocol DownstreamOwner: AnyObject {
     /// A client was granted a topic: show it, and nobody else, where it stands.
     func granted(_ request: TopicRequest, to connection: Int32)
+    /// A client's connection is gone.
+    func departed(_ connection: Int32)
     /// A feed's upstream subscriptions changed.
     func upstream(_ action: SubscriptionAction)
 }
@@ -29,6 +31,7 @@ final class Downstream: FrameSink {
     }
 
     private(set) var table = SubscriptionTable()
+    private var markers = MarkerQueue()
     private(set) var refusals = Ring<Refused>(capacity: Downstream.rememberedRefusals)
     /// Messages from clients that are no subscriptions.
     private(set) var malformed: UInt64 = 0
@@ -49,7 +52,7 @@ final class Downstream: FrameSink {
         self.loop = loop
         self.log = log
         server = try PublisherSocket(loop, for: .marketData, at: endpoints, log: log)
-        server.onDeparture = { [unowned self] in perform(table.closed($0, at: loop.now)) }
+        server.onDeparture = { [unowned self] in departed($0) }
         server.onRequest = { [unowned self] in heard($0, of: $1, $2) }
         // It comes back by itself, and is judged anew: what a connection holds can be taken from it only while
         // it is heard.
@@ -92,6 +95,17 @@ final class Downstream: FrameSink {
 
     func send(_ frame: [UInt8], to connection: Int32) { server.send(frame, to: connection) }
 
+    /// Sends a marker to one connection, behind all that it is shown.
+    func mark(_ frame: [UInt8], to connection: Int32) {
+        if !markers.keep(frame, for: connection) { server.send(frame, to: connection) }
+    }
+
+    func shows(to connection: Int32) { markers.begin(connection) }
+
+    func shown(to connection: Int32) {
+        for marker in markers.end(connection) { server.send(marker, to: connection) }
+    }
+
     func publish(_ frame: [UInt8], topicLength: Int, by route: TopicRoute) -> TopicRoute {
         // Taken out meanwhile, so that nobody else holds it.
         var found: [Int32] = []
@@ -133,6 +147,12 @@ final class Downstream: FrameSink {
         let worked = Entitlements(caller)
         entitlements[client.key] = (client.topics, worked)
         return worked
+    }
+
+    private func departed(_ connection: Int32) {
+        markers.leave(connection)
+        owner?.departed(connection)
+        perform(table.closed(connection, at: loop.now))
     }
 
     private func expire() { perform(table.tick(at: loop.now)) }

@@ -132,6 +132,7 @@ final class Feed {
 
     /// Says goodbye on the bus; the sources close with the feed. Its journal is the caller's to close.
     func close() {
+        core.close()
         surroundings.downstream.removeFeed(options.name)
         for path in options.paths.indices { surroundings.health.forget(options.subject(ofPath: path)) }
         surroundings.health.forget(options.subject)
@@ -238,6 +239,8 @@ final class Feed {
     func granted(_ request: TopicRequest, to connection: Int32) {
         core.granted(request, to: connection, at: now, wall: wall)
     }
+
+    func departed(_ connection: Int32) { core.departed(connection) }
 
     func subscribe(_ wanted: WantedTopic) {
         core.subscribed(wanted.topic, among: surroundings.downstream.table, at: now, wall: wall)

@@ -181,7 +181,14 @@ package final class FeedCore {
     /// - Parameter connection: the client's, who alone is shown it; `nil`: of all who hold the topic.
     package func granted(_ request: TopicRequest, to connection: Int32?, at now: Instant, wall: WallTime) {
         engine.granted(request, to: connection, at: now, wall: wall)
+        if case .data(_, .all) = request { arm() }
     }
+
+    /// A client's connection is gone.
+    package func departed(_ connection: Int32) { engine.departed(connection) }
+
+    /// Ends what is under way, before it is let go.
+    package func close() { engine.close() }
 
     /// A topic is to be subscribed upstream. What was heard all the time, since everything is subscribed, goes on as it is.
     ///

@@ -16,6 +16,10 @@ package protocol FrameSink: AnyObject {
     func publish(_ frame: [UInt8], topicLength: Int, by route: TopicRoute) -> TopicRoute
     /// Sends a frame to one connection, behind what was sent to it before.
     func send(_ frame: [UInt8], to connection: Int32)
+    /// A connection is being shown where topics stand, a few at a time: its markers wait.
+    func shows(to connection: Int32)
+    /// That is done.
+    func shown(to connection: Int32)
 }
 
 /// Where what is released is kept. It is called while the engine is at work, which is to be asked nothing meanwhile.
@@ -188,6 +192,10 @@ package protocol FeedEngine: AnyObject {
     ///
     /// - Parameter connection: the client's, who alone is shown it; `nil`: of all who hold the topic.
     func granted(_ request: TopicRequest, to connection: Int32?, at now: Instant, wall: WallTime)
+    /// A client's connection is gone.
+    func departed(_ connection: Int32)
+    /// Ends what is under way: nothing is called any more.
+    func close()
     /// The venue's directory of an epoch, in the order in which it was kept, as an earlier run of the gateway journalled
     /// it.
     func remember(
@@ -212,6 +220,8 @@ package protocol FeedEngine: AnyObject {
 }
 
 extension FeedEngine {
+    package func departed(_ connection: Int32) {}
+    package func close() {}
     package func lacksDirectory() -> Bool { false }
     package func learn(_ directory: [[UInt8]], at now: Instant, wall: WallTime) -> DirectoryVerdict {
         .notNeeded

@@ -19,7 +19,7 @@ extension PathMachineOptions {
                 return Path($0.name, dependsOn: $0.dependsOn, firstWordWithin: login ?? .zero)
             }, silence: feed.silence,
             silenceBehindTwin: feed.silenceBehindTwin, holdDown: feed.holdDown)
-        isAsked = feed.feedProtocol == .zeromq
+        isAsked = feed.feedProtocol == .zeromq || feed.feedProtocol == .holdfast
         divergenceHold = feed.holdDown
         lag = feed.lag
     }

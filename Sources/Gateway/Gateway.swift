@@ -576,9 +576,11 @@ extension Gateway: DownstreamOwner {
         switch request {
         case .data(let feed, _), .control(let feed, _), .batch(let feed, _):
             feeds[feed]?.granted(request, to: connection)
-        case .sync(let nonce): downstream.send(syncFrame(nonce), to: connection)
+        case .sync(let nonce): downstream.mark(syncFrame(nonce), to: connection)
         }
     }
+
+    func departed(_ connection: Int32) { for feed in feeds.values { feed.departed(connection) } }
 
     func upstream(_ action: SubscriptionAction) {
         switch action {

@@ -74,6 +74,9 @@ final class HoldfastEngine: FeedEngine {
         engine.granted(request, to: connection, at: now, wall: wall)
     }
 
+    func departed(_ connection: Int32) { engine.departed(connection) }
+    func close() { engine.close() }
+
     func remember(
         _ memory: JournalMemory, channel: UInt16, at now: Instant, wall: WallTime
     ) {

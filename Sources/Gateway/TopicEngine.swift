@@ -9,10 +9,13 @@ import Wire
 final class TopicEngine: FeedEngine {
     private let demand = TopicDemand()
     private var stream: TopicStream
+    private var round = PositionRound()
+    private let sink: any FrameSink
 
     /// - Parameter downstream: reads another gateway's feed; `nil`: it is a sequenced ZeroMQ feed.
     init(_ plan: EnginePlan, downstream: HoldfastTopicReader? = nil) {
         stream = TopicStream(plan, demand: demand, downstream: downstream)
+        sink = plan.sink
     }
 
     private var control: ControlChannel { stream.control }
@@ -23,8 +26,8 @@ final class TopicEngine: FeedEngine {
     }
 
     var deadline: Instant {
-        let own = min(control.deadline, stream.topics.deadline ?? control.deadline)
-        return stream.arbiter.deadline.map { min($0, own) } ?? own
+        [stream.topics.deadline, stream.arbiter.deadline, round.deadline].compactMap(\.self)
+            .reduce(control.deadline) { min($0, $1) }
     }
 
     var waitingUntil: Instant? { stream.waitingUntil }
@@ -57,7 +60,22 @@ final class TopicEngine: FeedEngine {
                 stream.publishIdle(frame.topic, frame.sequence, wall: wall)
             }
         }
+        if let deadline = round.deadline, deadline <= now { show(at: now, wall: wall) }
     }
+
+    /// Who takes all topics learns where the next ones stand.
+    private func show(at now: Instant, wall: WallTime) {
+        let done = round.turn(of: stream.topics.count, at: now) { topic, connections in
+            let last = stream.topics.last(of: topic)
+            guard last > 0 else { return }
+            for connection in connections { stream.publishIdle(topic, last, to: connection, wall: wall) }
+        }
+        for connection in done { sink.shown(to: connection) }
+    }
+
+    func departed(_ connection: Int32) { round.leave(connection) }
+
+    func close() { for connection in round.end() { sink.shown(to: connection) } }
 
     /// Nobody is asked again over ZeroMQ.
     func recovered(
@@ -90,6 +108,8 @@ final class TopicEngine: FeedEngine {
         case .data(_, .all):
             demand.wantAll()
             stream.topics.wantAll(at: now)
+            guard let connection, round.begin(connection, of: stream.topics.count, at: now) else { return }
+            sink.shows(to: connection)
         case .data(_, .none), .batch, .sync: break
         }
     }

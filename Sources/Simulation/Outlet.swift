@@ -15,4 +15,8 @@ final class Outlet: FrameSink {
     }
 
     func send(_ frame: [UInt8], to connection: Int32) { publish(frame, connection) }
+
+    /// Nobody sends markers here.
+    func shows(to connection: Int32) {}
+    func shown(to connection: Int32) {}
 }

@@ -93,6 +93,9 @@ final class SimulatedSource: PathSource {
 
     private func received(_ bytes: ArraySlice<UInt8>, _ evidence: Evidence?) {
         guard path.takesRequests else {
+            if path.upstream != nil, bytes.elementsEqual(UpstreamGateway.marker) {
+                return feed.resubscribed(path.index)
+            }
             if let evidence { world.checker.arrived(evidence, on: path) }
             return feed.received(bytes, on: path.index)
         }
@@ -127,7 +130,8 @@ final class SimulatedSource: PathSource {
 
     func activate(_ topics: [WantedTopic]) {
         path.takesRequests
-            ? perform(replay.activate(topics, &book.names, at: world.now)) : feed.resubscribed(path.index)
+            ? perform(replay.activate(topics, &book.names, at: world.now))
+            : path.upstream == nil ? feed.resubscribed(path.index) : ()
     }
 
     func deactivate() { if path.takesRequests { perform(replay.deactivate(&book.names)) } }

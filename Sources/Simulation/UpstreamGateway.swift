@@ -47,8 +47,12 @@ final class UpstreamGateway: FeedCoreOwner {
         core = nil
     }
 
+    /// Behind what is shown to who subscribes.
+    static let marker = Topic.sync(nonce: "feed").bytes
+
     /// Somebody holds its topics now, and hears at once how it is.
     func subscribed() {
+        defer { path.relay(UpstreamGateway.marker, nil, at: world.now) }
         core?.granted(.control(feed: options.name, channel: nil), to: nil, at: world.now, wall: wall)
     }
 

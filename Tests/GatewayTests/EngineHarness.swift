@@ -45,6 +45,9 @@ final class Recorder: FrameSink {
         lines[lines.count - 1] += " to \(connection)"
     }
 
+    func shows(to connection: Int32) { lines.append("shows to \(connection)") }
+    func shown(to connection: Int32) { lines.append("shown to \(connection)") }
+
     /// Whether each heartbeat that says where an epoch begins calls the epoch the venue's name of its session.
     var named: [Bool] {
         frames.compactMap { frame in

@@ -126,6 +126,36 @@ import Wire
             ])
     }
 
+    @Test func `who takes all topics is shown where each of them stands`() {
+        let bench = Bench(.zeromq, .hotWarm)
+        for number in 0..<300 as Range<UInt64> {
+            _ = bench.receive(venue.frame(.data, "T\(number)", 5 + number), on: 0, at: 1)
+        }
+        bench.engine.granted(.data(feed: "quotes", .all), to: 8, at: ms(2), wall: wall(2))
+        #expect(bench.engine.deadline <= ms(2))
+        let first = bench.tick(2)
+        #expect(first.first == "shows to 8" && first.last == "md/quotes/T255/ idle 260 to 8")
+        #expect(bench.tick(11) == [])
+        let second = bench.tick(12)
+        #expect(second.count == 45 && second.suffix(2) == ["md/quotes/T299/ idle 304 to 8", "shown to 8"])
+        // Who is gone is shown nothing, and the feed's end lets go whom it was being shown to.
+        bench.engine.granted(.data(feed: "quotes", .all), to: 8, at: ms(20), wall: wall(20))
+        bench.engine.granted(.data(feed: "quotes", .all), to: 9, at: ms(20), wall: wall(20))
+        bench.engine.departed(8)
+        #expect(bench.tick(20).last == "md/quotes/T255/ idle 260 to 9")
+        bench.engine.close()
+        #expect(bench.recorder.take() == ["shown to 9"])
+        #expect(bench.tick(30) == [])
+    }
+
+    @Test func `of paths that come back the first one says what all of them missed`() {
+        let bench = Bench(.zeromq, .hotHot)
+        _ = bench.receive(venue.frame(.data, "AAPL", 5), on: 0, at: 1)
+        _ = bench.paths(PathCondition(used: [0, 1], active: [false, false], failover: "A failed"), at: 400)
+        #expect(
+            bench.receive(venue.frame(.idle, "AAPL", 8), on: 1, at: 5000).last == "gap 6-8 failover of AAPL")
+    }
+
     @Test func `another session begins each topic anew`() {
         let bench = Bench(.zeromq, .hotWarm)
         _ = bench.receive(venue.frame(.data, "AAPL", 5), on: 0, at: 1)

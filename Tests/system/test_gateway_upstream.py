@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import socket
+import threading
 import time
 import unittest
 
@@ -175,8 +176,106 @@ silence_behind_twin = "5s"
 """
 
 
+class Relay:
+    """Stands between a client and a gateway's socket: connections can be cut, and none is taken in until it is mended."""
+
+    def __init__(self, test, path, to):
+        self.path, self.to, self.ends = path, to, []
+        self.mend()
+        test.addCleanup(self.cut)
+
+    def mend(self):
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(self.path)
+        self.listener.listen()
+        threading.Thread(target=self.accept, args=(self.listener,), daemon=True).start()
+
+    def accept(self, listener):
+        try:
+            while True:
+                ends = [listener.accept()[0], socket.socket(socket.AF_UNIX)]
+                ends[1].connect(self.to)
+                self.ends += ends
+                for one, other in (ends, ends[::-1]):
+                    threading.Thread(target=self.copy, args=(one, other), daemon=True).start()
+        except OSError:
+            pass  # it is closed
+
+    def copy(self, one, other):
+        try:
+            while data := one.recv(1 << 16):
+                other.sendall(data)
+        except OSError:
+            pass
+        for end in (one, other):
+            self.end(end)
+
+    @staticmethod
+    def end(one):
+        try:
+            one.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # it is gone already
+
+    def cut(self):
+        if os.path.exists(self.path):
+            os.unlink(self.path)
+        self.end(self.listener)
+        self.listener.close()
+        while self.ends:
+            self.end(self.ends.pop())
+
+
 class Topics(unittest.TestCase):
     """The same of a feed whose topics are numbered each by itself."""
+
+    def test_what_a_quiet_topic_lost_is_told_before_the_feed_is_live_again(self):
+        market = venue.Market(self, "ALFA", "A B")
+        text, relays, sites = TOPICS % ("desk", "holdfast"), [], []
+        for name in "AB":
+            site = Daemon(self, "holdfast-gateway", TOPICS % (f"site{name}", "zeromq")
+                          + f'[[feed.path]]\nname = "A"\nendpoint = "{getattr(market, name).endpoint}"\n').start()
+            path = os.path.join(site.folder, "relay")
+            relays.append(Relay(self, path, site.endpoint("gateway.md").removeprefix("ipc://")))
+            sites.append(MarketClient(self, site.endpoint("gateway.md"), "quotes", "ALFA", "A%20B"))
+            text += f'[[feed.path]]\nname = "{name}"\nendpoint = "ipc://{path}"\n'
+        daemon = Daemon(self, "holdfast-gateway", text).start()
+        client = MarketClient(self, daemon.endpoint("gateway.md"), "quotes", "ALFA", "A%20B")
+
+        def quote(symbol, to):
+            """Until each of them has one, which is the last."""
+            market.quote(symbol)
+            last = market.book.last[symbol + "/"]
+            for one in to:
+                one.wait(lambda message: message["kind"] == "data" and message["sequence"] == last
+                         and message["names"][2] == symbol, f"{symbol} {last}")
+            return last
+
+        for one in (*sites, client):
+            one.sync()
+            one.wait_live()
+        seen = {}
+        while len(seen) < 6:  # until the venue has everybody's subscriptions
+            for symbol in market.symbols:
+                market.quote(symbol)
+            for number, one in enumerate((*sites, client)):
+                for message in one.messages(0.05):
+                    if message["kind"] == "data":
+                        seen[number, message["names"][2]] = message["sequence"]
+        first = quote("A B", (*sites, client))
+        for relay in relays:
+            relay.cut()
+        client.wait_channel("stale")
+        last = quote("A B", sites)
+        # The sites have said it again, and will not for a while.
+        for one in sites:
+            one.wait(lambda message: message["kind"] == "idle" and message["sequence"] == last, "an idle frame")
+        relays[0].mend()
+        told = []
+        client.wait(lambda message: told.append(message)
+                    or message["kind"] == "state" and message["state"] == "live", "live again")
+        gaps = [message["told"] for message in told if message["kind"] == "gap"]
+        self.assertEqual([(gap["instrument"], gap["first"], gap["last"]) for gap in gaps], [("A B", first + 1, last)])
 
     def test_each_topic_comes_whole_through_two_gateways(self):
         market = venue.Market(self, "ALFA", "A B")
