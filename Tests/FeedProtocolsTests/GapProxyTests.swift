@@ -94,14 +94,9 @@ private let login = GapProxyLogin(session: "0006", user: "MKDA", password: "")
 
     @Test(.enabled(if: Recordings.arePresent)) func `the exchange's own capture is read whole`() throws {
         var streams: [UInt16: [UInt8]] = [:]
-        for frame in try frames("pitch/mcastpitch_grp_useq.pcap") {
-            // Ethernet, IPv4 and TCP headers, whose lengths they say themselves.
-            let ip = frame.dropFirst(14)
-            let packet = ip.prefix(Int(ip[ip.startIndex + 2]) << 8 | Int(ip[ip.startIndex + 3]))
-            let segment = packet.dropFirst(4 * Int(packet[packet.startIndex] & 0x0F))
-            let port = UInt16(segment[segment.startIndex]) << 8 | UInt16(segment[segment.startIndex + 1])
-            streams[port, default: []] += segment.dropFirst(4 * Int(segment[segment.startIndex + 12] >> 4))
-        }
+        let (found, error) = frames(of: try Recordings.bytes("pitch/mcastpitch_grp_useq.pcap"))
+        #expect(error == nil)
+        for segment in found.map(TCPSegment.init) { streams[segment.port, default: []] += segment.payload }
         #expect(streams.count == 2)
         var told: [UInt16: [GapProxyMessage]] = [:]
         for (port, bytes) in streams {
@@ -115,18 +110,6 @@ private let login = GapProxyLogin(session: "0006", user: "MKDA", password: "")
             told[10503]?.filter { $0 != .heartbeat }
                 == [.loginAnswered(.accepted), .response(GapResponse(request, .accepted))])
         #expect(told.values.allSatisfy { $0.count { $0 == .heartbeat } > 5 })
-    }
-
-    private func frames(_ path: String) throws -> [ArraySlice<UInt8>] {
-        let bytes = try Recordings.bytes(path)
-        var frames: [ArraySlice<UInt8>] = []
-        var rest = bytes.dropFirst(24)
-        while rest.count >= 16 {
-            let length = (0..<4).reduce(0) { $0 | Int(rest[rest.startIndex + 8 + $1]) << (8 * $1) }
-            frames.append(rest.dropFirst(16).prefix(length))
-            rest = rest.dropFirst(16 + length)
-        }
-        return frames
     }
 }
 

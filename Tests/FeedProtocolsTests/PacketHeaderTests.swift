@@ -178,7 +178,7 @@ import Testing
 
 @Suite(.enabled(if: Recordings.arePresent)) struct RecordedHeaderTests {
     private func datagrams(_ path: String) throws -> [UDPDatagram] {
-        let (found, error) = frames(of: try Recordings.bytes(path))
+        let (found, error) = frames(of: try Recordings.unpacked(path))
         #expect(error == nil)
         return found.compactMap { (try? UDPDatagram($0)) ?? nil }
     }
@@ -230,5 +230,25 @@ import Testing
         #expect(heartbeats == 356)
         #expect(numbers == Array(3...42))
         #expect(unsequenced > 0)
+    }
+
+    @Test func `the recorded TOPS feed is one session, each segment where the one before ends`() throws {
+        var heartbeats = 0
+        var next: UInt64 = 1
+        var offset: UInt64 = 0
+        for datagram in try datagrams("iex/TOPS16.pcap.gz") {
+            let segment = try IEXTPSegment(decoding: datagram.payload)
+            #expect(segment.header.session == 1_137_508_352 && segment.header.channel == 1)
+            #expect(segment.header.messageProtocol == 0x8003)
+            #expect(segment.header.firstSequence == next && segment.header.streamOffset == offset)
+            #expect(segment.trailingBytes == 0)
+            if segment.header.sequenced.kind == .heartbeat { heartbeats += 1 }
+            let messages = Array(segment.messages)
+            #expect(messages.count == Int(segment.header.count))
+            next += UInt64(messages.count)
+            offset += messages.reduce(0) { $0 + 2 + UInt64($1.message.count) }
+        }
+        #expect(heartbeats == 237)
+        #expect(next == 57_675 && offset == 2_013_448)
     }
 }

@@ -20,6 +20,26 @@ func frames(of bytes: [UInt8], piece: Int = 4096) -> (frames: [CapturedFrame], e
     }
 }
 
+/// What a TCP segment in IPv4 and Ethernet carries, and the port that it comes from.
+struct TCPSegment {
+    let port: UInt16
+    let payload: ArraySlice<UInt8>
+
+    init(_ frame: CapturedFrame) {
+        let isTagged = frame.bytes.dropFirst(12).starts(with: [0x81, 0])
+        let ip = frame.bytes.dropFirst(isTagged ? 18 : 14)
+        // The headers say their lengths themselves.
+        let packet = ip.prefix(TCPSegment.number(ip.dropFirst(2)))
+        let segment = packet.dropFirst(4 * Int((packet.first ?? 0) & 0x0F))
+        port = UInt16(TCPSegment.number(segment))
+        payload = segment.dropFirst(4 * Int((segment.dropFirst(12).first ?? 0) >> 4))
+    }
+
+    private static func number(_ bytes: ArraySlice<UInt8>) -> Int {
+        bytes.prefix(2).reduce(0) { $0 << 8 | Int($1) }
+    }
+}
+
 @Suite struct RecordingFileTests {
     /// Ethernet, IPv4, UDP from 10.0.0.1:1000 to 239.1.1.1:2000, payload AA BB, one byte of padding.
     private let ethernet = hex(
@@ -203,6 +223,31 @@ func frames(of bytes: [UInt8], piece: Int = 4096) -> (frames: [CapturedFrame], e
             }
         }
         #expect(messages > 0)
+    }
+
+    @Test
+    func `the real ISE captures are one MoldUDP64 session, with a heartbeat that names what comes next`()
+        throws
+    {
+        var firsts: [String: [UInt64]] = [:]
+        for path in try Recordings.all(under: "omi/Nasdaq", ending: ".pcap") where path.contains("/Ise.") {
+            let name = path.hasSuffix("/Heartbeat.pcap") ? "heartbeat" : String(path.split(separator: "/")[2])
+            for frame in frames(of: try Recordings.bytes(path)).frames {
+                let datagram = try #require(try UDPDatagram(frame))
+                let packet = try MoldUDP64Packet(decoding: datagram.payload)
+                #expect(packet.session.description == "000008367I")
+                #expect(packet.kind == (name == "heartbeat" ? .heartbeat : .data(count: 1)), "\(path)")
+                #expect(
+                    packet.messages.map(\.sequence) == (name == "heartbeat" ? [] : [packet.firstSequence]))
+                #expect(packet.trailingBytes == 0)
+                firsts[name, default: []].append(packet.firstSequence)
+            }
+        }
+        // Each of the two feeds' folders has the heartbeat.
+        #expect(firsts["heartbeat"] == [383_265, 383_265])
+        #expect(firsts["Ise.OrderComboFeed.v1.1"]?.count == 5)
+        #expect(firsts["Ise.TopComboQuoteFeed.v1.0"]?.count == 7)
+        #expect(firsts["Ise.OrderComboFeed.v1.1"]?.allSatisfy { $0 < 383_265 } == true)
     }
 
     @Test func `a capture of broken frames is read whole, its frames read or refused`() throws {

@@ -97,4 +97,35 @@ private func text(_ text: String) -> [UInt8] { Array(text.utf8) }
             #expect(decoder.waiting == 0)
         }
     }
+
+    /// An order entry session of Nasdaq's, a packet a file.
+    @Test(.enabled(if: Recordings.arePresent))
+    func `the recorded session's heartbeats, messages and orders are read and written as they were sent`()
+        throws
+    {
+        let server: UInt16 = 8003
+        let recorded: [(String, Character, Int, isServers: Bool)] = [
+            ("ServerHeartbeatPacket", "H", 0, true), ("ClientHeartbeatPacket", "R", 0, false),
+            ("OrderAcceptedMessage", "S", 73, true), ("CanceledMessage", "S", 18, true),
+            ("EnterOrderMessage", "U", 53, false), ("CancelOrderMessage", "U", 9, false),
+        ]
+        for (name, type, length, isServers) in recorded {
+            let (found, error) = frames(
+                of: try Recordings.bytes("omi/Nasdaq/Nasdaq.Nsm.Ouch.v5.0/\(name).pcap"))
+            #expect(error == nil && found.count == 1)
+            let segment = TCPSegment(try #require(found.first))
+            #expect((segment.port == server) == isServers, "\(name)")
+            let packets = try read(Array(segment.payload))
+            let packet = try #require(packets.count == 1 ? packets.first : nil, "\(name)")
+            #expect(packet.bytes == Array(segment.payload))
+            switch packet {
+            case .serverHeartbeat: #expect(type == "H")
+            case .clientHeartbeat: #expect(type == "R")
+            case .sequenced(let payload): #expect(type == "S" && payload.count == length, "\(name)")
+            case .unsequenced(let payload): #expect(type == "U" && payload.count == length, "\(name)")
+            case .accepted, .rejected, .debug, .endOfSession, .login, .logout:
+                Issue.record("\(name) is \(packet)")
+            }
+        }
+    }
 }
