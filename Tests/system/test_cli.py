@@ -481,6 +481,34 @@ class Simulate(unittest.TestCase):
         self.assertTrue(report["violations"] and report["failed_seeds"], report)
         self.assertIn(f"again: holdfast-simulate --seed {report['failed_seeds'][0]} ", done.stderr)
 
+    def test_a_seed_plays_the_same_in_each_process_to_the_last_byte(self):
+        traces = set()
+        for seed in range(1, 11):
+            words = "--seed", str(seed), "--trace"
+            first, second = self.simulate(*words), self.simulate(*words)
+            self.assertEqual((first.returncode, first.stderr), (0, ""))
+            self.assertGreater(first.stdout.count("\n"), 100)
+            self.assertTrue(first.stdout == second.stdout, f"seed {seed} has two traces")
+            traces.add(first.stdout)
+        self.assertEqual(len(traces), 10)
+
+    def test_the_command_that_a_failure_prints_finds_the_same_again(self):
+        for defect in ("loses-message", "claims-live", "drops-gap"):
+            found = self.simulate("--seeds", "5", "--defect", defect)
+            self.assertEqual(found.returncode, 1, defect)
+            lines = found.stdout.splitlines()
+            again = next(line for line in lines if line.startswith("again: "))
+            program, *words = again.removeprefix("again: ").split()
+            self.assertEqual(program, "holdfast-simulate")
+            seed = f"seed {words[words.index('--seed') + 1]}: "
+            told = [line.removeprefix(seed) for line in lines if line.startswith(seed)]
+            self.assertTrue(told, lines)
+            trace = subprocess.run([harness.binary(program), *words], capture_output=True, text=True,
+                                   timeout=harness.PATIENCE_S)
+            self.assertEqual(trace.returncode, 1)
+            for violation in told:
+                self.assertIn(violation, trace.stdout)
+
 
 class Steering(unittest.TestCase):
     def test_a_gateway_that_does_not_answer_is_69(self):
