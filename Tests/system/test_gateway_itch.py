@@ -5,9 +5,12 @@ import random
 import socket
 import struct
 import subprocess
+import threading
+import time
 import unittest
 
 import harness
+import market
 import venue
 from harness import GATEWAY_BUS, Daemon, HealthClient, MarketClient, Namespace, Order, RawPeer, needs_namespaces
 from test_agent_line import session
@@ -317,6 +320,33 @@ class Topics(Case):
         self.assertGreaterEqual(status["unsubscriptions_ignored"], 3)
         self.assertGreaterEqual(status["malformed_client_messages"], 1)
 
+    def test_a_client_that_subscribes_to_a_million_topics_holds_what_one_may_and_costs_others_nothing(self):
+        self.open()
+        before = self.health().status()["subscriptions"]
+        raw = RawPeer(self, self.daemon.endpoint("gateway.md"))
+
+        def subscribe():
+            for start in range(0, 1_000_000, 5000):
+                topics = (b"\x01md/itch/S%d/" % number for number in range(start, start + 5000))
+                raw.socket.sendall(b"".join(bytes([0, len(topic)]) + topic for topic in topics))
+            raw.send(b"\x01sync/raw/")
+        greedy = threading.Thread(target=subscribe, daemon=True)
+        greedy.start()
+        while greedy.is_alive():  # the market goes on
+            self.lines.both(self.orders())
+            greedy.join(0.005)
+        raw.wait_frame(b"sync/raw/")
+        received = self.end()
+        self.assertEqual((self.order.faults, self.gaps(received)), ([], []))
+        self.assertEqual(self.sequences(received)[-1], self.lines.next - 1)
+        status = self.health().status()
+        held = status["subscriptions"] - before - 1  # the marker
+        self.assertEqual((status["subscriptions_refused"], held), (900_000, 100_000))
+        self.assertEqual(status["dropped_messages"], 0)
+        # What is told of the refusals is bounded, too.
+        self.assertLessEqual(len(status["refused"]), 1000)
+        self.assertRegex(status["refused"][-1]["error"], "holds 100000 subscriptions")
+
 
 class Paths(Case):
     options = 'silence = "1s"\nsilence_behind_twin = "200ms"\nfreshness = "500ms"\n'
@@ -497,6 +527,43 @@ class HostileInput(Case):
         self.assertEqual(bodies, [right] * 50)
         self.assertEqual(self.order.faults, [])
         self.assertEqual(self.health().states()["feed/itch"]["status"], "warning")
+
+
+@needs_namespaces
+class OneGroup(unittest.TestCase):
+    """Both lines have the same group, each on a link of its own."""
+
+    GROUP = dict.fromkeys("AB", ("239.82.1.1", 30001))
+
+    def setUp(self):
+        self.lines, self.next = market.Lines(self, lambda packet: self.GROUP), 1
+        text = (GATEWAY_BUS + '[[feed]]\nname = "md"\nprotocol = "moldudp64"\npolicy = "hot-hot"\n'
+                'silence = "1h"\nsilence_behind_twin = "1h"\n' + self.lines.paths((self.GROUP,)))
+        daemon = Daemon(self, "holdfast-gateway", text, self.lines.desk).start()
+        self.health = HealthClient(self, daemon.endpoint("gateway.pub"), daemon.endpoint("gateway.req"))
+        self.lines.wait_heard(self.health, self.heartbeat)
+
+    def heartbeat(self):
+        return [venue.mold_heartbeat("S000000001", self.next)]
+
+    def packets(self):
+        """How many each line has counted, when the next message has come on both: whatever came before it is in."""
+        self.lines.send(venue.mold("S000000001", self.next, [venue.add_order(1, self.next, "ALFA")]))
+        self.next += 1
+        until = time.monotonic() + harness.PATIENCE_S
+        while time.monotonic() < until:
+            states = self.health.states()
+            values = {line: states[f"feed-path/md.{line}"]["values"] for line in "AB"}
+            if all(counted["messages"] >= self.next - 1 for counted in values.values()):
+                return {line: counted["packets"] for line, counted in values.items()}
+        self.fail(f"message {self.next - 1} did not come on both lines: {values}")
+
+    def test_a_line_counts_what_comes_in_on_its_own_link_only(self):
+        for line, other in ("AB", "BA"):
+            before = self.packets()
+            for _ in range(50):
+                self.lines.send(*self.heartbeat(), line)
+            self.assertEqual(self.packets(), {line: before[line] + 51, other: before[other] + 1})
 
 
 @needs_namespaces
