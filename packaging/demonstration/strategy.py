@@ -109,8 +109,7 @@ class Strategy:
             say(event="gap", feed=parts[1], at=at, **told)
         elif kind == "heartbeat":
             ledger.control(header["state"], at)
-        elif kind == "state":
-            ledger.control(header["state"], at)
+        elif kind == "state":  # that it is live again it says before the data that makes it so; its heartbeats are judged
             if ledger.channel_state(header["state"], told["path"], at):
                 say(event="channel", feed=parts[1], at=at, state=header["state"], **told)
 
