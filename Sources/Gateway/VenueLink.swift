@@ -153,7 +153,10 @@ final class VenueLink {
             toldTrouble = nil
             handlers.connected()
         case .disconnected:
-            toldTrouble = nil
+            toldTrouble = current.subscriber?.fault
+            if let toldTrouble {
+                log(.pathNotReceiving, "hung up on \(address.endpoint): \(toldTrouble); connecting again")
+            }
             handlers.disconnected()
         case .failed: tellTrouble()
         }

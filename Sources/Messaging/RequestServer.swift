@@ -9,8 +9,9 @@ public import Wire
 public final class RequestServer {
     /// The longest request that is read; a longer one is answered with that.
     public static let longestRequest = 64 << 10
-    /// Whoever sends more than this is hung up on. A stranger can make libzmq hold as much for the time of a
-    /// handshake.
+    /// Whoever sends a longer frame is hung up on. A stranger can make libzmq hold as much for the time of a
+    /// handshake. How many frames a message may have libzmq does not bound: who is let in, and never ends one, is held to
+    /// the memory of the service alone.
     static let longestMessage = 128 << 10
     /// Replies that may wait for one client, who does not read; one has a little more than 1 MiB at most. A replica asks
     /// for each of its channels at once.

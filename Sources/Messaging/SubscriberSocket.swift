@@ -89,6 +89,9 @@ public final class SubscriberSocket {
     /// Why there is no connection, for a person; `nil`: there is one, or nobody is there.
     public var trouble: String? { machine.trouble(at: endpoint, isSecured: security != .plain) }
 
+    /// For what an open connection was hung up on last, for a person; `nil`: the peer ended it, or there is another one.
+    public private(set) var fault: String?
+
     /// Connects anew, at once, with other keys.
     public func reconnect(_ security: EndpointSecurity) {
         self.security = security
@@ -110,7 +113,9 @@ extension SubscriberSocket {
         for action in actions {
             switch action {
             case .dial: dial()
-            case .greet: greet()
+            case .greet:
+                fault = nil
+                greet()
             case .subscribe: for prefix in handlers.subscriptions() { send(session.subscribe(prefix)) }
             case .ping: send(session.ping())
             case .hangUp: hangUp()
@@ -225,6 +230,7 @@ extension SubscriberSocket {
             hand()
             if let failure, machine.isOpen {
                 broken &+= 1
+                fault = "\(failure)"
                 ended(HandshakeFailure(failure))
             }
         }

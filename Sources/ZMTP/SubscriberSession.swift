@@ -77,13 +77,18 @@ public struct SubscriberSession: Sendable {
 
     private static let metadata = [(name: "Socket-Type", value: "SUB")]
 
-    private let limit: Int
+    /// The longest frame before the connection is open: a command of the handshake, in bytes.
+    static let longestCommand = 64 << 10
+
+    private let longestFrame: Int
+    private var limit: Int { stage == .open ? longestFrame : SubscriberSession.longestCommand }
     private var secrecy: Secrecy<CurveClient>
     private var stage = Stage.greeting
 
-    /// - Parameter limit: the longest frame that is taken, in bytes.
-    public init(_ security: SubscriberSecurity, limit: Int = 1 << 20) {
-        self.limit = limit
+    /// - Parameter limit: the longest frame that is taken, in bytes; a longer one ends the connection. So it is well
+    ///   above what any reader of messages takes, who refuses the one message.
+    public init(_ security: SubscriberSecurity, limit: Int = 16 << 20) {
+        longestFrame = limit
         switch security {
         case .plain: secrecy = .none
         case .curve(let keys, let server, let entropy):

@@ -561,6 +561,7 @@ class HostileUpstream(Case):
             good.replace(b"\0\x01\x01", b"\0\x09\x01", 1), good.replace(b"\0\x01\x01", b"\0\x01\x09", 1),
             venue.frame("HF1/", venue.DATA, book.session, 0), venue.frame("HF1/", venue.HEARTBEAT, book.session, 0),
             b"HF1/" + os.urandom(400), b"HF1/" + b"y" * 400, b"heartbeat/", b"heartbeat/\0" + os.urandom(20),
+            venue.frame("HF1/", venue.DATA, book.session, 1, bytes(1 << 20)),
         ]:
             A.send(bad)
         for _ in range(20):
@@ -570,9 +571,22 @@ class HostileUpstream(Case):
         self.assertEqual(self.order.faults, [])
         self.assertEqual(received[-1]["sequence"], 20)
         names = [f"decode_errors_{name}" for name in
-                 ("truncated", "unknown-version", "unknown-kind", "inconsistent", "bad-topic")]
+                 ("truncated", "unknown-version", "unknown-kind", "inconsistent", "bad-topic", "oversized")]
         samples = self.health("sample/desk/feed-path/quotes.A/")
-        samples.wait(lambda message: all(message["values"].get(name, 0) for name in names), f"counts of {names}")
+        values = samples.wait(lambda message: all(message["values"].get(name, 0) for name in names),
+                              f"counts of {names}")["values"]
+        # None of them ends the connection, and with it what was subscribed.
+        self.assertEqual((values["connects"], values.get("stream_errors", 0)), (1, 0))
+
+    def test_who_sends_what_is_far_too_long_is_hung_up_on_with_a_word_and_quotes_go_on(self):
+        book, A = self.market.book, self.market.A
+        A.send(venue.frame("HF1/", venue.DATA, book.session, 1, bytes(17 << 20)))
+        self.daemon.wait_log(f"hung up on {A.endpoint}: a frame of 17")
+        self.client.wait_channel("live", "B")
+        for _ in range(20):
+            self.market.quote("HF1")
+        received = self.follow(self.client, lambda message: self.data(message) and message["sequence"] == 20, "the last")
+        self.assertEqual((self.order.faults, len([message for message in received if self.data(message)])), ([], 20))
 
     def test_a_hole_of_the_venue_s_own_is_told_for_its_instrument(self):
         self.market.quote("HF1")
