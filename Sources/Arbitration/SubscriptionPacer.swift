@@ -94,6 +94,18 @@ struct SubscriptionPacer: Sendable {
         total = topics.count
     }
 
+    /// The same topics for another connection, which has none of them yet.
+    func copyStartedAnew() -> SubscriptionPacer {
+        var copy = self
+        copy.startAnew()
+        return copy
+    }
+
+    /// What another connection used of the limit that both share is used here, too.
+    mutating func count(usedBy other: SubscriptionPacer) {
+        usedUntil = [usedUntil, other.usedUntil].compactMap(\.self).max()
+    }
+
     /// When the next batch may go; `nil` if nothing waits.
     var deadline: Instant? {
         guard !pending.isEmpty else { return nil }

@@ -1,12 +1,16 @@
 // What one path of a feed is subscribed to upstream. On failover the whole table is replayed on the next path:
 // at the venue's rate, and complete when the venue has confirmed each topic, or has had the time to. The paths of a feed
-// share a book of names, which is lent to each call that names a topic.
+// share a book of names, which is lent to each call that names a topic. A connection that is to take the path's place, with
+// other keys, is subscribed to the same beside it, under the same limit.
 public import Basics
 
 /// What the path's source has to do or tell.
 public enum ReplayAction: Hashable, Sendable {
     case subscribe(UpstreamTopic)
     case unsubscribe(UpstreamTopic)
+    /// Likewise on the connection that is to take the place of the path's.
+    case subscribeOnSuccessor(UpstreamTopic)
+    case unsubscribeOnSuccessor(UpstreamTopic)
     /// So many topics were not confirmed in time; they are believed.
     case unconfirmed(Int)
     /// All that is wanted is subscribed on the path, as far as it can be known.
@@ -19,6 +23,8 @@ public struct SubscriptionReplay: Sendable {
     public let confirmation: Duration
     /// Each topic that it has, has a use of its name.
     private var pacer: SubscriptionPacer
+    /// Of the connection that is to take the place of the path's; the same topics, whose names the other uses.
+    private var successor: SubscriptionPacer?
     private var unconfirmed = NumberSet() { didSet { awaitsConfirmation = !unconfirmed.isEmpty } }
     /// Whether any topic waits to be confirmed: asked with each frame.
     public private(set) var awaitsConfirmation = false
@@ -39,12 +45,13 @@ public struct SubscriptionReplay: Sendable {
     /// What is subscribed by now.
     public func made(_ names: UpstreamNames) -> [UpstreamTopic] { pacer.made.map { names[$0] } }
     /// How many of the subscriptions of this replay are made, and of how many.
-    public var progress: (made: Int, of: Int) { pacer.progress }
+    public var progress: (made: Int, of: Int) { (successor ?? pacer).progress }
     /// How long the rest of them takes at the venue's rate.
-    public var remaining: Duration { pacer.remaining }
+    public var remaining: Duration { pacer.remaining + (successor?.remaining ?? .zero) }
     /// When `tick` must be called; `nil`: nothing waits.
     public var deadline: Instant? {
-        [isConnected ? pacer.deadline : nil, pacer.isDone ? confirmBy : nil].compactMap(\.self).min()
+        let batch = isConnected ? pacer.deadline ?? successor?.deadline : nil
+        return [batch, pacer.isDone ? confirmBy : nil].compactMap(\.self).min()
     }
 
     /// The venue can be reached, and knows of no subscription.
@@ -64,6 +71,29 @@ public struct SubscriptionReplay: Sendable {
         return pacer.made.map { .unsubscribe(names[$0]) }
     }
 
+    // MARK: - A connection that is to take the path's place
+
+    /// It is there, and knows of no subscription.
+    public mutating func successorConnected(_ names: UpstreamNames, at now: Instant) -> [ReplayAction] {
+        successor = pacer.copyStartedAnew()
+        return tick(names, at: now)
+    }
+
+    /// It is gone; another one may come.
+    public mutating func successorLost() { successor = nil }
+
+    /// Whether all that is wanted is subscribed on it.
+    public var isSuccessorComplete: Bool { successor?.isDone ?? false }
+
+    /// It is the path's from now on: what it lacks still is subscribed by and by, and the rest is not asked for again.
+    public mutating func successorTookOver() {
+        guard let successor else { return }
+        pacer = successor
+        self.successor = nil
+    }
+
+    // MARK: - What is wanted
+
     /// The feed uses the path from now on.
     public mutating func activate(
         _ topics: [WantedTopic], _ names: inout UpstreamNames, at now: Instant
@@ -79,7 +109,10 @@ public struct SubscriptionReplay: Sendable {
         isActive = false
         isRecovering = false
         forgetUnconfirmed()
-        let actions = pacer.made.map { ReplayAction.unsubscribe(names[$0]) }
+        let actions =
+            pacer.made.map { ReplayAction.unsubscribe(names[$0]) }
+            + (successor?.made ?? []).map { .unsubscribeOnSuccessor(names[$0]) }
+        _ = successor?.removeAll()
         for topic in pacer.removeAll() { names.drop(topic) }
         return actions
     }
@@ -97,7 +130,8 @@ public struct SubscriptionReplay: Sendable {
         _ topic: UpstreamTopic, _ names: inout UpstreamNames
     ) -> [ReplayAction] {
         guard let number = names.find(topic), pacer.has(number) else { return [] }
-        let actions: [ReplayAction] = pacer.remove(number) ? [.unsubscribe(topic)] : []
+        var actions: [ReplayAction] = pacer.remove(number) ? [.unsubscribe(topic)] : []
+        if successor?.remove(number) ?? false { actions.append(.unsubscribeOnSuccessor(topic)) }
         unconfirmed.remove(number)
         names.drop(number)
         return actions + (isConnected ? finish() : [])
@@ -119,6 +153,7 @@ public struct SubscriptionReplay: Sendable {
             unconfirmed.insert(number)
             confirmBy = now + confirmation
         }
+        if isConnected { actions += subscribeSuccessor(names, at: now) }
         if let limit = confirmBy, limit <= now, pacer.isDone {
             if !unconfirmed.isEmpty { actions.append(.unconfirmed(unconfirmed.count)) }
             forgetUnconfirmed()
@@ -126,9 +161,20 @@ public struct SubscriptionReplay: Sendable {
         return actions + finish()
     }
 
+    /// What is left of the limit goes to the connection that is to come.
+    private mutating func subscribeSuccessor(_ names: UpstreamNames, at now: Instant) -> [ReplayAction] {
+        guard var successor else { return [] }
+        successor.count(usedBy: pacer)
+        let batch = successor.due(at: now)
+        pacer.count(usedBy: successor)
+        self.successor = successor
+        return batch.map { .subscribeOnSuccessor(names[$0]) }
+    }
+
     private mutating func add(_ wanted: WantedTopic, _ names: inout UpstreamNames) {
         let number = names.take(wanted.topic)
         if !pacer.add(number, wanted.turn) { names.drop(number) }
+        _ = successor?.add(number, wanted.turn)
     }
 
     private mutating func finish() -> [ReplayAction] {

@@ -41,11 +41,14 @@ final class HoldfastSource: FeedSource {
         }
         let topics = ["control/\(name)/", "md/\(name)/"].map { Array($0.utf8) } + [marker]
         link = try VenueLink(
-            loop, worker, address, keys: keys, log: log,
+            loop, worker, address, keys: keys, always: topics, log: log,
             VenueLink.Handlers(
                 connected: { [unowned self] in connected() },
                 disconnected: { [unowned self] in disconnected() },
-                frames: { [unowned self] in received(&$0) }, subscriptions: { topics }))
+                frames: { [unowned self] in received(&$0) },
+                successor: { [unowned self] in
+                    if case .connected = $0 { link?.successor(isComplete: true) }
+                }))
     }
 
     var note: String? { link?.note }

@@ -1,5 +1,6 @@
 // The connection to a venue's server, which loses nothing when our keys become others: the connection with the old
-// keys delivers until the one with the new keys has been up for a while. What that one brought last is then delivered
+// keys delivers until the one with the new keys has all subscriptions, and has had them for a while. What that one
+// brought last is then delivered
 // again, so that nothing is lost which the old one had still under way; the arbiter drops what it has. It writes what
 // keeps it from its server into the journal.
 import Basics
@@ -24,12 +25,21 @@ final class VenueLink {
         var disconnected: () -> Void
         /// Takes all of them.
         var frames: (inout ArrivedFrames) -> Void
-        /// All that is to be subscribed on a connection that is made now.
-        var subscriptions: () -> [[UInt8]]
+        /// What becomes of the connection that is to take the other's place.
+        var successor: (SuccessorNews) -> Void
     }
 
-    /// How long the new connection is up before it takes over: its subscriptions are in place by then, and what came by
-    /// it in this time is delivered then, since one connection may be behind the other.
+    /// Of the connection that is to take the other's place.
+    enum SuccessorNews {
+        /// It is there, and has what is always subscribed; it waits to be told that it has the rest, too.
+        case connected
+        case lost
+        /// It is the connection from now on.
+        case tookOver
+    }
+
+    /// How long the new connection has all subscriptions before it takes over: they are in place by then, and what came
+    /// by it in this time is delivered then, since one connection may be behind the other.
     static let overlap: Duration = .seconds(1)
     /// Frames that are kept for that; beyond it the oldest are let go of.
     static let mostKept = 50_000
@@ -42,10 +52,15 @@ final class VenueLink {
     private let worker: Worker
     private let log: EventLog
     private let handlers: Handlers
+    /// What each connection is subscribed to at once.
+    private let always: [[UInt8]]
     private var toldTrouble: String?
     private var current = Strand()
     /// With the new keys, until it takes over.
     private var successor: Strand?
+    /// Whether it has all that is wanted now, and when it may take over, since it had that once.
+    private var isSuccessorComplete = false
+    private var takesOverFrom: Instant?
     /// Whose place was taken; it is let go of when nobody is in one of its calls.
     private var retired: Strand?
     private var handover: Timer?
@@ -53,13 +68,14 @@ final class VenueLink {
 
     init(
         _ loop: EventLoop, _ worker: Worker, _ address: Address, keys: KeyPair?,
-        log: @escaping EventLog, _ handlers: Handlers
+        always: [[UInt8]], log: @escaping EventLog, _ handlers: Handlers
     ) throws(BusError) {
         self.loop = loop
         self.worker = worker
         self.address = address
         self.log = log
         self.handlers = handlers
+        self.always = always
         do throws(SystemError) {
             handover = try Timer(loop, accuracy: .milliseconds(50)) { [unowned self] in handOver() }
         } catch {
@@ -86,11 +102,10 @@ final class VenueLink {
         return counters
     }
 
-    /// Subscribes to a prefix, or ends that.
-    func change(_ prefix: [UInt8], isWanted: Bool) {
-        for subscriber in [current.subscriber, successor?.subscriber] {
-            isWanted ? subscriber?.subscribe(prefix) : subscriber?.cancel(prefix)
-        }
+    /// Subscribes to a prefix, or ends that; on the connection that is to take the other's place, or on the other.
+    func change(_ prefix: [UInt8], isWanted: Bool, onSuccessor: Bool = false) {
+        let subscriber = (onSuccessor ? successor : current)?.subscriber
+        isWanted ? subscriber?.subscribe(prefix) : subscriber?.cancel(prefix)
     }
 
     private func open(_ security: EndpointSecurity) throws(BusError) -> Strand {
@@ -100,7 +115,7 @@ final class VenueLink {
             SubscriberSocket.Handlers(
                 news: { [unowned self, unowned strand] in heard($0, on: strand) },
                 frames: { [unowned self, unowned strand] in received(&$0, on: strand) },
-                subscriptions: { [unowned self] in handlers.subscriptions() }))
+                subscriptions: { [always] in always }))
         return strand
     }
 
@@ -118,7 +133,6 @@ final class VenueLink {
         guard let serverKey = address.serverKey else { return }
         let security = EndpointSecurity.client(keys, of: serverKey)
         if let successor {
-            handover?.disarm()
             successor.subscriber?.reconnect(security)
         } else if isConnected, let next = try? open(security) {
             successor = next
@@ -129,18 +143,19 @@ final class VenueLink {
 
     private func heard(_ news: Connection.News, on strand: Strand) {
         if strand === current {
-            if news == .disconnected, successor?.subscriber?.isConnected ?? false { return promote() }
+            guard news == .disconnected, successor?.subscriber?.isConnected ?? false else {
+                return tell(news)
+            }
+            if isSuccessorComplete { return promote() }
             tell(news)
+            promote(telling: .connected)
         } else if strand === successor {
             switch news {
             case .connected:
-                if isConnected {
-                    handover?.arm(at: loop.now + VenueLink.overlap)
-                } else {
-                    promote()
-                    tell(.connected)
-                }
-            case .disconnected: handover?.disarm()
+                isConnected ? handlers.successor(.connected) : promote(telling: .connected)
+            case .disconnected:
+                (isSuccessorComplete, takesOverFrom) = (false, nil)
+                handlers.successor(.lost)
             case .failed: tell(news)
             }
         }
@@ -170,10 +185,22 @@ final class VenueLink {
         log(.pathNotReceiving, "\(trouble); trying again, \(meanwhile)")
     }
 
-    private func promote() {
+    /// Whether the connection that is to take the other's place has all that is wanted.
+    func successor(isComplete: Bool) {
+        guard successor?.subscriber?.isConnected ?? false else { return }
+        isSuccessorComplete = isComplete
+        if isComplete, takesOverFrom == nil { takesOverFrom = loop.now + VenueLink.overlap }
+        // Not from here: its owner is in one of its calls.
+        if isComplete, let takesOverFrom { handover?.arm(at: takesOverFrom) }
+    }
+
+    private func promote(telling news: Connection.News? = nil) {
         guard let next = successor else { return }
         (retired, current, successor) = (current, next, nil)
+        (isSuccessorComplete, takesOverFrom) = (false, nil)
         handover?.arm(at: loop.now)
+        handlers.successor(.tookOver)
+        if let news { tell(news) }
         let latest = kept.elements.filter { loop.now - $0.at <= VenueLink.overlap }
         kept = Ring(capacity: VenueLink.mostKept)
         var frames = ArrivedFrames(copying: latest.map(\.frame))
@@ -181,9 +208,8 @@ final class VenueLink {
     }
 
     private func handOver() {
-        guard retired != nil else { return promote() }
         retired = nil
-        // One that came up meanwhile takes over in its turn.
-        if successor?.subscriber?.isConnected ?? false { handover?.arm(at: loop.now + VenueLink.overlap) }
+        guard isSuccessorComplete, let takesOverFrom else { return }
+        takesOverFrom <= loop.now ? promote() : handover?.arm(at: takesOverFrom)
     }
 }

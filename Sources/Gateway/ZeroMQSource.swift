@@ -42,14 +42,12 @@ final class ZeroMQSource: FeedSource {
             throw .system(error)
         }
         link = try VenueLink(
-            loop, worker, address, keys: keys, log: log,
+            loop, worker, address, keys: keys, always: [SequencedFrame.heartbeatTopic], log: log,
             VenueLink.Handlers(
                 connected: { [unowned self] in connected() },
                 disconnected: { [unowned self] in disconnected() },
                 frames: { [unowned self] in received(&$0) },
-                subscriptions: { [unowned self] in
-                    [SequencedFrame.heartbeatTopic] + replay.made(book.names).map(ZeroMQSource.prefix)
-                }))
+                successor: { [unowned self] in follow($0) }))
     }
 
     var note: String? { link?.note }
@@ -70,6 +68,19 @@ final class ZeroMQSource: FeedSource {
     }
 
     func rekey(_ keys: KeyPair) { link?.rekey(keys) }
+
+    /// A connection with other keys is subscribed like any other, beside the one whose place it is to take.
+    private func follow(_ news: VenueLink.SuccessorNews) {
+        switch news {
+        case .connected: perform(replay.successorConnected(book.names, at: loop.now))
+        case .lost:
+            replay.successorLost()
+            perform([])
+        case .tookOver:
+            replay.successorTookOver()
+            perform([])
+        }
+    }
 
     // MARK: - Subscriptions
 
@@ -93,6 +104,8 @@ final class ZeroMQSource: FeedSource {
             switch action {
             case .subscribe(let topic): change(topic, isWanted: true)
             case .unsubscribe(let topic): change(topic, isWanted: false)
+            case .subscribeOnSuccessor(let topic): change(topic, isWanted: true, onSuccessor: true)
+            case .unsubscribeOnSuccessor(let topic): change(topic, isWanted: false, onSuccessor: true)
             case .unconfirmed(let count):
                 counted.unconfirmed &+= UInt64(count)
                 log(
@@ -101,10 +114,11 @@ final class ZeroMQSource: FeedSource {
             case .resubscribed: owner.resubscribed(path)
             }
         }
+        link?.successor(isComplete: replay.isSuccessorComplete)
     }
 
-    private func change(_ topic: UpstreamTopic, isWanted: Bool) {
-        link?.change(ZeroMQSource.prefix(of: topic), isWanted: isWanted)
+    private func change(_ topic: UpstreamTopic, isWanted: Bool, onSuccessor: Bool = false) {
+        link?.change(ZeroMQSource.prefix(of: topic), isWanted: isWanted, onSuccessor: onSuccessor)
     }
 
     /// The feed's own spelling of an instrument.

@@ -150,6 +150,8 @@ final class SimulatedSource: PathSource {
             case .subscribe(let topic): ask(topic, isWanted: true)
             case .unsubscribe(let topic): ask(topic, isWanted: false)
             case .unconfirmed: break
+            // Its venue has no keys.
+            case .subscribeOnSuccessor, .unsubscribeOnSuccessor: break
             case .resubscribed: feed.resubscribed(path.index)
             }
         }

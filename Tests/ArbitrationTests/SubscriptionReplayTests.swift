@@ -31,6 +31,9 @@ private struct Path {
     mutating func connected(at now: Instant) -> [ReplayAction] { replay.connected(names, at: now) }
     mutating func disconnected() -> [ReplayAction] { replay.disconnected(names) }
     mutating func tick(at now: Instant) -> [ReplayAction] { replay.tick(names, at: now) }
+    mutating func successorConnected(at now: Instant) -> [ReplayAction] {
+        replay.successorConnected(names, at: now)
+    }
     var made: [UpstreamTopic] { replay.made(names) }
     var progress: (made: Int, of: Int) { replay.progress }
     var remaining: Duration { replay.remaining }
@@ -219,5 +222,83 @@ private struct Path {
         #expect(replay.subscribe(a, at: ms(10)) == [])
         #expect(replay.progress == (1, 1))
         #expect(replay.deadline == nil)
+    }
+
+    // MARK: - A connection that is to take the path's place
+
+    @Test
+    func `a connection with other keys is subscribed at the venue's rate beside the one that it replaces`() {
+        var replay = Path(rate: 20)
+        _ = replay.activate([a, b], at: ms(0))
+        _ = (replay.confirmed(a), replay.confirmed(b))
+        _ = replay.subscribe(many[0], at: ms(1000))
+        #expect(replay.deadline == nil)
+        // One of its two in this tenth of a second is used.
+        #expect(replay.successorConnected(at: ms(1000)) == [])
+        #expect(!replay.replay.isSuccessorComplete)
+        #expect(replay.progress == (0, 3))
+        #expect(replay.remaining == .milliseconds(150))
+        #expect(replay.deadline == ms(1050))
+        #expect(replay.tick(at: ms(1050)).count == 2)
+        #expect(replay.progress == (2, 3))
+        #expect(replay.tick(at: ms(1150)).count == 1)
+        #expect(replay.replay.isSuccessorComplete)
+        #expect(replay.deadline == nil)
+        replay.replay.successorTookOver()
+        #expect(Set(replay.made) == [a, b, many[0]])
+        #expect(replay.progress == (3, 3))
+        #expect(!replay.awaitsConfirmation)
+    }
+
+    @Test
+    func `what is wanted meanwhile, or not any more, is so on both connections, and first on the one in use`()
+    {
+        var replay = Path(rate: 10)
+        _ = replay.activate([a], at: ms(0))
+        _ = replay.confirmed(a)
+        #expect(replay.successorConnected(at: ms(1000)) == [.subscribeOnSuccessor(a)])
+        #expect(replay.subscribe(b, at: ms(1010)) == [])
+        #expect(!replay.replay.isSuccessorComplete)
+        #expect(replay.tick(at: ms(1100)) == [.subscribe(b)])
+        #expect(replay.deadline == ms(1200))
+        // It is not asked for where it was not yet.
+        #expect(replay.unsubscribe(b) == [.unsubscribe(b)])
+        #expect(replay.replay.isSuccessorComplete)
+        #expect(replay.unsubscribe(a) == [.unsubscribe(a), .unsubscribeOnSuccessor(a)])
+        #expect(replay.names.count == 0)
+        _ = replay.subscribe(b, at: ms(2000))
+        _ = replay.tick(at: ms(2100))
+        #expect(replay.deactivate() == [.unsubscribe(b), .unsubscribeOnSuccessor(b)])
+        #expect(replay.names.count == 0)
+    }
+
+    @Test func `a connection that takes over early goes on where it is, and is complete with the rest`() {
+        var replay = Path(rate: 10)
+        _ = replay.activate([a, b], at: ms(0))
+        _ = replay.tick(at: ms(100))
+        _ = (replay.confirmed(a), replay.confirmed(b))
+        let first = replay.successorConnected(at: ms(1000))
+        #expect(first.count == 1)
+        _ = replay.disconnected()
+        replay.replay.successorTookOver()
+        #expect(replay.made.count == 1)
+        #expect(replay.connected(at: ms(1050)) == [])
+        let rest = replay.tick(at: ms(1100))
+        #expect(rest.count == 1)
+        let last = first == [.subscribeOnSuccessor(a)] ? b : a
+        #expect(rest == [.subscribe(last)])
+        #expect(replay.confirmed(last) == [.resubscribed])
+    }
+
+    @Test func `a connection that is lost before it takes over leaves the path as it is`() {
+        var replay = Path(rate: 10)
+        _ = replay.activate([a, b], at: ms(0))
+        _ = replay.tick(at: ms(100))
+        _ = replay.successorConnected(at: ms(1000))
+        replay.replay.successorLost()
+        #expect(replay.deadline == nil)
+        replay.replay.successorTookOver()
+        #expect(replay.made.count == 2)
+        #expect(replay.progress == (2, 2))
     }
 }
