@@ -42,8 +42,7 @@ public final class PublisherSocket {
     private var written: [SubscriberConnection] = []
     private var buffer = [UInt8](repeating: 0, count: PublisherSocket.readAtOnce)
     private var events: [PublisherSession.Event] = []
-    /// In the order in which they came; who is gone is not held.
-    private var handshakes: [Handshake] = []
+    private var handshakes: HandshakeWatch
     /// Connections that were taken in so far.
     private var accepted: UInt64 = 0
     private let keyWatch = KeyWatch()
@@ -67,6 +66,7 @@ public final class PublisherSocket {
         self.loop = loop
         self.log = log
         door = Doorkeeper(loop, of: service, at: endpoints, log: log)
+        handshakes = HandshakeWatch(limit: door.book.limits.handshake)
         try bind(endpoints)
         do throws(SystemError) {
             handshakeTimer = try Timer(loop, accuracy: .milliseconds(50)) { [unowned self] in giveUpSlow() }
@@ -215,8 +215,9 @@ extension PublisherSocket {
         subscribers[Int(descriptor)] = subscriber
         accepted &+= 1
         subscriber.number = accepted
-        handshakes.append(Handshake(descriptor: descriptor, number: accepted, began: loop.now))
-        if handshakes.count == 1 { armHandshakes() }
+        handshakes.began(
+            HandshakeWatch.Handshake(descriptor: descriptor, number: accepted), at: loop.now)
+        handshakeTimer?.arm(at: handshakes.deadline)
         send(bytes: subscriber.line.session.greeting, to: subscriber)
         door.accepted(descriptor, by: subscriber.entrance, from: subscriber.peer)
     }
@@ -384,23 +385,17 @@ extension PublisherSocket {
     // MARK: Handshakes that take too long
 
     private func giveUpSlow() {
-        let limit = door.book.limits.handshake
-        let done = handshakes.prefix { pending($0) == nil || loop.now - $0.began >= limit }
-        handshakes.removeFirst(done.count)
-        for handshake in done { pending(handshake).map(ended) }
-        armHandshakes()
+        let slow = handshakes.look(at: loop.now) { pending($0) == nil }
+        for handshake in slow { pending(handshake).map(ended) }
+        handshakeTimer?.arm(at: handshakes.deadline)
     }
 
     /// Whose handshake goes on; `nil`: it is over.
-    private func pending(_ handshake: Handshake) -> SubscriberConnection? {
+    private func pending(_ handshake: HandshakeWatch.Handshake) -> SubscriberConnection? {
         guard let subscriber = subscriber(handshake.descriptor), subscriber.number == handshake.number,
             !subscriber.isBroken, !subscriber.line.session.isOpen
         else { return nil }
         return subscriber
-    }
-
-    private func armHandshakes() {
-        handshakeTimer?.arm(at: handshakes.first.map { $0.began + door.book.limits.handshake })
     }
 }
 
@@ -516,15 +511,8 @@ private enum ListeningPlace {
     }
 }
 
-/// A handshake that may take so long and no longer. It names its subscriber by number: a weak reference would make each
-/// message's use of it dear.
-private struct Handshake {
-    let descriptor: Int32
-    let number: UInt64
-    let began: Instant
-}
-
-/// Hears of other keys for a socket, which is not weakly referred to itself for the same reason.
+/// Hears of other keys for a socket, which is not weakly referred to itself: that would make each message's use of it
+/// dear.
 private final class KeyWatch: Guarded {
     var onRenewal: (Credentials) -> Void = { _ in }
 

@@ -20,7 +20,8 @@ struct SubscriberMachine: Sendable {
     private enum State: Sendable {
         case waiting(until: Instant)
         case dialling
-        case handshake(until: Instant)
+        /// `isExtended`: its time began anew since we were held up.
+        case handshake(until: Instant, isExtended: Bool)
         case open(Silence)
     }
 
@@ -35,6 +36,8 @@ struct SubscriberMachine: Sendable {
 
     /// How long one step on the way to a connection may take: connecting to an address, the handshake.
     static let patience: Duration = .seconds(1)
+    /// A verdict on a handshake that comes later than this means that this process was held up.
+    static let lateness: Duration = .milliseconds(100)
     /// How long after an end or where nobody is it is tried again, at first and in the end, and up to a half longer: a
     /// peer that comes back is to be had again at once, and one that stays away is not to be pestered.
     static let firstPause: Duration = .milliseconds(100)
@@ -63,7 +66,7 @@ struct SubscriberMachine: Sendable {
     var deadline: Instant? {
         switch state {
         case .dialling: nil
-        case .waiting(let until), .handshake(let until): until
+        case .waiting(let until), .handshake(let until, _): until
         case .open(let quiet): quiet.lookAt
         }
     }
@@ -99,7 +102,13 @@ struct SubscriberMachine: Sendable {
             attempts &+= 1
             state = .dialling
             return [.dial]
-        case .handshake: return failed(.silent, at: now, random: random)
+        case .handshake(let until, let isExtended):
+            guard now - until > SubscriberMachine.lateness, !isExtended else {
+                return failed(.silent, at: now, random: random)
+            }
+            // What the peer has sent meanwhile is not read yet.
+            state = .handshake(until: now + SubscriberMachine.patience, isExtended: true)
+            return []
         case .open(let quiet): return look(quiet, at: now, random: random)
         }
     }
@@ -107,7 +116,7 @@ struct SubscriberMachine: Sendable {
     /// The peer is reached.
     mutating func connected(at now: Instant) -> [Action] {
         guard case .dialling = state else { return [] }
-        state = .handshake(until: now + SubscriberMachine.patience)
+        state = .handshake(until: now + SubscriberMachine.patience, isExtended: false)
         return [.greet]
     }
 

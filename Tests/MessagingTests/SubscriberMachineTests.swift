@@ -122,6 +122,18 @@ private struct SubscriberDialogue {
         #expect(!dialogue.machine.isInHandshake)
     }
 
+    @Test func `a handshake that waited for us has its time again, once`() {
+        var dialogue = SubscriberDialogue()
+        dialogue.connect()
+        dialogue.wait(4000)
+        #expect(dialogue.machine.tick(at: dialogue.now, random: 0) == [])
+        #expect(dialogue.machine.isInHandshake)
+        dialogue.wait(999)
+        #expect(dialogue.machine.tick(at: dialogue.now, random: 0) == [])
+        dialogue.wait(3000)
+        #expect(dialogue.machine.tick(at: dialogue.now, random: 0) == [.hangUp])
+    }
+
     @Test func `a peer that is silent is asked twice and then given up`() {
         var dialogue = SubscriberDialogue()
         dialogue.open()
