@@ -48,6 +48,8 @@ public struct TopicArbiter: ~Copyable, Sendable {
     public internal(set) var counters = ArbiterCounters()
     /// The upstream's session; topics enter it one by one as they are heard of.
     public internal(set) var session: UInt64?
+    /// The session that was told as begun last; `nil`: no topic is in any.
+    var toldSession: UInt64?
     /// The paths that are subscribed, a bit each.
     public private(set) var active: UInt8 = 0
 
@@ -138,7 +140,7 @@ public struct TopicArbiter: ~Copyable, Sendable {
         guard believed & arrival.pathBit != 0, arrival.sequence != .max, admit(topic) else { return }
         guard follows(arrival, at: now) else { return counters.oldEpoch += 1 }
         if !topics[topic].isKnown {
-            topics[topic].begin(session: arrival.session, after: arrival.sequence)
+            begin(arrival.session, topic, after: arrival.sequence)
         }
         enter(arrival.session, topic, first: arrival.sequence)
         topics[topic].join(after: arrival.sequence)

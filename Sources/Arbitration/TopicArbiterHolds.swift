@@ -155,10 +155,10 @@ extension TopicArbiter {
     mutating func weigh(
         _ topic: Int, _ arrival: Arrival, _ payload: Span<UInt8>, at now: Instant
     ) -> Offer {
-        if !topics[topic].isKnown {
-            topics[topic].begin(session: arrival.session, after: arrival.sequence - 1)
-        }
-        let hasEntered = enter(arrival.session, topic, first: arrival.sequence - 1)
+        let hasEntered =
+            topics[topic].isKnown
+            ? enter(arrival.session, topic, first: arrival.sequence - 1)
+            : begin(arrival.session, topic, after: arrival.sequence - 1)
         topics[topic].join(after: arrival.sequence - 1)
         guard arrival.sequence > topics[topic].last, !isHeld(topic, arrival.sequence) else {
             return duplicate(topic, arrival, payload, at: now)
@@ -194,6 +194,21 @@ extension TopicArbiter {
         return .held
     }
 
+    /// A topic is heard of for the first time. Returns whether it is the first in a session that follows another one,
+    /// which is told: those of the one before may never be heard again.
+    @discardableResult
+    mutating func begin(_ session: UInt64, _ topic: Int, after last: UInt64) -> Bool {
+        topics[topic].begin(session: session, after: last)
+        let told = toldSession
+        toldSession = session
+        guard let told, told != session else { return false }
+        let (old, new) = (entered.firstIndex(of: told), entered.firstIndex(of: session))
+        let resumes = if let old, let new { new < old } else { false }
+        let change = EpochChange(from: told, epoch: session, cause: resumes ? .resumed : .session)
+        released.append(TopicRelease(topic: topic, .epoch(change)))
+        return true
+    }
+
     /// Moves a topic to the current session if it is not there yet, and tells what it was waiting for.
     @discardableResult
     mutating func enter(_ session: UInt64, _ topic: Int, first: UInt64) -> Bool {
@@ -203,6 +218,7 @@ extension TopicArbiter {
         let sessionStart = topics[topic].isJoining ? nil : options.sessionStart
         let start = sessionStart.map { max($0, 1) - 1 } ?? first
         let resumes = move(topic, to: session, after: min(start, first))
+        toldSession = session
         let change = EpochChange(from: from, epoch: session, cause: resumes ? .resumed : .session)
         released.append(TopicRelease(topic: topic, .epoch(change)))
         return true

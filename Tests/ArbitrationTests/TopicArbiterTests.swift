@@ -146,6 +146,20 @@ struct TopicDialogue: ~Copyable {
         #expect(dialogue.offer(42) == [.refused(.held), .gap(41, 41, .passed), .message(42)])
     }
 
+    @Test func `another session is told with its first topic, which may be one that is new`() {
+        var dialogue = TopicDialogue()
+        _ = dialogue.offer(100, topic: 0)
+        #expect(
+            dialogue.offer(5, topic: 1, session: 9) == [.refused(.held), .epoch(9, .session), .message(5)])
+        #expect(dialogue.offer(1, topic: 2, session: 9) == [.message(1)])
+        #expect(
+            dialogue.offer(1, topic: 0, session: 9) == [.refused(.held), .epoch(9, .session), .message(1)])
+        #expect(dialogue.caughtUp(7, topic: 3, session: 11) == [.epoch(11, .session)])
+        dialogue.now = milliseconds(5000)
+        #expect(
+            dialogue.offer(6, topic: 4, session: 9) == [.refused(.held), .epoch(9, .resumed), .message(6)])
+    }
+
     @Test func `another session resets each topic as it comes`() {
         var dialogue = TopicDialogue()
         _ = dialogue.offer(100, topic: 0)

@@ -165,6 +165,22 @@ import Wire
         #expect(bench.receive(venue.frame(.data, "AAPL", 6), on: 1, at: 3) == [])
     }
 
+    @Test func `another session is told with its first topic, also if that is a new one`() {
+        let bench = Bench(.zeromq, .hotWarm)
+        _ = bench.receive(venue.frame(.data, "AAPL", 5), on: 0, at: 1)
+        let next = QuotesVenue(session: 8)
+        #expect(
+            bench.receive(next.frame(.data, "MSFT", 3), on: 0, at: 2) == [
+                "state live A: ", "md/quotes/MSFT/ 3 after 0",
+            ])
+        #expect(bench.recorder.frames.suffix(2).map(\.header.epoch) == [8, 8])
+        // Or by where it stands.
+        let third = QuotesVenue(session: 9)
+        #expect(bench.receive(third.frame(.idle, "IBM", 4), on: 0, at: 3) == ["state live A: "])
+        #expect(bench.recorder.frames.last?.header.epoch == 9)
+        #expect(bench.receive(third.frame(.data, "AAPL", 1), on: 0, at: 4) == ["md/quotes/AAPL/ 1 after 0"])
+    }
+
     @Test func `a gap that is told when another topic has begun the next session is the old session's`() {
         let bench = Bench(.zeromq, .hotHot)
         _ = bench.receive(venue.frame(.data, "MSFT", 40), on: 0, at: 1)
