@@ -30,9 +30,13 @@ final class ClientDesk {
     /// - Parameter find: the feed of a name. One that is being opened is no reason to refuse a lease, and nobody is
     ///   behind it.
     func answer(
-        _ lease: ClientLease, _ caller: Caller, _ responder: Responder, find: (String) -> NamedFeed
+        _ lease: ClientLease, _ caller: Caller, among allowed: AllowList, _ responder: Responder,
+        find: (String) -> NamedFeed
     ) {
-        if let trouble = ClientDesk.trouble(with: lease, caller, find: find) {
+        let trouble =
+            ClientDesk.trouble(withName: lease.name, caller, among: allowed)
+            ?? ClientDesk.trouble(with: lease, caller, find: find)
+        if let trouble {
             tellRefused(lease, responder, trouble)
             return responder.refuse(trouble)
         }
@@ -59,13 +63,20 @@ final class ClientDesk {
         timer?.arm(at: book.deadline)
     }
 
+    /// Why a lease may not have its name.
+    static func trouble(withName name: String, _ caller: Caller, among allowed: AllowList) -> String? {
+        guard let own = caller.ownName else { return nil }
+        guard name == own || name.hasPrefix(own + ".") else {
+            return "the name of this client's leases is \(own), or begins with \(own)."
+        }
+        guard let owner = allowed.owner(of: name), owner != own else { return nil }
+        return "the name \(name) is for client \(owner)"
+    }
+
     /// Why a lease does not hold.
     private static func trouble(
         with lease: ClientLease, _ caller: Caller, find: (String) -> NamedFeed
     ) -> String? {
-        if let own = caller.ownName, lease.name != own, !lease.name.hasPrefix(own + ".") {
-            return "the name of this client's leases is \(own), or begins with \(own)."
-        }
         let entitled = Entitlements(caller)
         for position in lease.positions {
             if case .unknown = find(position.feed) { return "there is no feed \(position.feed)" }

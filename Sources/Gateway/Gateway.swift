@@ -624,7 +624,9 @@ extension Gateway {
         case .repair(let request): repairs.answer(request, find(request.feed), caller, responder)
         case .pull(let request): pulls.answer(request, find(request.feed), caller, responder)
         case .snapshot(let request): snapshots.answer(request, find(request.feed), caller, responder)
-        case .lease(let lease): clients?.answer(lease, caller, responder, find: find)
+        case .lease(let lease):
+            let allowed = credentials?.allowed ?? AllowList()
+            clients?.answer(lease, caller, among: allowed, responder, find: find)
         case .status, .history, .switch, .release, .mute, .unmute: return false
         }
         return true

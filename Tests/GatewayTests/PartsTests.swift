@@ -4,6 +4,7 @@ import Basics
 import Configuration
 import FeedProtocols
 import Testing
+import Wire
 
 @testable import Gateway
 
@@ -16,6 +17,24 @@ import Testing
     @Test(arguments: ["", "/", "A", "A%/", "A%2/", "A%2g/", "A%2f/", "A/B/"])
     func `what is no topic of the feed has no name`(topic: String) {
         #expect(UpstreamName.name(of: Array(topic.utf8)[...]) == nil)
+    }
+
+    @Test func `a lease has the name of its client, or one below it that is no other client's`() throws {
+        let key = try #require(PublicKey(bytes: Array(repeating: 1, count: 32)))
+        let other = try #require(PublicKey(bytes: Array(repeating: 2, count: 32)))
+        let (fra, first) = (AllowedClient(name: "fra", key: key), AllowedClient(name: "fra.1", key: other))
+        let list = AllowList([fra, first])
+        func has(_ client: AllowedClient, _ name: String) -> Bool {
+            ClientDesk.trouble(withName: name, .client(client), among: list) == nil
+        }
+        #expect(has(fra, "fra") && has(fra, "fra.2") && has(fra, "fra.2.1") && has(fra, "fra.10"))
+        #expect(!has(fra, "fra.1") && !has(fra, "fra.1.a") && !has(fra, "fra2") && !has(fra, "lon"))
+        #expect(has(first, "fra.1") && has(first, "fra.1.a"))
+        #expect(!has(first, "fra") && !has(first, "fra.2"))
+        #expect(
+            ClientDesk.trouble(withName: "fra.1", .client(fra), among: list)
+                == "the name fra.1 is for client fra.1")
+        #expect(ClientDesk.trouble(withName: "fra.1", .open, among: list) == nil)
     }
 
     @Test func `the venue's zone is found from the first message and kept`() {

@@ -36,16 +36,29 @@ public struct AllowList: Hashable, Sendable {
     public static let mostClients = 10_000
 
     private let byKey: [PublicKey: AllowedClient]
+    private let names: Set<String>
 
     /// Of clients with the same key the last one counts; the file's reader refuses such a file.
     public init(_ clients: some Sequence<AllowedClient> = []) {
         byKey = Dictionary(clients.map { ($0.key, $0) }) { _, last in last }
+        names = Set(byKey.values.map(\.name))
     }
 
     public var count: Int { byKey.count }
     public var clients: [AllowedClient] { byKey.values.sorted { $0.name < $1.name } }
 
     public subscript(key: PublicKey) -> AllowedClient? { byKey[key] }
+
+    /// Whose a name is that a client gives to something of its own: the client's of this name, or else of the longest
+    /// name that it begins with, up to a `.`; `nil`: nobody's on the list.
+    public func owner(of name: String) -> String? {
+        var own = name[...]
+        while !names.contains(String(own)) {
+            guard let dot = own.lastIndex(of: ".") else { return nil }
+            own = own[..<dot]
+        }
+        return String(own)
+    }
 
     /// Who sent a message, by the `User-Id` that the handshake gave to its connection.
     public func caller(userID: String?) -> Caller {
