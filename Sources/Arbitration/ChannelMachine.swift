@@ -34,7 +34,8 @@ public struct ChannelMachine: ~Copyable, Sendable {
     private var closed: UInt8 = 0
     /// Whether nothing better came of the paths in use, when the state was judged last.
     private var isRecoveringAtSource = false
-    private var failover: String?
+    /// Why not all that is wanted is subscribed on the paths in use.
+    private var unsettled: ChannelReason?
     private var holeSince: Instant?
     private var isCatchingUp = false
     private var hasDirectory = true
@@ -182,13 +183,22 @@ public struct ChannelMachine: ~Copyable, Sendable {
         to paths: [UInt8], because why: String, at now: Instant
     ) -> [ChannelAction] {
         active = mask(of: paths)
-        failover = why
+        unsettled = .failover(why)
+        return judge(at: now)
+    }
+
+    /// A path is subscribed anew, without which the feed is not complete until `resubscribed`.
+    public mutating func subscriptionBegan(
+        on paths: [UInt8], of path: String, at now: Instant
+    ) -> [ChannelAction] {
+        active = mask(of: paths)
+        unsettled = .subscribing(path)
         return judge(at: now)
     }
 
     /// Every subscription is active on the paths in use.
     public mutating func resubscribed(at now: Instant) -> [ChannelAction] {
-        failover = nil
+        unsettled = nil
         return judge(at: now)
     }
 
@@ -252,7 +262,7 @@ public struct ChannelMachine: ~Copyable, Sendable {
         }
         if active != 0, stale & active == active { return (.stale, .staleAtSource) }
         if freshUntil <= now { return (.stale, .silent(options.freshness)) }
-        if let failover { return (.recovering, .failover(failover)) }
+        if let unsettled { return (.recovering, unsettled) }
         if lastHeard == nil || wordUntil <= now { return (.recovering, .joining) }
         if isCatchingUp { return (.recovering, .catchingUp) }
         if isRecoveringAtSource { return (.recovering, .recoveringAtSource) }

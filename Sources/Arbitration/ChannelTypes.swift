@@ -26,6 +26,8 @@ public enum ChannelReason: Hashable, Sendable, CustomStringConvertible {
     case complete
     /// The feed moves to another path, for a reason that the path machine names.
     case failover(String)
+    /// This path is subscribed anew, and the feed does not move for that.
+    case subscribing(String)
     /// What the session had before we came is being sent.
     case catchingUp
     /// A hole is open.
@@ -49,6 +51,7 @@ public enum ChannelReason: Hashable, Sendable, CustomStringConvertible {
         case .joining: "joining"
         case .complete: "complete"
         case .failover(let why): "moving to another path: \(why)"
+        case .subscribing(let path): "\(path) is being subscribed"
         case .catchingUp: "catching up with the session"
         case .gap: "a gap is open"
         case .noDirectory: "no directory"

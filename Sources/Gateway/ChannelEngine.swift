@@ -20,7 +20,7 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
     /// Of each path.
     private var refused: [RefusedInput]
     private var condition: PathCondition?
-    private var isFailover = false
+    private var isSettled = true
     /// Channels whose batches somebody asked for, some of them perhaps not seen yet.
     private var batched: Set<UInt16> = []
     private var batchesAll = false
@@ -138,7 +138,7 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
             channel.numbered.remember(memory, at: now, wall: wall)
         }
         if let condition {
-            channel.numbered.pathsChanged(condition, wasFailover: false, at: now, wall: wall)
+            channel.numbered.pathsChanged(condition, wasSettled: true, at: now, wall: wall)
         }
         return channel
     }
@@ -158,11 +158,11 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
 
     func pathsChanged(_ condition: PathCondition, at now: Instant, wall: WallTime) {
         for channel in channels {
-            channel.numbered.pathsChanged(condition, wasFailover: isFailover, at: now, wall: wall)
+            channel.numbered.pathsChanged(condition, wasSettled: isSettled, at: now, wall: wall)
         }
         flush()
         self.condition = condition
-        isFailover = condition.failover != nil
+        isSettled = condition.isSettled
     }
 
     /// A new client is shown where it stands.

@@ -161,16 +161,17 @@ final class ControlChannel {
     }
 
     /// Passes on how the paths are.
-    func follow(_ condition: PathCondition, wasFailover: Bool, at now: Instant, wall: WallTime) {
+    func follow(_ condition: PathCondition, wasSettled: Bool, at now: Instant, wall: WallTime) {
         step(wall: wall) { $0.session(is: condition.session, at: now) }
         step(wall: wall) { machine in
             if let why = condition.failover {
-                return wasFailover
-                    ? machine.use(condition.used, at: now)
-                    : machine.failoverBegan(to: condition.used, because: why, at: now)
+                return machine.failoverBegan(to: condition.used, because: why, at: now)
+            }
+            if let path = condition.subscribing {
+                return machine.subscriptionBegan(on: condition.used, of: path, at: now)
             }
             let moved = machine.use(condition.used, at: now)
-            return wasFailover ? moved + machine.resubscribed(at: now) : moved
+            return wasSettled ? moved : moved + machine.resubscribed(at: now)
         }
     }
 

@@ -270,12 +270,9 @@ package final class FeedCore {
         arm()
     }
 
-    /// Why not all that is wanted is subscribed where it comes from; `nil`: it is.
-    private var unsettled: String? {
-        guard !machine.isSettled else { return nil }
-        if let lastSwitch { return lastSwitch }
-        // A path that comes back, or of a feed that was built anew.
-        return machine.unsettledPath.map { "\(options.paths[$0].name) is being subscribed" }
+    /// A path that comes back, or of a feed that was built anew.
+    private var subscribing: String? {
+        lastSwitch == nil ? machine.unsettledPath.map { options.paths[$0].name } : nil
     }
 
     private var condition: PathCondition {
@@ -285,7 +282,7 @@ package final class FeedCore {
             used: isHotHot ? paths.map { UInt8($0) } : [UInt8(machine.current)],
             active: paths.map { machine.isSubscribed($0) && machine.isWell($0) },
             distrusted: paths.map { machine.isDistrusted($0) },
-            failover: unsettled,
+            failover: machine.isSettled ? nil : lastSwitch, subscribing: subscribing,
             session: phase)
     }
 }

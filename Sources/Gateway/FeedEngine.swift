@@ -152,8 +152,13 @@ package struct PathCondition: Hashable, Sendable {
     package var distrusted: [Bool] = []
     /// Why the feed is moving; `nil`: it is not.
     package var failover: String?
+    /// The path that is subscribed anew, where the feed does not move for that; `nil`: none is.
+    package var subscribing: String?
     /// Whether the venue trades.
     package var session = SessionPhase.open
+
+    /// Whether all that is wanted is subscribed where it comes from.
+    var isSettled: Bool { failover == nil && subscribing == nil }
 }
 
 /// One feed's engine.

@@ -53,6 +53,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     private var unresolved: UInt64 = 0
     /// The last session of which a path's source said that it has inferred it.
     private var inferred: UInt64?
+    /// Gaps are a move's to another path.
     private var isFailover = false
     /// When what came last was read, or let go after it waited: a message is as old as it is by this time.
     private var judgedAt = WallTime(nanoseconds: 0)
@@ -675,7 +676,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         publisher.show(header, topic: topic.span, to: connection)
     }
 
-    mutating func pathsChanged(_ condition: PathCondition, wasFailover: Bool, at now: Instant, wall: WallTime)
+    mutating func pathsChanged(_ condition: PathCondition, wasSettled: Bool, at now: Instant, wall: WallTime)
     {
         judgedAt = wall
         for (path, isActive) in condition.active.enumerated() {
@@ -685,7 +686,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
             arbiter.set(UInt8(truncatingIfNeeded: path), isTrusted: !isDistrusted)
         }
         release(at: now, wall: wall)
-        control.follow(condition, wasFailover: wasFailover, at: now, wall: wall)
+        control.follow(condition, wasSettled: wasSettled, at: now, wall: wall)
         isFailover = condition.failover != nil
     }
 

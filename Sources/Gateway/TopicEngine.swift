@@ -91,7 +91,8 @@ final class TopicEngine: FeedEngine {
             stream.arbiter.set(UInt8(truncatingIfNeeded: path), isTrusted: !isDistrusted)
         }
         stream.release(at: now, wall: wall)
-        control.follow(condition, wasFailover: stream.isFailover, at: now, wall: wall)
+        control.follow(condition, wasSettled: stream.isSettled, at: now, wall: wall)
+        stream.isSettled = condition.isSettled
         stream.isFailover = condition.failover != nil
     }
 

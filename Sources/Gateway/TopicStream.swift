@@ -33,7 +33,9 @@ struct TopicStream: ~Copyable {
     private var isNoted = false
     /// A path says something else than the others, again and again: it is worth looking at.
     private var hasDiverged = false
-    /// Gaps are a failover's.
+    /// All that is wanted is subscribed where it comes from.
+    var isSettled = true
+    /// Gaps are a move's to another path.
     var isFailover = false
     /// When the first message that waits for another path waits no more; kept, since it is asked for often and seldom
     /// another one.

@@ -46,6 +46,19 @@ import Wire
         #expect(bench.engine.channel.gaps == 3)
     }
 
+    @Test func `what the only path lost before it is subscribed anew is no failover's`() {
+        let bench = Bench(.zeromq, .hotWarm)
+        _ = bench.receive(venue.frame(.data, "AAPL", 5), on: 0, at: 1)
+        let back = PathCondition(used: [0], active: [true, false], subscribing: "A")
+        #expect(bench.paths(back, at: 400) == ["state recovering A: A is being subscribed"])
+        #expect(
+            bench.receive(venue.frame(.idle, "AAPL", 8), on: 0, at: 401) == ["gap 6-8 notRecovered of AAPL"])
+        // Should the feed move meanwhile, it is one.
+        #expect(bench.paths(moving, at: 402) == ["state recovering B: moving to another path: A failed"])
+        #expect(bench.receive(venue.frame(.idle, "AAPL", 9), on: 1, at: 403) == ["gap 9-9 failover of AAPL"])
+        #expect(bench.paths(moved, at: 404) == ["state live B: "])
+    }
+
     @Test func `nothing is lost when the new path continues where the old one stopped`() {
         let bench = Bench(.zeromq, .hotWarm)
         _ = bench.receive(venue.frame(.data, "AAPL", 5), on: 0, at: 1)
