@@ -54,6 +54,7 @@ public final class HealthBus {
         ) { [unowned self] in subscribed(to: $0.prefix, by: $0.connection) }
         publisher.onCancel = { [unowned self] in repeater?.cancelled($0.prefix, by: $0.connection) }
         publisher.onDeparture = { [unowned self] in repeater?.departed($0) }
+        publisher.onDrained = { [unowned self] in repeater?.resume($0) }
         self.publisher = publisher
         server = try RequestServer(
             context, loop, at: ServerEndpoints(request, authenticator: authenticator), log: limited,
@@ -66,7 +67,10 @@ public final class HealthBus {
             // A heartbeat may wait a little for another wake-up.
             timer = try Timer(loop, accuracy: initial.heartbeatEvery / 5) { [unowned self] in tick() }
             repeater = try StateRepeater(
-                loop, work: { [unowned self] in answerSome(of: $0, units: $1) },
+                loop,
+                // Collectors are libzmq's, which does not tell.
+                isReady: { [unowned self] in $0 < 0 || self.publisher?.drain($0) != false },
+                work: { [unowned self] in answerSome(of: $0, units: $1) },
                 afterTurn: { [unowned self] in made.removeAll(keepingCapacity: true) })
         } catch {
             throw .system(error)

@@ -20,6 +20,11 @@ public final class Publisher {
     /// Called when a subscription is taken back, and when a connection is gone with all that it held.
     var onCancel: (Subscription) -> Void = { _ in }
     var onDeparture: (Int32) -> Void = { _ in }
+    /// Called when a connection has taken what it had not when `drain` was called.
+    var onDrained: (Int32) -> Void {
+        get { server.onDrained }
+        set { server.onDrained = newValue }
+    }
     /// Messages from subscribers that are no subscriptions.
     public private(set) var malformed = 0
 
@@ -76,6 +81,9 @@ public final class Publisher {
     func send(topic: String, payload: [UInt8], to connection: Int32) {
         server.send(Array(topic.utf8), payload, to: connection)
     }
+
+    /// Sends what waits for a subscriber; whether it takes all of it.
+    func drain(_ connection: Int32) -> Bool { server.drain(connection) }
 
     /// What was published is sent now, and not at the end of the loop's turn: there may be none.
     func flush() { server.flush() }

@@ -34,6 +34,8 @@ public final class PublisherSocket {
     private let door: Doorkeeper
     /// Called with what no stranger asked for, and with who did.
     public var onRequest: (Request, Int32, Caller) -> Void = { _, _, _ in }
+    /// Called when a subscriber has taken what it had not when `drain` was called.
+    var onDrained: (Int32) -> Void = { _ in }
     private var listeners: [PublisherListener] = []
     /// By descriptor.
     private var subscribers: [SubscriberConnection?] = []
@@ -174,6 +176,13 @@ extension PublisherSocket {
         written.removeAll(keepingCapacity: true)
     }
 
+    /// Sends what waits for a subscriber; whether it takes all of it, or is gone.
+    func drain(_ descriptor: Int32) -> Bool {
+        guard let subscriber = subscriber(descriptor) else { return true }
+        if !subscriber.isBlocked { flush(subscriber) }
+        return !subscriber.isBlocked
+    }
+
     private func flush(_ subscriber: SubscriberConnection) {
         guard !subscriber.isBroken, !subscriber.line.queue.isEmpty else { return }
         do throws(SystemError) {
@@ -184,6 +193,7 @@ extension PublisherSocket {
             guard isBlocked != subscriber.isBlocked else { return }
             subscriber.isBlocked = isBlocked
             try subscriber.source?.setInterest(isBlocked ? .both : .readable)
+            if !isBlocked { onDrained(subscriber.descriptor) }
         } catch {
             // The loop tells of its end, and it is closed then.
             subscriber.isBroken = true

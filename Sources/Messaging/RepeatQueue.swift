@@ -1,6 +1,7 @@
 // Subscriptions whose answers wait: what is known of each subject that matches is sent to who subscribed, and a marker is
 // echoed. A pure machine that says what comes next. Connections take turns, and each is answered in the order in which it
-// asked, so that all states of its earlier subscriptions come before the echo of its marker.
+// asked, so that all states of its earlier subscriptions come before the echo of its marker. Who does not take what was
+// sent before has no turn until it does: nothing of this is to be dropped.
 
 /// Subscriptions that wait for their answers.
 struct RepeatQueue {
@@ -66,11 +67,14 @@ struct RepeatQueue {
     private var lines: [Int32: Line] = [:]
     /// Whose turn it is, in this order.
     private var turns: [Int32] = []
+    /// Who has no turn for now.
+    private var paused: Set<Int32> = []
     private var lastTicket: UInt64 = 0
 
     init(mostWaiting: Int = 1064) { self.mostWaiting = mostWaiting }
 
-    var isEmpty: Bool { turns.isEmpty }
+    /// Nothing can be done.
+    var isIdle: Bool { turns.isEmpty }
     /// How many wait.
     var count: Int { lines.values.reduce(0) { $0 + $1.tickets.count + ($1.begun == nil ? 0 : 1) } }
 
@@ -101,6 +105,18 @@ struct RepeatQueue {
     mutating func departed(_ connection: Int32) {
         guard lines.removeValue(forKey: connection) != nil else { return }
         turns.removeAll { $0 == connection }
+        paused.remove(connection)
+    }
+
+    /// Whose turn it is does not take what was sent to it before, and is passed over until it does.
+    mutating func pause() {
+        guard !turns.isEmpty else { return }
+        paused.insert(turns.removeFirst())
+    }
+
+    /// It takes what is sent to it.
+    mutating func resume(_ connection: Int32) {
+        if paused.remove(connection) != nil { turns.append(connection) }
     }
 
     /// What is next; `nil`: nothing waits. It is to be `answered` before anything else is asked for.

@@ -20,18 +20,21 @@ final class StateRepeater {
     static let unitsOfOne = 16 * Step.state
 
     private var queue: RepeatQueue
+    private let isReady: (Int32) -> Bool
     private let work: (RepeatQueue.Work, Int) -> Step
     private let afterTurn: () -> Void
     private var again: DeferredSource?
 
     /// - Parameters:
+    ///   - isReady: whether a connection has taken what was sent to it; if not, `resume` is to be called when it has.
     ///   - work: does some of a work, for so many units or a little more.
     ///   - afterTurn: called when the loop's turn is over.
     init(
-        _ loop: EventLoop, queue: RepeatQueue = RepeatQueue(),
+        _ loop: EventLoop, queue: RepeatQueue = RepeatQueue(), isReady: @escaping (Int32) -> Bool,
         work: @escaping (RepeatQueue.Work, Int) -> Step, afterTurn: @escaping () -> Void
     ) throws(SystemError) {
         self.queue = queue
+        self.isReady = isReady
         self.work = work
         self.afterTurn = afterTurn
         again = try DeferredSource(loop) { [unowned self] in turn() }
@@ -51,14 +54,23 @@ final class StateRepeater {
     func cancelled(_ prefix: [UInt8], by connection: Int32) { queue.cancelled(prefix, by: connection) }
     func departed(_ connection: Int32) { queue.departed(connection) }
 
+    func resume(_ connection: Int32) {
+        queue.resume(connection)
+        if !queue.isIdle { again?.arm() }
+    }
+
     private func turn() {
         var units = StateRepeater.unitsOfTurn
         while units > 0, let next = queue.next() {
+            guard isReady(next.connection) else {
+                queue.pause()
+                continue
+            }
             let step = work(next, min(units, StateRepeater.unitsOfOne))
             queue.answered(upTo: step.next)
             units -= max(step.units, 1)
         }
         afterTurn()
-        if !queue.isEmpty { again?.arm() }
+        if !queue.isIdle { again?.arm() }
     }
 }

@@ -105,7 +105,34 @@ import Testing
         #expect(next(&queue) == "1 b 0")
         #expect(next(&queue) == "1 sync/1/ 0")
         #expect(next(&queue) == nil)
-        #expect(queue.isEmpty && queue.count == 0)
+        #expect(queue.isIdle && queue.count == 0)
+    }
+
+    @Test func `who does not take what it is sent has its turn when it does, and others meanwhile`() {
+        var queue = RepeatQueue()
+        ask(&queue, "a", "sync/1/", by: 1)
+        ask(&queue, "b", by: 2)
+        #expect(next(&queue, upTo: 16) == "1 a 0")
+        #expect(next(&queue, upTo: 16) == "2 b 0")
+        queue.pause()
+        #expect(next(&queue) == "2 b 16")
+        #expect(next(&queue) == nil)
+        #expect(queue.isIdle && queue.count == 2)
+        ask(&queue, "c", by: 1)
+        #expect(queue.isIdle)
+        queue.resume(2)
+        #expect(queue.isIdle)
+        queue.resume(1)
+        #expect((0..<4).map { _ in next(&queue) } == ["1 a 16", "1 sync/1/ 0", "1 c 0", nil])
+        // Nor does one wait for who is gone.
+        ask(&queue, "a", by: 1)
+        _ = queue.next()
+        queue.pause()
+        queue.departed(1)
+        queue.resume(1)
+        #expect(queue.isIdle && queue.count == 0)
+        ask(&queue, "a", by: 1)
+        #expect(next(&queue) == "1 a 0")
     }
 
     @Test func `what waits is not queued twice, and what is answered in part is answered again`() {
