@@ -18,7 +18,7 @@ struct FeedSurroundings {
     /// Joins groups.
     let worker: Worker
     /// Looks up the names of peers.
-    let names: Worker
+    let names: NameLookups
     /// Reads files: one on a mount that hangs stops no join and no connection.
     let files: Worker
     let downstream: Downstream

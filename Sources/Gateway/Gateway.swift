@@ -25,7 +25,7 @@ public final class Gateway {
     private let batch = DatagramBatch(slots: MulticastSource.slots)
     private let worker: Worker
     /// Looks up names: a name server that does not answer keeps no group from being joined.
-    private let names: Worker
+    private let names: NameLookups
     /// For files that feeds come from.
     private let files: Worker
     /// For what is journalled: it may wait for the disk as long as the disk likes.
@@ -73,7 +73,7 @@ public final class Gateway {
             replicaSamples = SampleClock(every: options.bus.sampleEvery)
             // Each group has one job at a time, and one more when it is left: of 64 feeds with 8 paths, 64 groups each.
             worker = try Worker(loop, capacity: 64 * 8 * 64 * 2)
-            names = try Worker(loop, capacity: 64 * 8)
+            names = try NameLookups(loop, mostAsked: 64 * 8 * 2)
             // Each path and each directory has one.
             files = try Worker(loop, capacity: 64 * (8 + 1))
             let reader = try Worker(loop)

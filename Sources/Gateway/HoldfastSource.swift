@@ -24,7 +24,7 @@ final class HoldfastSource: FeedSource {
 
     /// - Parameter feed: its name at the other gateway.
     init(
-        _ loop: EventLoop, _ worker: Worker, path: Int, feed: String,
+        _ loop: EventLoop, _ lookUps: NameLookups, path: Int, feed: String,
         at address: VenueLink.Address,
         keys: KeyPair?, log: @escaping EventLog, owner: any FeedSourceOwner
     ) throws(BusError) {
@@ -41,7 +41,7 @@ final class HoldfastSource: FeedSource {
         }
         let topics = ["control/\(name)/", "md/\(name)/"].map { Array($0.utf8) } + [marker]
         link = try VenueLink(
-            loop, worker, address, keys: keys, always: topics, log: log,
+            loop, lookUps, address, keys: keys, always: topics, log: log,
             VenueLink.Handlers(
                 connected: { [unowned self] in connected() },
                 disconnected: { [unowned self] in disconnected() },

@@ -28,7 +28,8 @@ final class LoginConnection<Dialect: LoginDialect> {
     private var toldTrouble: String?
 
     init(
-        _ loop: EventLoop, _ worker: Worker, at address: ServerAddress, _ machine: LoginMachine<Dialect>,
+        _ loop: EventLoop, _ lookUps: NameLookups, at address: ServerAddress,
+        _ machine: LoginMachine<Dialect>,
         pieceBytes: Int = 4096, meanwhile: String = "", log: @escaping EventLog,
         onEvent: @escaping (Event) -> Void
     ) throws(SystemError) {
@@ -42,7 +43,7 @@ final class LoginConnection<Dialect: LoginDialect> {
             perform(self.machine.tick(at: self.loop.now))
         }
         connection = try StreamConnection(
-            loop, worker, by: address.route, pieceBytes: pieceBytes
+            loop, lookUps, by: address.route, pieceBytes: pieceBytes
         ) { [unowned self] in heard($0) }
     }
 

@@ -20,14 +20,14 @@ final class SoupSource: FeedSource {
     private var packets = SoupPackets()
 
     init(
-        _ loop: EventLoop, _ worker: Worker, path: Int, at address: ServerAddress,
+        _ loop: EventLoop, _ lookUps: NameLookups, path: Int, at address: ServerAddress,
         _ machine: SoupClientMachine, log: @escaping EventLog, owner: any FeedSourceOwner
     ) throws(SystemError) {
         self.loop = loop
         self.path = path
         self.owner = owner
         connection = try LoginConnection(
-            loop, worker, at: address, machine, pieceBytes: SoupSource.pieceBytes, log: log
+            loop, lookUps, at: address, machine, pieceBytes: SoupSource.pieceBytes, log: log
         ) { [unowned self] in heard($0) }
     }
 

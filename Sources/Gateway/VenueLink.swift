@@ -49,7 +49,7 @@ final class VenueLink {
 
     let address: Address
     private let loop: EventLoop
-    private let worker: Worker
+    private let lookUps: NameLookups
     private let log: EventLog
     private let handlers: Handlers
     /// What each connection is subscribed to at once.
@@ -67,11 +67,11 @@ final class VenueLink {
     private var kept = Ring<(at: Instant, frame: [UInt8])>(capacity: VenueLink.mostKept)
 
     init(
-        _ loop: EventLoop, _ worker: Worker, _ address: Address, keys: KeyPair?,
+        _ loop: EventLoop, _ lookUps: NameLookups, _ address: Address, keys: KeyPair?,
         always: [[UInt8]], log: @escaping EventLog, _ handlers: Handlers
     ) throws(BusError) {
         self.loop = loop
-        self.worker = worker
+        self.lookUps = lookUps
         self.address = address
         self.log = log
         self.handlers = handlers
@@ -111,7 +111,7 @@ final class VenueLink {
     private func open(_ security: EndpointSecurity) throws(BusError) -> Strand {
         let strand = Strand()
         strand.subscriber = try SubscriberSocket(
-            loop, worker, endpoint: address.endpoint, security: security, interface: address.interface,
+            loop, lookUps, endpoint: address.endpoint, security: security, interface: address.interface,
             SubscriberSocket.Handlers(
                 news: { [unowned self, unowned strand] in heard($0, on: strand) },
                 frames: { [unowned self, unowned strand] in received(&$0, on: strand) },

@@ -24,7 +24,7 @@ final class ZeroMQSource: FeedSource {
     ///   - rate: subscriptions per second.
     ///   - book: the feed's.
     init(
-        _ loop: EventLoop, _ worker: Worker, path: Int, at address: VenueLink.Address,
+        _ loop: EventLoop, _ lookUps: NameLookups, path: Int, at address: VenueLink.Address,
         keys: KeyPair?, rate: Int, book: UpstreamBook, log: @escaping EventLog, owner: any FrameSourceOwner
     ) throws(BusError) {
         self.loop = loop
@@ -42,7 +42,7 @@ final class ZeroMQSource: FeedSource {
             throw .system(error)
         }
         link = try VenueLink(
-            loop, worker, address, keys: keys, always: [SequencedFrame.heartbeatTopic], log: log,
+            loop, lookUps, address, keys: keys, always: [SequencedFrame.heartbeatTopic], log: log,
             VenueLink.Handlers(
                 connected: { [unowned self] in connected() },
                 disconnected: { [unowned self] in disconnected() },

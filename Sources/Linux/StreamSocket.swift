@@ -173,4 +173,6 @@ public struct ResolvedAddress: Hashable, Sendable {
 /// Why a name has no address; which name, whoever asked knows.
 public struct LookUpFailure: Error, Hashable, Sendable, CustomStringConvertible {
     public var description: String
+
+    public init(description: String) { self.description = description }
 }

@@ -58,7 +58,7 @@ public final class SubscriberSocket {
     ///   - interface: through which the connection leaves; needs CAP_NET_RAW.
     ///   - silence: a peer that does not answer a ping for so long is given up.
     public init(
-        _ loop: EventLoop, _ worker: Worker, endpoint: String, security: EndpointSecurity,
+        _ loop: EventLoop, _ lookUps: NameLookups, endpoint: String, security: EndpointSecurity,
         interface: String? = nil, silence: Duration = .seconds(1), _ handlers: Handlers
     ) throws(BusError) {
         self.loop = loop
@@ -68,7 +68,7 @@ public final class SubscriberSocket {
         machine = SubscriberMachine(silence: silence, at: loop.now)
         do throws(SystemError) {
             dialler = try Dialler(
-                loop, worker, limit: SubscriberMachine.patience,
+                loop, lookUps, limit: SubscriberMachine.patience,
                 by: StreamRoute(interface: interface, endsAfter: silence)
             ) { [unowned self] in dialled($0) }
             timer = try Timer(loop, accuracy: .milliseconds(10)) { [unowned self] in

@@ -1,4 +1,4 @@
-// Reaches a peer on the loop: name look-up on the worker, connecting, each within a bound. What follows on the connection
+// Reaches a peer on the loop: name look-up elsewhere, connecting, each within a bound. What follows on the connection
 // is for those who asked for it.
 import Basics
 public import Linux
@@ -22,7 +22,7 @@ public final class Dialler {
     }
 
     private let loop: EventLoop
-    private let worker: Worker
+    private let lookUps: NameLookups
     private let route: StreamRoute
     private let onOutcome: (Outcome) -> Void
     private var machine: Dialling
@@ -30,7 +30,7 @@ public final class Dialler {
     private var addresses: [ResolvedAddress] = []
     /// What was dialled last, and which attempt that is.
     private var dialled: (address: StreamAddress, attempt: Int)?
-    /// What the worker looks up, or is about to: a name has one job, however often it is dialled meanwhile.
+    /// What is being looked up, or is about to: a name has one answer, however often it is dialled meanwhile.
     private var lookedUp: Set<StreamAddress> = []
     private var stream: ConnectedStream?
     /// Goes before the descriptor that it watches.
@@ -40,17 +40,26 @@ public final class Dialler {
     ///   - limit: how long connecting to one address may take.
     ///   - onOutcome: may be called before `dial` returns.
     public init(
-        _ loop: EventLoop, _ worker: Worker, limit: Duration, by route: StreamRoute,
+        _ loop: EventLoop, _ lookUps: NameLookups, limit: Duration, by route: StreamRoute,
         onOutcome: @escaping (Outcome) -> Void
     ) throws(SystemError) {
         self.loop = loop
-        self.worker = worker
+        self.lookUps = lookUps
         self.route = route
         self.onOutcome = onOutcome
         machine = Dialling(limit: limit)
         timer = try Timer(loop, accuracy: .milliseconds(10)) { [unowned self] in
             perform(machine.tick(at: self.loop.now))
         }
+    }
+
+    /// Likewise, with names looked up on a thread that has other work as well.
+    public convenience init(
+        _ loop: EventLoop, _ worker: Worker, limit: Duration, by route: StreamRoute,
+        onOutcome: @escaping (Outcome) -> Void
+    ) throws(SystemError) {
+        try self.init(
+            loop, NameLookups(loop, on: worker), limit: limit, by: route, onOutcome: onOutcome)
     }
 
     /// Begins to connect; what was under way before has no outcome.
@@ -87,8 +96,8 @@ public final class Dialler {
             found(ResolvedAddress.lookUp(host: host, port: port), attempt)
         case .tcp(let host, let port):
             guard lookedUp.insert(address).inserted else { return }
-            let isAccepted = worker.perform({ ResolvedAddress.lookUp(host: host, port: port) }) {
-                [weak self] in self?.found($0, address)
+            let isAccepted = lookUps.lookUp(host: host, port: port) { [weak self] in
+                self?.found($0, address)
             }
             guard !isAccepted else { return }
             lookedUp.remove(address)

@@ -29,14 +29,22 @@ public final class StreamConnection {
     ///   - limit: how long connecting to one address may take.
     ///   - pieceBytes: the most that is read, and told, at a time.
     public init(
-        _ loop: EventLoop, _ worker: Worker, limit: Duration = .seconds(2),
+        _ loop: EventLoop, _ lookUps: NameLookups, limit: Duration = .seconds(2),
         by route: StreamRoute = StreamRoute(),
         pieceBytes: Int = 4096, onEvent: @escaping (Event) -> Void
     ) throws(SystemError) {
         self.loop = loop
         buffer = [UInt8](repeating: 0, count: pieceBytes)
         self.onEvent = onEvent
-        dialler = try Dialler(loop, worker, limit: limit, by: route) { [unowned self] in dialled($0) }
+        dialler = try Dialler(loop, lookUps, limit: limit, by: route) { [unowned self] in dialled($0) }
+    }
+
+    /// Likewise, with names looked up on a thread that has other work as well.
+    public convenience init(
+        _ loop: EventLoop, _ worker: Worker, limit: Duration = .seconds(2),
+        onEvent: @escaping (Event) -> Void
+    ) throws(SystemError) {
+        try self.init(loop, NameLookups(loop, on: worker), limit: limit, onEvent: onEvent)
     }
 
     /// Begins to connect; an earlier connection is dropped without an event.

@@ -16,12 +16,12 @@ import Wire
     }
 
     private let loop: EventLoop
-    private let worker: Worker
+    private let lookUps: NameLookups
     private let told = Told()
 
     init() throws {
         loop = try EventLoop()
-        worker = try Worker(loop)
+        lookUps = try NameLookups(loop, mostAsked: 8)
     }
 
     private func connection(to host: String, _ port: UInt16) throws -> LoginConnection<SoupDialect> {
@@ -29,7 +29,7 @@ import Wire
         let machine = SoupClientMachine(
             VenueLogin(user: "me", password: "secret"), silence: .seconds(1), resume: nil)
         return try LoginConnection(
-            loop, worker, at: address, machine, log: { told.lines.append("\($0): \($1)") }
+            loop, lookUps, at: address, machine, log: { told.lines.append("\($0): \($1)") }
         ) {
             if case .closed(let why) = $0 { told.reasons.append(why) }
         }

@@ -10,14 +10,14 @@ import Wire
 
 @Suite struct DirectSocketTests {
     let loop: EventLoop
-    let worker: Worker
+    let lookUps: NameLookups
     let context = MessagingContext()
     let log: LimitedLog
     let anyPort = ServerEndpoints(["tcp://127.0.0.1:*"])
 
     init() throws {
         loop = try EventLoop()
-        worker = try Worker(loop)
+        lookUps = try NameLookups(loop, mostAsked: 8)
         log = try LimitedLog(loop, Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 
@@ -56,7 +56,7 @@ import Wire
         subscriptions: [[UInt8]] = [[65]]
     ) throws -> SubscriberSocket {
         try SubscriberSocket(
-            loop, worker, endpoint: endpoint, security: security,
+            loop, lookUps, endpoint: endpoint, security: security,
             SubscriberSocket.Handlers(
                 news: { reader.news.append($0) },
                 frames: { frames in
@@ -251,7 +251,7 @@ import Wire
         try run { desk.requests.count == 1 }
         let port = try #require(UInt16(publisher.lastEndpoint.split(separator: ":").last ?? ""))
         var closed: [String] = []
-        let stranger = try StreamConnection(loop, worker) { event in
+        let stranger = try StreamConnection(loop, lookUps) { event in
             if case .closed(let reason) = event { closed.append(reason) }
         }
         stranger.open(.tcp(host: "127.0.0.1", port: port))
