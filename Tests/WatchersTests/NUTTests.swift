@@ -136,7 +136,26 @@ struct NUTConversationTests {
     }
 }
 
-struct DriverConversationTests {
+@Suite struct DriverSearchTests {
+    @Test func `a driver's socket is looked for at once, and again after a while`() {
+        var search = DriverSearch()
+        let now = Instant.zero + .seconds(100)
+        #expect(search.isDue(at: now) == true)
+        #expect(search.isDue(at: now + .milliseconds(4999)) == false)
+        #expect(search.next == now + .seconds(5))
+        #expect(search.isDue(at: now + .seconds(5)) == true)
+        search.restart()
+        #expect(search.isDue(at: now + .seconds(6)) == true)
+    }
+
+    @Test func `a driver's socket is called after the driver and the UPS`() {
+        let names = ["upsd.pid", "usbhid-ups-second", "dummy-ups-main", "usbhid-ups-main"]
+        #expect(DriverSearch.socket(of: "main", among: names) == "dummy-ups-main")
+        #expect(DriverSearch.socket(of: "third", among: names) == nil)
+    }
+}
+
+@Suite struct DriverConversationTests {
     private let now = Instant(nanoseconds: 1_000_000_000)
 
     @Test func `the dump is one reading, and each change another`() {

@@ -181,6 +181,21 @@ class RealServer(unittest.TestCase):
         self.upsd.status("main", "OB DISCHRG", battery_charge="95", battery_runtime="1100")
         self.assertGreater(self.client.wait_state("ups/main", "warning")["change"], change)
 
+    def test_a_driver_that_is_there_later_is_heard_by_its_socket(self):
+        folder = harness.folder_of(self)
+        self.start(folder=folder)
+        change = self.client.settle("ups/main", "ok")["change"]
+        # A server that is asked so rarely tells of no change in time.
+        self.daemon.configure(harness.AGENT_BUS + self.configuration.replace('"200ms"', '"60s"') % folder)
+        self.daemon.signal(signal.SIGHUP)
+        self.daemon.wait_log("configuration read again")
+        self.upsd.status("main", "OB DISCHRG", battery_charge="95", battery_runtime="1100")
+        os.symlink(self.upsd.socket("main"), os.path.join(folder, "dummy-ups-main"))
+        self.assertGreater(self.client.wait_state("ups/main", "warning")["change"], change)
+        # Nor did the server, which is asked once when it is connected to.
+        self.upsd.status("main", "OL CHRG", battery_charge="40")
+        self.client.wait_state("ups/main", "ok")
+
     def test_an_outage_by_the_server_alone(self):
         self.start(folder="/nonexistent")
         self.outage()

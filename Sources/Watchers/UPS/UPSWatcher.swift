@@ -18,6 +18,7 @@ public final class UPSWatcher: Watcher {
         var machine: UPSMachine
         var voices = UPSVoices()
         var link: UPSDriverLink?
+        var search = DriverSearch()
         let origin: Origin
     }
 
@@ -193,20 +194,22 @@ extension UPSWatcher {
         let verdict = machine.started(at: context.loop.now)
         upses[subject] = Watched(machine: machine, origin: origin)
         tell(subject, verdict)
-        if origin.isLocal { listen(to: ups, subject) }
+        listen(to: subject)
         return subject
     }
 
-    /// The driver's socket is called after the driver and the UPS: `usbhid-ups-main`.
-    private func listen(to ups: String, _ subject: Subject) {
-        let folder = options.driverFolder
-        guard let names = try? Files.names(in: folder),
-            let name = names.sorted().first(where: { $0.hasSuffix("-\(ups)") })
+    /// Looks for the driver of a UPS that is not heard by it, now and then. One whose socket does not answer is tried
+    /// again by itself.
+    private func listen(to subject: Subject) {
+        guard let watched = upses[subject], watched.origin.isLocal, !isPushed(subject),
+            upses[subject]?.search.isDue(at: context.loop.now) == true,
+            let names = try? Files.names(in: options.driverFolder),
+            let name = DriverSearch.socket(of: subject.name, among: names)
         else { return }
+        let path = "\(options.driverFolder)/\(name)"
+        guard path != watched.link?.path else { return }
         do throws(SystemError) {
-            let link = try UPSDriverLink(context, path: "\(folder)/\(name)") { [unowned self] in
-                pushed(subject, $0)
-            }
+            let link = try UPSDriverLink(context, path: path) { [unowned self] in pushed(subject, $0) }
             upses[subject]?.link = link
             link.start()
         } catch {
@@ -219,7 +222,8 @@ extension UPSWatcher {
         for (subject, watched) in upses where watched.origin.isLocal {
             upses[subject]?.link = nil
             upses[subject]?.voices.silenced()
-            listen(to: subject.name, subject)
+            upses[subject]?.search.restart()
+            listen(to: subject)
         }
     }
 
@@ -245,11 +249,16 @@ extension UPSWatcher {
 // MARK: - Telling
 
 extension UPSWatcher {
-    private var deadline: Instant? { upses.values.compactMap(\.machine.deadline).min() }
+    private var deadline: Instant? {
+        let machines = upses.values.compactMap(\.machine.deadline).min()
+        let searches = upses.filter { $0.value.origin.isLocal && !isPushed($0.key) }
+        return [machines, searches.values.map(\.search.next).min()].compactMap(\.self).min()
+    }
 
     private func tick() {
         for subject in upses.keys.sorted(by: { $0.name < $1.name }) {
             tell(subject, upses[subject]?.machine.tick(at: context.loop.now))
+            listen(to: subject)
         }
         timer?.arm(at: deadline)
     }
