@@ -137,7 +137,7 @@ struct ProcessTests {
     }
 
     @Test func `while a search does not end, what is held stays told, and of the rest nothing is known`() {
-        let words = "the search for processes has not ended for 5.0 s: /proc or a pidfile does not answer"
+        let words = "the search for processes has not ended for 5.0 s: /proc does not answer"
         var new = machine()
         #expect(said(new.notScanned(for: .seconds(5))) == ["unknown: \(words)"])
         var machine = machine()

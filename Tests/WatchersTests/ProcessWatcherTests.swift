@@ -33,7 +33,8 @@ private final class Mount: Sendable {
         init(
             _ watched: ProcessWatchOptions..., without: WithoutFeatures = WithoutFeatures(),
             roots: FileRoots = FileRoots(), scanPatience: Duration = .seconds(60),
-            look: @escaping HeartbeatLooks.Look = HeartbeatLooks.ofFiles
+            look: @escaping HeartbeatLooks.Look = HeartbeatLooks.ofFiles,
+            readPidfile: @escaping PidfileReader.Read = PidfileText.read(at:)
         ) throws {
             loop = try EventLoop()
             var options = AgentOptions()
@@ -47,7 +48,8 @@ private final class Mount: Sendable {
                     reports.append("\(name)\($0.status): \($0.reason)")
                 }, sample: { _ in },
                 forget: { [unowned self] in reports.append("forgotten: \($0)") })
-            watcher = try ProcessWatcher(context, options, scanPatience: scanPatience, look: look)
+            watcher = try ProcessWatcher(
+                context, options, scanPatience: scanPatience, look: look, readPidfile: readPidfile)
             watcher?.start()
         }
 
@@ -138,7 +140,7 @@ private final class Mount: Sendable {
         // Whoever opens a pipe to read waits for somebody who writes.
         #expect(mkfifo("\(roots.proc)/loadavg", 0o600) == 0)
         let bench = try Bench(watch("holdfast-test-h"), roots: roots, scanPatience: .milliseconds(100))
-        let words = "the search for processes has not ended for 0.1 s: /proc or a pidfile does not answer"
+        let words = "the search for processes has not ended for 0.1 s: /proc does not answer"
         #expect(try bench.wait(for: "unknown: \(words)"))
         rename("\(roots.proc)/loadavg", "\(roots.proc)/pipe")
         let writer = open("\(roots.proc)/pipe", O_RDWR | O_NONBLOCK)
@@ -184,6 +186,34 @@ private final class Mount: Sendable {
         #expect(
             try bench.wait(
                 for: "unknown: \(words); let the agent's user read it, or use match_command"))
+    }
+
+    @Test func `a pidfile on a mount that hangs leaves all other sets as they are`() throws {
+        let pid = try child("holdfast-test-i")
+        defer {
+            kill(pid, SIGKILL)
+            reap(pid)
+        }
+        let mount = Mount()
+        defer { mount.isBack.withLock { $0 = true } }
+        let hung = ProcessWatchOptions(name: "hung", match: .pidfile("/hung"))
+        let well = ProcessWatchOptions(name: "well", match: .pidfile("/well"))
+        var searched = watch("holdfast-test-i")
+        searched.name = "searched"
+        let bench = try Bench(
+            hung, well, searched,
+            readPidfile: { path in
+                _ = mount.look(at: path)
+                return .text("\(pid)\n")
+            })
+        #expect(try bench.wait(for: "hung unknown: /hung does not answer"))
+        #expect(bench.reports.contains("well ok: running as pid \(pid)"))
+        #expect(bench.reports.contains("searched ok: running as pid \(pid)"))
+        // It is not waited for again, nor asked by another thread.
+        let before = mount.looks.withLock(\.self)
+        #expect(try bench.wait { mount.looks.withLock(\.self) > before + 2 })
+        mount.isBack.withLock { $0 = true }
+        #expect(try bench.wait(for: "hung ok: running as pid \(pid)"))
     }
 
     @Test func `a set that is no longer configured is forgotten`() throws {
@@ -361,7 +391,9 @@ struct ProcScannerTests {
 
     private func scan(_ roots: FileRoots, _ match: ProcessWatchOptions.Match) -> ProcessScanResult? {
         let watch = ProcessWatchOptions(name: "x", match: match)
-        return ProcScanner.scan(ProcScanOrder(roots: roots, watched: [watch])).results?["x"]
+        let order = ProcScanOrder(roots: roots, watched: [watch])
+        guard let path = watch.pidfile else { return ProcScanner.scan(order).results?["x"] }
+        return ProcScanner.results(of: order, in: [path: .read(at: path)], bootedAt: nil)["x"]
     }
 
     @Test func `processes are found by name, words and pidfile, those that have ended are not`() throws {

@@ -17,7 +17,7 @@ struct ProcScanOrder: Sendable {
 
 /// What it found.
 struct ProcScanReport: Sendable {
-    /// By the watched sets' names; `nil` if nothing had been started, so that nobody looked.
+    /// By the names of the watched sets that are searched for; `nil` if nothing had been started, so that nobody looked.
     var results: [String: ProcessScanResult]?
     /// The last process number given out, from /proc/loadavg.
     var lastPID: Int32?
@@ -41,6 +41,19 @@ struct ProcScanner {
             results: scanner.results(order.watched), lastPID: lastPID, bootedAt: scanner.bootedAt)
     }
 
+    /// The sets whose process ids are in files, by what these hold.
+    static func results(
+        of order: ProcScanOrder, in files: [String: PidfileText], bootedAt: Int64?
+    ) -> [String: ProcessScanResult] {
+        let scanner = ProcScanner(order.roots, bootedAt: bootedAt)
+        var results: [String: ProcessScanResult] = [:]
+        for set in order.watched {
+            guard let path = set.pidfile else { continue }
+            results[set.name] = scanner.result(of: files[path] ?? .unanswered, at: path)
+        }
+        return results
+    }
+
     /// The fifth field of /proc/loadavg.
     private static func lastPID(_ roots: FileRoots) -> Int32? {
         (try? Files.text("\(roots.proc)/loadavg", limit: 256))?.split(separator: " ").last.flatMap {
@@ -62,7 +75,8 @@ struct ProcScanner {
     }
 
     private func results(_ watched: [ProcessWatchOptions]) -> [String: ProcessScanResult] {
-        var results = watched.map { byFile($0) }
+        let watched = watched.filter { $0.pidfile == nil }
+        var results = watched.map { _ in ProcessScanResult(found: []) }
         let search = ProcSearch(watched)
         if !search.isEmpty {
             do throws(SystemError) {
@@ -95,21 +109,20 @@ struct ProcScanner {
         result.found.append(identity(pid, stat))
     }
 
-    /// A set whose process id is in a file; of any other, nothing yet.
-    private func byFile(_ set: ProcessWatchOptions) -> ProcessScanResult {
-        guard case .pidfile(let path) = set.match else { return ProcessScanResult(found: []) }
+    private func result(of file: PidfileText, at path: String) -> ProcessScanResult {
         var result = ProcessScanResult(found: [])
-        do throws(SystemError) {
-            let text = try Files.textOfRegular(path, limit: 4096)
+        switch file {
+        case .text(let text):
             guard let pid = Int32(text.prefix { !$0.isWhitespace }), pid > 0 else {
                 result.trouble = .missing("\(path) holds no process id")
                 return result
             }
             add(pid, to: &result)
-        } catch {
+        case .failed(let error):
             // What is not there, or is too large for a number holds no process id.
             let isNone = [ENOENT, ENOTDIR, EFBIG].contains(error.number)
             result.trouble = isNone ? .missing(error.description) : .hidden(error.description)
+        case .unanswered: result.trouble = .unanswered("\(path) does not answer")
         }
         return result
     }
@@ -214,4 +227,9 @@ private struct Candidate {
         let suffix = " (deleted)"
         return path.hasSuffix(suffix) ? String(path.dropLast(suffix.count)) : path
     }
+}
+
+extension ProcessWatchOptions {
+    /// The file that holds its process id; `nil`: it is searched for.
+    var pidfile: String? { if case .pidfile(let path) = match { path } else { nil } }
 }

@@ -139,7 +139,7 @@ public struct ProcessMachine: Sendable {
     /// A scan has been under way for so long that its end is not waited for.
     public mutating func notScanned(for duration: Duration) -> [ProcessAction] {
         let words =
-            "the search for processes has not ended for \(seconds(duration)): /proc or a pidfile does not answer"
+            "the search for processes has not ended for \(seconds(duration)): /proc does not answer"
         return scanned(ProcessScanResult(found: [], trouble: .unanswered(words)))
     }
 

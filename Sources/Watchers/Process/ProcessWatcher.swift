@@ -46,6 +46,7 @@ public final class ProcessWatcher: Watcher {
     private var probeWorker: Worker?
     private var looks: HeartbeatLooks?
     private let look: HeartbeatLooks.Look
+    private let pidfiles: PidfileReader
     /// Whoever reads a process's command line waits for those that change its memory.
     private lazy var scanner: Worker = (try? Worker(context.loop)) ?? context.worker
     /// Whether systemd may be asked how a service ended.
@@ -53,18 +54,21 @@ public final class ProcessWatcher: Watcher {
     private var isFollowing = false
 
     public convenience init(_ context: WatcherContext, _ options: AgentOptions) throws(SystemError) {
-        try self.init(context, options, scanPatience: .seconds(5), look: HeartbeatLooks.ofFiles)
+        try self.init(
+            context, options, scanPatience: .seconds(5), look: HeartbeatLooks.ofFiles,
+            readPidfile: PidfileText.read(at:))
     }
 
     /// - Parameter scanPatience: a scan that takes longer is told not to answer.
     init(
         _ context: WatcherContext, _ options: AgentOptions, scanPatience: Duration,
-        look: @escaping HeartbeatLooks.Look
+        look: @escaping HeartbeatLooks.Look, readPidfile: @escaping PidfileReader.Read
     ) throws(SystemError) {
         self.context = context
         self.options = options.process
         self.scanPatience = scanPatience
         self.look = look
+        pidfiles = try PidfileReader(context.loop, readPidfile)
         asksSystemd = options.unit.enabled
         timer = try Timer(context.loop, accuracy: .milliseconds(1)) { [unowned self] in wake() }
     }
@@ -120,7 +124,7 @@ extension ProcessWatcher {
             roots: context.roots, watched: sets.values.map(\.machine.options), skipIfLastPID: skippable,
             bootedAt: bootedAt)
         isScanning = scanner.perform(
-            { ProcScanner.scan(order) }, then: { [weak self] in self?.scanned($0) })
+            { ProcScanner.scan(order) }, then: { [weak self] in self?.searched($0, order) })
         let now = context.loop.now
         timer?.arm(at: isScanning ? alarm.set(for: now + scanPatience) : now + .milliseconds(100))
     }
@@ -145,6 +149,28 @@ extension ProcessWatcher {
     private var skippable: Int32? {
         guard backOff == nil, quietScans > 0, quietScans % ProcessWatcher.mostSkipped != 0 else { return nil }
         return lastPID
+    }
+
+    /// The search is over; what is in files is looked at behind it, and does not hold it up.
+    private func searched(_ report: ProcScanReport, _ order: ProcScanOrder) {
+        let paths = Set(order.watched.compactMap(\.pidfile))
+        guard report.results != nil, !paths.isEmpty else { return scanned(report) }
+        pidfiles.read(paths) { [weak self] in self?.follow($0, report, order) }
+    }
+
+    private func follow(
+        _ files: [String: PidfileText], _ report: ProcScanReport, _ order: ProcScanOrder
+    ) {
+        let isTaken = scanner.perform(
+            { ProcScanner.results(of: order, in: files, bootedAt: report.bootedAt) },
+            then: { [weak self] found in
+                var whole = report
+                whole.results?.merge(found) { _, new in new }
+                // A file that does not answer is asked again, whether anything is started or not.
+                if files.values.contains(.unanswered) { whole.lastPID = nil }
+                self?.scanned(whole)
+            })
+        if !isTaken { scanned(report) }
     }
 
     private func scanned(_ report: ProcScanReport) {
