@@ -107,6 +107,23 @@ private final class Line {
         #expect(line.source?.counters.attempts == 1)
     }
 
+    @Test func `a link that goes down is told, and when it is back the group is joined again`() throws {
+        let line = try Line()
+        line.source?.activate([])
+        try line.until("the socket") { line.owner.connects == 1 }
+        let index = try #require(Interface.index(of: "lo"))
+        line.source?.linkChanged(LinkNews(index: index, isRunning: true, isGone: false))
+        #expect(line.source?.counters.attempts == 1, "it was up before")
+        for _ in 0..<2 { line.source?.linkChanged(LinkNews(index: index, isRunning: false, isGone: false)) }
+        #expect(line.owner.reasons == ["the link of lo is down"])
+        #expect(line.source?.note == "the link is down" && line.source?.counters.attempts == 1)
+        line.source?.linkChanged(LinkNews(index: index, isRunning: true, isGone: false))
+        #expect(line.source?.note == "joining")
+        try line.until("the next one") { line.owner.connects == 2 }
+        #expect(line.source?.note == nil && line.source?.counters.attempts == 2)
+        #expect(line.owner.reasons.count == 1)
+    }
+
     @Test func `an interface that is not there is told once`() throws {
         let line = try Line(on: "none0")
         line.source?.activate([])

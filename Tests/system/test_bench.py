@@ -66,8 +66,10 @@ class Gateway(unittest.TestCase):
         rows = self.document("arbiter")
         self.assertEqual(len({row["figure"] for row in rows}), 3)
         for row in rows:
-            self.assertEqual((row["program"], row["messages"], row["allocations"]), ("gateway", 400_000, 0), row)
+            self.assertEqual((row["program"], row["messages"]), ("gateway", 400_000), row)
             self.assertGreater(row["ns_per_message"], 0)
+            if os.path.basename(os.path.normpath(harness.BINARIES)) == "release":  # others are not optimised
+                self.assertEqual(row["allocations"], 0, row)
 
     @harness.needs_namespaces
     def test_failover(self):
