@@ -150,8 +150,9 @@ extension Section where Options == FeedOptions {
             if path.source != nil { here.key("source").refuse("is for multicast; \(name) needs endpoint") }
             if path.file != nil { here.key("file").refuse("is for datagrams; \(name) needs endpoint") }
             if path.pace != .recorded { here.key("pace").refuse("is for a path with a file") }
-            for (key, value) in [("login_file", path.loginFile), ("local_address", path.localAddress)]
-            where value != nil { here.key(key).refuse("is for soupbintcp; \(name) needs none") }
+            if path.loginFile != nil {
+                here.key("login_file").refuse("is for soupbintcp; \(name) needs none")
+            }
             guard let endpoint = path.endpoint else {
                 if here.accepted("endpoint") {
                     here.key("endpoint").refuse("is missing; \(name) needs it, \"tcp://10.0.0.1:7001\"")
@@ -160,9 +161,13 @@ extension Section where Options == FeedOptions {
             }
             let twin = feed.paths[..<index].first {
                 $0.endpoint == endpoint && $0.interface == path.interface
+                    && $0.localAddress == path.localAddress
             }
             if let twin {
                 here.key("endpoint").refuse(.text(endpoint), "is the very line of path \(twin.name)")
+            }
+            if let own = path.localAddress, !endpoint.hasPrefix("tcp://") {
+                here.key("local_address").refuse(.text(own), "is for tcp:// endpoints")
             }
             checkProtection(of: path, endpoint, at: here)
         }

@@ -456,7 +456,7 @@ public struct FeedPathOptions: Hashable, Sendable {
     public var pace = CapturePace.recorded
     /// holdfast, soupbintcp and zeromq: the upstream endpoint, `tcp://10.0.0.1:7001`.
     public var endpoint: String?
-    /// soupbintcp: the own address that the connection comes from; `nil`: as routed.
+    /// holdfast, soupbintcp and zeromq: the own address that the connection comes from; `nil`: as routed.
     public var localAddress: String?
     /// soupbintcp: the file with user and password.
     public var loginFile: String?

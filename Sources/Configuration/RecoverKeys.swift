@@ -84,7 +84,8 @@ extension Section where Options == FeedOptions {
             checkProxies(feed, at: place)
         case .iexTP, .mdp3, .holdfast, .zeromq:
             place.key("servers").refuse(
-                "is for moldudp64, soupbintcp and pitch; \(feed.feedProtocol.rawValue) has no such requests")
+                "is for moldudp64, soupbintcp and pitch; what all paths of \(feed.feedProtocol.rawValue) lost is told as a gap, nobody is asked for it"
+            )
         }
     }
 

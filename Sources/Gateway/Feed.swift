@@ -200,7 +200,8 @@ final class Feed {
 
     private func address(of path: FeedPathOptions) -> VenueLink.Address {
         VenueLink.Address(
-            endpoint: path.endpoint ?? "", serverKey: path.serverKey, interface: path.interface)
+            endpoint: path.endpoint ?? "", serverKey: path.serverKey, interface: path.interface,
+            source: path.localAddress.flatMap { IPv4Address($0) })
     }
 
     /// Entries about the feed, or about one of its paths.

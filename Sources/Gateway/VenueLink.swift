@@ -17,6 +17,8 @@ final class VenueLink {
         var serverKey: PublicKey?
         /// The interface through which the connection leaves; `nil`: as routed.
         var interface: String?
+        /// The own address that it comes from; `nil`: as routed.
+        var source: IPv4Address?
     }
 
     /// What the link's owner is told, and asked.
@@ -111,7 +113,8 @@ final class VenueLink {
     private func open(_ security: EndpointSecurity) throws(BusError) -> Strand {
         let strand = Strand()
         strand.subscriber = try SubscriberSocket(
-            loop, lookUps, endpoint: address.endpoint, security: security, interface: address.interface,
+            loop, lookUps, endpoint: address.endpoint, security: security,
+            interface: address.interface, source: address.source,
             SubscriberSocket.Handlers(
                 news: { [unowned self, unowned strand] in heard($0, on: strand) },
                 frames: { [unowned self, unowned strand] in received(&$0, on: strand) },

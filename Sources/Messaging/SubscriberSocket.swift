@@ -1,7 +1,7 @@
 // Our own subscriber: a connection to one publisher, by ZMTP, made again and again as its machine says. Frames are read
 // where they were received, one read after the other and none ahead, so that what is not taken yet waits in the kernel
 // and takes no memory of ours.
-import Basics
+public import Basics
 import Linux
 public import Reactor
 public import Wire
@@ -56,10 +56,12 @@ public final class SubscriberSocket {
     ///
     /// - Parameters:
     ///   - interface: through which the connection leaves; needs CAP_NET_RAW.
+    ///   - source: the own address that it comes from.
     ///   - silence: a peer that does not answer a ping for so long is given up.
     public init(
         _ loop: EventLoop, _ lookUps: NameLookups, endpoint: String, security: EndpointSecurity,
-        interface: String? = nil, silence: Duration = .seconds(1), _ handlers: Handlers
+        interface: String? = nil, source: IPv4Address? = nil, silence: Duration = .seconds(1),
+        _ handlers: Handlers
     ) throws(BusError) {
         self.loop = loop
         self.endpoint = endpoint
@@ -69,7 +71,7 @@ public final class SubscriberSocket {
         do throws(SystemError) {
             dialler = try Dialler(
                 loop, lookUps, limit: SubscriberMachine.patience,
-                by: StreamRoute(interface: interface, endsAfter: silence)
+                by: StreamRoute(interface: interface, source: source, endsAfter: silence)
             ) { [unowned self] in dialled($0) }
             timer = try Timer(loop, accuracy: .milliseconds(10)) { [unowned self] in
                 perform(machine.tick(at: self.loop.now, random: SubscriberSocket.random))

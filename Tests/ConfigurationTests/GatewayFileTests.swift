@@ -92,6 +92,10 @@ import Wire
             ),
             (feed(zeromq, a + endpoint + login), "login_file: is for soupbintcp"),
             (
+                feed(zeromq, a + "endpoint = \"ipc:///run/x\"\nlocal_address = \"10.0.0.2\"\n"),
+                "local_address: \"10.0.0.2\": is for tcp:// endpoints"
+            ),
+            (
                 feed(zeromq + "\njournal = true\nstart = \"journal\"", a + endpoint),
                 "start: \"journal\": is for feeds whose messages are numbered by channel"
             ),

@@ -53,9 +53,9 @@ class Chain(unittest.TestCase):
     def setUp(self):
         self.near, desk_keys = Namespace(self, "desk"), Keys()
         self.session, self.next, self.chance = "S000000001", 1, random.Random(5)
-        self.sites, self.sockets, self.ports, text = {}, {}, {}, DESK
+        self.sites, self.hosts, self.sockets, self.ports, text = {}, {}, {}, {}, DESK
         for number, name in enumerate("AB", 1):
-            far = Namespace(self, f"site{name}")
+            far = self.hosts[name] = Namespace(self, f"site{name}")
             harness.veth(self.near, f"to{name}", far, "eth0", number)
             port = self.ports[name] = far.enter(venue.free_port)
             daemon = Daemon(self, "holdfast-gateway", UPSTREAM % (f"site{name}", number, port), far)
@@ -66,6 +66,8 @@ class Chain(unittest.TestCase):
             self.addCleanup(self.sockets[name].close)
             text += (f'[[feed.path]]\nname = "{name}"\nendpoint = "tcp://10.82.{number}.2:7001"\n'
                      f'server_key = "{keys.public}"\n')
+        self.near.ip("addr", "add", "10.82.2.7/24", "dev", "toB")
+        text += 'local_address = "10.82.2.7"\n'
         self.daemon = Daemon(self, "holdfast-gateway", text, self.near)
         desk_keys.write(os.path.join(self.daemon.folder, "host.key"))
         self.daemon.start()
@@ -151,6 +153,11 @@ class Chain(unittest.TestCase):
             self.packet(self.chance.choice(["A", "AB", "B"]))
         self.follow()
         self.assertEqual(self.order.faults, [])
+
+    def test_a_connection_comes_from_the_address_that_was_given(self):
+        for name, address in ("A", "10.82.1.1"), ("B", "10.82.2.7"):
+            listed = harness.run(*self.hosts[name].command("ss", "-Htn", "state", "established", "sport", "=", ":7001"))
+            self.assertEqual([line.split()[-1].rsplit(":", 1)[0] for line in listed.splitlines()], [address])
 
     def test_a_silent_venue_is_stale_here_too_and_its_end_closes(self):
         self.follow()
