@@ -32,7 +32,8 @@ public struct Arbiter: ~Copyable {
     var catchUp: CatchUp?
     /// What was given up of it, as `takeLosses` has not told yet.
     var losses: [CatchUpLoss] = []
-    var jump: Jump?
+    /// What packets say of numbers far ahead, and no other one has confirmed yet; one for each path at most.
+    var jumps: [Jump] = []
     var run = RestartRun()
     /// When the last new number came, and the last word of the session that was no new number.
     var lastAdvance = Instant.zero
@@ -73,7 +74,9 @@ public struct Arbiter: ~Copyable {
     /// The last number that was delivered or told; 0: none.
     public var lastPublished: UInt64 { expected == 0 ? 0 : expected - 1 }
     /// How many messages wait for their turn.
-    public var waiting: Int { window.count + backlog.count + stage.parked }
+    public var waiting: Int {
+        window.count + backlog.count + stage.parked + jumps.reduce(0) { $0 + $1.messages.count }
+    }
     /// Whether a number below the highest known one is missing and not yet told.
     public var hasHole: Bool { hasBegun && expected <= highest }
 
@@ -91,6 +94,7 @@ public struct Arbiter: ~Copyable {
         let bit: UInt8 = 1 << (path & 7)
         distrusted = isTrusted ? distrusted & ~bit : distrusted | bit
         if distrusted == 0 { claims = Claims() }
+        if !isTrusted { dropJump(of: path) }
         settleDown()
     }
 
@@ -142,9 +146,9 @@ public struct Arbiter: ~Copyable {
         }
         keep(heartbeat, at: now)
         let last = heartbeat.sequence - 1
-        guard last > highest, isPlausible(heartbeat, last) else { return }
-        holes.open(through: last, at: now)
-        highest = last
+        judgeJumps(by: heartbeat, on: last, at: now)
+        isEnough(heartbeat, for: last) ? know(last, at: now) : doubt(heartbeat, on: last)
+        reachJumps(at: now)
     }
 
     /// When `tick` must be called; `nil`: nothing waits for time to pass.

@@ -141,7 +141,7 @@ extension Arbiter {
         let heard = candidate.messages.map(\.arrival.sequence).min()
         var start = heard ?? candidate.announced
         if candidate.announced != 0 { start = min(start, candidate.announced) }
-        if let first = options.sessionStart, start >= first, start - first <= options.maximumJump {
+        if let first = options.sessionStart, start >= first, start - first <= options.sessionStartReach {
             start = first
         }
         backlog.append(contentsOf: candidate.messages)

@@ -17,10 +17,14 @@ public struct ArbiterOptions: Hashable, Sendable {
     public var tellsWhenPassed = false
     /// How many of the last messages are remembered, to compare copies and to count each path's losses.
     public var historyCount = 8192
-    /// A jump ahead by more than this needs a second packet that agrees.
-    public var maximumJump: UInt64 = 10_000_000
+    /// A jump ahead by more than this needs a second packet that agrees: one that is no further than this from the first.
+    public var maximumJump: UInt64 = 4096
+    /// Paths, a bit each, that come over a connection, whole and in order: a jump of theirs needs no other word.
+    public var overConnection: UInt8 = 0
     /// The first number of a session that begins while the arbiter runs; `nil`: whatever comes first.
     public var sessionStart: UInt64? = 1
+    /// So much of its beginning may be missing; where more is, it begins with whatever comes first.
+    public var sessionStartReach: UInt64 = 10_000_000
     /// How long one lonely packet of another session waits for a second one, how long a session must be
     /// silent before one that was left is resumed, and how long no new number may have come before an
     /// ascending run of old ones means that the numbering began again.
@@ -64,8 +68,10 @@ public struct ArbiterCounters: Hashable, Sendable {
     public var gapRanges: UInt64 = 0
     /// Messages that came after they had been told as a gap.
     public var late: UInt64 = 0
-    /// Numbers that cannot be right: 0, the last 64-bit number, unconfirmed jumps, refuted sessions.
+    /// Numbers that cannot be right: 0, the last 64-bit number, refuted sessions.
     public var implausible: UInt64 = 0
+    /// Messages, and words of heartbeats, whose numbers were far ahead and which no other packet confirmed.
+    public var unconfirmed: UInt64 = 0
     /// Messages and heartbeats of sessions that had been left.
     public var oldEpoch: UInt64 = 0
     /// Messages for which there was no room.

@@ -13,13 +13,6 @@ struct Surrender {
     }
 }
 
-/// A jump ahead that nothing has confirmed yet.
-struct Jump {
-    var sequence: UInt64
-    var path: UInt8
-    var receivedAt: WallTime
-}
-
 /// An ascending run of numbers below the expected one.
 struct RestartRun {
     var first: UInt64 = 0
@@ -68,7 +61,7 @@ extension Arbiter {
         paths.restart()
         givenUp = Surrender()
         catchUp = nil
-        jump = nil
+        dropJumps()
         run = RestartRun()
         (lastAdvance, lastWord, startedAt) = (now, now, now)
     }
@@ -81,6 +74,14 @@ extension Arbiter {
     }
 
     mutating func sort(_ arrival: Arrival, _ payload: ArraySlice<UInt8>, at now: Instant) -> Offer {
+        guard !jumps.isEmpty else { return put(arrival, payload, at: now) }
+        judgeJumps(by: arrival, on: arrival.sequence, at: now)
+        let verdict = put(arrival, payload, at: now)
+        reachJumps(at: now)
+        return verdict
+    }
+
+    private mutating func put(_ arrival: Arrival, _ payload: ArraySlice<UInt8>, at now: Instant) -> Offer {
         if arrival.sequence < expected { return past(arrival, payload, at: now) }
         let print = essence(payload)
         if distrusted != 0, let other = claims.contradicts(arrival.sequence, print) {
@@ -119,7 +120,17 @@ extension Arbiter {
     private mutating func hold(
         _ arrival: Arrival, _ payload: ArraySlice<UInt8>, _ print: UInt32, at now: Instant
     ) -> Offer {
-        guard isPlausible(arrival, arrival.sequence) else { return .refused }
+        guard isEnough(arrival, for: arrival.sequence)
+        else {
+            return doubt(arrival, on: arrival.sequence, payload) ? .held : .refused
+        }
+        return place(arrival, payload, print, at: now)
+    }
+
+    /// Holds a message that is ahead of what is known, and makes a hole of what lies between.
+    mutating func place(
+        _ arrival: Arrival, _ payload: ArraySlice<UInt8>, _ print: UInt32, at now: Instant
+    ) -> Offer {
         if isBeyondReach(arrival.sequence) { return passOver(arrival, at: now) }
         guard makeRoom(for: arrival.sequence) else {
             counters.overflow += 1
@@ -140,18 +151,6 @@ extension Arbiter {
         guard let occupant = window.occupant(for: sequence) else { return true }
         if occupant > sequence { counters.overflow += 1 }
         return occupant > sequence
-    }
-
-    /// A jump ahead is believed if it is small, or if another packet agrees with it.
-    mutating func isPlausible(_ arrival: Arrival, _ sequence: UInt64) -> Bool {
-        guard sequence > highest, sequence - highest > options.maximumJump else { return true }
-        if let jump, jump.path != arrival.path || jump.receivedAt != arrival.receivedAt {
-            let distance = max(jump.sequence, sequence) - min(jump.sequence, sequence)
-            if distance <= UInt64(options.reorderCount) { return true }
-        }
-        jump = Jump(sequence: sequence, path: arrival.path, receivedAt: arrival.receivedAt)
-        counters.implausible += 1
-        return false
     }
 
     /// A number that was delivered or told before: a copy, a latecomer, or the numbering begins again.

@@ -88,6 +88,6 @@ extension Arbiter {
         settleCatchUp()
         isCalm =
             hasBegun && window.count == 0 && expected > highest && strayed == 0 && isSettled
-            && backlog.isEmpty && divergences.isEmpty && distrusted == 0
+            && backlog.isEmpty && divergences.isEmpty && distrusted == 0 && jumps.isEmpty
     }
 }

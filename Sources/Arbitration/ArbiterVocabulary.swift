@@ -32,7 +32,8 @@ public struct Arrival: Hashable, Sendable {
 public enum Offer: Hashable, Sendable {
     /// It is next: publish it now, then drain what was released behind it.
     case deliver
-    /// Its turn has not come; the arbiter has a copy and releases it or has it told as a gap.
+    /// Its turn has not come, or its number is far ahead and waits for another packet that agrees; the arbiter has a copy and
+    /// releases it, has it told as a gap, or finds out that its number was wrong.
     case held
     /// Another copy was delivered or is held.
     case duplicate

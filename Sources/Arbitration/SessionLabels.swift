@@ -30,6 +30,8 @@ public struct SessionLabels: Sendable {
         public var restartCount = 3
         /// A copy of a reset comes within this time.
         public var copyWithin: Duration = .seconds(1)
+        /// A number further ahead of its path than this needs another packet that agrees.
+        public var maximumJump: UInt64 = 4096
         /// Numbers so near to the last one may be of either round.
         public var reach: UInt64 = 10_000_000
         /// A run that begins so far below where an earlier one stopped hears the same numbers again; further below they
@@ -174,10 +176,14 @@ public struct SessionLabels: Sendable {
 
     /// One packet whose number is far ahead moves nobody; a second one near it does.
     private mutating func isPlausible(_ next: UInt64, _ index: Int) -> Bool {
-        let highest = paths[index].highest
-        guard highest > 0, next - highest > options.reach else { return true }
+        // One that was not heard before is where the others are.
+        let highest = paths[index].highest > 0 ? paths[index].highest : latestHighest
+        guard highest > 0, next > highest, next - highest > options.maximumJump else {
+            paths[index].jump = 0
+            return true
+        }
         let jump = paths[index].jump
-        let isConfirmed = jump > 0 && max(jump, next) - min(jump, next) <= options.reach
+        let isConfirmed = jump > 0 && max(jump, next) - min(jump, next) <= options.maximumJump
         paths[index].jump = isConfirmed ? 0 : next
         return isConfirmed
     }

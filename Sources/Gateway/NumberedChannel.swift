@@ -89,6 +89,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         numbering.period = plan.description.isWeekly ? .week : .day
         numbering.last = plan.description.lastSequence
         numbering.calendar = options.session
+        numbering.maximumJump = UInt64(options.reorderCount)
         takesUp = options.start != .now
         labels = SessionLabels(options: numbering)
         topics = FeedTopics(
@@ -134,9 +135,11 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
             if labels.isInferred || inferred == arrival.session { control.flags = [.epochInferred] }
             begin(epoch: arrival.session, first: first, at: now, wall: receivedAt)
         }
-        control.heard(
-            arrival.path, isStale: packet.isStale, isRecovering: packet.isRecovering, at: now,
-            wall: receivedAt)
+        if !arbiter.doubts(arrival) {
+            control.heard(
+                arrival.path, isStale: packet.isStale, isRecovering: packet.isRecovering, at: now,
+                wall: receivedAt)
+        }
         recovery?.heard(packet.session, epoch: arrival.session)
         switch header.kind {
         case .data:
@@ -724,7 +727,8 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         let counters = arbiter.counters
         let refused = [
             "implausible": counters.implausible, "old_epoch": counters.oldEpoch,
-            "overflow": counters.overflow, "passed_over": counters.passedOver,
+            "unconfirmed": counters.unconfirmed, "overflow": counters.overflow,
+            "passed_over": counters.passedOver,
             "late": counters.late, "distrusted": counters.distrusted,
             "topics": topics.refused &+ keys.directory.refused,
         ].merging(refusedMessages.counts.map { ("message_\($0.key)", $0.value) }) { $0 &+ $1 }
@@ -744,12 +748,14 @@ extension ArbiterOptions {
         self.init(paths: feed.paths.count + (isRecovering ? 1 : 0))
         reorderTime = feed.reorderTime
         reorderCount = feed.reorderCount
+        maximumJump = UInt64(feed.reorderCount)
         historyCount = 4096
         // A SoupBinTCP server that is asked for all of its session sends it, whenever that is; another gateway that was
         // started anew may, too, and says by its epochs when numbers begin again.
         for (path, options) in feed.paths.enumerated()
         where options.login != nil || feed.feedProtocol == .holdfast {
             neverRestarting |= 1 << UInt8(path)
+            overConnection |= 1 << UInt8(path)
         }
         isLabelled = feed.feedProtocol == .holdfast
         guard isRecovering else { return }

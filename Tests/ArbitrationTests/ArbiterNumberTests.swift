@@ -76,34 +76,6 @@ import Testing
         #expect(dialogue.arbiter.counters.implausible == 4)
     }
 
-    @Test func `a damaged number far ahead changes nothing`() {
-        var dialogue = Dialogue()
-        _ = dialogue.offer(1)
-        #expect(dialogue.offer(1 << 40) == [.refused(.refused)])
-        #expect(dialogue.offer(1 << 40 + 1, samePacket: true) == [.refused(.refused)])
-        #expect(dialogue.tick(after: 100) == [])
-        #expect(dialogue.offer(2) == [.message(2)])
-        #expect(dialogue.arbiter.counters.implausible == 2)
-    }
-
-    @Test func `a jump that a second packet confirms is a gap`() {
-        var dialogue = Dialogue()
-        _ = dialogue.offer(1)
-        #expect(dialogue.offer(50_000_000) == [.refused(.refused)])
-        #expect(dialogue.offer(50_000_001) == [.refused(.held)])
-        #expect(dialogue.tick(after: 20) == [.gap(2, 50_000_000, .timeout), .message(50_000_001)])
-        #expect(dialogue.offer(50_000_000, path: 1) == [.refused(.late)])
-    }
-
-    @Test func `a jump that a heartbeat of the other path confirms is a gap`() {
-        var dialogue = Dialogue()
-        _ = dialogue.offer(1)
-        #expect(dialogue.heard(next: 50_000_000) == [])
-        #expect(dialogue.arbiter.deadline == nil)
-        #expect(dialogue.heard(next: 50_000_000, path: 1) == [])
-        #expect(dialogue.tick(after: 20) == [.gap(2, 49_999_999, .timeout)])
-    }
-
     @Test func `a path whose copies differ is named, once for a while`() {
         var dialogue = Dialogue()
         _ = dialogue.offer(1...3)

@@ -322,7 +322,7 @@ private struct Recovery {
 
     @Test func `a hole wider than the window is named as far as the window reaches`() {
         var dialogue = dialogue()
-        _ = dialogue.offer(1_000_000)
+        _ = dialogue.offer(1_000_000...1_000_001)
         dialogue.pass(30)
         #expect(
             dialogue.arbiter.missing(for: .milliseconds(20), atMost: 9, at: dialogue.now)

@@ -93,6 +93,25 @@ private final class Labels {
         #expect(labels.take(3, at: 2010) == "20260102001000:3")
     }
 
+    @Test(arguments: [5098, 1_000_000, 10_000_000] as [UInt64])
+    func `a stray packet not so far ahead begins nothing anew either`(_ number: UInt64) {
+        let labels = Labels(paths: 1)
+        _ = labels.take(1000, at: 0)
+        _ = labels.take(number, at: 10)
+        for (number, time) in [(1001, 600), (1002, 610), (1003, 620), (1004, 630)] as [(UInt64, Int64)] {
+            #expect(labels.take(number, at: time) == "20260102000000:\(number)")
+        }
+    }
+
+    @Test func `a stray packet that is the first one of its path begins nothing anew either`() {
+        let labels = Labels()
+        _ = labels.take(1000, at: 0)
+        _ = labels.take(1_000_000, on: 1, at: 10)
+        for (number, time) in [(1001, 600), (1002, 610), (1003, 620), (1004, 630)] as [(UInt64, Int64)] {
+            #expect(labels.take(number, on: 1, at: time) == "20260102000000:\(number)")
+        }
+    }
+
     @Test func `a reset within the numbers changes no numbering`() {
         let labels = Labels(paths: 1)
         _ = labels.take(1000, at: 0)

@@ -265,9 +265,23 @@ import Wire
         }
         #expect(bench.receive(venue.packet(2, [venue.delete(1)]), on: 0, at: 6) == ["md/itch/X/ 2 after 1"])
         #expect(bench.engine.channel.state == .live)
-        // Another path agrees with the one that was far ahead.
+        // Another path agrees with one that is far ahead.
         let far = MoldUDP64PacketBuilder.endOfSession(session: venue.session, next: 20_000_000)
+        #expect(bench.receive(far, on: 0, at: 7) == [])
         #expect(bench.receive(far, on: 1, at: 7) == ["state closed -: the session ended"])
+    }
+
+    @Test func `a message whose number nobody believes calls nothing live`() {
+        let bench = Bench(.moldUDP64, .hotHot)
+        _ = bench.receive(venue.packet(1, [venue.directory(1, "X")]), on: 0, at: 0)
+        #expect(bench.tick(5000).contains { $0.hasPrefix("state stale") })
+        #expect(bench.receive(venue.packet(9_000_000, [venue.delete(1)]), on: 0, at: 5001) == [])
+        #expect(bench.engine.channel.state == .stale)
+        #expect(
+            bench.receive(venue.packet(2, [venue.delete(1)]), on: 0, at: 5002).last
+                == "md/itch/X/ 2 after 1 late")
+        #expect(bench.engine.channel.state == .live)
+        #expect(bench.engine.channel.refused["unconfirmed"] == 1)
     }
 
     @Test func `an end of the session on a path that is not trusted ends nothing`() {
