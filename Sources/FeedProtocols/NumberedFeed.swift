@@ -27,6 +27,11 @@ extension PacketFraming {
     public static func request(for wanted: WantedMessages) -> [UInt8]? { nil }
 }
 
+/// What a session is called whose venue gives it a number: 0 would be none.
+public func epoch(ofSession number: some FixedWidthInteger & UnsignedInteger) -> UInt64 {
+    number == 0 ? .max : UInt64(number)
+}
+
 /// Messages of a channel that a venue is to send again.
 public struct WantedMessages: Hashable, Sendable {
     public var channel: UInt16

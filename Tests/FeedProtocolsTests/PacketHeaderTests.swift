@@ -71,6 +71,12 @@ import Testing
                     session: 0x43CA_0000, channel: 1, firstSequence: 5, kind: .data(count: 2), messages: 2))
     }
 
+    @Test func `session 0 of IEX-TP has another name, since 0 is none`() throws {
+        let bytes = hex(segment.replacing("0000CA43", with: "00000000") + "0100 41 0200 4243")
+        let header = try IEXTPSegment(decoding: bytes[...]).header
+        #expect(header.session == 0 && header.sequenced.session == .max)
+    }
+
     @Test func `an IEX-TP segment that was cut behind its header is read by its length on the wire`() {
         let bytes = hex(segment)
         #expect(refusal(.iexTP, bytes) == MalformedInput(.truncated, offset: 12, wanted: 7, found: 0))

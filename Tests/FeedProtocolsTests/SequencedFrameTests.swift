@@ -33,6 +33,13 @@ import Testing
                     "41422F 00 01 01 0000 00000000 0807060504030201 0500000000000000 1817161514131211 EE"))
     }
 
+    @Test func `session 0 has another name, since 0 is none`() throws {
+        var writer = ByteWriter()
+        SequencedFrameEncoder(session: 0).write(
+            .data, topic: Array("AB/".utf8), sequence: 5, sourceTime: time, payload: [1], into: &writer)
+        #expect(try SequencedFrame(decoding: writer.bytes.span).session == .max)
+    }
+
     @Test func `data, idle and heartbeat frames read back`() throws {
         let bytes = frame(.data, topic: "AB/", sequence: 5, payload: [1, 2])
         let data = try SequencedFrame(decoding: bytes.span)

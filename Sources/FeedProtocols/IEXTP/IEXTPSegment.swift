@@ -64,7 +64,7 @@ public struct IEXTPHeader: Hashable, Sendable {
 
     public var sequenced: SequencedHeader {
         SequencedHeader(
-            session: UInt64(session), channel: channel, firstSequence: firstSequence,
+            session: epoch(ofSession: session), channel: channel, firstSequence: firstSequence,
             kind: count == 0 ? .heartbeat : .data(count: UInt32(count)), messages: UInt32(count))
     }
 }

@@ -73,7 +73,7 @@ public struct SequencedFrame: Hashable, Sendable {
         }
         self.init(
             topic: 0..<end, kind: try SequencedFrame.kind(of: frame, header: header),
-            session: frame.word(at: header + 8, as: UInt64.self),
+            session: epoch(ofSession: frame.word(at: header + 8, as: UInt64.self)),
             sequence: frame.word(at: header + 16, as: UInt64.self),
             sourceTime: WallTime(nanoseconds: frame.word(at: header + 24, as: Int64.self)),
             payload: (header + SequencedFrame.headerLength)..<frame.count, isStale: false,
