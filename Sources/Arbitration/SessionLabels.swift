@@ -241,10 +241,13 @@ public struct SessionLabels: Sendable {
         session = past.session
         let wide = widened(first, near: past.last)
         let isBehind = wide <= past.last
-        let follows = !isBehind || past.last - wide <= options.overlap && !resets
-        guard follows, isOfThisTime(past, wall) else {
-            begin(at: now, date)
-            isInferred = !resets && session != date * SessionLabels.datePlaces
+        let isOfThisTime = isOfThisTime(past, wall)
+        let isNext = isBehind && !resets && isOfThisTime && isOfNext(wide, after: past, wall)
+        let follows = !isBehind || past.last - wide <= options.overlap && !resets && !isNext
+        guard follows, isOfThisTime else {
+            let begun = isNext ? self.date(of: wall, 1, isReset: false) : date
+            begin(at: now, begun)
+            isInferred = !resets && session != begun * SessionLabels.datePlaces
             return
         }
         (latest, origin, advancedAt) = (1, past.last, now)
@@ -276,6 +279,17 @@ public struct SessionLabels: Sendable {
         if place > last - options.reach, number < options.reach { return wide + last }
         if place < options.reach, number > last - options.reach, round > 0 { return wide - last }
         return wide
+    }
+
+    /// Whether a number that is not above where an earlier run stopped is one of the next session: between two sessions the
+    /// last one sends no more than its end again, so that a number nearer to the beginning, or heard nearer to the next
+    /// opening, is of one that begins. It cannot be told for sure; to go on with the last one would hide what was lost.
+    private func isOfNext(_ number: UInt64, after past: Past, _ wall: WallTime) -> Bool {
+        guard options.period == .day, let calendar = options.calendar,
+            case .between(_, let next?, let isNearerNext) = calendar.place(of: wall)
+        else { return false }
+        let isLast = past.session / SessionLabels.datePlaces < next.digits
+        return isLast && isNearerNext || number <= past.last - number
     }
 
     /// Whether the venue may still be in a numbering that an earlier run heard.

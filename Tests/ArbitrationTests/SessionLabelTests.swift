@@ -277,6 +277,37 @@ private final class Labels {
             try Labels.first(800, at: "2026-01-12T02:00:00Z", calendar, past: known) == 20_260_111_000_000)
     }
 
+    @Test
+    func `between two sessions a number that begins again is of the next one, however few the last one had`()
+        throws
+    {
+        let calendar = try newYork()
+        // Heard a minute after the end on Friday, 9 January.
+        let known = try past(20_260_108_000_000, 700, at: "2026-01-10T00:01:00Z")
+        func name(_ first: UInt64, count: UInt64 = 1, at time: String) throws -> UInt64 {
+            try Labels.first(first, count: count, at: time, calendar, past: known)
+        }
+        #expect(try name(1, count: 0, at: "2026-01-10T00:02:00Z") == 20_260_111_000_000)
+        #expect(try name(1, at: "2026-01-10T00:02:00Z") == 20_260_111_000_000)
+        #expect(try name(20, at: "2026-01-10T00:02:00Z") == 20_260_111_000_000)
+        #expect(try name(650, at: "2026-01-11T20:00:00Z") == 20_260_111_000_000)
+        // The end of the last one again, on a slower line.
+        #expect(try name(699, at: "2026-01-10T00:02:00Z") == 20_260_108_000_000)
+        #expect(try name(701, count: 0, at: "2026-01-11T20:00:00Z") == 20_260_108_000_000)
+        // What was heard of the next one goes on.
+        let next = try past(20_260_111_000_000, 700, at: "2026-01-11T20:00:00Z")
+        #expect(
+            try Labels.first(701, at: "2026-01-11T20:01:00Z", calendar, past: next) == 20_260_111_000_000)
+        #expect(
+            try Labels.first(699, at: "2026-01-11T20:01:00Z", calendar, past: next) == 20_260_111_000_000)
+        #expect(
+            try Labels.first(1, at: "2026-01-11T20:01:00Z", calendar, past: next) == 20_260_111_001_000)
+        // While a session runs, it is what an earlier run heard of it.
+        let running = try past(20_260_108_000_000, 700, at: "2026-01-09T12:00:00Z")
+        #expect(
+            try Labels.first(1, at: "2026-01-09T12:01:00Z", calendar, past: running) == 20_260_108_000_000)
+    }
+
     @Test func `a reset after midnight in UTC is one of the session that runs`() throws {
         let labels = Labels(paths: 1, calendar: try newYork())
         // Noon of 2 January is in the session of the 1st.
