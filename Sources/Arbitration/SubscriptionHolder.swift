@@ -40,6 +40,12 @@ struct SubscriptionHolder: Sendable {
     /// Every prefix that is held, once.
     var held: [Prefix] { Array(asAsked) + narrowed.keys.filter { !asAsked.contains($0) } }
 
+    /// The requests that grant a prefix.
+    func requests(granting prefix: Prefix) -> [Prefix] {
+        (asAsked.contains(prefix) ? [prefix] : [])
+            + instead.filter { $0.value.contains(prefix) }.keys.sorted()
+    }
+
     /// What was asked for, and what was granted instead.
     var requestsGrantedInPart: [Prefix: [Prefix]] { instead }
 

@@ -39,6 +39,7 @@ public struct SubscriptionTable: Sendable {
     public private(set) var count = 0
 
     private var prefixes = PrefixBook()
+    private var prefixFeeds = PrefixFeeds()
     private var holders: [Int32: SubscriptionHolder] = [:]
     private var index = HolderIndex()
     /// What clients that are gone held, and is still to be given up.
@@ -52,22 +53,45 @@ public struct SubscriptionTable: Sendable {
     // MARK: - Feeds
 
     /// Lets clients subscribe to a feed. `linger`: how long a unicast feed's upstream subscription outlives its
-    /// last holder; `nil` for a feed that needs none. `hasBatches`: its channels are numbered.
-    public mutating func addFeed(_ name: String, linger: Duration?, hasBatches: Bool = false) {
+    /// last holder; `nil` for a feed that needs none. `hasBatches`: its channels are numbered. What clients hold of it
+    /// already is taken up, as far as there is room upstream.
+    public mutating func addFeed(
+        _ name: String, linger: Duration?, hasBatches: Bool = false, at now: Instant
+    ) -> [SubscriptionAction] {
         if hasBatches { batched.insert(name) } else { batched.remove(name) }
         feeds.updateValue(linger.map { UpstreamWants(linger: $0, limit: limits.topics) }, forKey: name)
-        for (connection, holder) in holders {
+        var beyond: [(connection: Int32, prefix: PrefixBook.Handle)] = []
+        for connection in holders.keys.sorted() {
             // About in the order in which it asked.
-            let asked = holder.held.sorted().compactMap { topic(prefixes[$0], of: name) }
-            holders[connection]?.set(topics: asked.count, of: name)
-            for (holding, topic) in asked.enumerated() {
-                feeds[name]??.add(WantedTopic(topic, holding: holding))
+            let asked = prefixFeeds.select(holders[connection]?.held ?? [], of: name).sorted()
+            var count = 0
+            for prefix in asked {
+                guard let topic = topic(prefixes[prefix], of: name) else { continue }
+                let hasRoom = feeds[name]??.hasRoom(for: topic) ?? true
+                if !hasRoom { beyond.append((connection, prefix)) }
+                if hasRoom { feeds[name]??.add(WantedTopic(topic, holding: count)) }
+                count += 1
             }
+            holders[connection]?.set(topics: count, of: name)
         }
         // For these nobody waits.
-        for prefix in leftBehind.flatMap(\.prefixes) {
+        for prefix in prefixFeeds.select(leftBehind.flatMap(\.prefixes), of: name) {
             guard let topic = topic(prefixes[prefix], of: name) else { continue }
             feeds[name]??.add(WantedTopic(topic, turn: .last))
+        }
+        let refusal = SubscriptionRefusal.tooManyUpstream(feed: name, limit: limits.topics)
+        return beyond.flatMap { refuse($0.prefix, to: $0.connection, refusal, at: now) }
+    }
+
+    /// A client does not have a prefix any more, nor anything else of the requests that grant it.
+    private mutating func refuse(
+        _ prefix: PrefixBook.Handle, to connection: Int32, _ refusal: SubscriptionRefusal, at now: Instant
+    ) -> [SubscriptionAction] {
+        let requests = holders[connection]?.requests(granting: prefix) ?? []
+        return requests.map { prefixes[$0] }.flatMap { request in
+            counters.refused[refusal.name, default: 0] &+= 1
+            return release(request, by: connection, at: now)
+                + [.refuse(connection: connection, prefix: request, refusal)]
         }
     }
 
@@ -76,7 +100,8 @@ public struct SubscriptionTable: Sendable {
         guard batched.remove(feed) != nil else { return [] }
         var actions: [SubscriptionAction] = []
         for (connection, holder) in holders.sorted(by: { $0.key < $1.key }) {
-            for prefix in holder.held.map({ prefixes[$0] }).sorted() where prefix.hasPrefix("batch/") {
+            let held = prefixFeeds.select(holder.held, of: feed).map { prefixes[$0] }
+            for prefix in held.sorted() where prefix.hasPrefix("batch/") {
                 guard case .batch(feed, _)? = request(prefix) else { continue }
                 let refusal = SubscriptionRefusal.notBatched(feed)
                 counters.refused[refusal.name, default: 0] &+= 1
@@ -107,9 +132,11 @@ public struct SubscriptionTable: Sendable {
 
     /// What clients hold of a feed: for a feed that is built anew.
     public func requests(of feed: String) -> Set<TopicRequest> {
+        let held = holders.values.map(\.held) + leftBehind.map(\.prefixes)
+        let prefixes = held.reduce(into: Set()) { $0.formUnion(prefixFeeds.select($1, of: feed)) }
         var requests: Set<TopicRequest> = []
-        for prefix in held {
-            switch request(prefix) {
+        for prefix in prefixes {
+            switch request(self.prefixes[prefix]) {
             case .data(feed, let instruments)?: requests.insert(.data(feed: feed, instruments))
             case .batch(feed, let channel)?: requests.insert(.batch(feed: feed, channel: channel))
             case .data, .batch, .control, .sync, nil: continue
@@ -255,7 +282,7 @@ public struct SubscriptionTable: Sendable {
         case .narrowed(let prefixes): grant = prefixes
         case .refused: throw .notEntitled(entitled)
         }
-        let change = try enter(prefix, grant, for: connection)
+        let change = try enter(prefix, request, grant, for: connection)
         var actions = change.lost.flatMap { [.revoke(prefix: $0)] + dropped($0, by: connection, at: now) }
         if !grant.isEmpty { actions.append(.narrow(connection: connection, prefix: prefix, entitled)) }
         // A request that it has not made yet is shown all that it is granted, whatever others grant.
@@ -272,9 +299,10 @@ public struct SubscriptionTable: Sendable {
 
     /// Enters a request with what it is granted; empty: just that.
     private mutating func enter(
-        _ prefix: String, _ grant: [String], for connection: Int32
+        _ prefix: String, _ asked: TopicRequest, _ grant: [String], for connection: Int32
     ) throws(SubscriptionRefusal) -> (gained: [String], lost: [String], isNew: Bool) {
-        let (request, granted) = (prefixes.take(prefix), grant.map { prefixes.take($0) })
+        let request = take(prefix, asked)
+        let granted = grant.map { take($0, nil) }
         let isSignal = TopicRequest.isSignal(prefix)
         let before: [PrefixBook.Handle]?
         do throws(SubscriptionRefusal) {
@@ -287,6 +315,14 @@ public struct SubscriptionTable: Sendable {
         count += change.gained.count
         if let before { drop([request] + before) }
         return (change.gained, change.lost, before == nil)
+    }
+
+    /// A prefix's number, for one more use.
+    /// - Parameter request: as it was read; `nil`: it was not.
+    private mutating func take(_ prefix: String, _ request: TopicRequest?) -> PrefixBook.Handle {
+        let number = prefixes.take(prefix)
+        if prefixes.uses(of: number) == 1 { prefixFeeds.note(number, request ?? self.request(prefix)) }
+        return number
     }
 
     /// What a request was granted before, if there is room for what it is to be granted. Its copy of the holder is gone
@@ -356,12 +392,6 @@ public struct SubscriptionTable: Sendable {
 
     private mutating func drop(_ handles: [PrefixBook.Handle]) {
         for handle in handles { prefixes.drop(handle) }
-    }
-
-    /// Everything that is held, once for each who holds it.
-    private var held: [String] {
-        holders.values.flatMap { $0.held.map { prefixes[$0] } }
-            + leftBehind.flatMap { $0.prefixes.map { prefixes[$0] } }
     }
 
     private mutating func added(_ request: TopicRequest?, by connection: Int32) -> [SubscriptionAction] {

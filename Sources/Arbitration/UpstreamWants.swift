@@ -38,6 +38,9 @@ struct UpstreamWants: Sendable {
     /// Whether so many may be held besides.
     func hasRoom(for more: Int) -> Bool { held + more <= limit }
 
+    /// Whether one more may hold this one.
+    func hasRoom(for topic: UpstreamTopic) -> Bool { hasRoom(for: 1) || isHeld(topic) }
+
     func isHeld(_ topic: UpstreamTopic) -> Bool {
         names.find(topic).map { lingering[$0] == nil } ?? false
     }

@@ -120,8 +120,7 @@ final class Downstream: FrameSink {
     // MARK: - Feeds
 
     func addFeed(_ name: String, linger: Duration?, hasBatches: Bool) {
-        table.addFeed(name, linger: linger, hasBatches: hasBatches)
-        lingering?.arm(at: table.deadline)
+        perform(table.addFeed(name, linger: linger, hasBatches: hasBatches, at: loop.now))
     }
 
     func removeFeed(_ name: String) { table.removeFeed(name) }

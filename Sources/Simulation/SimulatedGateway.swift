@@ -35,7 +35,8 @@ final class SimulatedGateway {
         feeds = world.feeds.indices.map { SimulatedFeed(world, self, $0, run: runs) }
         for (index, feed) in feeds.enumerated() {
             let hasBatches = !world.feeds[index].venue.isNumberedPerTopic
-            table.addFeed(feed.options.name, linger: feed.options.upstreamLinger, hasBatches: hasBatches)
+            _ = table.addFeed(
+                feed.options.name, linger: feed.options.upstreamLinger, hasBatches: hasBatches, at: world.now)
         }
         // Somebody is there from the start, so that all that is published is written.
         for (index, feed) in feeds.enumerated() where world.hasWholeFeed(index) {

@@ -9,8 +9,8 @@ private let start = Instant.zero
 
 private func table() -> SubscriptionTable {
     var table = SubscriptionTable()
-    table.addFeed("itch", linger: nil)
-    table.addFeed("quotes", linger: .zero)
+    _ = table.addFeed("itch", linger: nil, at: .zero)
+    _ = table.addFeed("quotes", linger: .zero, at: .zero)
     return table
 }
 
@@ -154,7 +154,7 @@ private func subscribed(_ topic: UpstreamTopic, _ holding: Int) -> SubscriptionA
         var limits = SubscriptionTable.Limits()
         limits.prefixesPerClient = 2
         var table = SubscriptionTable(limits: limits)
-        table.addFeed("itch", linger: nil)
+        _ = table.addFeed("itch", linger: nil, at: .zero)
         let three = Entitlements(topics: ["A", "B", "C"].map { "md/itch/\($0)/" })
         #expect(
             table.subscribe(bytes("md/itch/"), by: 7, entitled: three, at: start) == [

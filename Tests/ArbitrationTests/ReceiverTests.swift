@@ -9,7 +9,7 @@ import Testing
         var limits = SubscriptionTable.Limits()
         limits.atATime = atATime
         var table = SubscriptionTable(limits: limits)
-        table.addFeed("quotes", linger: nil)
+        _ = table.addFeed("quotes", linger: nil, at: .zero)
         return table
     }
 

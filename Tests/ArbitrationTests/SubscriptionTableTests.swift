@@ -9,8 +9,8 @@ private func bytes(_ text: String) -> ArraySlice<UInt8> { Array(text.utf8)[...] 
 /// A multicast feed `itch` and a unicast feed `quotes`.
 private func table(_ limits: SubscriptionTable.Limits = .init()) -> SubscriptionTable {
     var table = SubscriptionTable(limits: limits)
-    table.addFeed("itch", linger: nil, hasBatches: true)
-    table.addFeed("quotes", linger: .seconds(5))
+    _ = table.addFeed("itch", linger: nil, hasBatches: true, at: .zero)
+    _ = table.addFeed("quotes", linger: .seconds(5), at: .zero)
     return table
 }
 
@@ -332,7 +332,7 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
         _ = table.subscribe(bytes("md/quotes/AAPL/"), by: 7, at: ms(0))
         table.removeFeed("quotes")
         #expect(table.wanted(of: "quotes") == [])
-        table.addFeed("quotes", linger: .seconds(1))
+        _ = table.addFeed("quotes", linger: .seconds(1), at: .zero)
         #expect(table.wanted(of: "quotes") == [.instrument("AAPL")])
         _ = table.unsubscribe(bytes("md/quotes/AAPL/"), by: 7, at: ms(10))
         #expect(table.deadline == ms(1010))
@@ -418,12 +418,12 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
 
     @Test func `what a client holds of another feed does not count, also after a feed was added again`() {
         var table = table()
-        table.addFeed("fx", linger: .seconds(5))
+        _ = table.addFeed("fx", linger: .seconds(5), at: .zero)
         for number in 0..<300 { _ = table.subscribe(bytes("md/fx/F\(number)/"), by: 7, at: ms(0)) }
         #expect(
             ask("Q0", by: 7, &table) == .subscribeUpstream(feed: "quotes", wanted("Q0", holding: 0)))
         table.removeFeed("quotes")
-        table.addFeed("quotes", linger: .seconds(5))
+        _ = table.addFeed("quotes", linger: .seconds(5), at: .zero)
         for number in 1..<5 {
             #expect(
                 ask("Q\(number)", by: 7, &table)
@@ -433,6 +433,36 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
         #expect(
             last
                 == .subscribeUpstream(feed: "fx", WantedTopic(.instrument("LAST"), holding: 300)))
+    }
+
+    @Test
+    func `what is beyond the room of a feed that is added again is refused, as when it is asked for later`() {
+        var limits = SubscriptionTable.Limits()
+        limits.topics = 3
+        var table = table(limits)
+        // As long as it comes by multicast there is no such limit.
+        _ = table.addFeed("quotes", linger: nil, at: ms(0))
+        for number in 0..<4 { _ = table.subscribe(bytes("md/quotes/Q\(number)/"), by: 7, at: ms(0)) }
+        let entitled = Entitlements(topics: ["md/quotes/Q1/", "md/quotes/R1/"])
+        _ = table.subscribe(bytes("md/quotes/"), by: 8, entitled: entitled, at: ms(0))
+        _ = table.subscribe(bytes("md/quotes/Q2/"), by: 9, at: ms(0))
+        table.removeFeed("quotes")
+        let refusal = SubscriptionRefusal.tooManyUpstream(feed: "quotes", limit: 3)
+        let actions = table.addFeed("quotes", linger: .seconds(5), at: ms(1))
+        #expect(
+            actions.filter { if case .refuse = $0 { true } else { false } } == [
+                .refuse(connection: 7, prefix: "md/quotes/Q3/", refusal),
+                .refuse(connection: 8, prefix: "md/quotes/", refusal),
+            ])
+        #expect(table.counters.refused == ["too_many_upstream": 2])
+        #expect(
+            Set(table.wanted(of: "quotes"))
+                == Set(["Q0", "Q1", "Q2"].map { UpstreamTopic.instrument($0) }))
+        #expect(table.count(of: 7) == 3 && table.count(of: 8) == 0 && table.count(of: 9) == 1)
+        #expect(
+            table.requests(of: "quotes")
+                == Set(["Q0", "Q1", "Q2"].map { .data(feed: "quotes", .one($0)) }))
+        #expect(table.count == 4)
     }
 
     @Test func `a request that is granted in part counts each of its topics`() {
@@ -455,7 +485,7 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
         for instrument in ["S0", "S1"] { _ = ask(instrument, by: 9, &table) }
         table.removeFeed("quotes")
         _ = table.closed(9, at: ms(1))
-        table.addFeed("quotes", linger: .seconds(5))
+        _ = table.addFeed("quotes", linger: .seconds(5), at: .zero)
         let turns = Dictionary(
             uniqueKeysWithValues: table.turns(of: "quotes").compactMap { wanted in
                 wanted.topic.name.map { ($0, wanted.turn) }
