@@ -77,9 +77,7 @@ extension Arbiter {
     /// Gives up on what has been missing for as long as a hole may stay open.
     mutating func expire(at now: Instant, grace: Duration = .zero) {
         if catchUp != nil { return judgeCatchUp(at: now) }
-        guard !holes.isEmpty, let last = holes.expired(openSince: now - options.holeTime - grace) else {
-            return
-        }
+        guard !holes.isEmpty, let last = givesUp(at: now - grace) else { return }
         givenUp.extend(through: last, cause: .timeout)
     }
 

@@ -310,13 +310,10 @@ public struct SessionLabels: Sendable {
     /// The date that names a numbering which is heard now for the first time. Between two sessions it is of the one that
     /// is nearer, and of the next one if nothing was sent in it yet.
     private func date(of wall: WallTime, _ first: UInt64, isReset: Bool) -> UInt64 {
-        if options.period == .day, let calendar = options.calendar {
-            switch calendar.place(of: wall) {
-            case .within(let date): return date.digits
-            case .between(let last, let next, let isNearerNext):
-                let isNext = isNearerNext || first <= 1 && !isReset
-                if let date = isNext ? next ?? last : last ?? next { return date.digits }
-            }
+        if options.period == .day, let place = options.calendar?.place(of: wall) {
+            var date = place.nearest
+            if case .between(_, let next?, _) = place, first <= 1, !isReset { date = next }
+            if let date { return date.digits }
         }
         return SessionLabels.date(of: wall, options.period)
     }
@@ -324,15 +321,12 @@ public struct SessionLabels: Sendable {
     /// The date of a numbering that begins now, in UTC, as 20260102: its day, or the Sunday of its week. A week
     /// begins on Saturday at noon, when every market of a weekly venue is closed.
     static func date(of time: WallTime, _ period: Period) -> UInt64 {
+        guard case .week = period else { return time.dateInUTC.digits }
         let day: Int64 = 86_400_000_000_000
-        var moment = time
-        if case .week = period {
-            // 1970-01-03 was a Saturday.
-            let firstNoon = 2 * day + day / 2
-            let week = (time.nanoseconds - firstNoon).flooredQuotient(by: 7 * day)
-            moment = WallTime(nanoseconds: firstNoon + week * 7 * day + day)
-        }
-        return CivilDate(daysSince1970: moment.nanoseconds.flooredQuotient(by: day)).digits
+        // 1970-01-03 was a Saturday.
+        let firstNoon = 2 * day + day / 2
+        let week = (time.nanoseconds - firstNoon).flooredQuotient(by: 7 * day)
+        return WallTime(nanoseconds: firstNoon + week * 7 * day + day).dateInUTC.digits
     }
 }
 

@@ -55,6 +55,10 @@ public struct WallTime: Hashable, Comparable, Sendable {
         WallTime(nanoseconds: time.nanoseconds &+ duration.nanoseconds)
     }
 
+    public var dateInUTC: CivilDate {
+        CivilDate(daysSince1970: nanoseconds.flooredQuotient(by: 86_400_000_000_000))
+    }
+
     /// RFC 3339 in UTC with microseconds: `2026-01-02T03:04:05.678901Z`.
     public var rfc3339: String {
         let day = nanoseconds.flooredQuotient(by: 86_400_000_000_000)

@@ -105,7 +105,6 @@ struct DirectoryWatch {
     /// Without a calendar: of this day in UTC.
     private func isOfThisSession(_ modified: WallTime, _ wall: WallTime) -> Bool {
         if let calendar { return calendar.isOfThisSession(modified, now: wall) }
-        let day: Int64 = 86_400_000_000_000
-        return modified.nanoseconds.flooredQuotient(by: day) == wall.nanoseconds.flooredQuotient(by: day)
+        return modified.dateInUTC == wall.dateInUTC
     }
 }

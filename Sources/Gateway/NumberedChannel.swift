@@ -120,11 +120,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
             sourceTime: packet.sentAt, receivedAt: receivedAt)
         if header.session == nil { label(&arrival, header, resets: packet.resets, at: now) }
         if let run = packet.run { follow(run, arrival) }
-        // Before a word of another session is taken, which may end this one.
-        if !spares.isEmpty, arrival.session != arbiter.session {
-            for copy in spares.take(through: .max) { offer(copy.unit[...], copy.arrival, at: now) }
-        }
-        offerSpares(at: now)
+        offerSpares(before: arrival.session, at: now)
         if packet.isInferred, inferred != arrival.session { infer(arrival.session) }
         // The arbiter begins with this word, too: what can be known from then on is told before anything else.
         if !arbiter.hasBegun, arrival.sequence != 0, arrival.sequence != .max {
@@ -203,11 +199,16 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     }
 
     /// Offers what is kept back no longer: its message came under a name, or would be told as missing now.
-    private mutating func offerSpares(at now: Instant) {
+    /// - Parameter session: of what is taken next.
+    private mutating func offerSpares(before session: UInt64? = nil, at now: Instant) {
         guard !spares.isEmpty else { return }
-        // Before the window is full, which makes a gap of what is missing.
-        let last =
-            arbiter.waiting > arbiter.options.reorderCount / 2
+        // Before a word of another session, which may end this one, and before the window is full, which makes a gap of what
+        // is missing.
+        let isLate =
+            session.map { $0 != arbiter.session } ?? false
+            || arbiter.waiting > arbiter.options.reorderCount / 2
+        let last: UInt64 =
+            isLate
             ? .max : max(arbiter.lastPublished, arbiter.givesUp(at: now) ?? 0)
         for copy in spares.take(through: last) { offer(copy.unit[...], copy.arrival, at: now) }
     }

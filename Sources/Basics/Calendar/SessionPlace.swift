@@ -7,6 +7,14 @@ public enum SessionPlace: Hashable, Sendable {
     case within(CivilDate)
     /// Behind one and before another; `nil`: there is none within a year.
     case between(last: CivilDate?, next: CivilDate?, isNearerNext: Bool)
+
+    /// The date of the session whose time it is: between two sessions, the nearer one's; `nil`: there is none within a year.
+    public var nearest: CivilDate? {
+        switch self {
+        case .within(let date): date
+        case .between(let last, let next, let isNearerNext): isNearerNext ? next ?? last : last ?? next
+        }
+    }
 }
 
 extension SessionCalendar {
@@ -28,15 +36,8 @@ extension SessionCalendar {
     /// Whether something that was made at an earlier moment, a file, can be of the session that is sent now. Between two
     /// sessions it is the nearer one's time.
     public func isOfThisSession(_ earlier: WallTime, now: WallTime) -> Bool {
-        guard let date = nearest(to: now) else { return false }
-        return nearest(to: earlier) == date
-    }
-
-    private func nearest(to wall: WallTime) -> CivilDate? {
-        switch place(of: wall) {
-        case .within(let date): date
-        case .between(let last, let next, let isNearerNext): isNearerNext ? next ?? last : last ?? next
-        }
+        guard let date = place(of: now).nearest else { return false }
+        return place(of: earlier).nearest == date
     }
 
     /// - Parameter minutes: since 1970 on the venue's clocks, as in what follows.
