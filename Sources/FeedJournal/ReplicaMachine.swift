@@ -96,6 +96,8 @@ public struct ReplicaMachine: Sendable {
     /// that order, and which one it is does not show: an answer knows what there was when its request was made, at the
     /// latest.
     private var asked: [Instant] = []
+    /// When the last one was made: the pause before the next one is counted from there.
+    private var askedLast: Instant
     /// Of more than these the oldest is not waited for any more.
     private static let mostAsked = 16
     /// When segments were last looked at, whether they are too old.
@@ -105,7 +107,7 @@ public struct ReplicaMachine: Sendable {
         self.options = options
         lag = ReplicaLag(at: now)
         state = .closed(until: now)
-        expiredSince = now
+        (expiredSince, askedLast) = (now, now)
     }
 
     /// When `next` is to be called; `nil`: when the job that is under way ends.
@@ -154,6 +156,7 @@ public struct ReplicaMachine: Sendable {
             guard mayAsk else { return nil }
             state = .asking(since: now)
             asked.append(now)
+            askedLast = now
             if asked.count > ReplicaMachine.mostAsked { asked.removeFirst() }
             return .ask
         }
@@ -212,7 +215,7 @@ public struct ReplicaMachine: Sendable {
         if bytes.isEmpty, pulled.size == position.place.offset {
             trouble = nil
             if let next = pulled.next { begin(next) } else { lag.coveredAt = asked }
-            state = .waiting(until: pulled.next == nil ? max(asked + options.every, now) : now)
+            state = .waiting(until: pulled.next == nil ? max(askedLast + options.every, now) : now)
             return nil
         }
         state = .storing(pulled, asked: asked)
@@ -284,7 +287,7 @@ public struct ReplicaMachine: Sendable {
         trouble = nil
         let isAll = reached.place.offset == pulled.size && pulled.next == nil
         if isAll { lag.coveredAt = asked }
-        state = .waiting(until: isAll ? max(asked + options.every, now) : now)
+        state = .waiting(until: isAll ? max(askedLast + options.every, now) : now)
     }
 
     // MARK: - Verdict

@@ -88,6 +88,31 @@ private struct ReplicaDialogue {
         #expect(dialogue.machine.messages == 10)
     }
 
+    @Test func `an answer that never comes does not make it ask more often`() {
+        var dialogue = ReplicaDialogue()
+        dialogue.open(at: 1, 900, messages: 10)
+        #expect(dialogue.machine.next(at: dialogue.now) == .ask)
+        dialogue.wait(500)
+        dialogue.machine.connected(at: dialogue.now)
+        #expect(dialogue.machine.next(at: dialogue.now) == .ask)
+        for _ in 0..<3 {
+            // What it tells is as old as the first request that nobody answered.
+            let asked = dialogue.now
+            dialogue.wait(10)
+            #expect(dialogue.answered(1, 900, bytes: 0, size: 900, behind: 0) == nil)
+            #expect(dialogue.machine.lag.coveredAt.map { $0 < asked } == true)
+            #expect(dialogue.machine.next(at: dialogue.now) == nil)
+            #expect(dialogue.machine.deadline == asked + .milliseconds(100))
+            dialogue.wait(90)
+            #expect(dialogue.machine.next(at: dialogue.now) == .ask)
+        }
+        guard case .perform(.store)? = dialogue.answered(1, 900, bytes: 100, size: 1000, behind: 1) else {
+            return #expect(Bool(false))
+        }
+        dialogue.stored(1, 1000, 11)
+        #expect(dialogue.machine.deadline == dialogue.now + .milliseconds(100))
+    }
+
     @Test func `behind a closed segment it goes on with the next one`() {
         var dialogue = ReplicaDialogue()
         dialogue.open(at: 3, 900, messages: 10)
