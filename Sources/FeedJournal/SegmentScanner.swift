@@ -74,11 +74,13 @@ public struct SegmentScanner {
     private var unread: ArraySlice<UInt8> = []
     private var isComplete = false
     private var mode = Mode.header
-    /// Where `unread` begins, in the segment.
+    /// Where in the segment what was not taken apart yet begins: `unread`, or what is passed over before it.
     private var offset = 0
     private var number: UInt64 = 0
-    /// How many bytes of `unread` are known to hold no head, after a damaged one.
-    private var searched = 0
+    /// The head at `offset` is damaged, and the next one is looked for.
+    private var isSearching = false
+    /// Bytes before `unread` that hold none, and were let go of.
+    private var passed = 0
     private var last: (epoch: UInt64, sequence: UInt64)?
     /// Records of frames that were found whole.
     public private(set) var frames: UInt64 = 0
@@ -91,6 +93,10 @@ public struct SegmentScanner {
     public var records: UInt64 { number }
     /// Bytes that were taken apart.
     public var position: Int { offset }
+    /// Where who wants records only can read on: what was searched before holds none.
+    public var searchedThrough: Int { offset + passed }
+    /// Bytes that wait for more.
+    var held: Int { unread.count }
 
     /// Reads on from a record in the middle of a segment, as an index names it.
     ///
@@ -123,8 +129,8 @@ public struct SegmentScanner {
 
     private mutating func consume(_ count: Int) {
         unread = unread.dropFirst(count)
-        offset += count
-        searched = 0
+        offset += passed + count
+        (isSearching, passed) = (false, 0)
     }
 
     private mutating func header() -> Finding? {
@@ -139,15 +145,15 @@ public struct SegmentScanner {
             return .header(header)
         } catch {
             // The records behind it may be whole.
-            searched = 1
+            isSearching = true
             return .damage(SegmentDamage(.header(error), record: 0, offset: 0, bytes: 0))
         }
     }
 
     private mutating func record() -> Finding? {
         if unread.isEmpty { return nil }
-        if searched == 0, let head = RecordHead(unread, crc) { return record(head) }
-        if searched == 0, unread.count < RecordHead.size, !isComplete { return nil }
+        if !isSearching, let head = RecordHead(unread, crc) { return record(head) }
+        if !isSearching, unread.count < RecordHead.size, !isComplete { return nil }
         return search()
     }
 
@@ -177,7 +183,7 @@ public struct SegmentScanner {
     private mutating func damage(
         _ problem: SegmentDamage.Problem, bytes: Int, sequence: UInt64? = nil
     ) -> Finding {
-        var damage = SegmentDamage(problem, record: number, offset: offset, bytes: bytes)
+        var damage = SegmentDamage(problem, record: number, offset: offset, bytes: passed + bytes)
         damage.afterEpoch = last?.epoch ?? 0
         damage.afterSequence = last?.sequence
         damage.sequence = sequence
@@ -186,18 +192,25 @@ public struct SegmentScanner {
         return .damage(damage)
     }
 
-    /// Looks for the next head; each place is looked at once.
+    /// Looks for the next head; each place is looked at once, and then let go of.
     private mutating func search() -> Finding? {
-        searched = max(searched, 1)
-        while searched + RecordHead.size <= unread.count {
-            let rest = unread[(unread.startIndex + searched)...]
-            if RecordHead(rest, crc) != nil { return damage(.head, bytes: searched) }
-            searched += 1
+        isSearching = true
+        // The first byte of all is where the damaged one is.
+        var place = unread.startIndex + (passed == 0 ? 1 : 0)
+        while place + RecordHead.size <= unread.endIndex {
+            if RecordHead(unread[place...], crc) != nil {
+                return damage(.head, bytes: place - unread.startIndex)
+            }
+            place += 1
         }
-        guard isComplete else { return nil }
-        let wanted = RecordHead.size
-        return unread.count < wanted
-            ? damage(.truncated(wanted: wanted, left: unread.count), bytes: unread.count)
+        guard isComplete else {
+            passed += place - unread.startIndex
+            unread = unread[place...]
+            return nil
+        }
+        let (wanted, left) = (RecordHead.size, passed + unread.count)
+        return left < wanted
+            ? damage(.truncated(wanted: wanted, left: left), bytes: unread.count)
             : damage(.head, bytes: unread.count)
     }
 }

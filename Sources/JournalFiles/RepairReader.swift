@@ -156,7 +156,7 @@ public struct RepairReader: Sendable {
             if piece.isEmpty { return }
             if left <= 0, !isPast {
                 findings.next = RepairRequest.Place(
-                    segment: number, offset: scanner.position, record: scanner.records)
+                    segment: number, offset: scanner.searchedThrough, record: scanner.records)
                 return
             }
         }

@@ -122,6 +122,26 @@ import Wire
         }
     }
 
+    @Test func `of a long damaged stretch nothing is held, and it is one damage`() {
+        let whole = segment(1, 5...6)
+        var scanner = SegmentScanner(crc)
+        scanner.push(whole)
+        while scanner.next() != nil {}
+        for piece in 1...20 {
+            scanner.push([UInt8](repeating: 0, count: 1000))
+            #expect(scanner.next() == nil && scanner.held < RecordHead.size)
+            #expect(scanner.searchedThrough + scanner.held == whole.count + piece * 1000)
+        }
+        scanner.push(batch([frame(9)]).sealed(at: 0, crc) { _, _ in })
+        guard case .damage(let damage)? = scanner.next() else {
+            Issue.record("no damage")
+            return
+        }
+        #expect(damage.problem == .head && damage.offset == whole.count && damage.bytes == 20_000)
+        #expect(words([scanner.next()].compactMap(\.self)) == ["9"])
+        #expect(scanner.next() == nil && scanner.wholeThrough == scanner.position)
+    }
+
     @Test func `a head that promises too much is none`() {
         for head in [
             RecordHead(kind: .frame, length: RecordHead.mostBytes + 1, topicLength: 4, checksum: 0),
