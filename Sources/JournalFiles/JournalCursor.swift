@@ -25,6 +25,8 @@ public struct JournalCursor {
     /// What was received then or later is left out. Times do not ascend: what came by a re-request stands where its
     /// number has it.
     private let until: WallTime?
+    /// The last segment that there was at the beginning, behind which nothing is read; `nil`: there is none.
+    public let last: UInt64?
     private var rest: ArraySlice<UInt64>
     private var scanner: SegmentScanner?
     private var file: ReadFile?
@@ -40,6 +42,7 @@ public struct JournalCursor {
         self.start = start
         self.until = until
         rest = try folder.segments()[...]
+        last = rest.last
         hasBegun = start == .beginning
         if !hasBegun { try skip() }
     }
@@ -48,7 +51,7 @@ public struct JournalCursor {
     private mutating func skip() throws(SystemError) {
         while let number = rest.first {
             let index = try folder.readIndex(of: number)
-            guard let entry = JournalCursor.entry(of: index, start) else {
+            guard let entry = try entry(of: index, number) else {
                 rest = rest.dropFirst()
                 continue
             }
@@ -63,8 +66,9 @@ public struct JournalCursor {
     }
 
     /// Where to begin in a segment; `nil`: nothing in it is wanted.
-    private static func entry(of index: SegmentIndex, _ start: JournalStart) -> (offset: Int, record: UInt64)?
-    {
+    private func entry(
+        of index: SegmentIndex, _ number: UInt64
+    ) throws(SystemError) -> (offset: Int, record: UInt64)? {
         let entry: SegmentIndex.Entry?
         switch start {
         case .beginning: return (0, 0)
@@ -76,7 +80,20 @@ public struct JournalCursor {
             guard let span = spans.first(where: { $0.last >= sequence }) else { return nil }
             entry = index.entry(before: sequence, of: span.epoch)
         }
-        return entry.map { ($0.offset, $0.record) } ?? (0, 0)
+        guard let entry, try ascends(number, from: index.entries.first) else { return (0, 0) }
+        return (entry.offset, entry.record)
+    }
+
+    /// Whether sequences ascend along a segment, as the first data in it says: where topics have numbers of their own,
+    /// they do not.
+    private func ascends(_ number: UInt64, from first: SegmentIndex.Entry?) throws(SystemError) -> Bool {
+        guard let first else { return false }
+        let file = try ReadFile(folder.segment(number))
+        var scanner = SegmentScanner(fastestCRC, from: first.offset, record: first.record)
+        scanner.push(try file.read(RecordHead.size + RecordHead.mostBytes, at: first.offset))
+        guard case .record(let record)? = scanner.next(), let frame = try? Frame(parsing: record.contents)
+        else { return false }
+        return !frame.header.flags.contains(.numberedPerTopic)
     }
 
     private mutating func open(_ number: UInt64) throws(SystemError) {
