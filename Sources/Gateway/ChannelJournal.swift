@@ -31,7 +31,7 @@ final class ChannelJournal {
     private let deposit = Deposit<JournalTail>()
     /// Segments that were let go of.
     private(set) var expired = 0
-    private let plan: JournalPlan
+    private var plan: JournalPlan
     private let loop: EventLoop
     private let worker: Worker
     private let onNews: (JournalNews) -> Void
@@ -141,11 +141,11 @@ final class ChannelJournal {
             return arm(machine.deadline(at: loop.now))
         }
         isBusy = true
-        let (tail, plan, wall, deposit) = (tail, plan, loop.wall, deposit)
+        let (tail, plan, now, wall, deposit) = (tail, plan, loop.now, loop.wall, deposit)
         let refused = worker.lend(
             consume job,
             to: { job in
-                var result = JournalTail.perform(&job, tail, plan, at: wall)
+                var result = JournalTail.perform(&job, tail, plan, at: now, wall: wall)
                 deposit.leave(result.tail.take())
                 return result
             }, then: { [returns] in returns.journal?.finished($0, &$1) })
@@ -163,6 +163,7 @@ final class ChannelJournal {
         tail = deposit.take()
         if let last, last.number != tail?.number { worker.letGo(of: consume last) }
         expired += result.expired
+        if let end = result.end { plan.known = end }
         machine.finished(result.outcome, returning: job.takeRecords(), at: loop.now)
         if let opening = result.opening { onNews(.opened(opening)) }
         if let why = result.notRemoved { onNews(.notRemoved(why)) }

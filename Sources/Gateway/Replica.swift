@@ -283,10 +283,11 @@ private final class ReplicaFeed {
                     feed: name, channel: number, place: position.place, messages: position.messages,
                     through: position.through, replica: surroundings.host))
         case .perform(let job):
-            let (tail, plan, wall) = (channel.tail, channel.plan, surroundings.loop.wall)
+            let (tail, plan) = (channel.tail, channel.plan)
+            let (now, wall) = (surroundings.loop.now, surroundings.loop.wall)
             let deposit = channel.deposit
             let isTaken = surroundings.worker.perform({
-                var result = ReplicaTail.perform(job, tail, plan, at: wall)
+                var result = ReplicaTail.perform(job, tail, plan, at: now, wall: wall)
                 deposit.leave(result.tail.take())
                 return result
             }) { [weak self] in self?.finished($0, number) }

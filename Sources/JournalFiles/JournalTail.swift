@@ -17,6 +17,8 @@ public struct JournalPlan: Hashable, Sendable {
     public var wantsMemory: Bool
     /// and what the venue's directory was.
     public var wantsDirectory: Bool
+    /// Where it ends, from an earlier attempt to open it: that is not read again, and not told again.
+    public var known: JournalEnd?
 
     public init(
         folder: ChannelFolder, feed: String, channel: UInt16, run: UInt32, retention: Retention,
@@ -31,6 +33,19 @@ public struct JournalPlan: Hashable, Sendable {
         self.wantsMemory = wantsMemory
         self.wantsDirectory = wantsDirectory
     }
+}
+
+/// Where a journal ends, as it was found.
+public struct JournalEnd: Hashable, Sendable {
+    /// The last segment; 0: there is none.
+    public var segment: UInt64 = 0
+    public var size = 0
+    /// So many of its bytes are whole, and the others are to be cut off; without a whole header it does not stay.
+    public var whole = 0
+    /// Of the last segment that stays.
+    public var digest = Digest.none
+
+    public init() {}
 }
 
 /// What was found when a journal was opened.
@@ -53,7 +68,10 @@ public struct JournalOpening: Hashable, Sendable {
 public struct JournalResult: Sendable {
     public var outcome: JournalOutcome
     public var tail: JournalTail?
+    /// Also where the journal could be read and not be written.
     public var opening: JournalOpening?
+    /// Where an attempt to open the journal found, or left, its end.
+    public var end: JournalEnd?
     /// Segments that were let go of.
     public var expired = 0
     /// Why one could not be.
@@ -99,17 +117,31 @@ public struct JournalTail: Sendable {
 
     /// Performs a job; it may take as long as the disk does. Its records are sealed where they are.
     public static func perform(
-        _ job: inout JournalJob, _ tail: JournalTail?, _ plan: JournalPlan, at wall: WallTime
+        _ job: inout JournalJob, _ tail: JournalTail?, _ plan: JournalPlan, at now: Instant, wall: WallTime
+    ) -> JournalResult {
+        var result = attempt(&job, tail, plan, at: now, wall)
+        if case .done = result.outcome { return result }
+        // A full disk refuses everything until there is room, and what is too old may be all that can make some.
+        var tail = result.tail.take()
+        tail?.expire(at: now, &result)
+        result.tail = tail
+        // Such a disk is told of already.
+        result.notRemoved = nil
+        return result
+    }
+
+    private static func attempt(
+        _ job: inout JournalJob, _ tail: JournalTail?, _ plan: JournalPlan, at now: Instant, _ wall: WallTime
     ) -> JournalResult {
         do throws(SystemError) {
             switch job {
-            case .open: return try open(plan, at: wall)
+            case .open: return try open(plan, at: now, wall)
             case .sync:
                 if let failure = unsynced(tail) { return failure }
                 return result(tail)
             case .expire:
                 var (tail, result) = (tail, result(tail))
-                tail?.expire(at: wall, &result)
+                tail?.expire(at: now, &result)
                 result.tail = tail
                 return result
             case .write(var records, let sync):
@@ -124,10 +156,10 @@ public struct JournalTail: Sendable {
                 defer { job = .turn(records, sync: sync) }
                 if plan.isDurable, let failure = unsynced(tail) { return failure }
                 var tail = tail
-                try tail?.turn(at: wall)
+                try tail?.turn(at: now, wall)
                 try tail?.begin(with: &records, sync)
                 var result = result(tail)
-                tail?.expire(at: wall, &result)
+                tail?.expire(at: now, &result)
                 result.tail = tail
                 return result
             }
@@ -220,10 +252,10 @@ public struct JournalTail: Sendable {
     }
 
     /// Closes the segment, which the disk has if it must, and begins the next one.
-    private mutating func turn(at wall: WallTime) throws(SystemError) {
+    private mutating func turn(at now: Instant, _ wall: WallTime) throws(SystemError) {
         let next = try JournalTail(
             plan, lock, number: number + 1, previous: hash.digest,
-            closed: closed + [Retention.Candidate(number: number, size: size, newest: wall)], at: wall)
+            closed: closed + [Retention.Candidate(number: number, size: size, newest: now)], at: wall)
         keepIndex()
         if plan.isDurable { file.letGo(before: size) }
         self = next
@@ -246,8 +278,15 @@ public struct JournalTail: Sendable {
             replacing: true, durably: false)
     }
 
-    private mutating func expire(at wall: WallTime, _ result: inout JournalResult) {
-        for number in plan.retention.expired(closed, written: size, at: wall) {
+    private mutating func expire(at now: Instant, _ result: inout JournalResult) {
+        JournalTail.expire(&closed, written: size, plan, at: now, &result)
+    }
+
+    private static func expire(
+        _ closed: inout [Retention.Candidate], written: Int, _ plan: JournalPlan, at now: Instant,
+        _ result: inout JournalResult
+    ) {
+        for number in plan.retention.expired(closed, written: written, at: now) {
             do throws(SystemError) {
                 try Files.remove(plan.folder.segment(number))
                 closed.removeAll { $0.number == number }
@@ -264,26 +303,78 @@ public struct JournalTail: Sendable {
 // MARK: - Opening
 
 extension JournalTail {
-    private static func open(_ plan: JournalPlan, at wall: WallTime) throws(SystemError) -> JournalResult {
+    /// What can be read is told also where nothing can be written.
+    private static func open(
+        _ plan: JournalPlan, at now: Instant, _ wall: WallTime
+    ) throws(SystemError) -> JournalResult {
         try plan.folder.make()
         let lock = try FolderLock(plan.folder.path)
-        var numbers = try plan.folder.segments()
-        var opening = JournalOpening()
-        var previous = Digest.none
-        if let last = numbers.last {
-            if let survey = try survey(last, plan, &opening) {
-                previous = survey.digest
-                if plan.wantsMemory { lookBack(from: numbers, plan, &opening) }
-            } else {
-                numbers.removeLast()
-                if let before = numbers.last {
-                    let survey = try SegmentSurvey(plan.folder.segment(before))
-                    previous = survey.digest
-                    opening.memory = survey.memory
-                    if plan.wantsMemory { lookBack(from: numbers, plan, &opening) }
-                }
-            }
+        let numbers = try plan.folder.segments()
+        var result = JournalResult(outcome: .failed("nothing was written"), tail: nil)
+        var end = try look(at: numbers, plan, &result.opening)
+        do throws(SystemError) {
+            try begin(behind: numbers, &end, lock, plan, at: now, wall, &result)
+        } catch {
+            result.outcome = .failed("\(error)")
         }
+        result.end = end
+        return result
+    }
+
+    /// Looks at the segment that was written last, and at those before it as far back as what is wanted.
+    private static func look(
+        at numbers: [UInt64], _ plan: JournalPlan, _ opening: inout JournalOpening?
+    ) throws(SystemError) -> JournalEnd {
+        var end = JournalEnd()
+        if let last = numbers.last {
+            (end.segment, end.size) = (last, try Files.size(of: plan.folder.segment(last)))
+        }
+        if let known = plan.known, known.segment == end.segment, known.size == end.size { return known }
+        var found = JournalOpening()
+        if let last = numbers.last { try survey(last, behind: numbers.dropLast(), plan, &end, &found) }
+        opening = found
+        return end
+    }
+
+    private static func survey(
+        _ number: UInt64, behind earlier: ArraySlice<UInt64>, _ plan: JournalPlan, _ end: inout JournalEnd,
+        _ opening: inout JournalOpening
+    ) throws(SystemError) {
+        let path = plan.folder.segment(number)
+        var survey = try SegmentSurvey(path)
+        (end.size, end.whole) = (survey.size, survey.wholeThrough)
+        var earlier = earlier
+        if end.whole > 0 {
+            if survey.isTorn { survey = try SegmentSurvey(path, upTo: end.whole) }
+            opening.damages = survey.damages.map { "segment \(number): \($0)" }
+            keep(survey.index, survey.digest, number, in: plan.folder)
+        } else {
+            guard let before = earlier.popLast() else { return }
+            survey = try SegmentSurvey(plan.folder.segment(before))
+        }
+        end.digest = survey.digest
+        opening.memory = survey.memory
+        if plan.wantsMemory { lookBack(from: earlier, plan, &opening) }
+    }
+
+    /// The directory stands at the beginning of each segment of a run that knows it; a run that nothing came to says
+    /// nothing of where the one before it stopped.
+    private static func lookBack(
+        from earlier: ArraySlice<UInt64>, _ plan: JournalPlan, _ opening: inout JournalOpening
+    ) {
+        for number in earlier.suffix(mostLookedBack).reversed()
+        where !opening.memory.isComplete(withDirectory: plan.wantsDirectory) {
+            guard let survey = try? SegmentSurvey(plan.folder.segment(number)) else { continue }
+            opening.memory.complete(from: survey.memory)
+        }
+    }
+
+    private static func begin(
+        behind numbers: [UInt64], _ end: inout JournalEnd, _ lock: FolderLock, _ plan: JournalPlan,
+        at now: Instant, _ wall: WallTime, _ result: inout JournalResult
+    ) throws(SystemError) {
+        var numbers = numbers
+        try cut(&numbers, &end, plan, &result)
         // What was written by a run that was killed before it synced is older than what comes behind it, and is not to
         // be lost where that is kept.
         if plan.isDurable, let last = numbers.last {
@@ -295,46 +386,41 @@ extension JournalTail {
             closed.append(
                 Retention.Candidate(
                     number: number, size: try Files.size(of: path),
-                    newest: Files.modified(path) ?? wall))
+                    newest: Files.modified(path) ?? wall, at: now, wall))
+        }
+        // A full disk has room for another one only where some go before it. The last one does not: the next one is
+        // numbered by it and chained to it.
+        if let last = closed.popLast() {
+            expire(&closed, written: last.size, plan, at: now, &result)
+            closed.append(last)
         }
         var tail = try JournalTail(
-            plan, lock, number: (numbers.last ?? 0) + 1, previous: previous, closed: closed, at: wall)
-        var result = JournalResult(outcome: .done(size: tail.size), tail: tail, opening: opening)
-        tail.expire(at: wall, &result)
+            plan, lock, number: (numbers.last ?? 0) + 1, previous: end.digest, closed: closed, at: wall)
+        result.outcome = .done(size: tail.size)
+        tail.expire(at: now, &result)
         result.tail = tail
-        return result
     }
 
-    /// Looks at the segment that was written last, and cuts what is torn from its end. `nil`: nothing was left of it,
-    /// not even a header, and it is gone.
-    private static func survey(
-        _ number: UInt64, _ plan: JournalPlan, _ opening: inout JournalOpening
-    ) throws(SystemError) -> SegmentSurvey? {
-        let path = plan.folder.segment(number)
-        var survey = try SegmentSurvey(path)
-        if survey.isTorn {
-            opening.torn = (number, survey.size - survey.wholeThrough)
-            guard survey.wholeThrough > 0 else {
-                try Files.remove(path)
-                return nil
-            }
-            try Files.cut(path, to: survey.wholeThrough)
-            survey = try SegmentSurvey(path)
+    /// Cuts what is torn from the end.
+    private static func cut(
+        _ numbers: inout [UInt64], _ end: inout JournalEnd, _ plan: JournalPlan,
+        _ result: inout JournalResult
+    ) throws(SystemError) {
+        guard let last = numbers.last, end.whole < end.size || end.whole == 0 else { return }
+        let path = plan.folder.segment(last)
+        let torn = end.size - end.whole
+        if end.whole > 0 {
+            try Files.cut(path, to: end.whole)
+            end.size = end.whole
+        } else {
+            try Files.remove(path)
+            numbers.removeLast()
+            end.segment = numbers.last ?? 0
+            end.size = end.segment > 0 ? try Files.size(of: plan.folder.segment(end.segment)) : 0
+            end.whole = end.size
         }
-        opening.damages = survey.damages.map { "segment \(number): \($0)" }
-        opening.memory = survey.memory
-        keep(survey.index, survey.digest, number, in: plan.folder)
-        return survey
-    }
-
-    /// The directory stands at the beginning of each segment of a run that knows it; a run that nothing came to says
-    /// nothing of where the one before it stopped.
-    private static func lookBack(from numbers: [UInt64], _ plan: JournalPlan, _ opening: inout JournalOpening)
-    {
-        for number in numbers.dropLast().suffix(mostLookedBack).reversed()
-        where !opening.memory.isComplete(withDirectory: plan.wantsDirectory) {
-            guard let survey = try? SegmentSurvey(plan.folder.segment(number)) else { continue }
-            opening.memory.complete(from: survey.memory)
-        }
+        var opening = result.opening ?? JournalOpening()
+        opening.torn = (last, torn)
+        result.opening = opening
     }
 }

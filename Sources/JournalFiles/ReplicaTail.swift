@@ -63,20 +63,20 @@ public struct ReplicaTail: Sendable {
 
     /// Performs a job; it may take as long as the disk does.
     public static func perform(
-        _ job: ReplicaJob, _ tail: ReplicaTail?, _ plan: ReplicaPlan, at wall: WallTime
+        _ job: ReplicaJob, _ tail: ReplicaTail?, _ plan: ReplicaPlan, at now: Instant, wall: WallTime
     ) -> ReplicaResult {
         var result = ReplicaResult(outcome: .failed("the replica is not open"), tail: tail)
         do throws(Failure) {
             switch (job, tail) {
-            case (.open, _): try open(plan, at: wall, &result)
+            case (.open, _): try open(plan, at: now, wall, &result)
             case (.store, nil), (.expire, nil): break
             case (.expire, var tail?):
-                tail.expire(at: wall)
+                tail.expire(at: now)
                 (result.tail, result.outcome) = (tail, .done(tail.position))
             case (.store(let pulled, let bytes), var tail?):
                 // What it doubts, it remembers.
                 defer { result.tail = tail }
-                try tail.store(pulled, bytes, at: wall, &result)
+                try tail.store(pulled, bytes, at: now, wall, &result)
                 result.outcome = .done(tail.position)
             }
         } catch {
@@ -101,7 +101,7 @@ public struct ReplicaTail: Sendable {
     }
 
     private static func open(
-        _ plan: ReplicaPlan, at wall: WallTime, _ result: inout ReplicaResult
+        _ plan: ReplicaPlan, at now: Instant, _ wall: WallTime, _ result: inout ReplicaResult
     ) throws(Failure) {
         var tail = try disk { () throws(SystemError) in
             try plan.folder.make()
@@ -115,7 +115,8 @@ public struct ReplicaTail: Sendable {
             let path = plan.folder.segment(number)
             let size = try disk { () throws(SystemError) in try Files.size(of: path) }
             tail.closed.append(
-                Retention.Candidate(number: number, size: size, newest: Files.modified(path) ?? wall))
+                Retention.Candidate(
+                    number: number, size: size, newest: Files.modified(path) ?? wall, at: now, wall))
         }
         result.tail = tail
         result.outcome = .done(tail.position)
@@ -165,7 +166,8 @@ public struct ReplicaTail: Sendable {
     // MARK: - Storing
 
     private mutating func store(
-        _ pulled: PulledBytes, _ bytes: [UInt8], at wall: WallTime, _ result: inout ReplicaResult
+        _ pulled: PulledBytes, _ bytes: [UInt8], at now: Instant, _ wall: WallTime,
+        _ result: inout ReplicaResult
     ) throws(Failure) {
         let isNext = pulled.place.segment != position.place.segment || file == nil
         guard isNext ? pulled.place.offset == 0 : pulled.place == position.place else {
@@ -183,11 +185,11 @@ public struct ReplicaTail: Sendable {
         let taken = Array(bytes.prefix(judged.taken))
         var next = self
         try ReplicaTail.disk { () throws(SystemError) in
-            if isNext { try next.begin(pulled.place.segment, at: wall) }
+            if isNext { try next.begin(pulled.place.segment, at: now, wall) }
             try next.append(taken, at: pulled.place, isFirst: isNext)
         }
         next.take(judged, taken, pulled)
-        if isNext { next.expire(at: wall) }
+        if isNext { next.expire(at: now) }
         result.damages = judged.damages
         self = next
     }
@@ -246,7 +248,9 @@ public struct ReplicaTail: Sendable {
     }
 
     /// Closes the segment and begins another one.
-    private mutating func begin(_ number: UInt64, at wall: WallTime) throws(SystemError) {
+    private mutating func begin(
+        _ number: UInt64, at now: Instant, _ wall: WallTime
+    ) throws(SystemError) {
         let path = plan.folder.segment(number)
         let made = try AppendedFile(making: path, mode: 0o640)
         do throws(SystemError) {
@@ -261,7 +265,7 @@ public struct ReplicaTail: Sendable {
             closed.append(
                 Retention.Candidate(
                     number: position.place.segment, size: position.place.offset,
-                    newest: position.through ?? wall))
+                    newest: position.through ?? wall, at: now, wall))
         }
         file = made
         (hash, index, hasDamage, lost) = (SHA256(), SegmentIndex(), false, 0)
@@ -296,8 +300,8 @@ public struct ReplicaTail: Sendable {
     }
 
     /// What cannot be removed stays until it can be.
-    private mutating func expire(at wall: WallTime) {
-        for number in plan.retention.expired(closed, written: 0, at: wall) {
+    private mutating func expire(at now: Instant) {
+        for number in plan.retention.expired(closed, written: 0, at: now) {
             guard (try? Files.remove(plan.folder.segment(number))) != nil else { return }
             try? Files.remove(plan.folder.index(number))
             closed.removeAll { $0.number == number }

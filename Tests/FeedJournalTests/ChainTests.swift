@@ -129,15 +129,33 @@ import Wire
     @Test func `the oldest whole segments go first, and never the one that is written`() {
         let closed = (1...4).map {
             Retention.Candidate(
-                number: UInt64($0), size: 100, newest: WallTime(nanoseconds: Int64($0) * 1_000_000_000))
+                number: UInt64($0), size: 100, newest: Instant(nanoseconds: Int64($0) * 1_000_000_000))
         }
-        let now = WallTime(nanoseconds: 5_000_000_000)
+        let now = Instant(nanoseconds: 5_000_000_000)
         let bySize = Retention(mostBytes: 250, longest: .seconds(100))
         #expect(bySize.expired(closed, written: 50, at: now) == [1, 2])
         #expect(bySize.expired(closed, written: 500, at: now) == [1, 2, 3, 4])
         let byAge = Retention(mostBytes: 10_000, longest: .milliseconds(2500))
         #expect(byAge.expired(closed, written: 50, at: now) == [1, 2])
         #expect(byAge.expired([], written: 50, at: now) == [])
+    }
+
+    @Test func `how old a segment is, is learnt once, and no time that there is makes it otherwise`() {
+        let (now, wall) = (Instant(nanoseconds: 5_000_000_000), WallTime(nanoseconds: 1 << 60))
+        let hour = Retention(mostBytes: 10_000, longest: .seconds(3600))
+        for (age, left) in [
+            (.zero, 3600), (.seconds(3000), 600), (.seconds(-3000), 3600), (.seconds(4000), -400),
+        ] as [(Duration, Int64)] {
+            let newest = WallTime(nanoseconds: wall.nanoseconds - age.nanoseconds)
+            let closed = [Retention.Candidate(number: 1, size: 1, newest: newest, at: now, wall)]
+            #expect(hour.expired(closed, written: 1, at: now + .seconds(left)) == [])
+            #expect(hour.expired(closed, written: 1, at: now + .seconds(left + 1)) == [1])
+        }
+        for time in [Int64.min, -1, 0, .max] {
+            let newest = WallTime(nanoseconds: time)
+            let closed = [Retention.Candidate(number: 1, size: 1, newest: newest, at: now, wall)]
+            #expect(hour.expired(closed, written: 1, at: now + .seconds(3601)) == [1])
+        }
     }
 
     // MARK: - The directory

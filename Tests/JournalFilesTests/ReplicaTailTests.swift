@@ -49,7 +49,7 @@ private final class Pair {
 
     func perform(_ job: JournalJob) {
         var job = job
-        tail = JournalTail.perform(&job, tail, plan, at: Pair.wall).tail
+        tail = JournalTail.perform(&job, tail, plan, at: now, wall: Pair.wall).tail
     }
 
     func write(_ sequences: ClosedRange<UInt64>, body: Int = 3, turns: Bool = false) {
@@ -78,7 +78,7 @@ private final class Pair {
     private func perform(_ action: ReplicaMachine.Action) throws {
         switch action {
         case .perform(let job):
-            let result = ReplicaTail.perform(job, replica, replicaPlan, at: Pair.wall)
+            let result = ReplicaTail.perform(job, replica, replicaPlan, at: now, wall: Pair.wall)
             replica = result.tail
             if let cut = result.cut { cuts.append(cut) }
             damages += result.damages.map(\.description)
@@ -361,9 +361,14 @@ extension DiskTests {
             let pair = Pair(longest: .seconds(3600))
             for _ in 0..<3 { pair.write(1...10, turns: true) }
             try pair.pull()
-            for (hours, left) in [(0, [1, 2, 3, 4]), (2, [4])] as [(Int64, [UInt64])] {
-                let later = Pair.wall + .seconds(3600 * hours)
-                let result = ReplicaTail.perform(.expire, pair.replica, pair.replicaPlan, at: later)
+            // A clock that is set makes nothing old.
+            for (years, hours, left) in [(0, 0, [1, 2, 3, 4]), (1, 0, [1, 2, 3, 4]), (0, 2, [4])]
+                as [(Int64, Int64, [UInt64])]
+            {
+                let wall = Pair.wall + .seconds(years * 366 * 86400 + hours * 3600)
+                let result = ReplicaTail.perform(
+                    .expire, pair.replica, pair.replicaPlan, at: pair.now + .seconds(3600 * hours), wall: wall
+                )
                 guard case .done = result.outcome else { return #expect(Bool(false)) }
                 #expect(try pair.replicaPlan.folder.segments() == left)
             }

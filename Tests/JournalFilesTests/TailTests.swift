@@ -9,7 +9,7 @@ import Wire
 @testable import JournalFiles
 
 /// A folder that is removed at its end.
-private final class Folder {
+final class Folder {
     let path: String
     init() {
         var template = Array("/tmp/hfjournal-XXXXXX".utf8CString)
@@ -27,12 +27,13 @@ private final class Folder {
 }
 
 /// - Parameter milliseconds: when it was received; `nil`: as many as its number.
-private func frame(_ sequence: UInt64, epoch: UInt64 = 7, body: Int = 3, at milliseconds: Int64? = nil)
-    -> [UInt8]
-{
+func frame(
+    _ sequence: UInt64, epoch: UInt64 = 7, body: Int = 3, at milliseconds: Int64? = nil,
+    flags: FrameFlags = []
+) -> [UInt8] {
     var bytes: [UInt8] = []
     FrameHeader(
-        kind: .data, feed: 0, channel: 0, epoch: epoch, sequence: sequence, state: .live,
+        kind: .data, flags: flags, feed: 0, channel: 0, epoch: epoch, sequence: sequence, state: .live,
         receiveTime: WallTime(
             nanoseconds: 1_767_355_200_000_000_000 + (milliseconds ?? Int64(sequence)) * 1_000_000)
     ).encode(
@@ -40,7 +41,7 @@ private func frame(_ sequence: UInt64, epoch: UInt64 = 7, body: Int = 3, at mill
     return bytes
 }
 
-private func batch(_ sequences: ClosedRange<UInt64>, body: Int = 3) -> RecordBatch {
+func batch(_ sequences: ClosedRange<UInt64>, body: Int = 3) -> RecordBatch {
     var batch = RecordBatch()
     for sequence in sequences {
         batch.append(.frame, frame(sequence, body: body), topicLength: 13)
@@ -53,10 +54,10 @@ private func batch(_ sequences: ClosedRange<UInt64>, body: Int = 3) -> RecordBat
 
 extension DiskTests {
     @Suite struct TailTests {
-        private let folder = Folder()
-        private let wall = WallTime(nanoseconds: 1_767_355_200_000_000_000)
+        let folder = Folder()
+        let wall = WallTime(nanoseconds: 1_767_355_200_000_000_000)
 
-        private func plan(_ change: (inout JournalPlan) -> Void = { _ in }) -> JournalPlan {
+        func plan(_ change: (inout JournalPlan) -> Void = { _ in }) -> JournalPlan {
             var plan = JournalPlan(
                 folder: ChannelFolder(root: folder.path, feed: "itch", channel: 0), feed: "itch", channel: 0,
                 run: 9,
@@ -67,20 +68,27 @@ extension DiskTests {
         }
 
         /// Performs jobs one after another; the last one's result.
+        ///
+        /// - Parameters:
+        ///   - time: since the beginning,
+        ///   - jump: by which the wall clock is wrong.
         @discardableResult
-        private func perform(_ jobs: [JournalJob], _ plan: JournalPlan, _ tail: JournalTail? = nil)
-            -> JournalResult
-        {
+        func perform(
+            _ jobs: [JournalJob], _ plan: JournalPlan, _ tail: JournalTail? = nil,
+            after time: Duration = .zero,
+            jump: Duration = .zero
+        ) -> JournalResult {
             var result = JournalResult(outcome: .failed("nothing"), tail: tail)
             for var job in jobs {
                 let opening = result.opening
-                result = JournalTail.perform(&job, result.tail, plan, at: wall)
+                result = JournalTail.perform(
+                    &job, result.tail, plan, at: .zero + time, wall: wall + time + jump)
                 result.opening = result.opening ?? opening
             }
             return result
         }
 
-        private func sequences(
+        func sequences(
             _ start: JournalStart = .beginning, until: WallTime? = nil
         ) throws -> [UInt64] {
             var cursor = try JournalCursor(plan().folder, from: start, until: until)
@@ -93,7 +101,7 @@ extension DiskTests {
             return sequences
         }
 
-        private func faults() throws -> [String] {
+        func faults() throws -> [String] {
             var chain = SegmentChain(fastestCRC)
             for number in try plan().folder.segments() {
                 chain.begin(number)
@@ -196,8 +204,9 @@ extension DiskTests {
         }
 
         /// Performs jobs with so much room on the disk.
-        private func perform(
-            _ jobs: [JournalJob], _ tail: JournalTail?, filesOfAtMost bytes: Int
+        func perform(
+            _ jobs: [JournalJob], _ tail: JournalTail?, plan: JournalPlan? = nil, filesOfAtMost bytes: Int,
+            after time: Duration = .zero
         ) -> JournalResult {
             var before = rlimit()
             signal(SIGXFSZ, SIG_IGN)
@@ -205,7 +214,7 @@ extension DiskTests {
             var limit = rlimit(rlim_cur: rlim_t(bytes), rlim_max: before.rlim_max)
             _ = unsafe setrlimit(__rlimit_resource_t(1), &limit)
             defer { _ = unsafe setrlimit(__rlimit_resource_t(1), &before) }
-            return perform(jobs, plan(), tail)
+            return perform(jobs, plan ?? self.plan(), tail, after: time)
         }
 
         /// The second batch is in five pieces, of which two find room.
@@ -275,8 +284,7 @@ extension DiskTests {
             jobs += [.turn(batch(5...8), sync: false), .turn(batch(9...9), sync: false)]
             let tail = perform(jobs, plan).tail
             for (hours, left) in [(1, [1, 2, 3]), (2, [3])] as [(Int64, [UInt64])] {
-                var job = JournalJob.expire
-                let result = JournalTail.perform(&job, tail, plan, at: wall + .seconds(3600 * hours))
+                let result = perform([.expire], plan, tail, after: .seconds(3600 * hours))
                 #expect(result.expired == 3 - left.count && result.notRemoved == nil)
                 #expect(try plan.folder.segments() == left)
             }
