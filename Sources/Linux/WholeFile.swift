@@ -10,10 +10,15 @@ extension Files {
         public var mode: UInt32
         /// The owner and group; `nil`: who writes it.
         public var owner: (user: UInt32, group: UInt32)?
+        /// When it was last written; `nil`: just then.
+        public var modified: WallTime?
 
-        public init(mode: UInt32, owner: (user: UInt32, group: UInt32)? = nil) {
+        public init(
+            mode: UInt32, owner: (user: UInt32, group: UInt32)? = nil, modified: WallTime? = nil
+        ) {
             self.mode = mode
             self.owner = owner
+            self.modified = modified
         }
     }
 
@@ -59,6 +64,7 @@ extension Files {
             try check("chown \(path)") { fchown(descriptor.raw, owner.user, owner.group) }
         }
         try check("chmod \(path)") { fchmod(descriptor.raw, attributes.mode) }
+        if let modified = attributes.modified { try setModified(path, modified) }
         if durably { try check("fsync \(path)") { fsync(descriptor.raw) } }
     }
 

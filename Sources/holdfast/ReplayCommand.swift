@@ -118,9 +118,9 @@ struct ReplayCommand: ParsableCommand {
         }
         let file = ITCH50Directory.file(of: directory.ordered)
         do {
-            try Files.write(file, to: path, Files.Attributes(mode: 0o644), replacing: true)
-            // Whoever takes it has to know which session's it is.
-            try Files.setModified(path, memory.heardAt)
+            // Whoever takes it has to know which session's it is, from the moment on at which it is there.
+            try Files.write(
+                file, to: path, Files.Attributes(mode: 0o644, modified: memory.heardAt), replacing: true)
         } catch {
             complain("\(error)")
             throw ExitCode.cannotCreate

@@ -26,4 +26,15 @@ import Testing
         let modified: Int64 = try Files.modified(path)
         #expect(modified > Clock.wall.nanoseconds)
     }
+
+    @Test func `a file that is written has the time that it is to have from its first moment on`() throws {
+        let path = "/var/tmp/holdfast-time-\(UInt32.random(in: 0 ... .max))"
+        defer { unlink(path) }
+        let time = WallTime(nanoseconds: 1_767_355_200_123_456_789)
+        for replacing in [false, true] {
+            try Files.write(
+                [1], to: path, Files.Attributes(mode: 0o600, modified: time), replacing: replacing)
+            #expect(Files.modified(path) == time)
+        }
+    }
 }
