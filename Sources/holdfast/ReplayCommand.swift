@@ -247,16 +247,20 @@ struct ReplaySource {
     private var cursor: JournalCursor
     private let topic: [UInt8]
     private var left: UInt64
-    private let folder: String
+    private let channel: ChannelFolder
+    /// A gateway was writing there when this began.
+    private let wasBeingWritten: Bool
     /// What could not be read, for a person.
     private(set) var damages: [String] = []
 
     init(_ options: ReplayCommand, _ channel: ChannelFolder) throws(SystemError) {
+        // Before it is read: what is there by then is whole if nobody writes.
+        wasBeingWritten = channel.isBeingWritten
         cursor = try JournalCursor(
             channel, from: options.start, until: options.until.flatMap { WallTime(rfc3339: $0) })
         topic = Array((options.topic ?? "").utf8)
         left = options.count ?? .max
-        folder = channel.path
+        self.channel = channel
     }
 
     mutating func next() throws(SystemError) -> Record? {
@@ -264,7 +268,8 @@ struct ReplaySource {
             guard let finding = try cursor.next() else { return nil }
             switch finding {
             case .damage(let damage, let segment):
-                if damages.count < 100 { damages.append("\(folder)/\(SegmentName.file(segment)): \(damage)") }
+                guard damages.count < 100, !isBeingWritten(damage, segment) else { continue }
+                damages.append("\(channel.segment(segment)): \(damage)")
             case .record(let record, _):
                 guard record.head.kind != .directory, record.topic.starts(with: topic) else { continue }
                 left -= 1
@@ -272,5 +277,11 @@ struct ReplaySource {
             }
         }
         return nil
+    }
+
+    /// What a batch that is being written looks like is no damage.
+    private func isBeingWritten(_ damage: SegmentDamage, _ segment: UInt64) -> Bool {
+        guard case .truncated = damage.problem, segment == cursor.last else { return false }
+        return wasBeingWritten || channel.isBeingWritten
     }
 }

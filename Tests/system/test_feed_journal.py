@@ -408,6 +408,23 @@ class Replaying(Journalled):
         self.daemon.stop()
         self.assertEqual(self.served("--flat-out"), data(self.folder))
 
+    def test_a_batch_that_is_being_written_is_no_damage(self):
+        self.open()
+        self.lines.both(self.orders(3))
+        self.end()
+        self.daemon.stop()
+        whole = self.replay()
+        with open(segments(self.folder)[-1], "ab") as last:
+            last.write(read(segments(self.folder)[-1])[-20:-5])
+        writer = os.open(self.folder, os.O_RDONLY)
+        self.addCleanup(os.close, writer)
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        self.assertEqual(self.replay(), whole)
+        fcntl.flock(writer, fcntl.LOCK_UN)
+        code, out, errors = holdfast("replay", self.folder)
+        self.assertEqual((code, out.splitlines()), (65, whole))
+        self.assertIn("cut off", errors)
+
     def test_subscribers_get_every_frame_at_any_pace_from_a_sequence_or_a_time(self):
         self.open()
         for _ in range(30):
