@@ -321,11 +321,12 @@ public struct FeedOptions: Hashable, Sendable {
             }
         }
 
-        /// Three of its heartbeats.
+        /// Three of its heartbeats; over SoupBinTCP, where they come each second, what lets a half-open connection be found
+        /// within 1.5 s.
         var silence: Duration {
             switch self {
             case .moldUDP64, .pitch, .iexTP: .seconds(3)
-            case .soupBinTCP: .milliseconds(1500)
+            case .soupBinTCP: .milliseconds(1400)
             case .mdp3: .seconds(90)
             case .holdfast, .zeromq: .milliseconds(300)
             }

@@ -58,7 +58,7 @@ public let feedProtocols: [FeedProtocolDescription] = [
         name: "moldudp64", numbering: .messagesOfChannel, reset: .session, silence: .seconds(3),
         namesSessions: true),
     FeedProtocolDescription(
-        name: "soupbintcp", numbering: .messagesOfChannel, reset: .session, silence: .milliseconds(1500),
+        name: "soupbintcp", numbering: .messagesOfChannel, reset: .session, silence: .milliseconds(1400),
         namesSessions: true),
     FeedProtocolDescription(
         name: "pitch", numbering: .messagesOfChannel, reset: .daily, silence: .seconds(3),

@@ -31,7 +31,7 @@ package struct GapProxyDesk {
 extension GapProxyMachine {
     /// The server says each second that it lives. A connection that is half open is given up before the kernel does:
     /// it waits for what was sent after the cut.
-    package static let deadAfter: Duration = .milliseconds(1500)
+    package static let deadAfter: Duration = .milliseconds(1400)
 
     /// - Parameter seed: keeps clients that were refused together apart.
     package init(_ login: VenueLogin, seed: UInt64 = .random(in: .min ... .max)) {

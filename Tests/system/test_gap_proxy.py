@@ -265,7 +265,7 @@ class Refused(Case):
         self.follow(1)
         self.settle()
         self.wait_state(lambda state: state["values"]["recovery_unanswered"] > 0, "no answer")
-        self.wait_state(lambda state: "no word for 1500 ms" in state["reason"], "a silent server")
+        self.wait_state(lambda state: "no word for 1400 ms" in state["reason"], "a silent server")
 
 
 @needs_namespaces

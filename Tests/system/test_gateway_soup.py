@@ -412,7 +412,7 @@ class BesideALine(Case):
         health.settle("feed-path/itch.T", "ok")
         desk.drop_ingress("isp-a")
         state = health.wait_state("feed-path/itch.T", "critical")
-        self.assertIn("no word for 1500 ms", state["reason"])
+        self.assertIn("no word for 1400 ms", state["reason"])
         desk.clear_ingress("isp-a")
         health.wait_state("feed-path/itch.T", "ok")
 
