@@ -164,7 +164,7 @@ if Context.environment["HOLDFAST_FUZZ"] != nil {
             name: "holdfast-fuzz",
             dependencies: [
                 "Basics", "Wire", "ZMTP", "FeedProtocols", "FeedJournal", "Configuration", "Watchers",
-                "CFuzzer",
+                "Arbitration", "Gateway", "CFuzzer",
             ],
             path: "Tests/holdfast-fuzz", swiftSettings: careful),
     ]

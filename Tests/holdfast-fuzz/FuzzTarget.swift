@@ -5,7 +5,9 @@ import FeedJournal
 import FeedProtocols
 import Wire
 
+@testable import Arbitration
 @testable import Configuration
+@testable import Gateway
 @testable import Watchers
 @testable import ZMTP
 
@@ -51,6 +53,15 @@ struct FuzzTarget: Sendable {
         FuzzTarget("downstream-feed", Seeds.frames) {
             try Facts.packet(HoldfastFraming.self, HoldfastKeys.self, $0)
         },
+        FuzzTarget("downstream-topics", Seeds.topicFrames) { bytes in
+            var reader = HoldfastTopicReader()
+            _ = try reader.read(bytes[...])
+            // The topic's spelling is known now.
+            let (frame, topic) = try reader.read(bytes[...])
+            return frame.kind == .data ? [frame.sequence] : topic.prefix(1).map { UInt64($0) }
+        },
+        FuzzTarget("downstream-engine", Seeds.topicStream, Facts.engine),
+        FuzzTarget("subscriptions", Seeds.subscriptions, Facts.subscriptions),
         FuzzTarget("pulled-piece", Seeds.journal) { bytes in
             let piece = PulledPiece(
                 bytes, at: PulledPiece.Position(segment: 1), isEnd: true, Seeds.noChecksum)
@@ -224,6 +235,58 @@ enum Facts {
                 }
             }
         }
+        return facts
+    }
+
+    /// Frames of another gateway, each behind the path that it comes on and its length: what of them is published.
+    static func engine(_ bytes: [UInt8]) -> [UInt64] {
+        let sink = PublishedSequences()
+        var options = FeedOptions(
+            name: "f", feedProtocol: .holdfast, keys: FeedOptions.FeedProtocol.holdfast.keys, policy: .hotHot)
+        options.paths = [FeedPathOptions(name: "A"), FeedPathOptions(name: "B")]
+        var now = Instant(nanoseconds: 1_000_000_000)
+        let engine = EnginePlan(
+            options: options, index: 0, run: 1, controlEvery: .milliseconds(100), sink: sink,
+            log: { _, _ in }, now: now
+        ).engine()
+        func wall() -> WallTime { Seeds.time + (now - Instant(nanoseconds: 1_000_000_000)) }
+        engine.granted(.data(feed: "f", .all), to: nil, at: now, wall: wall())
+        engine.pathsChanged(PathCondition(used: [0, 1], active: [true, true]), at: now, wall: wall())
+        var rest = bytes[...]
+        while let path = rest.popFirst(), let length = rest.popFirst() {
+            let frame = rest.prefix(Int(length))
+            rest = rest.dropFirst(Int(length))
+            _ = engine.received(frame, on: Int(path & 1), receivedAt: wall(), at: now, wall: wall())
+            now = now + .milliseconds(path & 2 == 0 ? 1 : 200)
+            engine.tick(at: now, wall: wall())
+        }
+        return sink.sequences
+    }
+
+    /// What clients ask for and give up, a line each, of the connection that its first byte names: the channels that they
+    /// are granted.
+    static func subscriptions(_ bytes: [UInt8]) -> [UInt64] {
+        var table = SubscriptionTable()
+        table.addFeed("itch", linger: .zero, hasBatches: true)
+        table.addFeed("a b", linger: .zero)
+        var facts: [UInt64] = []
+        let now = Instant(nanoseconds: 1_000_000_000)
+        for line in bytes.split(separator: UInt8(ascii: "\n")) {
+            guard let first = line.first else { continue }
+            let (connection, prefix) = (Int32(first >> 1 & 3), line.dropFirst())
+            if first & 1 == 0 {
+                _ = table.unsubscribe(prefix, by: connection, at: now)
+                continue
+            }
+            for action in table.subscribe(prefix, by: connection, at: now) {
+                switch action {
+                case .grant(_, _, .control(_, let channel?)), .grant(_, _, .batch(_, let channel?)):
+                    facts.append(digits(Int64(channel)))
+                default: break
+                }
+            }
+        }
+        for connection: Int32 in 0..<4 { _ = table.closed(connection, at: now) }
         return facts
     }
 
@@ -410,6 +473,22 @@ enum Facts {
         case .null, .bool, .number, .string: []
         }
     }
+}
+
+/// The numbers of the data frames that an engine publishes.
+private final class PublishedSequences: FrameSink {
+    private(set) var sequences: [UInt64] = []
+
+    func publish(_ frame: [UInt8], topicLength: Int, by route: TopicRoute) -> TopicRoute {
+        if let header = try? Frame(parsing: frame).header, header.kind == .data {
+            sequences.append(header.sequence)
+        }
+        return route
+    }
+
+    func send(_ frame: [UInt8], to connection: Int32) {}
+    func shows(to connection: Int32) {}
+    func shown(to connection: Int32) {}
 }
 
 extension Double {

@@ -9,7 +9,7 @@ import Wire
 @testable import ZMTP
 
 enum Seeds {
-    private static let time = WallTime(nanoseconds: 1_767_355_200_000_000_000)
+    static let time = WallTime(nanoseconds: 1_767_355_200_000_000_000)
 
     static func hex(_ text: String) -> [UInt8] {
         let digits = text.compactMap { UInt8($0.isHexDigit ? String($0) : "", radix: 16) }
@@ -197,6 +197,39 @@ enum Seeds {
             frame(.idle, "md/f/*/", []),
         ]
             + bodies.map { frame($0.kind, "control/f/0/", $0.bytes) }
+    }
+
+    /// Of another gateway whose topics are numbered each by itself.
+    @Sendable static func topicFrames() -> [[UInt8]] {
+        func frame(_ kind: FrameKind, _ topic: String, _ sequence: UInt64, _ body: [UInt8] = []) -> [UInt8] {
+            let header = FrameHeader(
+                kind: kind, flags: .numberedPerTopic, feed: 0, channel: 0, epoch: 7, sequence: sequence,
+                previous: sequence - 1, path: 1, state: .live, run: 3, sourceTime: time, receiveTime: time)
+            var bytes: [UInt8] = []
+            header.encode(topic: Array(topic.utf8)[...], body: body[...], into: &bytes)
+            return bytes
+        }
+        let gap = ControlBody.gap(SequenceRange(3, 5), .notRecovered, instrument: "A")
+        return [
+            frame(.data, "md/f/A/", 5, [1, 2]), frame(.data, "md/f/A/", 7, [3]),
+            frame(.data, "md/f/B%2F/", 1, [4]), frame(.idle, "md/f/A/", 8),
+            frame(.gap, "control/f/0/", 8, gap.bytes),
+        ]
+    }
+
+    /// The same, one after the other on two paths.
+    @Sendable static func topicStream() -> [[UInt8]] {
+        let frames = topicFrames()
+        let both = frames.enumerated().flatMap { number, frame in
+            [UInt8(number & 1), UInt8(frame.count)] + frame
+        }
+        return [both, frames.flatMap { [2, UInt8($0.count)] + $0 }]
+    }
+
+    @Sendable static func subscriptions() -> [[UInt8]] {
+        text(
+            "1md/itch/A/\n3md/itch/\n0md/itch/A/\n", "1control/itch/4/\n1batch/itch/4/\n2md/a%20b/*/\n",
+            "5md/a%20b/%2A/\n5sync/abc/\n5batch/a%20b/\n5md/itch\n")
     }
 
     // MARK: - Files
