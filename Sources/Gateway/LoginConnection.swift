@@ -39,7 +39,8 @@ final class LoginConnection<Dialect: LoginDialect> {
         self.meanwhile = meanwhile
         self.log = log
         self.onEvent = onEvent
-        timer = try Timer(loop, accuracy: .milliseconds(5)) { [unowned self] in
+        // What has arrived is read before the server is called silent.
+        timer = try Timer(loop, accuracy: .milliseconds(5), isLast: true) { [unowned self] in
             perform(self.machine.tick(at: self.loop.now))
         }
         connection = try StreamConnection(
