@@ -267,10 +267,10 @@ enum Facts {
     /// are granted.
     static func subscriptions(_ bytes: [UInt8]) -> [UInt64] {
         var table = SubscriptionTable()
-        table.addFeed("itch", linger: .zero, hasBatches: true)
-        table.addFeed("a b", linger: .zero)
         var facts: [UInt64] = []
         let now = Instant(nanoseconds: 1_000_000_000)
+        _ = table.addFeed("itch", linger: .zero, hasBatches: true, at: now)
+        _ = table.addFeed("a b", linger: .zero, at: now)
         for line in bytes.split(separator: UInt8(ascii: "\n")) {
             guard let first = line.first else { continue }
             let (connection, prefix) = (Int32(first >> 1 & 3), line.dropFirst())
