@@ -151,6 +151,20 @@ extension Arbiter {
                 announced: candidate.announced, decidedAt: now))
     }
 
+    /// Nobody was there for so long: what came meanwhile waits to be read, so that the time counts against nothing that is
+    /// waited for, and is no silence.
+    public mutating func skip(_ time: Duration) {
+        guard hasBegun else { return }
+        holes.skip(time)
+        if let state = catchUp { catchUp?.since = state.since + time }
+        (lastAdvance, lastWord, startedAt) = (lastAdvance + time, lastWord + time, startedAt + time)
+        run.since = run.since + time
+        guard case .doubted(var candidate) = stage else { return }
+        stage = .settled
+        candidate.since = candidate.since + time
+        stage = .doubted(candidate)
+    }
+
     /// Nothing more of the old epoch is waited for.
     mutating func leave(_ departure: Departure) {
         let lost = max(expected, givenUp.through &+ 1)

@@ -46,6 +46,11 @@ struct HoleLog {
         while let first = records.first, first.last < sequence { records.removeFirst() }
     }
 
+    /// Time that does not count has passed.
+    mutating func skip(_ time: Duration) {
+        for index in records.indices { records[index].since = records[index].since + time }
+    }
+
     mutating func removeAll() { records.removeAll(keepingCapacity: true) }
 
     /// Whether the age of `sequence`, which is missing, is known.

@@ -84,18 +84,19 @@ public struct ChannelMachine: ~Copyable, Sendable {
     }
 
     /// A path said something, data or heartbeat; before what it said is published.
-    public mutating func heard(_ path: UInt8, at now: Instant) -> [ChannelAction] {
-        noteHeard(path, at: now) ? [] : judge(at: now)
+    /// - Parameter cameIn: earlier than now if it waited to be read while the gateway did not run.
+    public mutating func heard(_ path: UInt8, cameIn: Instant? = nil, at now: Instant) -> [ChannelAction] {
+        noteHeard(path, cameIn: cameIn ?? now) ? [] : judge(at: now)
     }
 
     /// The same, as far as it costs little: whether that is all, since the channel is live. If not, `heard` is to be
     /// called as well.
-    public mutating func noteHeard(_ path: UInt8, at now: Instant) -> Bool {
+    public mutating func noteHeard(_ path: UInt8, cameIn: Instant) -> Bool {
         let bit: UInt8 = 1 << (path & 7)
-        heard[Int(path & 7)] = now
+        heard[Int(path & 7)] = max(cameIn, heard[Int(path & 7)] ?? cameIn)
         stale &= ~bit
         recovering &= ~bit
-        if active & bit != 0 { lastWord = now }
+        if active & bit != 0 { lastWord = max(cameIn, lastWord ?? cameIn) }
         return state == .live
     }
 
@@ -107,16 +108,20 @@ public struct ChannelMachine: ~Copyable, Sendable {
 
     /// A path's source says something, and that it is recovering itself: the path is well, but what it brings may be old
     /// or have gaps. When none of those in use brings better, neither is here.
-    public mutating func heardRecovering(_ path: UInt8, at now: Instant) -> [ChannelAction] {
-        _ = noteHeard(path, at: now)
+    public mutating func heardRecovering(
+        _ path: UInt8, cameIn: Instant? = nil, at now: Instant
+    ) -> [ChannelAction] {
+        _ = noteHeard(path, cameIn: cameIn ?? now)
         recovering |= 1 << (path & 7)
         return judge(at: now)
     }
 
     /// A path's source says that it is closed itself, and it is not live in between. So is the channel, while no other path
     /// in use brings better.
-    public mutating func heardClosed(_ path: UInt8, at now: Instant) -> [ChannelAction] {
-        _ = noteHeard(path, at: now)
+    public mutating func heardClosed(
+        _ path: UInt8, cameIn: Instant? = nil, at now: Instant
+    ) -> [ChannelAction] {
+        _ = noteHeard(path, cameIn: cameIn ?? now)
         recovering |= 1 << (path & 7)
         closed |= 1 << (path & 7)
         return judge(at: now)
@@ -232,6 +237,9 @@ public struct ChannelMachine: ~Copyable, Sendable {
         last = 0
         return judge(at: now)
     }
+
+    /// Nobody was there for a while: the state as it is before what came meanwhile is read.
+    public mutating func returned(at now: Instant) -> [ChannelAction] { judge(at: now) }
 
     /// Time has passed: first the state, then the heartbeat that carries it.
     public mutating func tick(at now: Instant) -> [ChannelAction] {

@@ -93,10 +93,12 @@ public struct PathMachine: Sendable {
     }
 
     /// The same, for each packet: whether that is all, since all is well. If not, `judge` is to be called.
-    public mutating func noteHeard(_ path: Int, at now: Instant) -> Bool {
-        restartHoldDown(of: path, at: now)
+    /// - Parameter cameIn: earlier than now if it waited to be read while the gateway did not run.
+    public mutating func noteHeard(_ path: Int, cameIn: Instant? = nil, at now: Instant) -> Bool {
+        let heardAt = max(cameIn ?? now, records[path].lastHeard ?? .zero)
+        restartHoldDown(of: path, at: heardAt)
         let wasWell = records[path].isWell && records[path].wellSince != nil
-        records[path].noteHeard(at: now, provenAfter: min(options.silence, options.silenceBehindTwin))
+        records[path].noteHeard(at: heardAt, provenAfter: min(options.silence, options.silenceBehindTwin))
         var isBehind = false
         for other in records.indices where other != path {
             records[other].noteOther(at: now)
@@ -105,6 +107,11 @@ public struct PathMachine: Sendable {
             }
         }
         return wasWell && !isBehind && records[current].failure == nil
+    }
+
+    /// Nobody was there for a while: how often one path spoke meanwhile and not another shows when all is read.
+    public mutating func returned() {
+        for path in records.indices { records[path].othersHeard = 0 }
     }
 
     /// What follows from what was noted.

@@ -171,7 +171,7 @@ public struct SessionLabels: Sendable {
         guard isPlausible(next, index) else { return }
         paths[index].highest = next == 0 ? 0 : next - 1
         paths[index].again = 0
-        if paths[index].numbering == latest { advancedAt = now }
+        if paths[index].numbering == latest { advancedAt = max(advancedAt, now) }
     }
 
     /// One packet whose number is far ahead moves nobody; a second one near it does.

@@ -178,6 +178,18 @@ public struct TopicArbiter: ~Copyable, Sendable {
         }
     }
 
+    /// Nobody was there for so long: what came meanwhile waits to be read, so that the time counts against nothing that is
+    /// waited for, and is no silence.
+    public mutating func skip(_ time: Duration) {
+        for index in waiting.indices { waiting[index].since = waiting[index].since + time }
+        holds = holds.mapValues { hold in
+            var hold = hold
+            hold.since = hold.since + time
+            return hold
+        }
+        (lastWord, lastActiveWord) = (lastWord + time, lastActiveWord + time)
+    }
+
     @inline(__always)
     mutating func delivered(by path: UInt8) {
         counters.delivered &+= 1

@@ -57,7 +57,8 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
     @_specialize(where Framing == MDP3Framing, Keys == MDP3Keys)
     @_specialize(where Framing == HoldfastFraming, Keys == HoldfastKeys)
     func received(
-        _ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant, wall: WallTime
+        _ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, cameIn: Instant, at now: Instant,
+        wall: WallTime
     ) -> Bool {
         let packet: FramedPacket<Framing.Units>
         do throws(MalformedInput) {
@@ -79,7 +80,8 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
         publisher.beginGathering()
         defer { publisher.endGathering() }
         channel.numbered.take(
-            packet, path: UInt8(truncatingIfNeeded: path), receivedAt: receivedAt, at: now, wall: wall)
+            packet, path: UInt8(truncatingIfNeeded: path), receivedAt: receivedAt, cameIn: cameIn, at: now,
+            wall: wall)
         waitingUntil = channel.numbered.waitingUntil
         return !packet.isStale
     }
@@ -146,6 +148,10 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
     private func isBatched(_ number: UInt16) -> Bool { batchesAll || batched.contains(number) }
 
     // MARK: - Time and paths
+
+    func returned(after absence: Duration, at now: Instant, wall: WallTime) {
+        for channel in channels { channel.numbered.returned(after: absence, at: now, wall: wall) }
+    }
 
     func tick(at now: Instant, wall: WallTime) {
         for channel in channels { channel.numbered.tick(at: now, wall: wall) }

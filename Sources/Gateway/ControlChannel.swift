@@ -62,18 +62,25 @@ final class ControlChannel {
     /// - Parameters:
     ///   - isStale: its source says that it is stale itself.
     ///   - isRecovering: likewise.
-    func heard(_ path: UInt8, isStale: Bool, isRecovering: Bool, at now: Instant, wall: WallTime) {
-        if !isStale, !isRecovering, machine.noteHeard(path, at: now) { return }
+    ///   - cameIn: earlier than now if it waited to be read while the gateway did not run.
+    func heard(
+        _ path: UInt8, isStale: Bool, isRecovering: Bool, cameIn: Instant, at now: Instant, wall: WallTime
+    ) {
+        if !isStale, !isRecovering, machine.noteHeard(path, cameIn: cameIn) { return }
         let actions =
             isStale
             ? machine.heardStale(path, at: now)
-            : isRecovering ? machine.heardRecovering(path, at: now) : machine.heard(path, at: now)
+            : isRecovering
+                ? machine.heardRecovering(path, cameIn: cameIn, at: now)
+                : machine.heard(path, cameIn: cameIn, at: now)
         if !actions.isEmpty { step(wall: wall) { _ in actions } }
     }
 
     /// A path's source says whether it is closed itself; after it was heard.
-    func source(_ path: UInt8, isClosed: Bool, at now: Instant, wall: WallTime) {
-        step(wall: wall) { isClosed ? $0.heardClosed(path, at: now) : $0.heardOpen(path, at: now) }
+    func source(_ path: UInt8, isClosed: Bool, cameIn: Instant, at now: Instant, wall: WallTime) {
+        step(wall: wall) {
+            isClosed ? $0.heardClosed(path, cameIn: cameIn, at: now) : $0.heardOpen(path, at: now)
+        }
     }
 
     /// `nil`: nothing was heard yet.

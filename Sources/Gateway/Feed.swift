@@ -346,6 +346,8 @@ extension Feed: FrameSourceOwner {
 
     func drained(_ path: Int) { core.drained() }
 
+    func emptied(_ path: Int) { core.emptied(path) }
+
     func connected(_ path: Int) { core.connected(path, at: now, wall: wall) }
 
     func disconnected(_ path: Int, because reason: String) {

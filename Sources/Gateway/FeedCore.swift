@@ -25,6 +25,7 @@ package final class FeedCore {
     private let divergences: DivergenceInbox
     private let delays: DelayInbox
     private var armedAt: Instant?
+    private var absences: AbsenceWatch
     private var memories: [UInt16: JournalMemory] = [:]
     /// Why the feed moves, until that is done.
     private var lastSwitch: String?
@@ -37,6 +38,7 @@ package final class FeedCore {
         options = plan.options
         machine = PathMachine(PathMachineOptions(options), at: plan.now)
         session = options.session.map { SessionWatch($0) }
+        absences = AbsenceWatch(at: plan.now)
         engine = plan.engine()
         divergences = plan.divergences
         delays = plan.delays
@@ -59,6 +61,7 @@ package final class FeedCore {
     // MARK: - Time
 
     package func tick(at now: Instant, wall: WallTime) {
+        absences.seen(at: now)
         followSession(at: now, wall: wall)
         perform(machine.tick(at: now), at: now, wall: wall)
         engine.tick(at: now, wall: wall)
@@ -95,8 +98,10 @@ package final class FeedCore {
     package func received(
         _ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant, wall: WallTime
     ) {
-        guard engine.received(bytes, on: path, receivedAt: receivedAt, at: now, wall: wall) else { return }
-        heard(path, at: now, wall: wall)
+        let cameIn = cameIn(on: path, receivedAt: receivedAt, at: now, wall: wall)
+        let isHeard = engine.received(
+            bytes, on: path, receivedAt: receivedAt, cameIn: cameIn, at: now, wall: wall)
+        if isHeard { heard(path, cameIn: cameIn, at: now, wall: wall) }
     }
 
     /// Takes all frames that came together. The first that is one of the protocol's shows that the path lives, before
@@ -104,17 +109,29 @@ package final class FeedCore {
     package func received(
         _ frames: inout ArrivedFrames, on path: Int, receivedAt: WallTime, at now: Instant, wall: WallTime
     ) {
+        let cameIn = cameIn(on: path, receivedAt: receivedAt, at: now, wall: wall)
         var most = 1
         while !frames.isEmpty {
-            let isHeard = engine.received(&frames, atMost: most, on: path, receivedAt: receivedAt, at: now)
+            let isHeard = engine.received(
+                &frames, atMost: most, on: path, receivedAt: receivedAt, cameIn: cameIn, at: now)
             guard isHeard else { continue }
-            heard(path, at: now, wall: wall)
+            heard(path, cameIn: cameIn, at: now, wall: wall)
             most = .max
         }
     }
 
-    private func heard(_ path: Int, at now: Instant, wall: WallTime) {
-        if !machine.noteHeard(path, at: now) { perform(machine.judge(at: now), at: now, wall: wall) }
+    private func cameIn(on path: Int, receivedAt: WallTime, at now: Instant, wall: WallTime) -> Instant {
+        if let absence = absences.reads(age: wall - receivedAt, due: armedAt, at: now, wall: wall) {
+            machine.returned()
+            engine.returned(after: absence, at: now, wall: wall)
+        }
+        return absences.cameIn(on: path, receivedAt: receivedAt, at: now, wall: wall)
+    }
+
+    private func heard(_ path: Int, cameIn: Instant, at now: Instant, wall: WallTime) {
+        if !machine.noteHeard(path, cameIn: cameIn, at: now) {
+            perform(machine.judge(at: now), at: now, wall: wall)
+        }
         if !divergences.found.isEmpty { followDivergences(at: now, wall: wall) }
         if !delays.found.isEmpty { followDelays(at: now, wall: wall) }
         if let armedAt, let waiting = engine.waitingUntil, waiting < armedAt { arm() }
@@ -133,6 +150,9 @@ package final class FeedCore {
 
     /// What had arrived on a path is read: the burst is over, as far as its source knows.
     package func drained() { engine.flush() }
+
+    /// What had arrived on a path's connection is read, all of it.
+    package func emptied(_ path: Int) { absences.emptied(path) }
 
     /// What a re-request server sent; `nil`: one of them did, to all who listen.
     package func recovered(

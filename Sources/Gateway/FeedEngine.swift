@@ -169,15 +169,22 @@ package protocol FeedEngine: AnyObject {
     ///
     /// - Parameters:
     ///   - receivedAt: when the host had it.
+    ///   - cameIn: the same on the clock that decides; earlier than now if it waited to be read while the gateway did not
+    ///     run.
     ///   - wall: when it was read, which is later where the gateway was away: what it brings is as old as that.
     func received(
-        _ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant, wall: WallTime
+        _ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, cameIn: Instant, at now: Instant,
+        wall: WallTime
     ) -> Bool
     /// Takes frames that came together, as many as it may, and none behind one that makes a path worth looking at; at
     /// least one. `false`: none was of the protocol.
     func received(
-        _ frames: inout ArrivedFrames, atMost most: Int, on path: Int, receivedAt: WallTime, at now: Instant
+        _ frames: inout ArrivedFrames, atMost most: Int, on path: Int, receivedAt: WallTime, cameIn: Instant,
+        at now: Instant
     ) -> Bool
+    /// The gateway did not run for so long, and what came meanwhile is read next: the time counts against nothing that is
+    /// waited for, and what is stale by now is told before.
+    func returned(after absence: Duration, at now: Instant, wall: WallTime)
     /// Takes what a re-request server sent; `nil`: one of them did, to all who listen.
     func recovered(
         _ bytes: ArraySlice<UInt8>, from server: Int?, receivedAt: WallTime, at now: Instant, wall: WallTime)
@@ -233,10 +240,19 @@ extension FeedEngine {
     }
 
     package func received(
-        _ frames: inout ArrivedFrames, atMost most: Int, on path: Int, receivedAt: WallTime, at now: Instant
+        _ frames: inout ArrivedFrames, atMost most: Int, on path: Int, receivedAt: WallTime, cameIn: Instant,
+        at now: Instant
     ) -> Bool {
         guard let place = frames.next() else { return false }
-        return received(frames.bytes[place], on: path, receivedAt: receivedAt, at: now, wall: receivedAt)
+        return received(
+            frames.bytes[place], on: path, receivedAt: receivedAt, cameIn: cameIn, at: now, wall: receivedAt)
+    }
+
+    /// What is read when it comes.
+    package func received(
+        _ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant, wall: WallTime
+    ) -> Bool {
+        received(bytes, on: path, receivedAt: receivedAt, cameIn: now, at: now, wall: wall)
     }
 }
 

@@ -11,6 +11,8 @@ protocol FeedSourceOwner: AnyObject {
     func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at time: LoopTime)
     /// What had arrived is read: the burst is over, as far as this source knows.
     func drained(_ path: Int)
+    /// Nothing that had arrived on the path waits to be read.
+    func emptied(_ path: Int)
     func connected(_ path: Int)
     func disconnected(_ path: Int, because reason: String)
     /// All that is wanted is subscribed on the path, as far as it can be known.

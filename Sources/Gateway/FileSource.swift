@@ -149,7 +149,10 @@ final class FileSource: FeedSource {
     // MARK: - Playing
 
     private func play() {
-        defer { owner.drained(path) }
+        defer {
+            owner.drained(path)
+            owner.emptied(path)
+        }
         let time = loop.time
         do throws(MalformedInput) {
             for _ in 0..<FileSource.mostAtOnce {

@@ -117,6 +117,7 @@ extension GapProxySource: FeedSourceOwner {
     }
 
     func drained(_ path: Int) {}
+    func emptied(_ path: Int) {}
     func connected(_ path: Int) { isJoined = true }
     func disconnected(_ path: Int, because reason: String) { isJoined = false }
     func resubscribed(_ path: Int) {}

@@ -64,6 +64,7 @@ extension GroupedSource: FeedSourceOwner {
     }
 
     func drained(_ member: Int) { owner.drained(path) }
+    func emptied(_ member: Int) { owner.emptied(path) }
 
     func connected(_ member: Int) {
         isConnected[member] = true

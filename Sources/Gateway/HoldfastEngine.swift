@@ -28,10 +28,16 @@ final class HoldfastEngine: FeedEngine {
     }
 
     func received(
-        _ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant, wall: WallTime
+        _ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, cameIn: Instant, at now: Instant,
+        wall: WallTime
     ) -> Bool {
         if !isDecided { decide(bytes, at: now, wall: receivedAt) }
-        return engine.received(bytes, on: path, receivedAt: receivedAt, at: now, wall: wall)
+        return engine.received(
+            bytes, on: path, receivedAt: receivedAt, cameIn: cameIn, at: now, wall: wall)
+    }
+
+    func returned(after absence: Duration, at now: Instant, wall: WallTime) {
+        engine.returned(after: absence, at: now, wall: wall)
     }
 
     private func decide(_ bytes: ArraySlice<UInt8>, at now: Instant, wall: WallTime) {

@@ -46,6 +46,7 @@ final class HoldfastSource: FeedSource {
                 connected: { [unowned self] in connected() },
                 disconnected: { [unowned self] in disconnected() },
                 frames: { [unowned self] in received(&$0) },
+                emptied: { [unowned self] in self.owner.emptied(self.path) },
                 successor: { [unowned self] in
                     if case .connected = $0 { link?.successor(isComplete: true) }
                 }))

@@ -53,6 +53,9 @@ final class LoginConnection<Dialect: LoginDialect> {
         machine.isUp ? nil : "\(address): \(machine.lastEnd?.description ?? "not connected")"
     }
 
+    /// Nothing that had arrived waits to be read.
+    var isEmptied: Bool { connection?.isEmptied ?? true }
+
     func start() { perform(machine.start()) }
 
     /// An interface changed; `nil`: any of them may have.

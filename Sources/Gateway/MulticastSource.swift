@@ -230,7 +230,7 @@ final class MulticastSource: FeedSource {
         do throws(SystemError) {
             for _ in 0..<MulticastSource.batches {
                 let count = try batch.receive(from: socket.descriptor) { take($0, at: time) }
-                if count < MulticastSource.slots { return }
+                if count < MulticastSource.slots { return owner.emptied(path) }
             }
         } catch {
             counters.failures &+= 1

@@ -111,14 +111,15 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     // MARK: - Packets
 
     mutating func take<Units: IteratorProtocol<ArraySlice<UInt8>>>(
-        _ packet: FramedPacket<Units>, path: UInt8, receivedAt: WallTime, at now: Instant, wall: WallTime
+        _ packet: FramedPacket<Units>, path: UInt8, receivedAt: WallTime, cameIn: Instant, at now: Instant,
+        wall: WallTime
     ) {
         judgedAt = wall
         let header = packet.header
         var arrival = Arrival(
             path: path, session: header.session ?? 0, sequence: header.firstSequence,
             sourceTime: packet.sentAt, receivedAt: receivedAt)
-        if header.session == nil { label(&arrival, header, resets: packet.resets, at: now) }
+        if header.session == nil { label(&arrival, header, resets: packet.resets, at: cameIn) }
         if let run = packet.run { follow(run, arrival) }
         offerSpares(before: arrival.session, at: now)
         if packet.isInferred, inferred != arrival.session { infer(arrival.session) }
@@ -133,8 +134,8 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         }
         if !arbiter.doubts(arrival) {
             control.heard(
-                arrival.path, isStale: packet.isStale, isRecovering: packet.isRecovering, at: now,
-                wall: receivedAt)
+                arrival.path, isStale: packet.isStale, isRecovering: packet.isRecovering, cameIn: cameIn,
+                at: now, wall: receivedAt)
         }
         recovery?.heard(packet.session, epoch: arrival.session)
         switch header.kind {
@@ -151,7 +152,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         case .heartbeat:
             arbiter.heard(arrival, at: now)
             release(at: now, wall: receivedAt)
-            if let isClosed = packet.isClosed { follow(isClosed, arrival, at: now) }
+            if let isClosed = packet.isClosed { follow(isClosed, arrival, cameIn: cameIn, at: now) }
         case .endOfSession: end(arrival, at: now)
         case .unsequenced: break
         }
@@ -331,9 +332,12 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     }
 
     /// A path's source says whether it is closed itself.
-    private mutating func follow(_ isClosed: Bool, _ arrival: Arrival, at now: Instant) {
+    private mutating func follow(
+        _ isClosed: Bool, _ arrival: Arrival, cameIn: Instant, at now: Instant
+    ) {
         guard !isClosed || arbiter.believes(arrival) else { return }
-        control.source(arrival.path, isClosed: isClosed, at: now, wall: arrival.receivedAt)
+        control.source(
+            arrival.path, isClosed: isClosed, cameIn: cameIn, at: now, wall: arrival.receivedAt)
     }
 
     // MARK: - Releasing
@@ -650,6 +654,12 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
     }
 
     // MARK: - Time and paths
+
+    mutating func returned(after absence: Duration, at now: Instant, wall: WallTime) {
+        judgedAt = wall
+        arbiter.skip(absence)
+        control.step(wall: wall) { $0.returned(at: now) }
+    }
 
     mutating func tick(at now: Instant, wall: WallTime) {
         judgedAt = wall

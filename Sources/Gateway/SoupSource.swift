@@ -72,6 +72,7 @@ final class SoupSource: FeedSource {
         counters.packets &+= 1
         counters.bytes &+= UInt64(bytes)
         owner.drained(path)
+        if connection?.isEmptied ?? true { owner.emptied(path) }
     }
 
     private func hand(on packets: [[UInt8]]) {

@@ -33,15 +33,25 @@ final class TopicEngine: FeedEngine {
     var waitingUntil: Instant? { stream.waitingUntil }
 
     func received(
-        _ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at now: Instant, wall: WallTime
+        _ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, cameIn: Instant, at now: Instant,
+        wall: WallTime
     ) -> Bool {
-        stream.take(bytes, from: FrameOrigin(path: path, receivedAt: receivedAt, now: now))
+        stream.take(
+            bytes, from: FrameOrigin(path: path, receivedAt: receivedAt, cameIn: cameIn, now: now))
     }
 
     func received(
-        _ frames: inout ArrivedFrames, atMost most: Int, on path: Int, receivedAt: WallTime, at now: Instant
+        _ frames: inout ArrivedFrames, atMost most: Int, on path: Int, receivedAt: WallTime, cameIn: Instant,
+        at now: Instant
     ) -> Bool {
-        stream.take(&frames, atMost: most, from: FrameOrigin(path: path, receivedAt: receivedAt, now: now))
+        stream.take(
+            &frames, atMost: most,
+            from: FrameOrigin(path: path, receivedAt: receivedAt, cameIn: cameIn, now: now))
+    }
+
+    func returned(after absence: Duration, at now: Instant, wall: WallTime) {
+        stream.arbiter.skip(absence)
+        control.step(wall: wall) { $0.returned(at: now) }
     }
 
     // MARK: - Time and paths

@@ -11,6 +11,8 @@ import Wire
 struct FrameOrigin {
     var path: Int
     var receivedAt: WallTime
+    /// Earlier than now if they waited to be read while the gateway did not run.
+    var cameIn: Instant
     var now: Instant
 }
 
@@ -123,8 +125,8 @@ extension TopicStream {
             receivedAt: origin.receivedAt)
         if !isNoted || frame.isStale || frame.isRecovering {
             control.heard(
-                arrival.path, isStale: frame.isStale, isRecovering: frame.isRecovering, at: origin.now,
-                wall: origin.receivedAt)
+                arrival.path, isStale: frame.isStale, isRecovering: frame.isRecovering,
+                cameIn: origin.cameIn, at: origin.now, wall: origin.receivedAt)
             isNoted = !frame.isStale && !frame.isRecovering
             if isNoted, frame.kind == .data, delays.isDue(arrival.path, at: origin.now) {
                 sample(.message, arrival, at: origin.now)
@@ -133,7 +135,9 @@ extension TopicStream {
         switch frame.kind {
         case .heartbeat:
             if let isClosed = frame.isClosed, !isClosed || arbiter.trusts(arrival.path) {
-                control.source(arrival.path, isClosed: isClosed, at: origin.now, wall: origin.receivedAt)
+                control.source(
+                    arrival.path, isClosed: isClosed, cameIn: origin.cameIn, at: origin.now,
+                    wall: origin.receivedAt)
             }
             if !frame.isStale, !frame.isRecovering { sample(.heartbeat, arrival, at: origin.now) }
             return !frame.isStale

@@ -27,6 +27,8 @@ final class VenueLink {
         var disconnected: () -> Void
         /// Takes all of them.
         var frames: (inout ArrivedFrames) -> Void
+        /// Nothing that had arrived waits to be read.
+        var emptied: () -> Void
         /// What becomes of the connection that is to take the other's place.
         var successor: (SuccessorNews) -> Void
     }
@@ -118,6 +120,7 @@ final class VenueLink {
             SubscriberSocket.Handlers(
                 news: { [unowned self, unowned strand] in heard($0, on: strand) },
                 frames: { [unowned self, unowned strand] in received(&$0, on: strand) },
+                emptied: { [unowned self, unowned strand] in if strand === current { handlers.emptied() } },
                 subscriptions: { [always] in always }))
         return strand
     }

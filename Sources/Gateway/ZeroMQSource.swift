@@ -47,6 +47,7 @@ final class ZeroMQSource: FeedSource {
                 connected: { [unowned self] in connected() },
                 disconnected: { [unowned self] in disconnected() },
                 frames: { [unowned self] in received(&$0) },
+                emptied: { [unowned self] in self.owner.emptied(self.path) },
                 successor: { [unowned self] in follow($0) }))
     }
 

@@ -14,15 +14,18 @@ public final class SubscriberSocket {
         var news: (Connection.News) -> Void
         /// Takes all of them.
         var frames: (inout ArrivedFrames) -> Void
+        /// Nothing that had arrived waits to be read.
+        var emptied: () -> Void
         /// All that is to be subscribed on a connection that is made now.
         var subscriptions: () -> [[UInt8]]
 
         public init(
             news: @escaping (Connection.News) -> Void, frames: @escaping (inout ArrivedFrames) -> Void,
-            subscriptions: @escaping () -> [[UInt8]]
+            emptied: @escaping () -> Void = {}, subscriptions: @escaping () -> [[UInt8]]
         ) {
             self.news = news
             self.frames = frames
+            self.emptied = emptied
             self.subscriptions = subscriptions
         }
     }
@@ -73,7 +76,8 @@ public final class SubscriberSocket {
                 loop, lookUps, limit: SubscriberMachine.patience,
                 by: StreamRoute(interface: interface, source: source, endsAfter: silence)
             ) { [unowned self] in dialled($0) }
-            timer = try Timer(loop, accuracy: .milliseconds(10)) { [unowned self] in
+            // What has arrived is read before the peer is called silent.
+            timer = try Timer(loop, accuracy: .milliseconds(10), isLast: true) { [unowned self] in
                 perform(machine.tick(at: self.loop.now, random: SubscriberSocket.random))
             }
         } catch {
@@ -189,11 +193,15 @@ extension SubscriberSocket {
                 isBlocked = false
                 flush()
             }
-            guard let count = try stream.socket.receive(into: &buffer, from: end) else { return }
+            let room = buffer.count - end
+            guard let count = try stream.socket.receive(into: &buffer, from: end) else {
+                return handlers.emptied()
+            }
             guard count > 0 else { return ended(.closed(errno: 0)) }
             end += count
             machine.heard(at: loop.now)
             if machine.isOpen { take() } else { shakeHands() }
+            if count < room { handlers.emptied() }
         } catch {
             ended(.closed(errno: error.number))
         }

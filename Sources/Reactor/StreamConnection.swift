@@ -101,12 +101,16 @@ public final class StreamConnection {
         }
     }
 
+    /// Nothing that had arrived waits behind what was told last.
+    public private(set) var isEmptied = true
+
     private func receive() throws(SystemError) {
         var total = 0
         while let stream, total < StreamConnection.mostAtOnce {
             guard let count = try stream.socket.receive(into: &buffer) else { return }
             guard count > 0 else { return failed("closed by the peer") }
             total += count
+            isEmptied = count < buffer.count
             onEvent(.received(Array(buffer[..<count])))
         }
     }

@@ -416,7 +416,7 @@ private struct Upstream {
             a.frame(.data, "md/up/X/", 2, state: .stale, flags: flags),
             a.data("X", 3, flags: flags),
         ])
-        _ = engine.received(&frames, atMost: .max, on: 0, receivedAt: wall(1), at: ms(1))
+        _ = engine.received(&frames, atMost: .max, on: 0, receivedAt: wall(1), cameIn: ms(1), at: ms(1))
         #expect(
             recorder.take().filter { !$0.hasPrefix("heartbeat") } == [
                 "state live A: ", "md/md/X/ 1 after 0", "state stale A: stale where it comes from",

@@ -129,6 +129,7 @@ import Wire
     @Test func `of captures, which come when they are read, nothing is judged`() {
         let core = feed(.moldUDP64, .hotHot, files: true)
         let packet = { (number: UInt64, sent: Int64) in mold.packet(number, [mold.delete(1, at: sent)]) }
+        core.tick(at: ms(2950), wall: wall(2950))
         go(core, from: 3000, to: 9000, lag: 2000, packet)
         #expect(core.machine.lag(of: 0, at: ms(8950)) == nil)
         #expect(core.machine.redundancy == .full)

@@ -13,6 +13,7 @@ private final class Owner: FeedSourceOwner {
     var reasons: [String] = []
 
     func received(_ bytes: ArraySlice<UInt8>, on path: Int, receivedAt: WallTime, at time: LoopTime) {}
+    func emptied(_ path: Int) {}
     func drained(_ path: Int) {}
     func connected(_ path: Int) { connects += 1 }
     func disconnected(_ path: Int, because reason: String) { reasons.append(reason) }
