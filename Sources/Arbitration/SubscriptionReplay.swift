@@ -1,6 +1,7 @@
 // What one path of a feed is subscribed to upstream. On failover the whole table is replayed on the next path:
-// at the venue's rate, and complete when the venue has confirmed each topic, or has had the time to. The paths of a feed
-// share a book of names, which is lent to each call that names a topic. A connection that is to take the path's place, with
+// at the venue's rate, and complete when the venue has confirmed each topic, or has had the time to. One of which it said
+// nothing for long when it was asked last, on whichever path, as a symbol that it refuses, is not waited for again. The
+// paths of a feed share a book of names, which is lent to each call that names a topic. A connection that is to take the path's place, with
 // other keys, is subscribed to the same beside it, under the same limit.
 public import Basics
 
@@ -21,14 +22,19 @@ public enum ReplayAction: Hashable, Sendable {
 public struct SubscriptionReplay: Sendable {
     /// How long the venue may take to confirm a subscription before it is believed.
     public let confirmation: Duration
+    /// Of what it says nothing for so long then, its word is not waited for the next time.
+    static let patience: Duration = .seconds(30)
     /// Each topic that it has, has a use of its name.
     private var pacer: SubscriptionPacer
     /// Of the connection that is to take the place of the path's; the same topics, whose names the other uses.
     private var successor: SubscriptionPacer?
-    private var unconfirmed = NumberSet() { didSet { awaitsConfirmation = !unconfirmed.isEmpty } }
-    /// Whether any topic waits to be confirmed: asked with each frame.
+    private var unconfirmed = NumberSet() { didSet { noteAwaited() } }
+    /// What is believed without the venue's word, which may still come.
+    private var believed = NumberSet() { didSet { noteAwaited() } }
+    /// Whether any topic's word is still awaited: asked with each frame.
     public private(set) var awaitsConfirmation = false
     private var confirmBy: Instant?
+    private var silentFrom: Instant?
     private var isActive = false
     private var isRecovering = false
     private var isConnected: Bool
@@ -51,13 +57,13 @@ public struct SubscriptionReplay: Sendable {
     /// When `tick` must be called; `nil`: nothing waits.
     public var deadline: Instant? {
         let batch = isConnected ? pacer.deadline ?? successor?.deadline : nil
-        return [batch, pacer.isDone ? confirmBy : nil].compactMap(\.self).min()
+        return [batch, pacer.isDone ? confirmBy : nil, silentFrom].compactMap(\.self).min()
     }
 
     /// The venue can be reached, and knows of no subscription.
-    public mutating func connected(_ names: UpstreamNames, at now: Instant) -> [ReplayAction] {
+    public mutating func connected(_ names: inout UpstreamNames, at now: Instant) -> [ReplayAction] {
         isConnected = true
-        return tick(names, at: now)
+        return tick(&names, at: now)
     }
 
     /// The connection is gone, and with it what the venue knew. Everything is taken back, so that not all of it is
@@ -74,9 +80,11 @@ public struct SubscriptionReplay: Sendable {
     // MARK: - A connection that is to take the path's place
 
     /// It is there, and knows of no subscription.
-    public mutating func successorConnected(_ names: UpstreamNames, at now: Instant) -> [ReplayAction] {
+    public mutating func successorConnected(
+        _ names: inout UpstreamNames, at now: Instant
+    ) -> [ReplayAction] {
         successor = pacer.copyStartedAnew()
-        return tick(names, at: now)
+        return tick(&names, at: now)
     }
 
     /// It is gone; another one may come.
@@ -101,7 +109,7 @@ public struct SubscriptionReplay: Sendable {
         isActive = true
         isRecovering = true
         for topic in topics { add(topic, &names) }
-        return tick(names, at: now)
+        return tick(&names, at: now)
     }
 
     /// The feed has left the path.
@@ -123,7 +131,7 @@ public struct SubscriptionReplay: Sendable {
     ) -> [ReplayAction] {
         guard isActive else { return [] }
         add(topic, &names)
-        return tick(names, at: now)
+        return tick(&names, at: now)
     }
 
     public mutating func unsubscribe(
@@ -133,30 +141,43 @@ public struct SubscriptionReplay: Sendable {
         var actions: [ReplayAction] = pacer.remove(number) ? [.unsubscribe(topic)] : []
         if successor?.remove(number) ?? false { actions.append(.unsubscribeOnSuccessor(topic)) }
         unconfirmed.remove(number)
+        believed.remove(number)
         names.drop(number)
         return actions + (isConnected ? finish() : [])
     }
 
     /// The venue said something of a topic.
-    public mutating func confirmed(_ topic: UpstreamTopic, _ names: UpstreamNames) -> [ReplayAction] {
-        guard let number = names.find(topic), unconfirmed.remove(number) else { return [] }
-        return finish()
+    public mutating func confirmed(_ topic: UpstreamTopic, _ names: inout UpstreamNames) -> [ReplayAction] {
+        guard let number = names.find(topic) else { return [] }
+        if believed.remove(number) { names.set(number, isSilent: false) }
+        return unconfirmed.remove(number) ? finish() : []
     }
 
     /// Time has passed: the next batch goes.
-    public mutating func tick(_ names: UpstreamNames, at now: Instant) -> [ReplayAction] {
+    public mutating func tick(_ names: inout UpstreamNames, at now: Instant) -> [ReplayAction] {
         var actions: [ReplayAction] = []
         for number in isConnected ? pacer.due(at: now) : [] {
             let topic = names[number]
             actions.append(.subscribe(topic))
             guard isRecovering, case .instrument = topic else { continue }
-            unconfirmed.insert(number)
-            confirmBy = now + confirmation
+            silentFrom = now + confirmation + Self.patience
+            if names.isSilent(number) {
+                believed.insert(number)
+            } else {
+                unconfirmed.insert(number)
+                confirmBy = now + confirmation
+            }
         }
         if isConnected { actions += subscribeSuccessor(names, at: now) }
         if let limit = confirmBy, limit <= now, pacer.isDone {
             if !unconfirmed.isEmpty { actions.append(.unconfirmed(unconfirmed.count)) }
-            forgetUnconfirmed()
+            for number in unconfirmed.numbers { believed.insert(number) }
+            unconfirmed.removeAll()
+            confirmBy = nil
+        }
+        if let silentFrom, silentFrom <= now {
+            for number in believed.numbers { names.set(number, isSilent: true) }
+            believed.removeAll()
         }
         return actions + finish()
     }
@@ -180,12 +201,18 @@ public struct SubscriptionReplay: Sendable {
     private mutating func finish() -> [ReplayAction] {
         guard isRecovering, pacer.isDone, unconfirmed.isEmpty else { return [] }
         isRecovering = false
-        forgetUnconfirmed()
+        confirmBy = nil
         return [.resubscribed]
     }
 
     private mutating func forgetUnconfirmed() {
         unconfirmed.removeAll()
+        believed.removeAll()
         confirmBy = nil
+    }
+
+    private mutating func noteAwaited() {
+        awaitsConfirmation = !unconfirmed.isEmpty || !believed.isEmpty
+        if !awaitsConfirmation { silentFrom = nil }
     }
 }

@@ -10,6 +10,8 @@ public struct UpstreamNames: Sendable {
     private var usesOfEverything: UInt32 = 0
     /// Of instruments; each has the number behind its own.
     private var names = NameBook()
+    /// What the venue says nothing of, as of a symbol that it refuses: nobody waits for its word.
+    private var silent = NumberSet()
 
     public init() {}
 
@@ -45,6 +47,14 @@ public struct UpstreamNames: Sendable {
     /// One use less.
     mutating func drop(_ number: Number) {
         if number == UpstreamNames.everything { usesOfEverything -= 1 } else { names.drop(number - 1) }
+        if !silent.isEmpty, uses(of: number) == 0 { silent.remove(number) }
+    }
+
+    /// Whether the venue said nothing of a topic when it was asked last.
+    func isSilent(_ number: Number) -> Bool { silent.contains(number) }
+
+    mutating func set(_ number: Number, isSilent: Bool) {
+        if isSilent { silent.insert(number) } else { silent.remove(number) }
     }
 
     /// All that have a use, in a stable order: everything first.

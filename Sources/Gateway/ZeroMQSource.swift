@@ -36,7 +36,7 @@ final class ZeroMQSource: FeedSource {
         replay = SubscriptionReplay(rate: rate, isConnected: false)
         do throws(SystemError) {
             timer = try Timer(loop, accuracy: .milliseconds(1)) { [unowned self] in
-                perform(replay.tick(book.names, at: self.loop.now))
+                perform(replay.tick(&book.names, at: self.loop.now))
             }
         } catch {
             throw .system(error)
@@ -59,7 +59,7 @@ final class ZeroMQSource: FeedSource {
     private func connected() {
         counted.connects &+= 1
         // Where nothing is wanted, it is complete when it is there.
-        perform(replay.connected(book.names, at: loop.now))
+        perform(replay.connected(&book.names, at: loop.now))
         owner.connected(path)
     }
 
@@ -73,7 +73,7 @@ final class ZeroMQSource: FeedSource {
     /// A connection with other keys is subscribed like any other, beside the one whose place it is to take.
     private func follow(_ news: VenueLink.SuccessorNews) {
         switch news {
-        case .connected: perform(replay.successorConnected(book.names, at: loop.now))
+        case .connected: perform(replay.successorConnected(&book.names, at: loop.now))
         case .lost:
             replay.successorLost()
             perform([])
@@ -151,6 +151,6 @@ final class ZeroMQSource: FeedSource {
         guard let end = frame.firstIndex(of: 0), let name = UpstreamName.name(of: frame[..<end]) else {
             return
         }
-        perform(replay.confirmed(.instrument(name), book.names))
+        perform(replay.confirmed(.instrument(name), &book.names))
     }
 }

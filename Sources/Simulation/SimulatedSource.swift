@@ -75,7 +75,7 @@ final class SimulatedSource: PathSource {
         path.arrival = { [weak self] in self?.received($0, $1) }
         path.upstream?.subscribed()
         // What is wanted is asked for by each connection anew.
-        if path.takesRequests { perform(replay.connected(book.names, at: world.now)) }
+        if path.takesRequests { perform(replay.connected(&book.names, at: world.now)) }
         feed.connected(path.index)
     }
 
@@ -123,7 +123,7 @@ final class SimulatedSource: PathSource {
         guard let end = frame.firstIndex(of: 0), let name = UpstreamName.name(of: frame[..<end]) else {
             return
         }
-        perform(replay.confirmed(.instrument(name), book.names))
+        perform(replay.confirmed(.instrument(name), &book.names))
     }
 
     // MARK: - Subscriptions
@@ -162,7 +162,7 @@ final class SimulatedSource: PathSource {
         guard let due = replay.deadline else { return }
         world.note(at: max(due, world.now)) { [weak self, wake] in
             guard let self, wake == self.wake, isOpen else { return }
-            perform(replay.tick(book.names, at: world.now))
+            perform(replay.tick(&book.names, at: world.now))
         }
     }
 

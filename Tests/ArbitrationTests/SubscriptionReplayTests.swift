@@ -27,12 +27,12 @@ private struct Path {
         replay.subscribe(WantedTopic(topic, holding: holding), &names, at: now)
     }
     mutating func unsubscribe(_ topic: UpstreamTopic) -> [ReplayAction] { replay.unsubscribe(topic, &names) }
-    mutating func confirmed(_ topic: UpstreamTopic) -> [ReplayAction] { replay.confirmed(topic, names) }
-    mutating func connected(at now: Instant) -> [ReplayAction] { replay.connected(names, at: now) }
+    mutating func confirmed(_ topic: UpstreamTopic) -> [ReplayAction] { replay.confirmed(topic, &names) }
+    mutating func connected(at now: Instant) -> [ReplayAction] { replay.connected(&names, at: now) }
     mutating func disconnected() -> [ReplayAction] { replay.disconnected(names) }
-    mutating func tick(at now: Instant) -> [ReplayAction] { replay.tick(names, at: now) }
+    mutating func tick(at now: Instant) -> [ReplayAction] { replay.tick(&names, at: now) }
     mutating func successorConnected(at now: Instant) -> [ReplayAction] {
-        replay.successorConnected(names, at: now)
+        replay.successorConnected(&names, at: now)
     }
     var made: [UpstreamTopic] { replay.made(names) }
     var progress: (made: Int, of: Int) { replay.progress }
@@ -66,6 +66,52 @@ private struct Path {
         #expect(replay.deadline == ms(500))
         #expect(replay.tick(at: ms(499)) == [])
         #expect(replay.tick(at: ms(500)) == [.unconfirmed(1), .resubscribed])
+    }
+
+    @Test func `a symbol that the venue refuses delays the others once`() {
+        var replay = Path(rate: 1000)
+        _ = replay.activate([a, b], at: ms(0))
+        _ = replay.confirmed(a)
+        #expect(replay.tick(at: ms(500)) == [.unconfirmed(1), .resubscribed])
+        // It may still say something.
+        #expect(replay.deadline == ms(30_500) && replay.awaitsConfirmation)
+        #expect(replay.tick(at: ms(30_500)) == [] && !replay.awaitsConfirmation && replay.deadline == nil)
+        _ = replay.disconnected()
+        #expect(replay.connected(at: ms(40_000)) == [.subscribe(a), .subscribe(b)])
+        #expect(replay.confirmed(a) == [.resubscribed])
+        // Now it does, and is waited for the next time.
+        #expect(replay.awaitsConfirmation && replay.confirmed(b) == [] && !replay.awaitsConfirmation)
+        #expect(replay.tick(at: ms(71_000)) == [])
+        _ = replay.disconnected()
+        _ = replay.connected(at: ms(80_000))
+        #expect(replay.confirmed(a) == [] && replay.confirmed(b) == [.resubscribed])
+    }
+
+    @Test func `a venue that confirms late is waited for each time`() {
+        var replay = Path(rate: 1000)
+        _ = replay.activate([a], at: ms(0))
+        #expect(replay.tick(at: ms(500)) == [.unconfirmed(1), .resubscribed])
+        #expect(replay.confirmed(a) == [] && !replay.awaitsConfirmation)
+        #expect(replay.tick(at: ms(30_500)) == [])
+        _ = replay.disconnected()
+        #expect(replay.connected(at: ms(40_000)) == [.subscribe(a)])
+        #expect(replay.tick(at: ms(40_500)) == [.unconfirmed(1), .resubscribed])
+    }
+
+    @Test func `what one path was refused no other one waits for, as long as it is wanted`() {
+        var names = UpstreamNames()
+        var (first, second) = (SubscriptionReplay(rate: 1000), SubscriptionReplay(rate: 1000))
+        _ = first.activate(wanted(a, b), &names, at: ms(0))
+        _ = first.confirmed(a, &names)
+        _ = (first.tick(&names, at: ms(500)), first.tick(&names, at: ms(30_500)))
+        _ = second.activate(wanted(a, b), &names, at: ms(40_000))
+        #expect(second.confirmed(a, &names) == [.resubscribed])
+        _ = (first.deactivate(&names), second.unsubscribe(b, &names))
+        // Another topic has its number.
+        _ = second.deactivate(&names)
+        let c = UpstreamTopic.instrument("C")
+        _ = first.activate(wanted(a, c), &names, at: ms(50_000))
+        #expect(first.confirmed(a, &names) == [] && first.confirmed(c, &names) == [.resubscribed])
     }
 
     @Test func `with nothing wanted or everything at once a path is complete at once`() {
@@ -120,11 +166,11 @@ private struct Path {
         // Another topic has the number that one gave up; what the second path has keeps its own.
         let c = UpstreamTopic.instrument("C")
         #expect(first.activate(wanted(c), &names, at: ms(10)) == [.subscribe(c)])
-        #expect(second.confirmed(a, names) == [])
-        #expect(second.confirmed(.instrument("C"), names) == [])
+        #expect(second.confirmed(a, &names) == [])
+        #expect(second.confirmed(.instrument("C"), &names) == [])
         #expect(second.unsubscribe(a, &names) == [.unsubscribe(a)])
         #expect(second.unsubscribe(.instrument("C"), &names) == [])
-        #expect(second.confirmed(b, names) == [.resubscribed])
+        #expect(second.confirmed(b, &names) == [.resubscribed])
         #expect(second.made(names) == [b])
         #expect(first.made(names) == [.instrument("C")])
         _ = (first.deactivate(&names), second.deactivate(&names))
@@ -296,7 +342,8 @@ private struct Path {
         _ = replay.tick(at: ms(100))
         _ = replay.successorConnected(at: ms(1000))
         replay.replay.successorLost()
-        #expect(replay.deadline == nil)
+        // Only what the venue never confirmed is left to look at.
+        #expect(replay.deadline == ms(30_600))
         replay.replay.successorTookOver()
         #expect(replay.made.count == 2)
         #expect(replay.progress == (2, 2))
