@@ -148,7 +148,7 @@ class Gone(Case):
         self.assertIn("isp-a", self.health.states()["feed-path/itch.A"]["reason"])
 
 
-class Stopped(TwoLines):
+class HeldUp(TwoLines):
     """The gateway is held up while packets come."""
 
     options = 'silence = "1h"\nsilence_behind_twin = "1h"'
@@ -161,6 +161,8 @@ class Stopped(TwoLines):
         self.daemon.signal(signal.SIGSTOP)
         self.addCleanup(self.daemon.signal, signal.SIGCONT)
 
+
+class Stopped(HeldUp):
     def test_when_a_packet_came_is_the_kernel_s_word(self):
         self.stop()
         sequence, before = self.lines.next, time.time_ns()
@@ -189,6 +191,27 @@ class Stopped(TwoLines):
         self.assertGreater(values["packets"], 1000)
         self.assertGreaterEqual(values["packets"] + values["packets_dropped_by_kernel"], flood)
         self.assertLess(values["packets_dropped_by_kernel"], flood)
+
+
+class StoppedForLong(HeldUp):
+    """Longer than what came is fresh."""
+
+    options = HeldUp.options + '\nfreshness = "500ms"'
+
+    def data(self, sequence):
+        return self.client.wait(
+            lambda message: message["kind"] == "data" and message["sequence"] == sequence, f"number {sequence}")
+
+    def test_what_waited_meanwhile_is_not_called_live(self):
+        self.stop()
+        first = self.lines.next
+        for _ in range(3):
+            self.lines.both(self.orders(1))
+        time.sleep(1)  # twice as long as it is fresh
+        self.daemon.signal(signal.SIGCONT)
+        self.assertEqual([self.data(first + place)["state"] for place in range(3)], ["stale"] * 3)
+        self.lines.both(self.orders(1))
+        self.assertEqual(self.data(first + 3)["state"], "live")
 
 
 if __name__ == "__main__":
