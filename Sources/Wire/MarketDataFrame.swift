@@ -69,7 +69,9 @@ public struct FrameHeader: Hashable, Sendable {
     /// The numbering that `sequence` belongs to; see `epoch(ofSession:)`.
     public var epoch: UInt64
     public var sequence: UInt64
-    /// This topic's preceding sequence; 0: unknown, at the start and after a gap.
+    /// What was published last on this topic, also across a gap; 0: nothing in this run and epoch, or it is not known,
+    /// as when a venue that numbers each topic named a last message that did not come. An idle frame names its own
+    /// `sequence` here.
     public var previous: UInt64
     /// The index of the path that delivered the message, 0 to 254.
     public var path: UInt8?
