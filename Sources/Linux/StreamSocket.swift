@@ -100,6 +100,19 @@ public struct StreamSocket: ~Copyable {
         return try sent.get()
     }
 
+    /// Nothing more is sent: whoever reads sees the end behind all that was.
+    public func endSending() { shutdown(descriptor.raw, Int32(SHUT_WR)) }
+
+    /// What was sent and has not arrived: over TCP the bytes that the peer's kernel has not acknowledged; of a Unix
+    /// socket the memory of what the peer has not read. 0: nothing. `nil`: the kernel does not say.
+    public var unarrived: Int? {
+        var count: Int32 = 0
+        let result = unsafe withUnsafeMutablePointer(to: &count) {
+            unsafe clinux_ioctl_pointer(descriptor.raw, UInt(TIOCOUTQ), $0)
+        }
+        return result == 0 ? Int(count) : nil
+    }
+
     /// Ends the connection for both sides: whoever reads sees its end.
     public func shutDown() { shutdown(descriptor.raw, Int32(SHUT_RDWR)) }
 

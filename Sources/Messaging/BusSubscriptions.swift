@@ -60,6 +60,9 @@ struct BusSubscriptions {
     /// Whether anybody may want samples.
     var isAskedForSamples: Bool { askedForSamples > 0 }
 
+    /// Whether a connection holds any prefix.
+    func holds(_ connection: Int32) -> Bool { held[connection] != nil }
+
     // MARK: - Events
 
     /// - Returns: why it is refused; `nil`: it is held from now on, or was already.

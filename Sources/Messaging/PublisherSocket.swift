@@ -34,8 +34,10 @@ public final class PublisherSocket {
     private let door: Doorkeeper
     /// Called with what no stranger asked for, and with who did.
     public var onRequest: (Request, Int32, Caller) -> Void = { _, _, _ in }
-    /// Called when a subscriber has taken what it had not when `drain` was called.
-    var onDrained: (Int32) -> Void = { _ in }
+    /// Called when a subscriber has taken what it had not when `drain` or `offer` was called.
+    public var onDrained: (Int32) -> Void = { _ in }
+    /// Called before `onDeparture` when a subscriber that ends its connection has read all that it was sent.
+    public var onReadAll: (Int32) -> Void = { _ in }
     private var listeners: [PublisherListener] = []
     /// By descriptor.
     private var subscribers: [SubscriberConnection?] = []
@@ -122,7 +124,7 @@ extension PublisherSocket {
     /// Sends one message of one frame. It goes at the end of the loop's turn, or is dropped and counted if the
     /// subscriber does not keep up.
     public func send(_ message: [UInt8], to descriptor: Int32) {
-        guard let subscriber = subscriber(descriptor), !subscriber.isBroken else { return }
+        guard let subscriber = subscriber(descriptor), subscriber.takesMore else { return }
         var result = subscriber.line.put(message, &room)
         if result == .full, !subscriber.isBlocked {
             flush(subscriber)
@@ -131,9 +133,45 @@ extension PublisherSocket {
         sent(result, to: subscriber)
     }
 
+    /// Sends one message of one frame, but to nobody who has not taken what it was sent before. `false`: not now;
+    /// `onDrained` tells when. What is offered to nobody who is there is taken.
+    public func offer(_ message: [UInt8], to descriptor: Int32) -> Bool {
+        guard let subscriber = subscriber(descriptor), subscriber.takesMore else { return true }
+        guard !subscriber.isBlocked else { return false }
+        var result = subscriber.line.put(message, &room)
+        if result == .full {
+            flush(subscriber)
+            result = subscriber.line.put(message, &room)
+        }
+        if case .waits(let count) = result { settle(subscriber, waiting: count) }
+        return result != .full
+    }
+
+    /// Bytes that a subscriber was sent and has not taken, as `StreamSocket.unarrived` counts them once they left the
+    /// queue; `nil`: it is gone.
+    public func waiting(of descriptor: Int32) -> Int? {
+        guard let subscriber = subscriber(descriptor), !subscriber.isBroken else { return nil }
+        return subscriber.line.queue.count + (subscriber.socket.unarrived ?? 0)
+    }
+
+    /// Nothing more is sent to a subscriber: behind what waits it sees the end of the connection, and when it has read
+    /// that it ends its side, if it is ZeroMQ's. (To close at once can lose what a slow one has not read: libzmq reads
+    /// no further where both sides are closed.)
+    public func finish(_ descriptor: Int32) {
+        guard let subscriber = subscriber(descriptor), !subscriber.isBroken else { return }
+        subscriber.isEnding = true
+        flush(subscriber)
+        if subscriber.line.queue.isEmpty { subscriber.socket.endSending() }
+    }
+
+    /// Ends a subscriber's connection, whatever waits for it.
+    public func hangUp(on descriptor: Int32) {
+        if let subscriber = subscriber(descriptor) { close(subscriber) }
+    }
+
     /// Likewise, one message of two frames.
     func send(_ first: [UInt8], _ second: [UInt8], to descriptor: Int32) {
-        guard let subscriber = subscriber(descriptor), !subscriber.isBroken else { return }
+        guard let subscriber = subscriber(descriptor), subscriber.takesMore else { return }
         var result = subscriber.line.put(first, second, &room)
         if result == .full, !subscriber.isBlocked {
             flush(subscriber)
@@ -190,6 +228,7 @@ extension PublisherSocket {
                 try subscriber.socket.send(bytes)
             }
             let isBlocked = !subscriber.line.queue.isEmpty
+            if !isBlocked, subscriber.isEnding { subscriber.socket.endSending() }
             guard isBlocked != subscriber.isBlocked else { return }
             subscriber.isBlocked = isBlocked
             try subscriber.source?.setInterest(isBlocked ? .both : .readable)
@@ -264,7 +303,10 @@ extension PublisherSocket {
     private func read(_ subscriber: SubscriberConnection) {
         do throws(SystemError) {
             guard let count = try subscriber.socket.receive(into: &buffer) else { return }
-            guard count > 0 else { return ended(subscriber) }
+            guard count > 0 else {
+                if waiting(of: subscriber.descriptor) == 0 { onReadAll(subscriber.descriptor) }
+                return ended(subscriber)
+            }
             hear(subscriber) { session, take throws(ZMTPError) in try session.receive(buffer[..<count], take)
             }
         } catch {
@@ -311,7 +353,7 @@ extension PublisherSocket {
 
     /// Who asks and asks and reads no answer has none.
     private func answer(_ context: [UInt8], _ subscriber: SubscriberConnection) {
-        if case .waits(let count) = subscriber.line.put(pong: context, &room) {
+        if subscriber.takesMore, case .waits(let count) = subscriber.line.put(pong: context, &room) {
             settle(subscriber, waiting: count)
         }
     }
@@ -548,7 +590,10 @@ private final class SubscriberConnection {
     var isWritten = false
     /// It is over, though perhaps not closed yet.
     var isBroken = false
+    /// It gets nothing more than what waits.
+    var isEnding = false
     var dropped: UInt64 = 0
+    var takesMore: Bool { !isBroken && !isEnding }
 
     init(_ socket: consuming StreamSocket, _ entrance: Entrance, _ session: PublisherSession) {
         descriptor = socket.descriptor.raw

@@ -88,7 +88,6 @@ public enum SocketOption: Sendable {
     case longestUnacknowledged(Int32)
     case maximumMessageSize(Int64)
     case xpubVerboser
-    case xpubNoDrop
     case routerMandatory
     case immediate
 }
@@ -231,7 +230,6 @@ public final class Socket {
         case .longestUnacknowledged(let value): try set(ZMQ_TCP_MAXRT, value, "ZMQ_TCP_MAXRT")
         case .maximumMessageSize(let value): try set(ZMQ_MAXMSGSIZE, value, "ZMQ_MAXMSGSIZE")
         case .xpubVerboser: try set(ZMQ_XPUB_VERBOSER, Int32(1), "ZMQ_XPUB_VERBOSER")
-        case .xpubNoDrop: try set(ZMQ_XPUB_NODROP, Int32(1), "ZMQ_XPUB_NODROP")
         case .routerMandatory: try set(ZMQ_ROUTER_MANDATORY, Int32(1), "ZMQ_ROUTER_MANDATORY")
         case .immediate: try set(ZMQ_IMMEDIATE, Int32(1), "ZMQ_IMMEDIATE")
         }

@@ -16,7 +16,7 @@ extension ExitCode {
     static let system = ExitCode(71)
     /// A file cannot be written (EX_CANTCREAT).
     static let cannotCreate = ExitCode(73)
-    /// Standard output cannot be written to (EX_IOERR).
+    /// Standard output cannot be written to, or who was to read something did not get all of it (EX_IOERR).
     static let outputError = ExitCode(74)
     /// The daemon answered what this version does not understand (EX_PROTOCOL).
     static let protocolError = ExitCode(76)

@@ -7,6 +7,7 @@ import FeedProtocols
 import Glibc
 import JournalFiles
 import Linux
+import Messaging
 import Wire
 
 struct ReplayCommand: ParsableCommand {
@@ -16,13 +17,16 @@ struct ReplayCommand: ParsableCommand {
         discussion: """
             Prints the frames of one channel, oldest first, one a line; with --json, as JSON lines. With --zeromq \
             it publishes them as the gateway did, frame by frame, at the pace at which they were received, and \
-            begins with the first subscription. Subscribers that do not keep up slow it down; they lose nothing.
+            begins with the first subscription. Subscribers that do not keep up slow it down and lose nothing, unless \
+            they take nothing for as long as --patience says. At the end it waits until each of them has taken all; \
+            whoever did not is told, with the frames that may be missing.
 
             With --directory it writes the messages that name the instruments of the journal's last epoch into a \
             file, for directory_file of a gateway that was not there when the venue sent them.
 
             Exit status: 0 played to the end; 65 the journal is damaged, what is whole was played; 66 it cannot \
-            be read; 69 an address cannot be used; 73 the file cannot be written; 64 wrong usage.
+            be read; 69 an address cannot be used; 73 the file cannot be written; 74 a subscriber did not get all \
+            of it; 64 wrong usage.
 
             EXAMPLES
               holdfast replay /var/lib/holdfast/journal/itch/0 --from 4711 --count 10
@@ -60,6 +64,10 @@ struct ReplayCommand: ParsableCommand {
     var speed: Double?
     @Flag(help: "As fast as the subscribers take it.")
     var flatOut = false
+    @Option(
+        help: ArgumentHelp(
+            "Give a subscriber up that takes nothing for so long (default: 60).", valueName: "seconds"))
+    var patience: Double?
 
     func validate() throws {
         for (option, text) in [("--since", since), ("--until", until)] {
@@ -76,8 +84,11 @@ struct ReplayCommand: ParsableCommand {
         guard !json || zeromq == nil else {
             throw ValidationError("--json is for printing, not for --zeromq")
         }
-        guard zeromq != nil || (speed == nil && !flatOut && !plaintext) else {
-            throw ValidationError("--speed, --flat-out and --plaintext are for --zeromq")
+        guard zeromq != nil || (speed == nil && !flatOut && !plaintext && patience == nil) else {
+            throw ValidationError("--speed, --flat-out, --patience and --plaintext are for --zeromq")
+        }
+        guard (0.1...86_400).contains(patience ?? 60) else {
+            throw ValidationError("--patience: from 0.1 to 86400 seconds")
         }
         if let zeromq, zeromq.hasPrefix("tcp://"), !Endpoint.isLocal(zeromq), !plaintext {
             throw ValidationError(
@@ -105,9 +116,11 @@ struct ReplayCommand: ParsableCommand {
             complain("\(error)")
             throw ExitCode.noInput
         }
-        if let zeromq { source = try serve(source, at: zeromq) }
+        let server = try zeromq.map { try serve(source, at: $0) }
+        if let server { source = server.source }
         for damage in source.damages { complain(damage) }
         if !source.damages.isEmpty { throw ExitCode.dataError }
+        if let server, server.readers.lostCount > 0 { throw ExitCode.outputError }
     }
 
     private func writeDirectory(of channel: ChannelFolder, to path: String) throws {
@@ -129,11 +142,11 @@ struct ReplayCommand: ParsableCommand {
             "replay: \(directory.units.count) instruments of \(memory.heardAt.rfc3339) written to \(path)")
     }
 
-    private func serve(_ source: ReplaySource, at endpoint: String) throws -> ReplaySource {
+    private func serve(_ source: ReplaySource, at endpoint: String) throws -> ReplayServer {
         do throws(PlayFailure) {
             let server = try ReplayServer(self, source, at: endpoint)
             try server.run()
-            return server.source
+            return server
         } catch {
             complain(error.description)
             throw ExitCode(error.exitCode)

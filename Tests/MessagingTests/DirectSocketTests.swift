@@ -146,6 +146,68 @@ import Wire
         #expect(publisher.dropped(of: desk.connections[1]) == 0 && subscriber.isConnected)
     }
 
+    @Test(arguments: ["tcp://127.0.0.1:*", "ipc://@holdfast-test-slow"])
+    func `who reads slowly gets all that was offered before the end, and nobody else does`(
+        _ endpoint: String
+    ) throws {
+        let desk = Desk()
+        let publisher = try publisher(desk, at: ServerEndpoints([endpoint]))
+        var haveReadAll: [Int32] = []
+        publisher.onReadAll = { haveReadAll.append($0) }
+        let socket = try Socket(context, .sub)
+        try socket.set(.receiveHighWaterMark(1))
+        try socket.subscribe([66])
+        try socket.connect(publisher.lastEndpoint)
+        try run { desk.requests.count == 1 }
+        let sleeper = desk.connections[0]
+        let message = [UInt8](repeating: 66, count: 60_000)
+        var offered = 0
+        // What it has not taken by then stays with the kernel and in its queue.
+        while publisher.offer(message + [UInt8(offered % 256)], to: sleeper), offered < 10_000 {
+            offered += 1
+            if offered % 20 == 0 { try loop.step(atMost: .zero) }
+        }
+        #expect(offered > 2 && offered < 10_000 && publisher.dropped == 0)
+        publisher.finish(sleeper)
+        #expect(publisher.offer(message, to: sleeper))
+        for _ in 0..<10 { try loop.step(atMost: .milliseconds(5)) }
+        #expect(publisher.waiting(of: sleeper).map { $0 > 0 } == true && desk.departed == [])
+        var numbers: [UInt8] = []
+        try run {
+            while let got = (try? socket.receive()) ?? nil { numbers.append(got.frames[0].last ?? 0) }
+            return !desk.departed.isEmpty
+        }
+        while let got = try socket.receive() { numbers.append(got.frames[0].last ?? 0) }
+        #expect(numbers == (0..<offered).map { UInt8($0 % 256) })
+        #expect(haveReadAll == [sleeper] && desk.departed == [sleeper])
+        #expect(publisher.waiting(of: sleeper) == nil && publisher.offer(message, to: sleeper))
+    }
+
+    @Test func `who leaves with something unread, or is hung up on, has not read all`() throws {
+        let desk = Desk()
+        let publisher = try publisher(desk)
+        var haveReadAll = 0
+        publisher.onReadAll = { _ in haveReadAll += 1 }
+        var sockets: [Socket] = []
+        for count in 1...2 {
+            let socket = try Socket(context, .sub)
+            try socket.set(.receiveHighWaterMark(1))
+            try socket.subscribe([66])
+            try socket.connect(publisher.lastEndpoint)
+            try run { desk.requests.count == count }
+            sockets.append(socket)
+        }
+        let message = [UInt8](repeating: 66, count: 60_000)
+        for reader in desk.connections {
+            var offered = 0
+            while publisher.offer(message, to: reader), offered < 10_000 { offered += 1 }
+        }
+        sockets.removeFirst()
+        try run { desk.departed.count == 1 }
+        publisher.hangUp(on: desk.connections[1])
+        #expect(desk.departed == desk.connections && haveReadAll == 0)
+    }
+
     @Test func `a subscriber comes back when its publisher does, and asks anew`() throws {
         let (first, second) = (Desk(), Desk())
         var publisher: PublisherSocket? = try publisher(first)

@@ -6,11 +6,14 @@ import glob
 import hashlib
 import json
 import os
+import re
 import resource
 import signal
 import struct
 import subprocess
 import unittest
+
+import zmq
 
 import curve
 import harness
@@ -454,6 +457,90 @@ class Replaying(Journalled):
             self.assertEqual(status, 64, said)
             self.assertIn("--plaintext", said)
         self.assertEqual(holdfast("replay", self.folder, "--plaintext")[0], 64)
+
+
+class SlowReader:
+    """A subscriber of everything that keeps next to nothing of its own, and reads only when it is told to."""
+
+    def __init__(self, case, endpoint):
+        context = zmq.Context()
+        case.addCleanup(context.destroy, linger=0)
+        self.socket = context.socket(zmq.SUB)
+        self.socket.set(zmq.RCVHWM, 1)
+        self.socket.subscribe(b"")
+        self.socket.subscribe(b"sync/slow/")
+        self.socket.connect(endpoint)
+
+    def read(self):
+        """The next frame; None: none comes."""
+        if not self.socket.poll(harness.PATIENCE_S * 1000):
+            return None
+        return reader.read(self.socket.recv())
+
+    def data(self, count):
+        """The next so many messages, or all that there are."""
+        found = []
+        while len(found) < count and (frame := self.read()):
+            topic, header, body = frame
+            if header["kind"] == "data":
+                found.append((header["sequence"], topic, body))
+        return found
+
+
+class ReplayingToTheSlow(Journalled):
+    """More than what lies in the kernel's and the player's buffers."""
+
+    def setUp(self):
+        super().setUp()
+        self.open()
+        for _ in range(800):
+            self.lines.both(self.orders(10))
+        self.end()
+        self.daemon.stop()
+        self.whole = data(self.folder)
+
+    def player(self, endpoint, *words):
+        player = spawn(self, [binary("holdfast"), "replay", self.folder, "--flat-out", "--zeromq", endpoint, *words],
+                       stderr=subprocess.PIPE)
+        self.addCleanup(player.stderr.close)
+        said = harness.read_line(self, player.stderr)
+        return player, re.search(r"replay: (\S+), waiting", said)[1]
+
+    def ended(self, player):
+        said = ""
+        while line := harness.read_line(self, player.stderr):
+            said += line
+        return player.wait(harness.PATIENCE_S), said
+
+    def test_a_subscriber_that_is_slow_gets_all_to_the_end(self):
+        players = [self.player(endpoint) for endpoint in (f"ipc://{self.daemon.folder}/replay", "tcp://127.0.0.1:*")]
+        readers = [SlowReader(self, endpoint) for _, endpoint in players]
+        got = [slow.data(1) for slow in readers]
+        # Whatever a player keeps for a subscriber is lost if it ends before.
+        for player, _ in players:
+            with self.assertRaises(subprocess.TimeoutExpired):
+                player.wait(6)
+        for slow, begun, (player, _) in zip(readers, got, players):
+            self.assertEqual(begun + slow.data(len(self.whole) - 1), self.whole)
+            while player.poll() is None:
+                if slow.socket.poll(100):
+                    slow.read()
+            code, said = self.ended(player)
+            self.assertEqual(code, 0, said)
+            self.assertNotIn("did not get", said)
+
+    def test_a_subscriber_that_takes_nothing_is_given_up_and_told_and_the_others_get_all(self):
+        player, endpoint = self.player(f"ipc://{self.daemon.folder}/replay", "--patience", "3")
+        good = SlowReader(self, endpoint)
+        begun = good.data(1)
+        sleeper = SlowReader(self, endpoint)
+        self.assertIsNotNone(sleeper.read())
+        self.assertEqual(begun + good.data(len(self.whole) - 1), self.whole)
+        good.socket.close()
+        code, said = self.ended(player)
+        self.assertEqual(code, 74, said)
+        self.assertRegex(said, r"took nothing .* it was sent (\d+) frames, of which the last (\d+) may be missing")
+        self.assertIn("replay: 1 of its subscribers did not get all of it", said)
 
 
 class Remembering(Journalled):
