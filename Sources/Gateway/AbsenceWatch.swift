@@ -1,18 +1,23 @@
 // When what is read now came in. A gateway that did not run for a while, stopped or on a host that was, finds what came
-// meanwhile in its sockets: it is as old as it is, and neither proves that a path lives now nor that a channel is fresh.
-// The kernel stamps datagrams; of what a connection brought only that it is no older than the last time the gateway ran.
+// meanwhile in its sockets: it is as old as it is, and makes no channel fresh. The kernel stamps datagrams; of what a
+// connection brought is only known that it is no older than the last time the gateway ran.
 import Basics
 
 struct AbsenceWatch: Hashable, Sendable {
     /// Who comes later than this was away.
     static let lateness: Duration = .milliseconds(100)
+    /// By then the loop has begun to read whatever waited.
+    static let turn: Duration = .milliseconds(500)
 
     private struct Absence: Hashable {
         var since: Instant
-        /// When it was over.
-        var until: WallTime
-        /// The paths whose connections may still have something of it, a bit each.
-        var waiting: UInt64
+        /// When it was over, by both clocks.
+        var until: Instant
+        var wall: WallTime
+        /// The paths of which something that waited has been read, and more may be there, a bit each.
+        var reading: UInt64 = 0
+        /// The paths that have read all of it.
+        var emptied: UInt64 = 0
     }
 
     private var seenAt: Instant
@@ -32,22 +37,29 @@ struct AbsenceWatch: Hashable, Sendable {
         let quiet = now - seenAt
         guard quiet > Self.lateness else { return nil }
         guard age > Self.lateness || due.map({ now - $0 > Self.lateness }) ?? false else { return nil }
-        last = Absence(since: seenAt, until: wall, waiting: .max)
+        last = Absence(since: seenAt, until: now, wall: wall)
         return quiet
     }
 
-    /// When it came in; after `reads`.
-    /// - Parameter receivedAt: the kernel's time, or that of reading, where there is no other.
-    func cameIn(on path: Int, receivedAt: WallTime, at now: Instant, wall: WallTime) -> Instant {
-        guard let last else { return now }
-        if receivedAt != wall {
-            return receivedAt < last.until ? min(max(last.since, now - (wall - receivedAt)), now) : now
+    /// When a datagram came in, by the kernel's stamp; after `reads`.
+    func cameIn(stamped: WallTime, at now: Instant, wall: WallTime) -> Instant {
+        guard let last, stamped < last.wall else { return now }
+        return min(max(last.since, now - (wall - stamped)), now)
+    }
+
+    /// When what a connection brought came in, or earlier; after `reads`.
+    mutating func cameIn(on path: Int, at now: Instant) -> Instant {
+        guard let absence = last, absence.emptied & Self.bit(of: path) == 0 else { return now }
+        guard absence.reading & Self.bit(of: path) != 0 || now - absence.until <= Self.turn else {
+            emptied(path)
+            return now
         }
-        return last.waiting & Self.bit(of: path) != 0 ? last.since : now
+        last?.reading |= Self.bit(of: path)
+        return absence.since
     }
 
     /// What had arrived on a path's connection is read, all of it.
-    mutating func emptied(_ path: Int) { last?.waiting &= ~Self.bit(of: path) }
+    mutating func emptied(_ path: Int) { last?.emptied |= Self.bit(of: path) }
 
     private static func bit(of path: Int) -> UInt64 { 1 << UInt64(path & 63) }
 }

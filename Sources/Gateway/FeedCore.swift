@@ -101,7 +101,8 @@ package final class FeedCore {
         let cameIn = cameIn(on: path, receivedAt: receivedAt, at: now, wall: wall)
         let isHeard = engine.received(
             bytes, on: path, receivedAt: receivedAt, cameIn: cameIn, at: now, wall: wall)
-        if isHeard { heard(path, cameIn: cameIn, at: now, wall: wall) }
+        // Of what is not stamped nobody knows: a path is silent from the gateway's return on.
+        if isHeard { heard(path, cameIn: receivedAt == wall ? now : cameIn, at: now, wall: wall) }
     }
 
     /// Takes all frames that came together. The first that is one of the protocol's shows that the path lives, before
@@ -115,7 +116,7 @@ package final class FeedCore {
             let isHeard = engine.received(
                 &frames, atMost: most, on: path, receivedAt: receivedAt, cameIn: cameIn, at: now)
             guard isHeard else { continue }
-            heard(path, cameIn: cameIn, at: now, wall: wall)
+            heard(path, cameIn: now, at: now, wall: wall)
             most = .max
         }
     }
@@ -125,7 +126,8 @@ package final class FeedCore {
             machine.returned()
             engine.returned(after: absence, at: now, wall: wall)
         }
-        return absences.cameIn(on: path, receivedAt: receivedAt, at: now, wall: wall)
+        return receivedAt == wall
+            ? absences.cameIn(on: path, at: now) : absences.cameIn(stamped: receivedAt, at: now, wall: wall)
     }
 
     private func heard(_ path: Int, cameIn: Instant, at now: Instant, wall: WallTime) {

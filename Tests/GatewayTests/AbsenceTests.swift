@@ -112,7 +112,23 @@ import Wire
         #expect(core.engine.channel.state == .live)
         // The other one's is not read yet.
         receive(quotes.frame(.data, "AAPL", 22, at: 1050), core, on: 1, at: 9020)
-        #expect(core.machine.lastHeard(1) == ms(1000) && core.machine.lastHeard(0) == ms(9010))
+        #expect(core.machine.lastHeard(1) == ms(9020))
+        #expect(core.machine.redundancy == .full)
+        core.tick(at: ms(9060), wall: wall(9060))
+        #expect(core.machine.redundancy == .full && core.engine.channel.state == .live)
+    }
+
+    @Test func `what a connection brings for the first time long after an absence is of then`() {
+        let core = feed(.zeromq)
+        go(core, to: 1000) { quotes.frame(.data, "AAPL", $0, at: Int64($0 - 1) * 50) }
+        receive(quotes.frame(.data, "AAPL", 22, at: 1050), core, on: 0, at: 9000)
+        #expect(core.engine.channel.state == .stale)
+        core.emptied(0)
+        for time in stride(from: Int64(9000), through: 9600, by: 100) {
+            core.tick(at: ms(time), wall: wall(time))
+        }
+        receive(quotes.frame(.data, "AAPL", 22, at: 9600), core, on: 1, at: 9601)
+        #expect(core.engine.channel.state == .live)
     }
 
     @Test func `a hole is waited for as long as if nobody had been away`() {
