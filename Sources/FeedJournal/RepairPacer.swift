@@ -54,10 +54,14 @@ public struct RepairPacer: Sendable {
     }
 
     /// A client was given so many bytes, or what cost as much.
-    public mutating func gave(_ name: String, bytes: Int, at now: Instant) {
-        guard clients[name]?.isServed == true else { return }
+    ///
+    /// - Returns: how long it has to wait for the next ones.
+    @discardableResult
+    public mutating func gave(_ name: String, bytes: Int, at now: Instant) -> Duration {
+        guard clients[name]?.isServed == true else { return .zero }
         served -= 1
         let time = Duration.nanoseconds(Int64(bytes) * 1_000_000_000 / Int64(limits.bytesPerSecond))
         clients[name] = Client(isServed: false, notBefore: now + time)
+        return time
     }
 }

@@ -61,7 +61,7 @@ extension SegmentDamage: CustomStringConvertible {
 }
 
 /// A value that is fed with a segment's bytes.
-public struct SegmentScanner {
+public struct SegmentScanner: Sendable {
     public enum Finding: Hashable, Sendable {
         case header(SegmentHeader)
         case record(Record)

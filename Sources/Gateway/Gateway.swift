@@ -77,9 +77,10 @@ public final class Gateway {
             // Each path and each directory has one.
             files = try Worker(loop, capacity: 64 * (8 + 1))
             let reader = try Worker(loop)
-            repairs = RepairDesk(loop, reader)
+            let segments = SegmentBook()
+            repairs = RepairDesk(loop, reader, segments)
             pulls = PullDesk(
-                loop, reader,
+                loop, reader, segments,
                 ReplicaLimits(
                     warning: options.journal.replicaWarning, critical: options.journal.replicaCritical))
             journalWorker = try Gateway.journalWorker(loop, options.journal)

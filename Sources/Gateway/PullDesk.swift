@@ -15,13 +15,15 @@ final class PullDesk {
     private var pacer: RepairPacer
     private var book = ReplicaBook()
     private let limits: ReplicaLimits
-    /// The messages of closed segments, which do not change any more.
-    private var counts: [ChannelFolder: [UInt64: UInt64]] = [:]
+    private let segments: SegmentBook
 
-    /// - Parameter worker: the thread that reads.
-    init(_ loop: EventLoop, _ worker: Worker, _ limits: ReplicaLimits) {
+    /// - Parameters:
+    ///   - worker: the thread that reads.
+    ///   - segments: what it knows of the journals.
+    init(_ loop: EventLoop, _ worker: Worker, _ segments: SegmentBook, _ limits: ReplicaLimits) {
         self.loop = loop
         self.worker = worker
+        self.segments = segments
         self.limits = limits
         // Replicas read what market data does not wait for, but not all that the disk and the network can do.
         var paces = RepairPacer.Limits()
@@ -87,12 +89,11 @@ final class PullDesk {
         case .now: break
         }
         let written = channel.machine.figures.written
-        let folder = channel.folder
-        let reader = PullReader(request, in: folder, tail: tail, counts: counts[folder] ?? [:])
-        let isTaken = worker.perform({ reader.read() }) { [weak self] findings in
+        let reader = PullReader(request, in: channel.folder, tail: tail)
+        let page = segments.page(of: channel.folder)
+        let isTaken = worker.perform({ page.with { reader.read(&$0) } }) { [weak self] findings in
             guard let self else { return }
-            pacer.gave(pace, bytes: findings.bytes.count, at: loop.now)
-            counts[folder] = findings.counts
+            pacer.gave(pace, bytes: findings.cost, at: loop.now)
             if case .bytes(let pulled) = findings.body {
                 book.pulled(
                     request, by: name, number, pulled, bytes: findings.bytes.count, isAll: findings.isAll,

@@ -12,16 +12,18 @@ final class RepairDesk {
     private let loop: EventLoop
     private let worker: Worker
     private var pacer = RepairPacer()
-    /// What closed segments hold, which does not change any more.
-    private var summaries: [ChannelFolder: [UInt64: SegmentIndex]] = [:]
+    private let book: SegmentBook
     /// Requests that were answered with frames, and the frames.
     private(set) var repairs: UInt64 = 0
     private(set) var frames: UInt64 = 0
 
-    /// - Parameter worker: the thread that reads, so that nothing waits for it.
-    init(_ loop: EventLoop, _ worker: Worker) {
+    /// - Parameters:
+    ///   - worker: the thread that reads, so that nothing waits for it.
+    ///   - book: what it knows of the journals.
+    init(_ loop: EventLoop, _ worker: Worker, _ book: SegmentBook) {
         self.loop = loop
         self.worker = worker
+        self.book = book
     }
 
     var postponed: UInt64 { pacer.postponed }
@@ -58,14 +60,12 @@ final class RepairDesk {
         _ responder: Responder
     ) {
         let folder = channel.folder
-        let reader = RepairReader(
-            request, in: folder, tail: channel.tail, summaries: summaries[folder] ?? [:]
-        ) { topic in
+        let reader = RepairReader(request, in: folder, tail: channel.tail) { topic in
             guard let topic = try? Topic(parsing: topic) else { return false }
             return entitled.mayHave(topic)
         }
-        let isTaken = worker.perform({ reader.read() }) { [weak self] findings in
-            if findings.failure == nil { self?.summaries[folder] = findings.summaries }
+        let page = book.page(of: folder)
+        let isTaken = worker.perform({ page.with { reader.read(&$0) } }) { [weak self] findings in
             self?.found(findings, request, name, responder)
         }
         if !isTaken {
@@ -77,9 +77,12 @@ final class RepairDesk {
     private func found(
         _ findings: RepairFindings, _ request: RepairRequest, _ name: String, _ responder: Responder
     ) {
-        pacer.gave(name, bytes: findings.cost, at: loop.now)
+        let wait = pacer.gave(name, bytes: findings.cost, at: loop.now)
         if let failure = findings.failure {
             return responder.refuse("the journal cannot be read: \(failure)")
+        }
+        if let unread = findings.unread {
+            return responder.postpone(max(wait, .milliseconds(100)), because: unread)
         }
         guard let known = findings.known else {
             return responder.refuse(

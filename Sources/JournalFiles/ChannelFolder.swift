@@ -145,20 +145,23 @@ extension ChannelFolder {
     public func readIndex(of number: UInt64, _ crc: @escaping Checksum = fastestCRC) throws(SystemError)
         -> SegmentIndex
     {
-        try readIndexCounting(of: number, crc).index
+        if let kept = keptIndex(of: number, size: try Files.size(of: segment(number))).index { return kept }
+        return try SegmentSurvey(segment(number), crc).index
     }
 
-    /// And the bytes that were read for it.
-    func readIndexCounting(of number: UInt64, _ crc: @escaping Checksum = fastestCRC) throws(SystemError)
-        -> (index: SegmentIndex, read: Int)
-    {
-        let size = try Files.size(of: segment(number))
-        if let bytes = try? Files.read(index(number), limit: SegmentIndex.mostBytes),
-            let known = SegmentIndex.parse(bytes, size: size, crc)
-        {
-            return (known.index, bytes.count)
+    /// The index beside a segment of this size, and the bytes that were read for it; `nil`: there is none, or it does
+    /// not fit.
+    func keptIndex(of number: UInt64, size: Int) -> (index: SegmentIndex?, read: Int) {
+        guard let bytes = try? Files.read(index(number), limit: SegmentIndex.mostBytes) else {
+            return (nil, 0)
         }
-        let survey = try SegmentSurvey(segment(number), crc)
-        return (survey.index, survey.size)
+        return (SegmentIndex.parse(bytes, size: size, fastestCRC)?.index, bytes.count)
+    }
+
+    /// Puts an index beside its segment; where that fails, it is made again by whoever needs it.
+    func keep(_ index: SegmentIndex, _ digest: Digest, of number: UInt64) {
+        try? Files.write(
+            index.encoded(digest: digest, fastestCRC), to: self.index(number),
+            Files.Attributes(mode: 0o640), replacing: true, durably: false)
     }
 }

@@ -266,16 +266,7 @@ public struct JournalTail: Sendable {
         var index = index
         index.size = size
         index.records = records
-        JournalTail.keep(index, hash.digest, number, in: plan.folder)
-    }
-
-    private static func keep(
-        _ index: SegmentIndex, _ digest: Digest, _ number: UInt64, in folder: ChannelFolder
-    ) {
-        try? Files.write(
-            index.encoded(digest: digest, fastestCRC), to: folder.index(number),
-            Files.Attributes(mode: 0o640),
-            replacing: true, durably: false)
+        plan.folder.keep(index, hash.digest, of: number)
     }
 
     private mutating func expire(at now: Instant, _ result: inout JournalResult) {
@@ -347,7 +338,7 @@ extension JournalTail {
         if end.whole > 0 {
             if survey.isTorn { survey = try SegmentSurvey(path, upTo: end.whole) }
             opening.damages = survey.damages.map { "segment \(number): \($0)" }
-            keep(survey.index, survey.digest, number, in: plan.folder)
+            plan.folder.keep(survey.index, survey.digest, of: number)
         } else {
             guard let before = earlier.popLast() else { return }
             survey = try SegmentSurvey(plan.folder.segment(before))

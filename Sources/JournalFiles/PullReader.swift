@@ -11,8 +11,11 @@ public struct PullFindings: Sendable {
     public var bytes: [UInt8] = []
     /// Nothing that is written is behind these bytes.
     public var isAll = false
-    /// The messages of each closed segment that was looked at.
-    public var counts: [UInt64: UInt64]
+    /// Bytes that were read to count what is behind.
+    public var read = 0
+
+    /// What it is charged as, in bytes that are sent, as `RepairFindings.cost` is.
+    public var cost: Int { bytes.count + read / 8 }
 }
 
 /// Reads for one request.
@@ -23,30 +26,33 @@ public struct PullReader: Sendable {
     private let request: PullRequest
     private let folder: ChannelFolder
     private let live: (number: UInt64, size: Int, messages: UInt64)
-    private let counts: [UInt64: UInt64]
+    private let mostRead: Int
 
-    /// - Parameter counts: the messages of closed segments, as far as they are known.
+    /// - Parameter mostRead: what is read at most to count what is behind.
     public init(
-        _ request: PullRequest, in folder: ChannelFolder, tail: JournalTail, counts: [UInt64: UInt64]
+        _ request: PullRequest, in folder: ChannelFolder, tail: JournalTail, mostRead: Int = 64 << 20
     ) {
         self.request = request
         self.folder = folder
-        self.counts = counts
+        self.mostRead = mostRead
         live = (tail.number, tail.size, tail.index.messages)
     }
 
-    public func read() -> PullFindings {
+    /// - Parameter summaries: what closed segments hold, as far as it is known.
+    public func read(_ summaries: inout SegmentSummaries) -> PullFindings {
         var findings = PullFindings(
-            body: .refused("nothing is journalled", retryAfter: nil, first: nil), counts: counts)
+            body: .refused("nothing is journalled", retryAfter: nil, first: nil))
         do throws(SystemError) {
-            try read(&findings)
+            try read(&summaries, &findings)
         } catch {
             findings.body = .refused("the journal cannot be read: \(error)", retryAfter: nil, first: nil)
         }
         return findings
     }
 
-    private func read(_ findings: inout PullFindings) throws(SystemError) {
+    private func read(
+        _ summaries: inout SegmentSummaries, _ findings: inout PullFindings
+    ) throws(SystemError) {
         let numbers = try folder.segments().filter { $0 <= live.number }
         guard let first = numbers.first else { return }
         let place =
@@ -54,6 +60,7 @@ public struct PullReader: Sendable {
         guard numbers.contains(place.segment) else {
             return findings.body = refusal(place.segment, numbers)
         }
+        guard let messages = messages(from: place.segment, numbers, &summaries, &findings) else { return }
         let isLive = place.segment == live.number
         let path = folder.segment(place.segment)
         let size = isLive ? live.size : try Files.size(of: path)
@@ -64,7 +71,6 @@ public struct PullReader: Sendable {
             findings.bytes = try file.read(
                 min(PullReader.mostBytes, size - place.offset), at: place.offset)
         }
-        let messages = try messages(from: place.segment, numbers, &findings)
         findings.isAll = isLive && place.offset + findings.bytes.count == size
         findings.body = .bytes(
             PulledBytes(
@@ -74,17 +80,25 @@ public struct PullReader: Sendable {
     }
 
     /// Of a segment and those behind it. Those that went meanwhile count for nothing, and those that cannot be read now
-    /// are read again next time.
+    /// are read again next time. `nil`: there is more to be read for that than may be at once; a number that is too small
+    /// would pass for a replica that has more than it has.
     private func messages(
-        from number: UInt64, _ numbers: [UInt64], _ findings: inout PullFindings
-    ) throws(SystemError) -> UInt64 {
-        var sum = live.messages
-        for closed in numbers where closed >= number && closed != live.number {
-            let count = findings.counts[closed] ?? (try? folder.readIndex(of: closed).messages)
-            findings.counts[closed] = count
-            sum &+= count ?? 0
+        from number: UInt64, _ numbers: [UInt64], _ summaries: inout SegmentSummaries,
+        _ findings: inout PullFindings
+    ) -> UInt64? {
+        let closed = numbers.filter { $0 != live.number }
+        summaries.forget(except: closed)
+        var (sum, budget) = (live.messages, mostRead)
+        defer { findings.read = mostRead - budget }
+        for segment in closed where segment >= number {
+            let isKnown = try? summaries.learn([segment], in: folder, &budget, isOurs: true)
+            if isKnown == false {
+                findings.body = .refused(
+                    summaries.progress(closed.count), retryAfter: .milliseconds(100), first: nil)
+                return nil
+            }
+            sum &+= summaries.known[segment]?.messages ?? 0
         }
-        findings.counts = findings.counts.filter { numbers.contains($0.key) }
         return sum
     }
 

@@ -1,7 +1,7 @@
 // Finds in a channel's journal what a client missed: bounded in what it reads and in what it returns. It runs where
 // waiting for the disk hurts nobody.
 public import Basics
-public import FeedJournal
+import FeedJournal
 public import Wire
 import Linux
 
@@ -21,8 +21,8 @@ public struct RepairFindings: Sendable {
     public var read = 0
     /// Segments that were looked at.
     public var segments = 0
-    /// What each closed segment holds, which does not change any more.
-    public var summaries: [UInt64: SegmentIndex] = [:]
+    /// What has to be read before the client can be answered, and how far that has come; `nil`: nothing.
+    public var unread: String?
 
     /// What it is charged as, in bytes that are sent: reading costs less than sending, and looking for what is not there
     /// costs something, too.
@@ -34,50 +34,56 @@ public struct RepairReader: Sendable {
     /// What one reply holds at most.
     public static let mostFrames = 5000
     public static let mostBytes = 1 << 20
-    /// What is read for it at most.
-    static let mostRead = 64 << 20
+    /// What is read for it at most, and of closed segments whose indexes are not known likewise.
+    public static let mostRead = 64 << 20
 
     private let folder: ChannelFolder
     private let request: RepairRequest
     /// The segment that is being written, and how far it can be read.
     private let live: (number: UInt64, size: Int, index: SegmentIndex)?
-    private let summaries: [UInt64: SegmentIndex]
+    private let mostRead: Int
     private let mayHave: @Sendable (ArraySlice<UInt8>) -> Bool
     private let topic: [UInt8]?
 
     /// - Parameters:
-    ///   - summaries: what closed segments hold, as far as it is known.
+    ///   - mostRead: what is read for it at most.
     ///   - mayHave: whether the client may have a topic.
     public init(
         _ request: RepairRequest, in folder: ChannelFolder, tail: JournalTail?,
-        summaries: [UInt64: SegmentIndex] = [:],
+        mostRead: Int = RepairReader.mostRead,
         mayHave: @escaping @Sendable (ArraySlice<UInt8>) -> Bool
     ) {
         self.request = request
         self.folder = folder
         self.mayHave = mayHave
-        self.summaries = summaries
+        self.mostRead = mostRead
         live = tail.map { ($0.number, $0.size, $0.index) }
         topic = request.instrument.map { Topic.marketData(feed: request.feed, instrument: $0).bytes }
     }
 
-    public func read() -> RepairFindings {
+    /// - Parameter summaries: what closed segments hold, as far as it is known.
+    public func read(_ summaries: inout SegmentSummaries) -> RepairFindings {
         var findings = RepairFindings()
         do throws(SystemError) {
-            try read(&findings)
+            try read(&summaries, &findings)
         } catch {
             findings.failure = "\(error)"
         }
         return findings
     }
 
-    private func read(_ findings: inout RepairFindings) throws(SystemError) {
-        var left = RepairReader.mostRead
+    private func read(
+        _ summaries: inout SegmentSummaries, _ findings: inout RepairFindings
+    ) throws(SystemError) {
+        let numbers = try folder.segments().filter { $0 <= live?.number ?? .max }
+        findings.segments = numbers.count
+        guard try survey(numbers, &summaries, &findings) else { return }
+        var left = mostRead
         var verdicts: [ArraySlice<UInt8>: Bool] = [:]
-        for number in try folder.segments() {
-            if let live, number > live.number { break }
-            findings.segments += 1
-            let index = try index(number, &findings)
+        for number in numbers {
+            guard let index = number == live?.number ? live?.index : summaries.known[number] else {
+                continue
+            }
             if let span = index.span(of: request.epoch) {
                 let whole = SequenceRange(min(span.first, span.last), max(span.first, span.last))
                 findings.known =
@@ -88,28 +94,35 @@ public struct RepairReader: Sendable {
             if findings.next != nil { continue }
             if let after = request.after, number < after.segment { continue }
             guard index.mayHold(request.epoch, request.range) else { continue }
-            let hasPlaces = number == live?.number || summaries[number] == nil || !needsPlaces(number)
-            let whole = hasPlaces ? index : try readIndex(number, &findings)
-            try read(number, whole, &left, &verdicts, &findings)
+            try read(number, try places(number, index, &findings), &left, &verdicts, &findings)
         }
     }
 
-    /// What a segment may hold. Of what was closed before it is remembered.
-    private func index(_ number: UInt64, _ findings: inout RepairFindings) throws(SystemError) -> SegmentIndex
-    {
-        if let live, number == live.number { return live.index }
-        let index: SegmentIndex
-        if let known = summaries[number] { index = known } else { index = try readIndex(number, &findings) }
-        if live != nil { findings.summaries[number] = index.summary }
-        return index
+    /// What the closed segments hold: as much is read for it as for an answer.
+    ///
+    /// - Returns: whether all of it is known.
+    private func survey(
+        _ numbers: [UInt64], _ summaries: inout SegmentSummaries, _ findings: inout RepairFindings
+    ) throws(SystemError) -> Bool {
+        let closed = numbers.filter { $0 != live?.number }
+        summaries.forget(except: closed)
+        // Nobody writes to the last one now, but somebody may.
+        if live == nil, let last = numbers.last { try summaries.check(last, in: folder) }
+        var budget = mostRead
+        defer { findings.read += mostRead - budget }
+        let isWhole = try summaries.learn(closed, in: folder, &budget, isOurs: live != nil)
+        if !isWhole { findings.unread = summaries.progress(closed.count) }
+        return isWhole
     }
 
-    private func readIndex(
-        _ number: UInt64, _ findings: inout RepairFindings
+    /// An index that says where to begin, if that is needed and the index is there.
+    private func places(
+        _ number: UInt64, _ index: SegmentIndex, _ findings: inout RepairFindings
     ) throws(SystemError) -> SegmentIndex {
-        let (index, read) = try folder.readIndexCounting(of: number)
+        guard number != live?.number, needsPlaces(number) else { return index }
+        let (kept, read) = folder.keptIndex(of: number, size: try Files.size(of: folder.segment(number)))
         findings.read += read
-        return index
+        return kept ?? index
     }
 
     /// Whether the index says where to begin. Where topics have numbers of their own, they do not ascend along the segment.

@@ -17,6 +17,7 @@ private final class Pair {
     var tail: JournalTail?
     var machine = ReplicaMachine(at: .zero)
     var replica: ReplicaTail?
+    var summaries = SegmentSummaries()
     var now = Instant.zero
     var cuts: [String] = []
     var damages: [String] = []
@@ -87,7 +88,7 @@ private final class Pair {
             let request = PullRequest(
                 feed: "itch", channel: 0, place: machine.position.place,
                 messages: machine.position.messages, replica: "b")
-            let findings = PullReader(request, in: plan.folder, tail: try #require(tail), counts: [:]).read()
+            let findings = PullReader(request, in: plan.folder, tail: try #require(tail)).read(&summaries)
             if let next = machine.answered(findings.body, spoil(findings.bytes), at: now) {
                 try perform(next)
             }
@@ -149,15 +150,46 @@ extension DiskTests {
                 feed: "itch", channel: 0, place: PullRequest.Place(segment: 2, offset: 0), messages: 0,
                 replica: "b")
             let tail = try #require(pair.tail)
-            let hindered = PullReader(request, in: folder, tail: tail, counts: [:]).read()
-            #expect(hindered.counts == [2: 10])
+            var summaries = SegmentSummaries()
+            _ = PullReader(request, in: folder, tail: tail).read(&summaries)
+            #expect(summaries.known.mapValues(\.messages) == [2: 10])
             #expect(rmdir(segment) == 0 && rename(aside, segment) == 0)
-            let findings = PullReader(request, in: folder, tail: tail, counts: hindered.counts).read()
+            let findings = PullReader(request, in: folder, tail: tail).read(&summaries)
             guard case .bytes(let pulled) = findings.body else {
                 Issue.record("\(findings.body)")
                 return
             }
-            #expect(pulled.behind == 30 && findings.counts == [2: 10, 3: 10])
+            #expect(pulled.behind == 30 && summaries.known.mapValues(\.messages) == [2: 10, 3: 10])
+        }
+
+        @Test func `what is behind is not guessed while a segment without an index is read for it`() throws {
+            let pair = Pair()
+            pair.write(1...3000)
+            pair.write(3001...3010, turns: true)
+            let folder = pair.plan.folder
+            let segment = try #require(try folder.segments().first)
+            let index = folder.index(segment)
+            unlink(index)
+            let request = PullRequest(
+                feed: "itch", channel: 0, place: PullRequest.Place(segment: segment, offset: 0), messages: 0,
+                replica: "b")
+            let reader = PullReader(request, in: folder, tail: try #require(pair.tail), mostRead: 1)
+            var summaries = SegmentSummaries()
+            var findings = reader.read(&summaries)
+            var times = 0
+            while case .refused(let why, let retryAfter, _) = findings.body, times < 100 {
+                #expect(why.contains("has no index") && retryAfter == .milliseconds(100))
+                #expect(findings.bytes == [] && findings.cost > 0)
+                times += 1
+                findings = reader.read(&summaries)
+            }
+            #expect(times > 0)
+            guard case .bytes(let pulled) = findings.body else {
+                Issue.record("\(findings.body)")
+                return
+            }
+            #expect(pulled.behind == 3010 && findings.bytes.count == pulled.size)
+            #expect(Files.exists(index))
         }
 
         @Test func `what is damaged on the way comes again, and nothing of it is written`() throws {

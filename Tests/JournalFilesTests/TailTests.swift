@@ -340,14 +340,11 @@ extension DiskTests {
             var jobs: [JournalJob] = [.open, .write(batch(1...1500), sync: false)]
             jobs += [.turn(batch(1501...3000), sync: false), .turn(batch(3001...3002), sync: false)]
             let tail = try #require(perform(jobs, plan()).tail)
-            func read(
-                _ range: SequenceRange, _ instrument: String?, _ summaries: [UInt64: SegmentIndex] = [:]
-            ) -> RepairFindings {
+            var summaries = SegmentSummaries()
+            func read(_ range: SequenceRange, _ instrument: String?) -> RepairFindings {
                 let request = RepairRequest(
                     feed: "itch", channel: 0, epoch: 7, range: range, instrument: instrument)
-                return RepairReader(request, in: plan().folder, tail: tail, summaries: summaries) { _ in true
-                }
-                .read()
+                return RepairReader(request, in: plan().folder, tail: tail) { _ in true }.read(&summaries)
             }
             var sizes = 0
             for number in [1, 2, 3] as [UInt64] { sizes += try Files.size(of: plan().folder.segment(number)) }
@@ -356,13 +353,76 @@ extension DiskTests {
             #expect(nothing.read > sizes && nothing.cost > sizes / 8)
             // What is not there any more is known without their indexes.
             try Files.remove(plan().folder.index(1))
-            let beyond = read(SequenceRange(4000, 4001), nil, nothing.summaries)
+            let before = summaries.known
+            let beyond = read(SequenceRange(4000, 4001), nil)
             #expect(beyond.known == SequenceRange(1, 3002) && beyond.frames == [])
             #expect(beyond.read == 0 && beyond.cost > 0)
-            #expect(beyond.summaries == nothing.summaries && nothing.summaries.count == 2)
+            #expect(summaries.known == before && before.count == 2)
             // Where to begin is in the index.
-            let few = read(SequenceRange(2990, 3001), nil, nothing.summaries)
+            let few = read(SequenceRange(2990, 3001), nil)
             #expect(few.frames.count == 12 && few.failure == nil)
+        }
+
+        @Test func `segments without an index are read in steps, said so, and have one then`() throws {
+            var jobs: [JournalJob] = [.open, .write(batch(1...3000), sync: false)]
+            jobs += [.turn(batch(3001...6000), sync: false), .turn(batch(6001...6002), sync: false)]
+            let tail = try #require(perform(jobs, plan()).tail)
+            let folder = plan().folder
+            var indexes: [[UInt8]] = []
+            var sizes = 0
+            for number in [1, 2] as [UInt64] {
+                indexes.append(try Files.read(folder.index(number)))
+                try Files.remove(folder.index(number))
+                sizes += try Files.size(of: folder.segment(number))
+            }
+            #expect(sizes > 2 * pieceBytes)
+            var summaries = SegmentSummaries()
+            let request = RepairRequest(
+                feed: "itch", channel: 0, epoch: 7, range: SequenceRange(5999, 6001))
+            let reader = RepairReader(request, in: folder, tail: tail, mostRead: 1) { _ in true }
+            var findings = reader.read(&summaries)
+            var said: [String] = []
+            var read = findings.read
+            while let unread = findings.unread, said.count < 100 {
+                #expect(findings.frames == [] && findings.known == nil && findings.failure == nil)
+                #expect(findings.read <= pieceBytes && findings.cost > 0)
+                said.append(unread)
+                findings = reader.read(&summaries)
+                read += findings.read
+            }
+            #expect(said.first?.hasPrefix("segment 1 has no index and is read for it first, 256 of ") == true)
+            #expect(Set(said).count == said.count && said.count >= 2)
+            #expect(findings.known == SequenceRange(1, 6002))
+            #expect(try indexes == [1, 2].map { try Files.read(folder.index($0)) })
+            // Each once.
+            #expect(read < sizes + 2 * pieceBytes)
+            while let next = findings.next, findings.frames.count < 3 {
+                var again = request
+                again.after = next
+                let more = RepairReader(again, in: folder, tail: tail, mostRead: 1) { _ in true }
+                    .read(&summaries)
+                findings.frames += more.frames
+                findings.next = more.next
+            }
+            #expect(findings.frames.count == 3)
+        }
+
+        @Test func `a segment that went while it was read for its index is not missed, and leaves none`()
+            throws
+        {
+            let jobs: [JournalJob] = [.open, .write(batch(1...3000), sync: false)]
+            let tail = try #require(perform(jobs + [.turn(batch(3001...3002), sync: false)], plan()).tail)
+            let folder = plan().folder
+            try Files.remove(folder.index(1))
+            var summaries = SegmentSummaries()
+            let request = RepairRequest(
+                feed: "itch", channel: 0, epoch: 7, range: SequenceRange(3001, 3001))
+            let reader = RepairReader(request, in: folder, tail: tail, mostRead: 1) { _ in true }
+            #expect(reader.read(&summaries).unread != nil)
+            try Files.remove(folder.segment(1))
+            let findings = reader.read(&summaries)
+            #expect(findings.known == SequenceRange(3001, 3002) && findings.frames.count == 1)
+            #expect(summaries.known == [:] && !Files.exists(folder.index(1)))
         }
 
         @Test func `a directory is found in an earlier segment`() throws {
