@@ -34,6 +34,13 @@ public struct ReplicaBook: Sendable {
         var written: UInt64
         /// The end of what was written when it was last sent everything, and when that was.
         var sent: (place: PullRequest.Place, at: Instant)?
+
+        /// What a request tells by itself.
+        mutating func take(_ request: PullRequest) {
+            lag.through = request.through
+            guard let sent, sent.place == request.place else { return }
+            (lag.coveredAt, lag.messages) = (sent.at, 0)
+        }
     }
 
     private struct Replica {
@@ -89,15 +96,25 @@ public struct ReplicaBook: Sendable {
         var known = replicas[name]?.channels[channel] ?? Channel(lag: ReplicaLag(at: now), written: written)
         known.written = written
         known.lag.heardAt = now
+        known.take(request)
         known.lag.messages = answer.behind
-        known.lag.through = request.through
-        if let sent = known.sent, sent.place == request.place { known.lag.coveredAt = sent.at }
         if isAll {
             let end = PullRequest.Place(segment: answer.place.segment, offset: answer.place.offset + bytes)
             if end == request.place { known.lag.coveredAt = now }
             known.sent = (end, now)
         }
         replicas[name]?.channels[channel] = known
+    }
+
+    /// A request was put off: the replica asks, and acknowledges what it has. That it was told nothing leaves its distance
+    /// as it was, and growing with time; of one that was never told anything there is no distance.
+    public mutating func putOff(
+        _ request: PullRequest, by name: Name, _ channel: UInt16, at now: Instant
+    ) {
+        guard var known = replicas[name]?.channels[channel] else { return }
+        known.take(request)
+        replicas[name]?.channels[channel] = known
+        replicas[name]?.heardAt = now
     }
 
     /// How far a replica is behind, all its channels together, and for how long it has not asked.

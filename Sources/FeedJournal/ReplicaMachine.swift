@@ -45,8 +45,9 @@ public struct ReplicaMachine: Sendable {
     public struct Options: Hashable, Sendable {
         /// How often it is asked once everything is there.
         public var every: Duration = .milliseconds(100)
-        /// After a failure or a refusal it is tried again after this.
-        public var retryAfter: Duration = .seconds(2)
+        /// After a failure or a refusal it is tried again after this: each time at most a piece comes for nothing, the
+        /// figures go on, and the other end, too, does not take it for silent.
+        public var retryAfter: Duration = .milliseconds(1500)
         /// A request without an answer for so long is lost, and made again. Over a slow link a piece takes seconds, and
         /// each repeat is answered in full: nothing is lost as long as the connection lasts, but what is above the mark
         /// of the server.

@@ -75,6 +75,8 @@ final class ChannelJournal {
     }
 
     var folder: ChannelFolder { plan.folder }
+    /// Where it ends, if it could be read and not be opened to be written.
+    var end: JournalEnd? { tail == nil ? plan.known : nil }
 
     // MARK: - What is journalled
 

@@ -65,7 +65,9 @@ final class PullDesk {
         }
         // A gateway that has just started opens a channel with its first frame.
         guard let channel = keeper.channelJournal(number) else {
-            return postpone(request, responder, .milliseconds(500))
+            book.putOff(request, by: name, number, at: loop.now)
+            return postpone(
+                request, responder, .milliseconds(500), because: "nothing of channel \(number) came yet")
         }
         read(request, channel, name, number, responder)
     }
@@ -82,22 +84,29 @@ final class PullDesk {
         _ request: PullRequest, _ channel: ChannelJournal, _ name: ReplicaBook.Name, _ number: UInt16,
         _ responder: Responder
     ) {
-        guard let tail = channel.tail else { return postpone(request, responder, .milliseconds(200)) }
+        let written = channel.machine.figures.written
         let pace = "\(name.replica) \(name.feed)/\(number)"
+        guard let reader = PullDesk.reader(request, channel) else {
+            book.putOff(request, by: name, number, at: loop.now)
+            return postpone(
+                request, responder, .milliseconds(500), because: PullDesk.obstacle(channel.machine.condition))
+        }
         switch pacer.asks(pace, at: loop.now) {
-        case .later(let wait): return postpone(request, responder, wait)
+        case .later(let wait):
+            book.putOff(request, by: name, number, at: loop.now)
+            return postpone(request, responder, wait)
         case .now: break
         }
-        let written = channel.machine.figures.written
-        let reader = PullReader(request, in: channel.folder, tail: tail)
         let page = segments.page(of: channel.folder)
         let isTaken = worker.perform({ page.with { reader.read(&$0) } }) { [weak self] findings in
             guard let self else { return }
             pacer.gave(pace, bytes: findings.cost, at: loop.now)
-            if case .bytes(let pulled) = findings.body {
+            switch findings.body {
+            case .bytes(let pulled):
                 book.pulled(
                     request, by: name, number, pulled, bytes: findings.bytes.count, isAll: findings.isAll,
                     written: written, at: loop.now)
+            case .refused, .channels: book.putOff(request, by: name, number, at: loop.now)
             }
             send(
                 PullReply(feed: request.feed, channel: number, findings.body), responder,
@@ -105,7 +114,22 @@ final class PullDesk {
         }
         if !isTaken {
             pacer.gave(pace, bytes: 0, at: loop.now)
+            book.putOff(request, by: name, number, at: loop.now)
             postpone(request, responder, .milliseconds(100))
+        }
+    }
+
+    /// Also of a journal that can be read and not be written, as on a full disk: nobody needs a replica more.
+    private static func reader(_ request: PullRequest, _ channel: ChannelJournal) -> PullReader? {
+        if let tail = channel.tail { return PullReader(request, in: channel.folder, tail: tail) }
+        return channel.end.map { PullReader(request, in: channel.folder, end: $0) }
+    }
+
+    /// Why a journal cannot be read yet.
+    private static func obstacle(_ condition: JournalWriter.Condition) -> String {
+        switch condition {
+        case .opening, .writing: "the journal is being opened"
+        case .stopped(let why): "the journal cannot be opened: \(why)"
         }
     }
 

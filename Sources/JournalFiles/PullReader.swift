@@ -25,7 +25,10 @@ public struct PullReader: Sendable {
 
     private let request: PullRequest
     private let folder: ChannelFolder
-    private let live: (number: UInt64, size: Int, messages: UInt64)
+    /// The segment with which it ends, and how far that can be read.
+    private let last: (number: UInt64, size: Int)
+    /// The messages of that one, if it is being written.
+    private let messages: UInt64?
     private let mostRead: Int
 
     /// - Parameter mostRead: what is read at most to count what is behind.
@@ -35,7 +38,20 @@ public struct PullReader: Sendable {
         self.request = request
         self.folder = folder
         self.mostRead = mostRead
-        live = (tail.number, tail.size, tail.index.messages)
+        last = (tail.number, tail.size)
+        messages = tail.index.messages
+    }
+
+    /// Of a journal that could be read and not be opened to be written, as on a full disk: what is whole of it.
+    public init(
+        _ request: PullRequest, in folder: ChannelFolder, end: JournalEnd, mostRead: Int = 64 << 20
+    ) {
+        self.request = request
+        self.folder = folder
+        self.mostRead = mostRead
+        // Without a whole header it does not stay.
+        last = end.whole > 0 || end.segment == 0 ? (end.segment, end.whole) : (end.segment - 1, .max)
+        messages = nil
     }
 
     /// - Parameter summaries: what closed segments hold, as far as it is known.
@@ -53,7 +69,7 @@ public struct PullReader: Sendable {
     private func read(
         _ summaries: inout SegmentSummaries, _ findings: inout PullFindings
     ) throws(SystemError) {
-        let numbers = try folder.segments().filter { $0 <= live.number }
+        let numbers = try folder.segments().filter { $0 <= last.number }
         guard let first = numbers.first else { return }
         let place =
             request.place.segment == 0 ? PullRequest.Place(segment: first, offset: 0) : request.place
@@ -61,9 +77,9 @@ public struct PullReader: Sendable {
             return findings.body = refusal(place.segment, numbers)
         }
         guard let messages = messages(from: place.segment, numbers, &summaries, &findings) else { return }
-        let isLive = place.segment == live.number
+        let isLast = place.segment == last.number
         let path = folder.segment(place.segment)
-        let size = isLive ? live.size : try Files.size(of: path)
+        let size = isLast && last.size < .max ? last.size : try Files.size(of: path)
         let file = try ReadFile(path)
         let head = try file.read(SegmentHeader.mostBytes, at: 0)
         let header = try? SegmentHeader(parsing: head[...], fastestCRC)
@@ -71,7 +87,7 @@ public struct PullReader: Sendable {
             findings.bytes = try file.read(
                 min(PullReader.mostBytes, size - place.offset), at: place.offset)
         }
-        findings.isAll = isLive && place.offset + findings.bytes.count == size
+        findings.isAll = isLast && place.offset + findings.bytes.count == size
         findings.body = .bytes(
             PulledBytes(
                 place: place, size: size, header: header?.checksum(fastestCRC),
@@ -86,12 +102,12 @@ public struct PullReader: Sendable {
         from number: UInt64, _ numbers: [UInt64], _ summaries: inout SegmentSummaries,
         _ findings: inout PullFindings
     ) -> UInt64? {
-        let closed = numbers.filter { $0 != live.number }
+        let closed = messages == nil ? numbers : numbers.filter { $0 != last.number }
         summaries.forget(except: closed)
-        var (sum, budget) = (live.messages, mostRead)
+        var (sum, budget) = (messages ?? 0, mostRead)
         defer { findings.read = mostRead - budget }
         for segment in closed where segment >= number {
-            let isKnown = try? summaries.learn([segment], in: folder, &budget, isOurs: true)
+            let isKnown = try? summaries.learn([segment], in: folder, &budget, isOurs: messages != nil)
             if isKnown == false {
                 findings.body = .refused(
                     summaries.progress(closed.count), retryAfter: .milliseconds(100), first: nil)
@@ -105,7 +121,7 @@ public struct PullReader: Sendable {
     private func refusal(_ number: UInt64, _ numbers: [UInt64]) -> PullReply.Body {
         guard let next = numbers.first(where: { $0 > number }) else {
             return .refused(
-                "segment \(number) is not there, and the last one is \(live.number): the journal there is another one",
+                "segment \(number) is not there, and the last one is \(last.number): the journal there is another one",
                 retryAfter: nil, first: nil)
         }
         return .refused("segment \(number) is not there any more", retryAfter: nil, first: next)

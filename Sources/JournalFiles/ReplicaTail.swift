@@ -81,7 +81,10 @@ public struct ReplicaTail: Sendable {
             }
         } catch {
             switch error {
-            case .disk(let error): result.outcome = .failed("\(error)")
+            case .disk(let error):
+                result.outcome = .failed("\(error)")
+                // A full disk refuses everything until there is room, and what is too old may be all that can make some.
+                result.tail?.expire(at: now)
             case .refused(let why): result.outcome = .refused(why)
             case .doubted: result.outcome = .doubted
             }
@@ -301,7 +304,7 @@ public struct ReplicaTail: Sendable {
 
     /// What cannot be removed stays until it can be.
     private mutating func expire(at now: Instant) {
-        for number in plan.retention.expired(closed, written: 0, at: now) {
+        for number in plan.retention.expired(closed, written: position.place.offset, at: now) {
             guard (try? Files.remove(plan.folder.segment(number))) != nil else { return }
             try? Files.remove(plan.folder.index(number))
             closed.removeAll { $0.number == number }

@@ -195,7 +195,7 @@ private struct ReplicaDialogue {
         #expect(dialogue.answered(3, 900, bytes: 10, size: 910, header: 8, behind: 1) == nil)
         #expect(dialogue.machine.trouble?.contains("segment 3 over there is another one") == true)
         #expect(dialogue.status == .critical)
-        dialogue.wait(1999)
+        dialogue.wait(1499)
         #expect(dialogue.machine.next(at: dialogue.now) == nil)
         dialogue.wait(1)
         #expect(dialogue.machine.next(at: dialogue.now) == .ask)
@@ -215,6 +215,40 @@ private struct ReplicaDialogue {
             dialogue.wait(2000)
             #expect(dialogue.machine.next(at: dialogue.now) == .ask)
         }
+    }
+
+    @Test func `while the disk is full it asks once each time, its figures go on, and then it catches up`() {
+        var dialogue = ReplicaDialogue()
+        dialogue.open(at: 3, 900, messages: 10)
+        _ = dialogue.machine.next(at: dialogue.now)
+        #expect(dialogue.answered(3, 900, bytes: 0, size: 900, behind: 0) == nil)
+        let began = dialogue.now
+        dialogue.wait(100)
+        for times in 1...40 as ClosedRange<Int> {
+            #expect(dialogue.machine.next(at: dialogue.now) == .ask)
+            #expect(dialogue.machine.next(at: dialogue.now) == nil)
+            let action = dialogue.answered(
+                3, 900, bytes: 10 * times, size: 900 + 10 * times, behind: UInt64(times))
+            guard case .perform(.store) = action else { return #expect(Bool(false)) }
+            dialogue.machine.finished(.failed("no space left"), at: dialogue.now)
+            let verdict = dialogue.machine.verdict(ReplicaLimits(), at: dialogue.now, wall: dialogue.wall)
+            #expect(verdict == (.critical, "no space left"))
+            #expect(dialogue.machine.lag.messages == UInt64(times))
+            #expect(dialogue.seconds == (dialogue.now - began).inSeconds)
+            // Neither end takes the other for silent meanwhile.
+            let until = dialogue.machine.deadline ?? dialogue.now
+            #expect(until > dialogue.now && until - dialogue.now < ReplicaLag.patience * 2)
+            #expect(dialogue.machine.next(at: until + .nanoseconds(-1)) == nil)
+            dialogue.now = until
+        }
+        #expect(dialogue.machine.next(at: dialogue.now) == .ask)
+        _ = dialogue.answered(3, 900, bytes: 300, size: 1300, behind: 40)
+        dialogue.stored(3, 1200, 40)
+        #expect(dialogue.machine.trouble == nil && dialogue.machine.lag.messages == 10)
+        #expect(dialogue.machine.next(at: dialogue.now) == .ask)
+        _ = dialogue.answered(3, 1200, bytes: 100, size: 1300, behind: 10)
+        dialogue.stored(3, 1300, 50)
+        #expect(dialogue.machine.lag.messages == 0 && dialogue.seconds == 0 && dialogue.status == .ok)
     }
 
     @Test func `silence makes it fall behind by the time since it had everything`() {
@@ -389,6 +423,27 @@ private struct ReplicaDialogue {
         #expect(distance(30)?.time == .seconds(7))
         let verdict = distance(30)?.verdict(ReplicaLimits(), quiet: "does not ask")
         #expect(verdict?.0 == .warning && verdict?.1 == "does not ask")
+    }
+
+    @Test func `who asks and is put off is not silent, and its distance grows`() {
+        var book = ReplicaBook()
+        var now = Instant(nanoseconds: 1_000_000_000)
+        let wall = ReplicaDialogue.noon
+        func distance() -> ReplicaDistance? { book.distance(of: name, at: now, wall: wall) { _ in 20 } }
+        let request = PullRequest(
+            feed: "itch", channel: 0, place: PullRequest.Place(segment: 1, offset: 500), replica: "b")
+        // Of whom nothing is known, nothing is told.
+        book.putOff(request, by: name, 0, at: now)
+        #expect(distance() == nil)
+        pulled(&book, 100, bytes: 400, behind: 8, written: 20, at: now)
+        for _ in 0..<20 {
+            now = now + .milliseconds(500)
+            book.putOff(request, by: name, 0, at: now)
+        }
+        // It has what it was sent ten seconds ago, and whether more came since is not known.
+        #expect(distance() == ReplicaDistance(messages: 0, time: .seconds(10), silence: .zero))
+        let verdict = distance()?.verdict(ReplicaLimits(), quiet: "does not ask")
+        #expect(verdict?.0 == .warning && verdict?.1 == "more than 5.0 s behind")
     }
 
     @Test func `replicas are bounded, and forgotten after a day of silence or with their feed`() {

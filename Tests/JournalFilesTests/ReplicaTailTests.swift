@@ -15,6 +15,8 @@ private final class Pair {
     let plan: JournalPlan
     let replicaPlan: ReplicaPlan
     var tail: JournalTail?
+    /// Where an attempt to open the journal found its end.
+    var end: JournalEnd?
     var machine = ReplicaMachine(at: .zero)
     var replica: ReplicaTail?
     var summaries = SegmentSummaries()
@@ -26,7 +28,7 @@ private final class Pair {
     static let wall = WallTime(nanoseconds: 1_767_355_200_000_000_000)
 
     /// - Parameter longest: how long the replica keeps a segment.
-    init(longest: Duration = .seconds(1_000_000_000)) {
+    init(longest: Duration = .seconds(1_000_000_000), mostBytes: Int = 1 << 30) {
         var template = Array("/tmp/hfreplica-XXXXXX".utf8CString)
         path = unsafe String(cString: mkdtemp(&template))
         plan = JournalPlan(
@@ -34,7 +36,7 @@ private final class Pair {
             run: 9, retention: Retention(mostBytes: 1 << 30, longest: .seconds(1_000_000_000)))
         replicaPlan = ReplicaPlan(
             folder: ChannelFolder(root: path + "/b", feed: "itch", channel: 0), feed: "itch", channel: 0,
-            retention: Retention(mostBytes: 1 << 30, longest: longest))
+            retention: Retention(mostBytes: mostBytes, longest: longest))
         perform(.open)
     }
 
@@ -50,7 +52,9 @@ private final class Pair {
 
     func perform(_ job: JournalJob) {
         var job = job
-        tail = JournalTail.perform(&job, tail, plan, at: now, wall: Pair.wall).tail
+        let result = JournalTail.perform(&job, tail, plan, at: now, wall: Pair.wall)
+        tail = result.tail
+        end = result.end ?? end
     }
 
     func write(_ sequences: ClosedRange<UInt64>, body: Int = 3, turns: Bool = false) {
@@ -88,7 +92,13 @@ private final class Pair {
             let request = PullRequest(
                 feed: "itch", channel: 0, place: machine.position.place,
                 messages: machine.position.messages, replica: "b")
-            let findings = PullReader(request, in: plan.folder, tail: try #require(tail)).read(&summaries)
+            let reader =
+                if let tail {
+                    PullReader(request, in: plan.folder, tail: tail)
+                } else {
+                    PullReader(request, in: plan.folder, end: try #require(end))
+                }
+            let findings = reader.read(&summaries)
             if let next = machine.answered(findings.body, spoil(findings.bytes), at: now) {
                 try perform(next)
             }
@@ -404,6 +414,77 @@ extension DiskTests {
                 guard case .done = result.outcome else { return #expect(Bool(false)) }
                 #expect(try pair.replicaPlan.folder.segments() == left)
             }
+        }
+
+        @Test func `while the disk is full it says so and how much is missing, and then it catches up`()
+            throws
+        {
+            let pair = Pair()
+            pair.write(1...10)
+            try pair.pull()
+            let size = try Files.size(of: pair.replicaPlan.folder.segment(1))
+            for (last, behind) in [(15 as UInt64, 5 as UInt64), (20, 10), (25, 15)] {
+                pair.write(last - 4...last)
+                pair.now = pair.now + .seconds(2)
+                try withFiles(ofAtMost: size + 50) { try pair.pull() }
+                #expect(pair.machine.trouble?.contains("File too large") == true)
+                #expect(pair.machine.lag.messages == behind)
+                #expect(pair.machine.lag.time(at: pair.now, wall: Pair.wall + .seconds(60)) > .seconds(1))
+                #expect(try Files.size(of: pair.replicaPlan.folder.segment(1)) == size)
+            }
+            pair.now = pair.now + .seconds(2)
+            try pair.pull()
+            #expect(pair.machine.trouble == nil && pair.machine.lag.messages == 0)
+            try pair.expectEqual()
+        }
+
+        @Test func `a full disk lets go of what a replica need not keep, and there may be room then`() throws
+        {
+            let pair = Pair(mostBytes: 2500)
+            for _ in 0..<3 { pair.write(1...10, turns: true) }
+            try pair.pull()
+            let before = try pair.replicaPlan.folder.segments()
+            pair.write(11...40, turns: false)
+            pair.now = pair.now + .seconds(2)
+            try withFiles(ofAtMost: 1200) { try pair.pull() }
+            #expect(pair.machine.trouble != nil)
+            let full = try pair.replicaPlan.folder.segments()
+            #expect(full == Array(before.suffix(full.count)))
+            pair.write(1...20, turns: true)
+            pair.now = pair.now + .seconds(2)
+            try pair.pull()
+            #expect(pair.machine.trouble == nil && pair.machine.lag.messages == 0)
+            let kept = try pair.replicaPlan.folder.segments()
+            let bytes = try kept.reduce(0) { try $0 + Files.size(of: pair.replicaPlan.folder.segment($1)) }
+            let last = try pair.plan.folder.segments().last
+            #expect(bytes <= 2500 && kept.last == last)
+        }
+
+        @Test(arguments: [false, true])
+        func `what a journal has that cannot be opened on a full disk is pulled all the same`(
+            isTorn: Bool
+        ) throws {
+            let pair = Pair()
+            pair.write(1...10)
+            pair.write(11...20, turns: true)
+            try pair.pull()
+            pair.write(21...30)
+            pair.tail = nil
+            let last = pair.plan.folder.segment(2)
+            if isTorn { try Files.cut(last, to: try Files.size(of: last) - 1) }
+            withFiles(ofAtMost: 10) { pair.perform(.open) }
+            #expect(pair.tail == nil && pair.end?.segment == 2)
+            pair.now = pair.now + .seconds(2)
+            try pair.pull()
+            #expect(pair.machine.trouble == nil && pair.machine.lag.messages == 0)
+            #expect(pair.machine.position.messages == (isTorn ? 19 : 20))
+            #expect(pair.machine.lag.coveredAt == pair.now)
+            // And behind it, once there is room.
+            pair.perform(.open)
+            pair.write(31...35)
+            pair.now = pair.now + .seconds(2)
+            try pair.pull()
+            try pair.expectEqual()
         }
 
         @Test func `segments that expired before they were pulled are counted`() throws {

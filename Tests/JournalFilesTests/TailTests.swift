@@ -49,6 +49,17 @@ func batch(_ sequences: ClosedRange<UInt64>, body: Int = 3) -> RecordBatch {
     return batch
 }
 
+/// Does something with so much room on the disk.
+func withFiles<Result>(ofAtMost bytes: Int, _ work: () throws -> Result) rethrows -> Result {
+    var before = rlimit()
+    signal(SIGXFSZ, SIG_IGN)
+    _ = unsafe getrlimit(__rlimit_resource_t(1), &before)
+    var limit = rlimit(rlim_cur: rlim_t(bytes), rlim_max: before.rlim_max)
+    _ = unsafe setrlimit(__rlimit_resource_t(1), &limit)
+    defer { _ = unsafe setrlimit(__rlimit_resource_t(1), &before) }
+    return try work()
+}
+
 /// One after the other: a full disk is a limit of the whole process here.
 @Suite(.serialized) enum DiskTests {}
 
@@ -208,13 +219,7 @@ extension DiskTests {
             _ jobs: [JournalJob], _ tail: JournalTail?, plan: JournalPlan? = nil, filesOfAtMost bytes: Int,
             after time: Duration = .zero
         ) -> JournalResult {
-            var before = rlimit()
-            signal(SIGXFSZ, SIG_IGN)
-            _ = unsafe getrlimit(__rlimit_resource_t(1), &before)
-            var limit = rlimit(rlim_cur: rlim_t(bytes), rlim_max: before.rlim_max)
-            _ = unsafe setrlimit(__rlimit_resource_t(1), &limit)
-            defer { _ = unsafe setrlimit(__rlimit_resource_t(1), &before) }
-            return perform(jobs, plan ?? self.plan(), tail, after: time)
+            withFiles(ofAtMost: bytes) { perform(jobs, plan ?? self.plan(), tail, after: time) }
         }
 
         /// The second batch is in five pieces, of which two find room.
