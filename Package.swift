@@ -156,16 +156,21 @@ let package = Package(
     cxxLanguageStandard: .cxx17
 )
 
-// libFuzzer's driver is linked by `Tests/fuzz` only.
+// libFuzzer's driver is linked by `Tests/fuzz` only; all else of the targets is compiled and tried with the other tests.
+let fuzzed: [Target.Dependency] = [
+    "Basics", "Wire", "ZMTP", "FeedProtocols", "FeedJournal", "Configuration", "Watchers", "Arbitration",
+    "Gateway",
+]
 if Context.environment["HOLDFAST_FUZZ"] != nil {
     package.targets += [
         .target(name: "CFuzzer", path: "Tests/CFuzzer"),
         .executableTarget(
-            name: "holdfast-fuzz",
-            dependencies: [
-                "Basics", "Wire", "ZMTP", "FeedProtocols", "FeedJournal", "Configuration", "Watchers",
-                "Arbitration", "Gateway", "CFuzzer",
-            ],
-            path: "Tests/holdfast-fuzz", swiftSettings: careful),
+            name: "holdfast-fuzz", dependencies: fuzzed + ["CFuzzer"], path: "Tests/holdfast-fuzz",
+            exclude: ["SeedTests.swift"], swiftSettings: careful),
     ]
+} else {
+    package.targets.append(
+        .testTarget(
+            name: "FuzzTests", dependencies: fuzzed, path: "Tests/holdfast-fuzz", exclude: ["main.swift"],
+            swiftSettings: careful))
 }
