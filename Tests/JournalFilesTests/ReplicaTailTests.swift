@@ -438,26 +438,30 @@ extension DiskTests {
             try pair.expectEqual()
         }
 
-        @Test func `a full disk lets go of what a replica need not keep, and there may be room then`() throws
-        {
-            let pair = Pair(mostBytes: 2500)
+        @Test func `a full disk lets go of what is too old in a replica as well, at once`() throws {
+            let pair = Pair(longest: .seconds(3600))
             for _ in 0..<3 { pair.write(1...10, turns: true) }
             try pair.pull()
-            let before = try pair.replicaPlan.folder.segments()
-            pair.write(11...40, turns: false)
-            pair.now = pair.now + .seconds(2)
+            pair.now = pair.now + .seconds(3500)
+            try pair.pull()
+            #expect(try pair.replicaPlan.folder.segments() == [1, 2, 3, 4])
+            pair.write(11...40)
+            pair.now = pair.now + .seconds(200)
             try withFiles(ofAtMost: 1200) { try pair.pull() }
             #expect(pair.machine.trouble != nil)
-            let full = try pair.replicaPlan.folder.segments()
-            #expect(full == Array(before.suffix(full.count)))
-            pair.write(1...20, turns: true)
+            #expect(try pair.replicaPlan.folder.segments() == [4])
             pair.now = pair.now + .seconds(2)
             try pair.pull()
             #expect(pair.machine.trouble == nil && pair.machine.lag.messages == 0)
+        }
+
+        @Test func `what a replica keeps counts the segment that is written to`() throws {
+            let pair = Pair(mostBytes: 2500)
+            for _ in 0..<3 { pair.write(1...20, turns: true) }
+            try pair.pull()
             let kept = try pair.replicaPlan.folder.segments()
             let bytes = try kept.reduce(0) { try $0 + Files.size(of: pair.replicaPlan.folder.segment($1)) }
-            let last = try pair.plan.folder.segments().last
-            #expect(bytes <= 2500 && kept.last == last)
+            #expect(bytes <= 2500 && kept == [4])
         }
 
         @Test(arguments: [false, true])
