@@ -41,6 +41,13 @@ struct AbsenceWatch: Hashable, Sendable {
         return quiet
     }
 
+    /// Something else than a path brings is done: how long the gateway was away, if this is how that shows.
+    mutating func works(due: Instant?, at now: Instant, wall: WallTime) -> Duration? {
+        // Only its own clock tells: what is read next may be stamped, and tell more.
+        guard let due, now - due > Self.lateness else { return nil }
+        return reads(age: .zero, due: due, at: now, wall: wall)
+    }
+
     /// When a datagram came in, by the kernel's stamp; after `reads`.
     func cameIn(stamped: WallTime, at now: Instant, wall: WallTime) -> Instant {
         guard let last, stamped < last.wall else { return now }

@@ -123,11 +123,22 @@ package final class FeedCore {
 
     private func cameIn(on path: Int, receivedAt: WallTime, at now: Instant, wall: WallTime) -> Instant {
         if let absence = absences.reads(age: wall - receivedAt, due: armedAt, at: now, wall: wall) {
-            machine.returned()
-            engine.returned(after: absence, at: now, wall: wall)
+            returned(after: absence, at: now, wall: wall)
         }
         return receivedAt == wall
             ? absences.cameIn(on: path, at: now) : absences.cameIn(stamped: receivedAt, at: now, wall: wall)
+    }
+
+    /// Before anything is done that no path brought: if the gateway was away, what is stale by now is told first, and what
+    /// the paths brought meanwhile is waited for.
+    private func work(at now: Instant, wall: WallTime) {
+        guard let absence = absences.works(due: armedAt, at: now, wall: wall) else { return }
+        returned(after: absence, at: now, wall: wall)
+    }
+
+    private func returned(after absence: Duration, at now: Instant, wall: WallTime) {
+        machine.returned()
+        engine.returned(after: absence, at: now, wall: wall)
     }
 
     private func heard(_ path: Int, cameIn: Instant, at now: Instant, wall: WallTime) {
@@ -160,6 +171,7 @@ package final class FeedCore {
     package func recovered(
         _ bytes: ArraySlice<UInt8>, from server: Int?, receivedAt: WallTime, at now: Instant, wall: WallTime
     ) {
+        work(at: now, wall: wall)
         engine.recovered(bytes, from: server, receivedAt: receivedAt, at: now, wall: wall)
         engine.flush()
         arm()
@@ -172,15 +184,18 @@ package final class FeedCore {
     }
 
     package func connected(_ path: Int, at now: Instant, wall: WallTime) {
+        work(at: now, wall: wall)
         perform(machine.connected(path, at: now), always: true, at: now, wall: wall)
     }
 
     package func disconnected(_ path: Int, at now: Instant, wall: WallTime) {
+        work(at: now, wall: wall)
         perform(machine.disconnected(path, at: now), always: true, at: now, wall: wall)
     }
 
     /// All that is wanted is subscribed on the path, as far as it can be known.
     package func resubscribed(_ path: Int, at now: Instant, wall: WallTime) {
+        work(at: now, wall: wall)
         perform(machine.resubscribed(path, at: now), always: true, at: now, wall: wall)
     }
 
@@ -188,6 +203,7 @@ package final class FeedCore {
 
     /// Nobody tells of a subject any more.
     package func forget(_ dependency: Dependency, at now: Instant, wall: WallTime) {
+        work(at: now, wall: wall)
         perform(machine.forget(dependency, at: now), at: now, wall: wall)
     }
 
@@ -195,6 +211,7 @@ package final class FeedCore {
     package func health(
         _ dependency: Dependency, _ status: Status, happenedAt: Instant?, at now: Instant, wall: WallTime
     ) {
+        work(at: now, wall: wall)
         perform(machine.health(dependency, status, happenedAt: happenedAt, at: now), at: now, wall: wall)
     }
 
@@ -202,6 +219,7 @@ package final class FeedCore {
     ///
     /// - Parameter connection: the client's, who alone is shown it; `nil`: of all who hold the topic.
     package func granted(_ request: TopicRequest, to connection: Int32?, at now: Instant, wall: WallTime) {
+        work(at: now, wall: wall)
         engine.granted(request, to: connection, at: now, wall: wall)
         if case .data(_, .all) = request { arm() }
     }
@@ -218,6 +236,7 @@ package final class FeedCore {
     package func subscribed(
         _ topic: UpstreamTopic, among table: SubscriptionTable, at now: Instant, wall: WallTime
     ) {
+        work(at: now, wall: wall)
         switch topic {
         case .instrument:
             guard !table.wantsEverything(of: options.name) else { return }
@@ -255,12 +274,14 @@ package final class FeedCore {
     package func switchTo(
         _ path: Int, hold: Bool, at now: Instant, wall: WallTime
     ) throws(PathRefusal) {
+        work(at: now, wall: wall)
         perform(try machine.switchTo(path, hold: hold, at: now), at: now, wall: wall)
     }
 
     /// Ends a hold; `false`: there is none.
     package func release(at now: Instant, wall: WallTime) -> Bool {
         guard machine.isHeld else { return false }
+        work(at: now, wall: wall)
         perform(machine.release(at: now), at: now, wall: wall)
         return true
     }
@@ -268,10 +289,12 @@ package final class FeedCore {
     package func mute(
         _ subject: Subject, until: Instant, at now: Instant, wall: WallTime
     ) throws(PathRefusal) {
+        work(at: now, wall: wall)
         perform(try machine.mute(subject, until: until, at: now), at: now, wall: wall)
     }
 
     package func unmute(_ subject: Subject, at now: Instant, wall: WallTime) throws(PathRefusal) {
+        work(at: now, wall: wall)
         perform(try machine.unmute(subject, at: now), at: now, wall: wall)
     }
 

@@ -152,6 +152,35 @@ import Wire
         #expect(core.engine.channel.gaps == 0 && core.engine.channel.published == 24)
     }
 
+    @Test func `who subscribes before anything is read is shown nothing stale as live`() {
+        let core = feed(.zeromq)
+        go(core, to: 1000) { quotes.frame(.data, "AAPL", $0, at: Int64($0 - 1) * 50) }
+        core.granted(
+            .data(feed: "md", .one("AAPL")), to: 7, at: ms(9000), wall: wall(9000))
+        let lines = published()
+        #expect(lines.first == "state stale -: no word from upstream for 1000 ms")
+        #expect(lines.contains("md/md/AAPL/ idle 21 stale to 7"))
+    }
+
+    @Test func `a hole is waited for although a connection's end is read first`() {
+        let core = feed(.moldUDP64)
+        go(core, to: 1000, packet)
+        receive(packet(23), core, on: 0, at: 1010)
+        core.disconnected(0, at: ms(5000), wall: wall(5000))
+        receive(packet(22), core, on: 1, stamped: 1050, at: 5001)
+        core.tick(at: ms(5100), wall: wall(5100))
+        #expect(core.engine.channel.gaps == 0 && core.engine.channel.published == 23)
+    }
+
+    @Test func `what is done after less than an absence hides none`() {
+        let core = feed(.moldUDP64)
+        go(core, to: 1000, packet)
+        // The gateway's clock was to strike at 1050.
+        core.health(Dependency(Subject(.nic, "eth0")), .ok, happenedAt: nil, at: ms(1140), wall: wall(1140))
+        receive(packet(22), core, on: 0, stamped: 1001, at: 1140)
+        #expect(core.machine.lastHeard(0) == ms(1001))
+    }
+
     @Test func `no path is behind its twin because that one's socket is read first`() {
         let core = feed(.moldUDP64)
         go(core, to: 1000, packet)
