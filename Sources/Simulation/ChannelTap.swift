@@ -21,7 +21,9 @@ final class ChannelTap {
     /// While a path is sound, what was sent comes out within this time, and the channel is live.
     private let settling: Duration
     private(set) var epoch: UInt64 = 0
-    /// When the last sound packet reached the gateway.
+    /// How often another epoch began: one that was left may go on after another.
+    private(set) var stints = 0
+    /// When the last sound packet reached the gateway's host, read or not.
     private(set) var arrivedAt: Instant {
         didSet { staleAt = arrivedAt + staleAfter }
     }
@@ -42,8 +44,10 @@ final class ChannelTap {
     /// Of all runs: under one name there is one numbering.
     private var namedGenerations: [UInt64: Int] = [:]
     private var epochBeganAt: Instant
-    /// When each message first reached this run of the gateway, by generation.
+    /// When each message first reached the host of this run of the gateway, by generation.
     private var arrivals: [Int: [UInt64: Instant]] = [:]
+    /// The highest number of the last generation that did.
+    private var furthest = (generation: 0, sequence: UInt64(0))
     private var runBeganAt: Instant
     /// How many messages of a generation have to be out by now.
     private var due = (generation: 0, count: 0)
@@ -104,7 +108,33 @@ final class ChannelTap {
     /// A re-request server sent it again: nothing that proves a path.
     func recovered(_ evidence: Evidence) { note(evidence) }
 
+    /// By what is late by 100 ms a gateway notices that it was away: a datagram, or its own next heartbeat.
+    private static let unnoticed: Duration = .milliseconds(100) + SimulatedGateway.controlEvery
+
+    /// The gateway was away, and has read what came meanwhile. Of an absence that it need not have noticed that counts as
+    /// heard when it was read, and no longer.
+    func gatewayHasRead() {
+        guard let absence = world.gateway.loop.absence, let length = absence.length else { return }
+        if length <= ChannelTap.unnoticed, arrivedAt >= absence.since { arrivedAt = world.now }
+    }
+
+    /// Whether what came at that time was in a socket that need not have been read before a gap was told: if the gateway had
+    /// no reason to notice that it was away, if it may have left the path meanwhile, or if more waited in the socket that it
+    /// read first than fits in the window.
+    private func mayBeUnread(_ sequence: UInt64, of generation: Int, since at: Instant) -> Bool {
+        guard let absence = world.gateway.loop.absence, at >= absence.since,
+            at <= absence.readAt ?? world.now
+        else { return false }
+        if let length = absence.length, length <= ChannelTap.unnoticed { return true }
+        return feed.options.policy == .hotWarm || furthest.generation > generation
+            || furthest.sequence >= sequence + UInt64(feed.options.reorderCount)
+    }
+
     private func note(_ evidence: Evidence) {
+        if let last = evidence.messages.last?.sequence {
+            let next = (generation: evidence.generation, sequence: last)
+            if next > furthest { furthest = next }
+        }
         for message in evidence.messages {
             let key = number(message.sequence, of: message.instrument)
             if arrivals[evidence.generation]?[key] == nil {
@@ -139,6 +169,7 @@ final class ChannelTap {
     private func enter(_ next: UInt64) {
         if firstEpoch == 0 { firstEpoch = next }
         epoch = next
+        stints += 1
         channel = Progress()
         batchTop = nil
         epochBeganAt = world.now
@@ -232,11 +263,25 @@ final class ChannelTap {
         let instrument = frame.instrument.flatMap { venue.instruments.firstIndex(of: $0) }
         for sequence in range.first...min(range.last, range.first + 10_000) {
             guard let at = arrivals[generation]?[number(sequence, of: instrument ?? 0)], at > epochBeganAt,
-                at < world.now, !isPerTopic || world.now - at < ChannelTap.quiet
+                world.now - at > longestTurn, !isPerTopic || quietTime(since: at) < ChannelTap.quiet,
+                !mayBeUnread(sequence, of: generation, since: at)
             else { continue }
             wrong("told \(frame.line), and \(sequence) had come \((world.now - at).inMilliseconds) ms before")
             break
         }
+    }
+
+    /// What a connection brought may wait for its turn.
+    private var longestTurn: Duration {
+        feed.paths.contains(where: \.takesRequests) ? SimulatedSource.longestTurn : .zero
+    }
+
+    /// How long nothing came that could have been read.
+    private func quietTime(since at: Instant) -> Duration {
+        guard let absence = world.gateway.loop.absence, let length = absence.length else {
+            return world.now - at
+        }
+        return world.now - max(at, absence.since + length)
     }
 
     /// The next sequences, delivered or told, follow the last ones.
@@ -309,7 +354,7 @@ final class ChannelTap {
             guard let message = venue.generations[generation].message(frame.header.sequence, of: instrument),
                 message.payload.elementsEqual(frame.body)
                     || message.lie.elementsEqual(frame.body)
-                        && (liesMayWait || feed.mayPublishLies(at: world.now, since: runBeganAt))
+                        && (liesMayWait || feed.mayPublishLies(at: world.now, since: readsSince))
             else { return nil }
             return message
         }
@@ -329,6 +374,9 @@ final class ChannelTap {
         }
         return nil
     }
+
+    /// Since when the gateway compares what it reads.
+    private var readsSince: Instant { max(runBeganAt, world.gateway.presentSince ?? world.now) }
 
     // MARK: - Nothing stale is live, and live while a path is sound
 
@@ -356,7 +404,7 @@ final class ChannelTap {
             return wrong(
                 "has been catching up for \((world.now - since).inMilliseconds) ms", .liveness)
         }
-        guard let gatewaySince = world.gateway.startedAt, !venue.isFrozen, !venue.hasEnded, !feed.isHeld,
+        guard let gatewaySince = world.gateway.presentSince, !venue.isFrozen, !venue.hasEnded, !feed.isHeld,
             let sound = feed.steadySince(at: world.now)
         else {
             liveAt = world.now

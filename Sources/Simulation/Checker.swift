@@ -30,6 +30,8 @@ final class Checker {
 
     func gatewayStarted() { for tap in taps { tap.runBegins() } }
 
+    func gatewayHasRead() { for tap in taps { tap.gatewayHasRead() } }
+
     /// A session is still being taken from its beginning.
     var isCatchingUp: Bool { taps.contains { $0.catchingUpSince != nil } }
 
@@ -45,8 +47,10 @@ final class Checker {
 
     private func lookForBelievers(_ feed: Int, _ tap: ChannelTap) {
         for client in world.clients where client.reads && client.believesLive(feed) {
-            // What it heard last was true when it was said; a gateway that died since cannot take it back.
-            let known = client.hasHeard(feed) ? world.now : client.beliefs[feed].heardAt
+            // What it heard last was true when it was said; a gateway that died since, or did not run, cannot take it back.
+            let belief = client.beliefs[feed]
+            var known = client.hasHeard(feed) ? world.now : belief.heardAt
+            if world.gateway.loop.wasAway(since: belief.saidAt) { known = min(known, belief.saidAt) }
             guard known > tap.staleAt else { continue }
             violated(
                 .freshness,
@@ -113,10 +117,13 @@ final class Checker {
             {
                 continue
             }
-            // Lost at the end of a session or of a run: nothing that comes later can tell.
+            // So it is what came on a channel before it had heard anything of it.
+            if debt.numbering.instrument == nil, client.isBeforeItsTime(debt) { continue }
+            // Lost at the end of a session, or of a stint of one, or of a run: nothing that comes later can tell.
             let tap = taps[debt.numbering.feed]
             let isRunOver = debt.numbering.instrument == nil && debt.place.run != world.gateway.runs
-            if isRunOver || debt.place.epoch != tap.epoch, !client.wasTellable(debt) { continue }
+            let isLeft = debt.place.epoch != tap.epoch || debt.place.stint != tap.stints
+            if isRunOver || isLeft, !client.wasTellable(debt) { continue }
             violated(
                 .losses,
                 "client \(client.number) neither got sequence \(debt.sequence) of \(debt.instrument ?? "*") nor knows that it is missing"

@@ -1,6 +1,7 @@
 // Mistakes that a gateway could make, planted behind the production's engines: a checker that finds none of them
 // proves nothing.
 import Basics
+import Wire
 
 /// A mistake that is planted.
 package enum Defect: String, Hashable, Sendable, CaseIterable {
@@ -28,6 +29,10 @@ package enum Defect: String, Hashable, Sendable, CaseIterable {
     case hoards
     /// Clients do not look at `previous` and idle frames.
     case blindClients = "blind-clients"
+    /// What waited in the sockets while the gateway did not run counts as heard when it is read.
+    case forgetsArrival = "forgets-arrival"
+    /// After such a time what is overdue is done before the sockets are read.
+    case ticksFirst = "ticks-first"
 }
 
 /// Stands between the engines and the clients.
@@ -58,8 +63,7 @@ final class DefectiveSink {
             lie[end + 34] = 1
             return [lie]
         case .deafPaths, .forgetsTopic, .blindClients, .losesWritten, .resumesLate, .asksAgain, .startsLate,
-            .asksTooOften,
-            .hoards:
+            .asksTooOften, .hoards, .forgetsArrival, .ticksFirst:
             return [frame]
         }
     }

@@ -11,7 +11,7 @@ enum Fault: String, CaseIterable {
     case disconnection, flapping, linkDown
     case venueFreeze, sessionRoll, sequenceReset, deafServers
     case agentTrue, agentFalse, mute, hold, switchPath
-    case slowClient, clientGone, changeOfMind, gatewayKilled, lying
+    case slowClient, clientGone, changeOfMind, gatewayKilled, gatewayAway, lying
     case diskFull, diskSlow, upstreamKilled
     case proxyGone, proxyRefuses, proxySlow, gapLoss
     case halfOpen, serverFrozen, serverRestarted, loginRejected, loginUnanswered, garbage
@@ -44,6 +44,7 @@ extension Simulation {
         case .mute, .hold, .switchPath: return steer(feed, path, fault)
         case .slowClient, .clientGone, .changeOfMind: return client(fault, feed)
         case .gatewayKilled: return killGateway()
+        case .gatewayAway: return stopGateway()
         case .upstreamKilled: return killUpstream(path)
         case .halfOpen, .serverFrozen, .serverRestarted, .loginRejected, .loginUnanswered, .garbage:
             return path.server.map { self.server(fault, $0, path) } ?? false
@@ -360,7 +361,11 @@ extension Simulation {
             trace.say(
                 now, path.place,
                 "FAULT is called dead by the agent, falsely, for \(length.inMilliseconds) ms")
-            lasts(length) { isOver() }
+            path.isCalledDead = true
+            lasts(length) {
+                path.isCalledDead = false
+                isOver()
+            }
         }
         let knows = random.chance(0.7)
         note(at: now + random.duration(.zero ... .milliseconds(100))) { [self] in
@@ -444,6 +449,24 @@ extension Simulation {
         }
         gateway.kill()
         startAgain(after: random.duration(.milliseconds(20) ... .milliseconds(1500)))
+        return true
+    }
+
+    /// The process is stopped, or the host that it is on, and all others go on.
+    private func stopGateway() -> Bool {
+        guard gateway.presentSince != nil, feeds.allSatisfy({ $0.leftAloneUntil <= now }) else {
+            return false
+        }
+        let most = random.element(of: [Duration.milliseconds(500), .seconds(5)])
+        let length = random.duration(.milliseconds(100)...most)
+        trace.say(now, "gateway", "FAULT does not run for \(length.inMilliseconds) ms")
+        gateway.stop()
+        lasts(length) { [self, since = now, run = gateway.runs] in
+            // It may have been killed meanwhile.
+            guard gateway.isRunning, gateway.runs == run else { return }
+            for feed in feeds { feed.gatewayRunsAgain(awaySince: since, at: now) }
+            gateway.loop.goOn()
+        }
         return true
     }
 

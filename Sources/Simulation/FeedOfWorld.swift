@@ -56,6 +56,13 @@ final class FeedOfWorld {
     /// What a liar said may still be under way.
     private static let longestWay: Duration = .seconds(3)
 
+    /// A gateway that did not run reads what came meanwhile: it finds the paths by it, and who lied.
+    func gatewayRunsAgain(awaySince: Instant, at now: Instant) {
+        disturbedAt = now
+        if let lied = liedAt, awaySince - lied < Self.longestWay { liedAt = now }
+        for path in paths { path.server?.thaws() }
+    }
+
     /// Whether a path that is distrusted has to be expected: what it brings does not count.
     func mayDistrust(at now: Instant) -> Bool {
         liar != nil || liedAt.map { now - $0 < options.holdDown + Self.remembered } ?? false
@@ -67,7 +74,9 @@ final class FeedOfWorld {
         guard let liar else { return liedAt.map { now - $0 < Self.longestWay } ?? false }
         let others = paths.filter { $0 !== liar.path }
         let isOutvoted = others.count > 1 || others.contains { $0.index < liar.path.index }
-        let areHeard = others.allSatisfy { $0.soundSince.map { now - $0 > Self.patienceWithLiars } ?? false }
+        let areHeard = others.allSatisfy { path in
+            !path.isCalledDead && path.soundSince.map { now - $0 > Self.patienceWithLiars } ?? false
+        }
         return options.policy == .hotWarm || !isOutvoted || !areHeard || liar.path.troubles > 1
             || now - max(liar.since, liar.path.betterSince, resumedAt, start) < Self.patienceWithLiars
     }

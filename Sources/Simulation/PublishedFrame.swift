@@ -11,6 +11,8 @@ struct PublishedFrame {
     let body: ArraySlice<UInt8>
     /// What a control frame says.
     let told: ControlBody?
+    /// Which stint of its epoch's it belongs to.
+    var stint = 0
 
     /// `nil`: it is no frame of version 1.
     init?(_ bytes: [UInt8], of feed: Int, at now: Instant) {

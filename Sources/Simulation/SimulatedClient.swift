@@ -44,14 +44,16 @@ final class SimulatedClient {
         var instrument: String?
     }
 
-    /// One topic's frames of one run and numbering.
+    /// One topic's frames of one run and numbering, until another one begins.
     struct Place: Hashable {
         var topic: String
         var epoch: UInt64
         var run: UInt32
+        var stint: Int
 
         init(_ frame: PublishedFrame) {
             (topic, epoch, run) = (frame.topicText, frame.header.epoch, frame.header.run)
+            stint = frame.stint
         }
     }
 
@@ -67,6 +69,8 @@ final class SimulatedClient {
     struct Belief {
         var state: ChannelState?
         var heardAt = Instant.zero
+        /// When the gateway said it.
+        var saidAt = Instant.zero
         var interval: Duration = .milliseconds(100)
     }
 
@@ -83,6 +87,8 @@ final class SimulatedClient {
     private(set) var dropped: UInt64 = 0
     /// What was published for it, and whether it was new or told in the end.
     private(set) var owed: [Debt] = []
+    /// How far each feed was when it heard of it for the first time.
+    private var began: [Int: (epoch: UInt64, sequence: UInt64)] = [:]
     /// The highest number of each topic in each run, data or idle.
     private var reached: [Place: UInt64] = [:]
     var pausedUntil = Instant.zero
@@ -123,7 +129,7 @@ final class SimulatedClient {
 
     private func connect() {
         guard connection == nil else { return }
-        guard world.gateway.isRunning else { return connectSoon() }
+        guard world.gateway.presentSince != nil else { return connectSoon() }
         let connection = world.gateway.connect(self)
         (self.connection, connectedAt) = (connection, world.now)
         say("connects")
@@ -165,15 +171,20 @@ final class SimulatedClient {
         position.join(prefix)
         settled = settled.filter { !$0.hasPrefix(prefix) }
         guard let connection else { return }
-        world.gateway.subscribe(prefix, by: connection)
-        awaitMarker()
+        world.gateway.asked(by: connection) { [self] in
+            world.gateway.subscribe(prefix, by: connection)
+            awaitMarker()
+        }
     }
 
     func unsubscribe(_ prefix: String) {
         wants.removeAll { $0 == prefix }
         position.leave(prefix)
         settled = settled.filter { !$0.hasPrefix(prefix) }
-        if let connection { world.gateway.unsubscribe(prefix, by: connection) }
+        guard let connection else { return }
+        world.gateway.asked(by: connection) { [self] in
+            world.gateway.unsubscribe(prefix, by: connection)
+        }
     }
 
     func holds(_ topic: String) -> Bool { grants.contains { topic.hasPrefix($0) } }
@@ -227,6 +238,9 @@ final class SimulatedClient {
         if frame.header.kind == .data || frame.header.kind == .idle {
             reached[Place(frame)] = max(reached[Place(frame)] ?? 0, frame.header.sequence)
         }
+        if began[frame.feed] == nil, frame.header.epoch != 0 {
+            began[frame.feed] = (frame.header.epoch, frame.header.sequence)
+        }
         let (isNew, missing) = position.take(frame.topic, frame.header, frame.told)
         for range in missing {
             judge(range, by: frame)
@@ -252,7 +266,7 @@ final class SimulatedClient {
     private func believe(_ frame: PublishedFrame) {
         beliefs[frame.feed].state = frame.header.state
         guard let told = frame.told else { return }
-        beliefs[frame.feed].heardAt = world.now
+        (beliefs[frame.feed].heardAt, beliefs[frame.feed].saidAt) = (world.now, frame.at)
         if case .heartbeat(_, _, let interval, _, _) = told { beliefs[frame.feed].interval = interval }
     }
 
@@ -307,6 +321,12 @@ final class SimulatedClient {
 
     /// Whether any later frame of the same topic, run and numbering came, which could have told of a loss.
     func wasTellable(_ debt: Debt) -> Bool { (reached[debt.place] ?? 0) > debt.sequence }
+
+    /// Whether a message of a channel came before it had heard of the feed.
+    func isBeforeItsTime(_ debt: Debt) -> Bool {
+        guard let began = began[debt.numbering.feed] else { return true }
+        return began.epoch == debt.numbering.epoch && debt.sequence <= began.sequence
+    }
 
     /// Whether it got nothing of the topic in any session before.
     func isFirst(_ numbering: Numbering) -> Bool {

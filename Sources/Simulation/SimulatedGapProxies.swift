@@ -148,6 +148,8 @@ private final class GapProxyLink: SimulatedRoute {
 
     // MARK: - The way to the server
 
+    var place: String { server.name }
+
     func timeThere() -> Duration { delay }
 
     var obstacle: (why: String, knownAfter: Duration)? {
@@ -164,6 +166,8 @@ private final class GapProxyLink: SimulatedRoute {
     func send(_ bytes: [UInt8]) { login?.later(delay) { [server] _ in server.receive(bytes) } }
 
     func closed() { server.closed() }
+
+    func emptied() {}
 }
 
 extension GapRequest {

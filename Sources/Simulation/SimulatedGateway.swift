@@ -16,6 +16,7 @@ final class SimulatedGateway {
     /// How many times it was started.
     private(set) var runs: UInt32 = 0
     private(set) var startedAt: Instant?
+    let loop: GatewayLoop
     private unowned let world: Simulation
     private var clients: [Int32: SimulatedClient] = [:]
     private var connections: Int32 = 0
@@ -23,9 +24,17 @@ final class SimulatedGateway {
     private var routes: [[UInt8]: TopicRoute] = [:]
     private var tableWake = 0
 
-    init(_ world: Simulation) { self.world = world }
+    init(_ world: Simulation) {
+        self.world = world
+        loop = GatewayLoop(world)
+    }
 
     var isRunning: Bool { startedAt != nil }
+    /// Since when it runs, and has read what came before; `nil`: it does not.
+    var presentSince: Instant? {
+        guard loop.isPresent, let startedAt else { return nil }
+        return max(startedAt, loop.absence?.readAt ?? startedAt)
+    }
 
     func start() {
         runs += 1
@@ -50,6 +59,7 @@ final class SimulatedGateway {
 
     /// Lets go of everything, so that nothing outlives its simulation.
     func end() {
+        loop.end()
         for feed in feeds { feed.end() }
         (feeds, clients) = ([], [:])
     }
@@ -57,10 +67,17 @@ final class SimulatedGateway {
     func kill() {
         world.trace.say(world.now, "gateway", "is killed")
         startedAt = nil
+        loop.end()
         for feed in feeds { feed.end() }
         feeds = []
         for connection in clients.keys.sorted() { clients[connection]?.disconnected() }
         clients = [:]
+    }
+
+    /// It does not run any more for a while; between two turns of its loop, at the end of which it sends what it has.
+    func stop() {
+        for feed in feeds { feed.drained() }
+        loop.stop()
     }
 
     // MARK: - Clients
@@ -73,8 +90,19 @@ final class SimulatedGateway {
 
     func closed(_ connection: Int32) {
         clients[connection] = nil
-        perform(table.closed(connection, at: world.now), for: nil)
+        loop.reads(from: SimulatedGateway.name(connection)) { [self] in
+            perform(table.closed(connection, at: world.now), for: nil)
+        }
     }
+
+    /// A client says something on its connection, which may be gone when it is read.
+    func asked(by connection: Int32, _ work: @escaping () -> Void) {
+        loop.reads(from: SimulatedGateway.name(connection)) { [self] in
+            if clients[connection] != nil { work() }
+        }
+    }
+
+    private static func name(_ connection: Int32) -> String { "connection \(connection)" }
 
     func subscribe(_ prefix: String, by connection: Int32) {
         guard let client = clients[connection] else { return }
@@ -112,8 +140,10 @@ final class SimulatedGateway {
         tableWake += 1
         guard let due = table.deadline else { return }
         world.note(at: max(due, world.now)) { [self, tableWake] in
-            guard tableWake == self.tableWake, isRunning else { return }
-            perform(table.tick(at: world.now), for: nil)
+            loop.reads(from: "the table's clock") { [self] in
+                guard tableWake == self.tableWake, isRunning else { return }
+                perform(table.tick(at: world.now), for: nil)
+            }
         }
     }
 
@@ -193,7 +223,7 @@ final class SimulatedFeed: FeedCoreOwner {
         return (running?.engine.channel.waiting ?? 0, 3 * max(configured.reorderCount, asked))
     }
 
-    private var wall: WallTime { world.feeds[index].venue.wall(world.now) }
+    var wall: WallTime { world.feeds[index].venue.wall(world.now) }
 
     /// What waits to be journalled; `nil`: nothing is journalled.
     var journalWaiting: (bytes: Int, limit: Int)? { journal?.waiting }
@@ -268,8 +298,10 @@ final class SimulatedFeed: FeedCoreOwner {
     func arm(at due: Instant) {
         wake += 1
         world.note(at: max(due, world.now)) { [self, wake] in
-            guard wake == self.wake else { return }
-            core?.tick(at: world.now, wall: wall)
+            gateway.loop.readsFirst { [self] in
+                guard wake == self.wake else { return }
+                core?.tick(at: world.now, wall: wall)
+            }
         }
     }
 
@@ -277,20 +309,34 @@ final class SimulatedFeed: FeedCoreOwner {
 
     // MARK: - What the sources tell
 
-    func received(_ bytes: ArraySlice<UInt8>, on path: Int) {
-        core?.received(bytes, on: path, receivedAt: wall, at: world.now, wall: wall)
+    /// - Parameter stamp: when the host had it; `nil`: nobody noted that.
+    func received(_ bytes: ArraySlice<UInt8>, on path: Int, stamp: WallTime?) {
+        if world.plan.defect == .forgetsArrival { core?.emptied(path) }
+        let receivedAt = world.plan.defect == .forgetsArrival ? wall : stamp ?? wall
+        core?.received(bytes, on: path, receivedAt: receivedAt, at: world.now, wall: wall)
         if world.random.chance(0.5) { core?.drained() }
     }
 
     /// Frames that were read together.
     func received(together frames: some Sequence<[UInt8]>, on path: Int) {
+        if world.plan.defect == .forgetsArrival { core?.emptied(path) }
         var arrived = ArrivedFrames(copying: frames)
         core?.received(&arrived, on: path, receivedAt: wall, at: world.now, wall: wall)
     }
 
+    /// What had arrived on a path is read, all of it.
+    func emptied(_ path: Int) { core?.emptied(path) }
+
+    /// What had arrived is read.
+    func drained() { core?.drained() }
+
+    /// A datagram that was sent again is there to be read.
     /// - Parameter server: `nil`: it went to all who listen.
     func recovered(_ bytes: [UInt8], from server: Int?) {
-        core?.recovered(bytes[...], from: server, receivedAt: wall, at: world.now, wall: wall)
+        gateway.loop.reads(from: "\(options.name)'s \(server.map { "server \($0 + 1)" } ?? "gap group")") {
+            [self, stamp = wall] in
+            core?.recovered(bytes[...], from: server, receivedAt: stamp, at: world.now, wall: wall)
+        }
     }
 
     func rejected(_ rejection: RequestRejection, by server: Int) {
@@ -304,7 +350,9 @@ final class SimulatedFeed: FeedCoreOwner {
     // MARK: - What others tell
 
     func health(_ subject: Subject, _ status: Status, happenedAt: Instant?) {
-        core?.health(Dependency(subject), status, happenedAt: happenedAt, at: world.now, wall: wall)
+        gateway.loop.reads(from: "the bus") { [self] in
+            core?.health(Dependency(subject), status, happenedAt: happenedAt, at: world.now, wall: wall)
+        }
     }
 
     func granted(_ request: TopicRequest, to connection: Int32) {
@@ -330,8 +378,10 @@ final class SimulatedFeed: FeedCoreOwner {
     }
 
     /// An operator's request; what the machine refuses is no event.
-    func steer(_ request: (FeedCore, Instant, WallTime) -> Void) {
-        if let core { request(core, world.now, wall) }
+    func steer(_ request: @escaping (FeedCore, Instant, WallTime) -> Void) {
+        gateway.loop.reads(from: "the operators") { [self] in
+            if let core { request(core, world.now, wall) }
+        }
     }
 
     // MARK: - What goes out

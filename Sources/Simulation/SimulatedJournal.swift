@@ -148,7 +148,7 @@ private final class JournalOfChannel {
         if due <= world.now { return advance() }
         wake += 1
         world.note(at: due) { [weak self, wake] in
-            if let self, wake == self.wake { advance() }
+            self?.hasTime { if wake == $0.wake { $0.advance() } }
         }
     }
 
@@ -162,8 +162,13 @@ private final class JournalOfChannel {
         jobs += 1
         let takes = world.random.duration(.microseconds(50) ... .milliseconds(3))
         world.note(at: max(feed.disk.slowUntil, world.now) + takes) { [weak self, jobs] in
-            if let self, jobs == self.jobs { finish() }
+            self?.hasTime { if jobs == $0.jobs { $0.finish() } }
         }
+    }
+
+    /// The thread that writes stands still with the others.
+    private func hasTime(_ work: @escaping (JournalOfChannel) -> Void) {
+        world.gateway.loop.reads(from: "\(feed.options.name)'s journal") { [weak self] in self.map(work) }
     }
 
     /// The first job is done before anything else happens, unless the disk is slow.

@@ -7,6 +7,8 @@ import FeedProtocols
 protocol SimulatedRoute: AnyObject {
     /// How long the next attempt takes to get to the server.
     func timeThere() -> Duration
+    /// Where this end stands, for people.
+    var place: String { get }
     /// Why an attempt that gets there now fails, and how much later that is known; `nil`: the server takes it.
     var obstacle: (why: String, knownAfter: Duration)? { get }
     /// The connection stands.
@@ -15,6 +17,8 @@ protocol SimulatedRoute: AnyObject {
     func send(_ bytes: [UInt8])
     /// The connection is over, if there was one.
     func closed()
+    /// What had come is read.
+    func emptied()
 }
 
 final class SimulatedLogin<Dialect: LoginDialect> {
@@ -31,6 +35,9 @@ final class SimulatedLogin<Dialect: LoginDialect> {
     private unowned let world: Simulation
     private unowned let route: any SimulatedRoute
     private let onEvent: (Event) -> Void
+    private lazy var socket = GatewaySocket(world.gateway.loop, route.place) { [unowned self] in
+        if $0 { self.route.emptied() }
+    }
     /// The gateway runs.
     private var isOpen = true
     private var isConnected = false
@@ -53,23 +60,43 @@ final class SimulatedLogin<Dialect: LoginDialect> {
     /// The gateway has ended.
     func close() {
         isOpen = false
+        socket.removeAll()
         letGo()
     }
 
     /// Another try would succeed.
-    func restored() { if isOpen { perform(machine.hurry()) } }
+    func restored() {
+        world.gateway.loop.reads(from: "the links") { [weak self] in
+            if let self, isOpen { perform(machine.hurry()) }
+        }
+    }
 
-    /// The network or the server ended the connection, and says so.
-    func lost() { if isOpen, isConnected { failed("connection reset") } }
+    /// The network or the server ended the connection, and says so; the gateway hears of it behind what came before.
+    func lost() {
+        guard isOpen, isConnected else { return }
+        route.closed()
+        reads { $0.failed("connection reset") }
+    }
 
-    func received(_ bytes: some Collection<UInt8>) { perform(machine.received(bytes, at: world.now)) }
+    /// Bytes came.
+    func received(_ bytes: some Collection<UInt8>) {
+        reads { [bytes = Array(bytes)] in $0.perform($0.machine.received(bytes, at: $0.world.now)) }
+    }
 
     /// Lets the machine be asked for what its dialect adds.
     func withMachine<Answer>(_ body: (inout LoginMachine<Dialect>) -> Answer) -> Answer { body(&machine) }
 
-    /// Does something after a while, unless this attempt is over by then.
+    /// Does something at the other end after a while, unless this attempt is over by then.
     func later(_ wait: Duration, _ work: @escaping (SimulatedLogin) -> Void) {
         world.note(at: world.now + wait) { [weak self, attempt] in
+            guard let self, isOpen, attempt == self.attempt else { return }
+            work(self)
+        }
+    }
+
+    /// The gateway hears of something, unless this attempt is over by then.
+    private func reads(_ work: @escaping (SimulatedLogin) -> Void) {
+        socket.take { [weak self, attempt] in
             guard let self, isOpen, attempt == self.attempt else { return }
             work(self)
         }
@@ -97,19 +124,21 @@ final class SimulatedLogin<Dialect: LoginDialect> {
         wake += 1
         guard let due = machine.deadline else { return }
         world.note(at: max(due, world.now)) { [weak self, wake] in
-            guard let self, isOpen, wake == self.wake else { return }
-            perform(machine.tick(at: world.now))
+            self?.world.gateway.loop.readsFirst { [weak self] in
+                guard let self, isOpen, wake == self.wake else { return }
+                perform(machine.tick(at: world.now))
+            }
         }
     }
 
     private func connect() {
         attempt += 1
-        later(route.timeThere()) { $0.arrived() }
+        later(route.timeThere()) { $0.reads { $0.arrived() } }
     }
 
     private func arrived() {
         guard let (why, knownAfter) = route.obstacle else { return reached() }
-        knownAfter > .zero ? later(knownAfter) { $0.failed(why) } : failed(why)
+        knownAfter > .zero ? later(knownAfter) { $0.reads { $0.failed(why) } } : failed(why)
     }
 
     private func reached() {

@@ -49,6 +49,8 @@ final class SimulatedPath {
     var instruments: Set<Int> = []
     /// It says something else than the venue sent.
     var isLying = false
+    /// An agent calls it dead, and is wrong: what it brings may not count until that is refuted.
+    var isCalledDead = false
     /// The gateway's end: `nil` while there is none.
     var arrival: ((ArraySlice<UInt8>, Evidence?) -> Void)?
     /// Told when a stream's connection ends, or a link goes down, and when another try would succeed.

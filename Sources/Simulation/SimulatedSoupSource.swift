@@ -79,7 +79,7 @@ final class SimulatedSoupSource: PathSource {
     }
 
     private func hand(on packets: [[UInt8]]) {
-        for bytes in packets { feed.received(bytes[...], on: path.index) }
+        for bytes in packets { feed.received(bytes[...], on: path.index, stamp: nil) }
     }
 
     private func say(_ what: @autoclosure () -> String) { world.trace.say(world.now, path.place, what()) }
@@ -88,6 +88,8 @@ final class SimulatedSoupSource: PathSource {
 // MARK: - The way to the server
 
 extension SimulatedSoupSource: SimulatedRoute {
+    var place: String { path.place }
+
     func timeThere() -> Duration { world.random.duration(.microseconds(100) ... .milliseconds(10)) }
 
     var obstacle: (why: String, knownAfter: Duration)? {
@@ -125,4 +127,6 @@ extension SimulatedSoupSource: SimulatedRoute {
         path.cutOff()
         server.closed()
     }
+
+    func emptied() { feed.emptied(path.index) }
 }

@@ -27,9 +27,10 @@ final class SimulatedSource: PathSource {
     private var wake = 0
     private var attempt = 0
     /// What a connection brought that was not read yet.
-    private var unread: [(bytes: [UInt8], evidence: Evidence?)] = []
+    private var unread: [[UInt8]] = []
+    private lazy var socket = GatewaySocket(loop, path.place) { [unowned self] in turned($0) }
     /// How long the gateway's loop may be busy with something else.
-    private static let longestTurn: Duration = .milliseconds(3)
+    static let longestTurn: Duration = .milliseconds(3)
 
     init(
         _ world: Simulation, _ path: SimulatedPath, _ feed: SimulatedFeed, rate: Int, book: UpstreamBook
@@ -40,6 +41,8 @@ final class SimulatedSource: PathSource {
         self.book = book
         replay = SubscriptionReplay(rate: rate, isConnected: !path.takesRequests)
     }
+
+    private var loop: GatewayLoop { world.gateway.loop }
 
     // MARK: - Connecting
 
@@ -53,6 +56,7 @@ final class SimulatedSource: PathSource {
         isOpen = false
         wake += 1
         unread = []
+        socket.removeAll()
         path.arrival = nil
         path.lost = nil
         path.restored = nil
@@ -64,7 +68,7 @@ final class SimulatedSource: PathSource {
             world.now + world.random.duration(.milliseconds(1) ... .milliseconds(path.isStream ? 120 : 5))
         attempt += 1
         world.note(at: later) { [weak self, attempt] in
-            if attempt == self?.attempt { self?.connect() }
+            self?.hasTime { if attempt == $0.attempt { $0.connect() } }
         }
     }
 
@@ -79,41 +83,67 @@ final class SimulatedSource: PathSource {
         feed.connected(path.index)
     }
 
-    /// The connection ended, and both sides know it.
+    /// The time of something has come that is not done last.
+    private func hasTime(_ work: @escaping (SimulatedSource) -> Void) {
+        loop.reads(from: "\(path.place)'s clock") { [weak self] in self.map(work) }
+    }
+
+    /// The connection ended, and both sides know it; the gateway when it has read what came before.
     private func lost() {
-        guard isOpen, isConnected else { return }
-        isConnected = false
-        unread = []
+        guard isOpen, path.arrival != nil else { return }
         path.arrival = nil
         path.cutOff()
+        socket.take { [weak self] in self?.ended() }
+    }
+
+    private func ended() {
+        guard isOpen, isConnected else { return }
+        read()
+        isConnected = false
         if path.takesRequests { perform(replay.disconnected(book.names)) }
         feed.disconnected(path.index)
         connectSoon()
     }
 
+    /// Something is there to be read. What has no room in the socket is lost: the kernel drops datagrams, and the
+    /// publisher of a stream what is beyond its queue.
     private func received(_ bytes: ArraySlice<UInt8>, _ evidence: Evidence?) {
+        guard socket.hasRoom(for: path.isStream ? SimulatedPath.serverQueue : loop.room) else { return }
+        if let evidence { world.checker.arrived(evidence, on: path) }
+        // The kernel stamps datagrams, a moment before they can be read.
+        let stamp = path.isStream ? nil : WallTime(nanoseconds: feed.wall.nanoseconds - 1000)
         guard path.takesRequests else {
-            if path.upstream != nil, bytes.elementsEqual(UpstreamGateway.marker) {
-                return feed.resubscribed(path.index)
-            }
-            if let evidence { world.checker.arrived(evidence, on: path) }
-            return feed.received(bytes, on: path.index)
+            return socket.take { [weak self] in self?.take(bytes, stamp) }
         }
-        unread.append((Array(bytes), evidence))
+        guard loop.isPresent else {
+            return socket.take { [weak self, frame = Array(bytes)] in self?.unread.append(frame) }
+        }
+        unread.append(Array(bytes))
         guard unread.count == 1 else { return }
         let busy =
             world.random.chance(0.3) ? world.random.duration(.zero...SimulatedSource.longestTurn) : .zero
-        world.note(at: world.now + busy) { [weak self] in self?.read() }
+        world.note(at: world.now + busy) { [weak self] in self?.socket.take {} }
     }
 
-    /// What has come meanwhile, together.
+    private func take(_ bytes: ArraySlice<UInt8>, _ stamp: WallTime?) {
+        if path.upstream != nil, bytes.elementsEqual(UpstreamGateway.marker) {
+            return feed.resubscribed(path.index)
+        }
+        feed.received(bytes, on: path.index, stamp: stamp)
+    }
+
+    /// The socket had its turn.
+    private func turned(_ isEmptied: Bool) {
+        read()
+        if isEmptied { feed.emptied(path.index) }
+    }
+
+    /// What has come meanwhile over a connection, together.
     private func read() {
-        let frames = unread
+        var rest = unread[...]
         unread = []
-        for case (_, let evidence?) in frames { world.checker.arrived(evidence, on: path) }
-        var rest = frames.map(\.bytes)[...]
         while replay.awaitsConfirmation, let frame = rest.popFirst() {
-            feed.received(frame[...], on: path.index)
+            feed.received(frame[...], on: path.index, stamp: nil)
             confirm(frame[...])
         }
         if !rest.isEmpty { feed.received(together: rest, on: path.index) }
@@ -161,8 +191,10 @@ final class SimulatedSource: PathSource {
         wake += 1
         guard let due = replay.deadline else { return }
         world.note(at: max(due, world.now)) { [weak self, wake] in
-            guard let self, wake == self.wake, isOpen else { return }
-            perform(replay.tick(&book.names, at: world.now))
+            self?.hasTime { source in
+                guard wake == source.wake, source.isOpen else { return }
+                source.perform(source.replay.tick(&source.book.names, at: source.world.now))
+            }
         }
     }
 

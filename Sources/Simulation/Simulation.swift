@@ -118,13 +118,14 @@ package final class Simulation {
 
     /// The engines' frames, behind the defects.
     func published(_ bytes: [UInt8], of feed: Int, to connection: Int32?) {
-        guard let frame = PublishedFrame(bytes, of: feed, at: now) else {
+        guard var frame = PublishedFrame(bytes, of: feed, at: now) else {
             return checker.violated(.delivery, "\(feeds[feed].options.name) published what is no frame")
         }
         if frame.told != nil && frame.header.kind != .heartbeat || frame.header.kind == .idle {
             trace.say(now, feeds[feed].options.name, frame.line)
         }
         checker.published(frame)
+        frame.stint = checker.taps[feed].stints
         gateway.fanOut(frame, to: connection)
     }
 
