@@ -79,8 +79,8 @@ final class ChannelTap {
 
     /// Whether an earlier run had published a sequence: a gateway that takes up an old journal says it again, and who
     /// was not there the first time cannot tell.
-    func wasPublishedBefore(_ frame: PublishedFrame) -> Bool {
-        !isPerTopic && frame.header.sequence <= earlierTops[frame.header.epoch] ?? 0
+    func wasPublishedBefore(_ sequence: UInt64, of epoch: UInt64) -> Bool {
+        !isPerTopic && sequence <= earlierTops[epoch] ?? 0
     }
 
     func runBegins() {

@@ -47,9 +47,11 @@ struct ClientPosition {
     /// The last sequence of each topic of a channel.
     private var last: [Place: (round: Round, sequence: UInt64)] = [:]
 
-    /// Takes a frame: whether its data is new, and what is missing before it.
-    mutating func take(_ topic: Topic, _ header: FrameHeader, _ told: ControlBody?) -> (Bool, [Missing]) {
-        guard header.kind != .sync, header.epoch != 0 else { return (false, []) }
+    /// Takes a frame: above which sequence its data is new, `nil`: it has none that is; and what is missing before it.
+    mutating func take(
+        _ topic: Topic, _ header: FrameHeader, _ told: ControlBody?
+    ) -> (above: UInt64?, [Missing]) {
+        guard header.kind != .sync, header.epoch != 0 else { return (nil, []) }
         let isPerTopic = header.flags.contains(.numberedPerTopic)
         let (feed, instrument): (String, String?) =
             switch topic {
@@ -62,21 +64,21 @@ struct ClientPosition {
             switch header.kind {
             case .data, .idle: break
             case .gap: if case .gap(_, _, let of) = told { name = of }
-            case .heartbeat, .state, .sync, .batch: return (false, [])
+            case .heartbeat, .state, .sync, .batch: return (nil, [])
             }
             let key = Key.topic(feed: feed, instrument: name)
             if header.kind == .idle, begins(topic) { spaces[key] = nil }
             let isLeft = left.contains(key)
             // The gaps of all topics come, also of those that are not ours.
-            if header.kind == .gap, isLeft || spaces[key] == nil { return (false, []) }
+            if header.kind == .gap, isLeft || spaces[key] == nil { return (nil, []) }
             let (isNew, missing) = spaces[key, default: NumberSpace()].topic(name, header, told)
-            return (isNew, isLeft ? [] : missing)
+            return (isNew ? header.sequence - 1 : nil, isLeft ? [] : missing)
         }
         let key = Key.channel(feed: feed, header.channel)
         var missing = spaces[key, default: NumberSpace()].channel(header, told)
         guard header.kind == .data || header.kind == .idle || header.kind == .batch,
             let space = spaces[key]
-        else { return (false, missing) }
+        else { return (nil, missing) }
         let (floor, first) = space.run(of: header)
         let place = Place(topic: topic.text, channel: header.channel)
         let round = Round(epoch: header.epoch, number: space.rounds[header.epoch] ?? 0)
@@ -88,9 +90,9 @@ struct ClientPosition {
             missing.append(
                 Missing(instrument: of, first: max(reached + 1, first), last: header.previous, why: .own))
         }
-        let isNew = header.sequence > (known == nil ? floor : reached)
+        let above = known == nil ? floor : reached
         last[place] = (round, max(header.sequence, known == nil ? 0 : reached))
-        return (header.kind != .idle && isNew, missing)
+        return (header.kind != .idle && header.sequence > above ? above : nil, missing)
     }
 
     /// The client is about to subscribe to a further topic, which it may have given up before: what was published on it by

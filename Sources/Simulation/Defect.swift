@@ -33,6 +33,8 @@ package enum Defect: String, Hashable, Sendable, CaseIterable {
     case forgetsArrival = "forgets-arrival"
     /// After such a time what is overdue is done before the sockets are read.
     case ticksFirst = "ticks-first"
+    /// A batch is lost on its way to a client.
+    case losesBatch = "loses-batch"
 }
 
 /// Stands between the engines and the clients.
@@ -63,9 +65,16 @@ final class DefectiveSink {
             lie[end + 34] = 1
             return [lie]
         case .deafPaths, .forgetsTopic, .blindClients, .losesWritten, .resumesLate, .asksAgain, .startsLate,
-            .asksTooOften, .hoards, .forgetsArrival, .ticksFirst:
+            .asksTooOften, .hoards, .forgetsArrival, .ticksFirst, .losesBatch:
             return [frame]
         }
+    }
+
+    /// Whether a client does not get what was published for it.
+    func losesOnItsWay(_ frame: PublishedFrame) -> Bool {
+        guard defect == .losesBatch, frame.header.kind == .batch else { return false }
+        frames += 1
+        return frames % DefectiveSink.every == 0
     }
 
     private func swapped(_ frame: [UInt8], isTurn: Bool, isData: Bool) -> [[UInt8]] {

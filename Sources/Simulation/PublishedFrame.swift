@@ -44,6 +44,27 @@ struct PublishedFrame {
         return Topic.marketData(feed: feed, instrument: instrument).text
     }
 
+    /// It shows how far its topic is.
+    var carriesOrTells: Bool {
+        switch header.kind {
+        case .data, .batch, .idle: true
+        case .heartbeat, .gap, .state, .sync: false
+        }
+    }
+
+    /// The sequences of the messages that it carries.
+    var sequences: Range<UInt64> {
+        let end = header.sequence + 1
+        switch header.kind {
+        case .data: return header.sequence..<end
+        case .batch:
+            var reader = ByteReader(body)
+            let count = UInt64((try? reader.littleEndian(UInt32.self)) ?? 0)
+            return end - min(count, header.sequence)..<end
+        case .idle, .heartbeat, .gap, .state, .sync: return end..<end
+        }
+    }
+
     /// A frame that says so of itself may be taken for live.
     var isLive: Bool {
         header.state == .live && header.flags.isDisjoint(with: [.recovering, .stale, .late])

@@ -193,13 +193,8 @@ final class SimulatedClient {
 
     /// The gateway sends it a frame.
     func offer(_ frame: PublishedFrame) {
-        let isAgain = world.checker.taps[frame.feed].wasPublishedBefore(frame)
-        if frame.header.kind == .data, !habit.wanders, !isAgain {
-            owed.append(
-                Debt(
-                    numbering: numbering(of: frame), instrument: frame.instrument,
-                    sequence: frame.header.sequence, place: Place(frame)))
-        }
+        if !habit.wanders { owe(frame) }
+        if world.defect.losesOnItsWay(frame) { return }
         guard queue.count < habit.highWater else {
             dropped += 1
             (settled, whole) = ([], taken + queue.count)
@@ -207,6 +202,17 @@ final class SimulatedClient {
         }
         queue.append(frame)
         readSoon()
+    }
+
+    private func owe(_ frame: PublishedFrame) {
+        let tap = world.checker.taps[frame.feed]
+        for sequence in frame.sequences
+        where !tap.wasPublishedBefore(sequence, of: frame.header.epoch) {
+            owed.append(
+                Debt(
+                    numbering: numbering(of: frame), instrument: frame.instrument, sequence: sequence,
+                    place: Place(frame)))
+        }
     }
 
     private func readSoon() {
@@ -235,30 +241,32 @@ final class SimulatedClient {
     private func take(_ frame: PublishedFrame) {
         believe(frame)
         let numbering = numbering(of: frame)
-        if frame.header.kind == .data || frame.header.kind == .idle {
+        if frame.carriesOrTells {
             reached[Place(frame)] = max(reached[Place(frame)] ?? 0, frame.header.sequence)
         }
         if began[frame.feed] == nil, frame.header.epoch != 0 {
             began[frame.feed] = (frame.header.epoch, frame.header.sequence)
         }
-        let (isNew, missing) = position.take(frame.topic, frame.header, frame.told)
+        let (above, missing) = position.take(frame.topic, frame.header, frame.told)
         for range in missing {
             judge(range, by: frame)
             note(range, numbering)
         }
-        if marker == nil, taken >= whole, frame.header.kind == .data || frame.header.kind == .idle {
-            settled.insert(frame.topicText)
-        }
-        guard isNew else { return }
+        if marker == nil, taken >= whole, frame.carriesOrTells { settled.insert(frame.topicText) }
+        guard let above else { return }
+        for sequence in frame.sequences where sequence > above { got(sequence, numbering, by: frame) }
+    }
+
+    private func got(_ sequence: UInt64, _ numbering: Numbering, by frame: PublishedFrame) {
         world.delivered += 1
-        let sequence = frame.header.sequence
         if let last = received[numbering]?.delivered.last, last >= sequence {
             world.checker.violated(
-                .delivery, "client \(number) got \(frame.line) as new after sequence \(last)")
+                .delivery, "client \(number) got \(sequence) by \(frame.line) as new after sequence \(last)")
         }
         if isMissing(numbering, frame.instrument, sequence) {
             world.checker.violated(
-                .delivery, "client \(number) got \(frame.line) as new, which it was told to be missing")
+                .delivery,
+                "client \(number) got \(sequence) by \(frame.line) as new, which it was told to be missing")
         }
         received[numbering, default: Received()].delivered.append(sequence)
     }

@@ -338,6 +338,16 @@ extension Simulation {
         for (number, (habit, takesAll)) in habits.enumerated() {
             clients.append(SimulatedClient(self, number + 1, habit, wants: wants(all: takesAll)))
         }
+        // Those who take batches.
+        for habit in [habits[0].0, slow] {
+            clients.append(SimulatedClient(self, clients.count + 1, habit, wants: feeds.flatMap(batches)))
+        }
+    }
+
+    /// A feed in as few frames as it comes in, where it has batches.
+    private func batches(of feed: FeedOfWorld) -> [String] {
+        let name = feed.options.name
+        return ["control/\(name)/"] + (feed.venue.isNumberedPerTopic ? [] : ["batch/\(name)/"])
     }
 
     private func wants(all: Bool) -> [String] {

@@ -34,7 +34,7 @@ import Testing
             (.deafPaths, .liveness), (.blindClients, .losses), (.losesWritten, .journal),
             (.resumesLate, .delivery), (.asksAgain, .quota), (.startsLate, .delivery),
             (.asksTooOften, .quota), (.hoards, .bounds), (.forgetsTopic, .liveness),
-            (.forgetsArrival, .freshness), (.ticksFirst, .freshness),
+            (.forgetsArrival, .freshness), (.ticksFirst, .freshness), (.losesBatch, .losses),
         ])
     func `a planted mistake is found`(defect: Defect, invariant: Invariant) {
         let found = (UInt64(1)...400).lazy.compactMap { seed in
