@@ -63,7 +63,11 @@ final class ChannelTap {
         self.world = world
         self.feed = feed
         let asked = feed.options.recover.servers.isEmpty ? Duration.zero : feed.options.recover.within
-        settling = max(feed.options.silence, .seconds(1)) + .milliseconds(1500) + asked
+        let subscribing =
+            feed.venue.isNumberedPerTopic
+            ? Double(feed.venue.instruments.count) / Double(feed.options.topicsPerSecond) : 0
+        settling =
+            max(feed.options.silence, .seconds(1)) + .milliseconds(1500) + asked + .ofSeconds(subscribing)
         staleAfter = feed.options.freshness + .milliseconds(10)
         arrivedAt = world.now
         staleAt = world.now + staleAfter

@@ -35,6 +35,8 @@ package enum Defect: String, Hashable, Sendable, CaseIterable {
     case ticksFirst = "ticks-first"
     /// A batch is lost on its way to a client.
     case losesBatch = "loses-batch"
+    /// A path subscribes ten times as fast as configured.
+    case subscribesTooFast = "subscribes-too-fast"
 }
 
 /// Stands between the engines and the clients.
@@ -65,7 +67,7 @@ final class DefectiveSink {
             lie[end + 34] = 1
             return [lie]
         case .deafPaths, .forgetsTopic, .blindClients, .losesWritten, .resumesLate, .asksAgain, .startsLate,
-            .asksTooOften, .hoards, .forgetsArrival, .ticksFirst, .losesBatch:
+            .asksTooOften, .hoards, .forgetsArrival, .ticksFirst, .losesBatch, .subscribesTooFast:
             return [frame]
         }
     }

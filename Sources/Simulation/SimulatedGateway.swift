@@ -201,6 +201,7 @@ final class SimulatedFeed: FeedCoreOwner {
             options.recover.requestsPerSecond *= 10
             options.recover.requestsPerMinute = options.recover.requestsPerMinute.map { $0 * 10 }
         }
+        if world.plan.defect == .subscribesTooFast { options.subscribeRate = options.topicsPerSecond * 10 }
         self.options = options
     }
 

@@ -2,6 +2,7 @@
 // joined; a stream connects again and again, and its subscriptions are those of the production's replay.
 import Arbitration
 import Basics
+import Configuration
 import Gateway
 
 /// The gateway's end of a path.
@@ -21,6 +22,9 @@ final class SimulatedSource: PathSource {
     private unowned let world: Simulation
     private unowned let feed: SimulatedFeed
     private var replay: SubscriptionReplay
+    /// What the venue was asked to subscribe, over all connections of this run of the gateway, which does not know what the
+    /// one before it asked.
+    private var asked = RecentCount()
     private let book: UpstreamBook
     private var isOpen = true
     private var isConnected = false
@@ -198,8 +202,20 @@ final class SimulatedSource: PathSource {
         }
     }
 
+    private func countRequest() {
+        let rate = world.feeds[path.feed].options.topicsPerSecond
+        asked.add(at: world.now)
+        let lately = asked.inLast(.seconds(1), at: world.now)
+        // They go in batches of a tenth of that, of which a second that begins in between has one more, but for a topic.
+        if lately >= rate + max(1, rate / 10) {
+            world.checker.violated(
+                .quota, "\(path.place) subscribes \(lately) topics in a second, and \(rate) are allowed")
+        }
+    }
+
     private func ask(_ topic: UpstreamTopic, isWanted: Bool) {
         guard isConnected else { return }
+        if isWanted { countRequest() }
         path.request { path in
             switch topic {
             case .everything:

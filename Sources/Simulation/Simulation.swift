@@ -236,7 +236,7 @@ extension Simulation {
             options.silence = random.element(of: [.milliseconds(300), .seconds(1), .seconds(3)])
             options.freshness = random.element(of: [.seconds(1), .seconds(2)])
             options.holdDown = random.element(of: [.milliseconds(500), .seconds(5)])
-            options.subscribeRate = random.element(of: [50, 100_000])
+            options.subscribeRate = random.element(of: [10, 50, 100_000])
             options.linger = random.element(of: [.milliseconds(200), .seconds(5)])
             if kind == .soup {
                 // A server says each second that it lives.

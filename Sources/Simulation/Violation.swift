@@ -11,7 +11,7 @@ package enum Invariant: String, Hashable, Sendable, CaseIterable {
     case liveness
     /// What a client did not get, the documented rules tell it.
     case losses
-    /// Re-request servers are asked no more often than configured.
+    /// Re-request servers are asked no more often than configured, and no more topics subscribed.
     case quota
     /// What was said to be written is in the journal after any end, as it was released; what is not there, a hole tells.
     case journal
