@@ -176,6 +176,12 @@ public struct PathMachine: Sendable {
         return evaluate(at: now)
     }
 
+    /// The numbers had begun again, which nobody knew: what differed was another message under the same number.
+    public mutating func forgetDifferences(at now: Instant) -> [PathAction] {
+        for path in records.indices { (records[path].blamed, records[path].differed) = (nil, [:]) }
+        return evaluate(at: now)
+    }
+
     /// Differences that are older say nothing of who is wrong now.
     static let votesCount: Duration = .seconds(5)
 

@@ -145,12 +145,13 @@ package final class FeedCore {
         if !machine.noteHeard(path, cameIn: cameIn, at: now) {
             perform(machine.judge(at: now), at: now, wall: wall)
         }
-        if !divergences.found.isEmpty { followDivergences(at: now, wall: wall) }
+        if !divergences.isEmpty { followDivergences(at: now, wall: wall) }
         if !delays.found.isEmpty { followDelays(at: now, wall: wall) }
         if let armedAt, let waiting = engine.waitingUntil, waiting < armedAt { arm() }
     }
 
     private func followDivergences(at now: Instant, wall: WallTime) {
+        if divergences.takeVoid() { perform(machine.forgetDifferences(at: now), at: now, wall: wall) }
         for found in divergences.take() {
             perform(
                 machine.diverged(Int(found.path), from: Int(found.deliveredBy), at: now), at: now, wall: wall)

@@ -36,9 +36,21 @@ package protocol FrameJournal: AnyObject {
 final class DivergenceInbox {
     private static let most = 64
     private(set) var found: [Divergence] = []
+    /// What was found by then is none: the numbers had begun again.
+    private(set) var areVoid = false
+
+    var isEmpty: Bool { found.isEmpty && !areVoid }
 
     func add(_ divergence: Divergence) {
         if found.count < DivergenceInbox.most { found.append(divergence) }
+    }
+
+    func void() { (found, areVoid) = ([], true) }
+
+    /// Whether what was found before is void.
+    func takeVoid() -> Bool {
+        defer { areVoid = false }
+        return areVoid
     }
 
     func take() -> [Divergence] {

@@ -367,6 +367,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         (hasDirectory, isBorrowed) = (false, false)
         firstArrivals = FirstArrivals()
         clock.restart()
+        if change.cause == .inferred { divergences.void() }
         let isInferred = change.cause == .inferred || labels.isInferred || inferred == arbiter.epoch
         control.flags = isInferred ? [.epochInferred] : []
         remark()

@@ -441,6 +441,16 @@ private func hear(_ machine: inout PathMachine, _ path: Int, from start: Int64, 
         #expect(machine.deadline == nil)
     }
 
+    @Test func `what differed before the numbers were known to have begun again blames nobody`() {
+        var machine = several(2)
+        _ = machine.diverged(1, from: 0, at: ms(1100))
+        #expect(machine.forgetDifferences(at: ms(1150)) == [.state(1, .active), .redundancy(.full)])
+        #expect(!machine.isDistrusted(1))
+        #expect(machine.forgetDifferences(at: ms(1160)) == [])
+        _ = machine.diverged(1, from: 0, at: ms(1200))
+        #expect(machine.isDistrusted(1))
+    }
+
     @Test func `who differs from two others is wrong, preferred or not`() {
         var machine = several(3)
         #expect(

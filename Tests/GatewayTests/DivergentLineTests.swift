@@ -13,9 +13,8 @@ import Wire
     private let recorder = Recorder()
 
     /// A hot-hot feed of numbered topics, all paths of which are connected and subscribed.
-    private func feed(_ paths: String...) -> FeedCore {
-        let zeromq = FeedOptions.FeedProtocol.zeromq
-        var options = FeedOptions(name: "quotes", feedProtocol: zeromq, keys: zeromq.keys, policy: .hotHot)
+    private func feed(_ paths: String..., by spoken: FeedOptions.FeedProtocol = .zeromq) -> FeedCore {
+        var options = FeedOptions(name: "quotes", feedProtocol: spoken, keys: spoken.keys, policy: .hotHot)
         options.paths = paths.map { FeedPathOptions(name: $0) }
         let core = FeedCore(
             EnginePlan(
@@ -53,6 +52,23 @@ import Wire
         let frame = venue.frame(.data, topic, sequence, at: 1, payload: payload)
         core.received(frame[...], on: path, receivedAt: wall(1), at: ms(1), wall: wall(1))
         return recorder.take().filter { $0.hasPrefix("md/") }
+    }
+
+    @Test func `no line is distrusted any longer for numbers that had begun again`() {
+        let (core, mold) = (feed("A", "B", by: .moldUDP64), MoldVenue())
+        func bring(_ number: UInt64, at time: Int64) {
+            for path in 0...1 {
+                let packet = mold.packet(number, [mold.delete(1, at: time)])
+                core.received(
+                    packet[...], on: path, receivedAt: wall(time), at: ms(time), wall: wall(time))
+            }
+            core.tick(at: ms(time), wall: wall(time))
+        }
+        for number in UInt64(1)...100 { bring(number, at: Int64(number) * 10) }
+        for number in UInt64(1)...20 { bring(number, at: 1000 + Int64(number) * 10) }
+        #expect(core.machine.isDistrusted(1) && core.engine.channel.epochs == 0)
+        for number in UInt64(21)...90 { bring(number, at: 1000 + Int64(number) * 10) }
+        #expect(!core.machine.isDistrusted(1) && core.engine.channel.epochs == 1)
     }
 
     @Test func `of two lines whose topics' copies differ the preferred one is followed`() {
