@@ -91,8 +91,15 @@ public struct RecoveryMachine: Sendable {
 
     /// A server said that it will not send what it was asked for from this number on. `isFinal`: at no other time
     /// either, so that only others are asked for it; else it rests for a while.
-    public mutating func refused(from first: UInt64, by server: Int, isFinal: Bool, at now: Instant) {
+    /// - Parameter count: how many were asked for, as the server says it again; 0: it does not, or what it says may be of
+    ///   numbers that began again since.
+    public mutating func refused(
+        from first: UInt64, count: UInt64 = 0, by server: Int, isFinal: Bool, at now: Instant
+    ) {
         guard let index = asks.firstIndex(where: { $0.server == server && $0.asked == first }) else {
+            // Another one brought its end meanwhile. What is missing of it is not asked of this one again.
+            let (last, isTooFar) = first.addingReportingOverflow(count &- 1)
+            if isFinal, count > 0, !isTooFar { bar(server, from: SequenceRange(first, last)) }
             return
         }
         let range = asks.remove(at: index).range

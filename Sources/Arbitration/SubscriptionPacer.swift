@@ -23,9 +23,14 @@ struct SubscriptionPacer: Sendable {
     private var total = 0
     /// The moment up to which the rate is used.
     private var usedUntil: Instant?
+    /// What went out in the last second, which may begin between two batches, and how many that are.
+    private var lately: Deque<(from: Instant, at: Instant, count: Int)> = []
+    private var latelyCount = 0
 
     /// How much of a second's allowance may go in one batch.
     static let burst: Duration = .milliseconds(100)
+    /// What goes out within so short a time is remembered as one.
+    private static let grain: Duration = .milliseconds(1)
 
     /// - Precondition: `rate` is at least 1 per second.
     init(rate: Int) {
@@ -104,6 +109,7 @@ struct SubscriptionPacer: Sendable {
     /// What another connection used of the limit that both share is used here, too.
     mutating func count(usedBy other: SubscriptionPacer) {
         usedUntil = [usedUntil, other.usedUntil].compactMap(\.self).max()
+        (lately, latelyCount) = (other.lately, other.latelyCount)
     }
 
     /// When the next batch may go; `nil` if nothing waits.
@@ -117,12 +123,37 @@ struct SubscriptionPacer: Sendable {
     mutating func due(at now: Instant) -> [Number] {
         guard !pending.isEmpty else { return [] }
         if let usedUntil, usedUntil > now { return [] }
-        let allowance = max(1, Int(Double(rate) * Self.burst.inSeconds))
+        let left = rate - wentLately(at: now)
+        if left <= 0, let oldest = lately.first {
+            usedUntil = oldest.at + .seconds(1)
+            return []
+        }
+        let allowance = min(max(1, Int(Double(rate) * Self.burst.inSeconds)), left)
         var batch: [Number] = []
         while batch.count < allowance, let topic = next() { batch.append(topic) }
         usedUntil = now + .ofSeconds(Double(batch.count) / Double(rate))
+        went(batch.count, at: now)
         if pending.isEmpty { forgetQueues() }
         return batch
+    }
+
+    private mutating func wentLately(at now: Instant) -> Int {
+        while let oldest = lately.first, now - oldest.at >= .seconds(1) {
+            latelyCount -= oldest.count
+            lately.removeFirst()
+        }
+        return latelyCount
+    }
+
+    private mutating func went(_ count: Int, at now: Instant) {
+        guard count > 0 else { return }
+        latelyCount += count
+        if let last = lately.indices.last, now - lately[last].from < Self.grain {
+            lately[last].at = now
+            lately[last].count += count
+        } else {
+            lately.append((now, now, count))
+        }
     }
 
     /// The next topic of the class whose turn it is, or of the next class that has one.

@@ -33,6 +33,8 @@ package struct RequestRejection: Hashable, Sendable {
     package var channel: UInt16
     /// The first number that was asked for, as the venue counts.
     package var first: UInt64
+    /// How many were.
+    package var count: UInt64
     /// Its reason, as it is counted.
     package var reason: String
     /// It would be refused again, whenever it is asked.
@@ -158,8 +160,10 @@ struct ChannelRecovery {
         _ rejection: RequestRejection, by server: Int, _ labels: borrowing SessionLabels, at now: Instant
     ) {
         rejected[rejection.reason, default: 0] &+= 1
+        let mayBeOld = restartedAt.map { now - $0 < max(Self.oldNumbersFor, machine.options.answerWithin) }
         machine.refused(
-            from: labels.place(ofRecovered: rejection.first), by: server, isFinal: rejection.isFinal, at: now)
+            from: labels.place(ofRecovered: rejection.first), count: mayBeOld ?? false ? 0 : rejection.count,
+            by: server, isFinal: rejection.isFinal, at: now)
     }
 
     /// The numbering began anew.

@@ -47,8 +47,8 @@ extension RequestRejection {
     package init?(_ response: GapResponse) {
         guard let reason = response.status.rejection else { return nil }
         self.init(
-            channel: UInt16(response.request.unit), first: UInt64(response.request.first), reason: reason,
-            isFinal: response.status.isFinal)
+            channel: UInt16(response.request.unit), first: UInt64(response.request.first),
+            count: UInt64(response.request.count), reason: reason, isFinal: response.status.isFinal)
     }
 }
 

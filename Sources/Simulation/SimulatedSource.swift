@@ -206,8 +206,7 @@ final class SimulatedSource: PathSource {
         let rate = world.feeds[path.feed].options.topicsPerSecond
         asked.add(at: world.now)
         let lately = asked.inLast(.seconds(1), at: world.now)
-        // They go in batches of a tenth of that, of which a second that begins in between has one more, but for a topic.
-        if lately >= rate + max(1, rate / 10) {
+        if lately > rate {
             world.checker.violated(
                 .quota, "\(path.place) subscribes \(lately) topics in a second, and \(rate) are allowed")
         }

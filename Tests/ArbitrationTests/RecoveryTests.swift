@@ -36,8 +36,8 @@ private struct Recovery {
 
     mutating func refuse(by server: Int) { machine.refused(by: server, at: now) }
 
-    mutating func refuse(from first: UInt64, by server: Int, isFinal: Bool) {
-        machine.refused(from: first, by: server, isFinal: isFinal, at: now)
+    mutating func refuse(from first: UInt64, count: UInt64 = 0, by server: Int, isFinal: Bool) {
+        machine.refused(from: first, count: count, by: server, isFinal: isFinal, at: now)
     }
 
     mutating func withdraw(_ range: ClosedRange<UInt64>, of server: Int, for milliseconds: Int64) {
@@ -195,6 +195,22 @@ private struct Recovery {
         recovery.refuse(from: 99, by: 0, isFinal: true)
         #expect(recovery.look(after: 1) == ["5–6 of 0"])
         #expect(recovery.look(after: 500) == ["1–2 of 0"])
+    }
+
+    @Test func `what is refused when another one has brought its end is not asked of the same one again`() {
+        var recovery = Recovery(servers: 2)
+        recovery.suspect(1...6)
+        #expect(recovery.look(after: 20) == ["1–6 of 0"])
+        recovery.answer(5...6, by: nil)
+        recovery.refuse(from: 1, count: 6, by: 0, isFinal: true)
+        #expect(recovery.look(after: 20) == ["1–4 of 1"])
+        // Numbers that nobody misses are not kept, and none that cannot be.
+        recovery.refuse(from: .max, count: 2, by: 0, isFinal: true)
+        recovery.refuse(from: 100, count: 10, by: 0, isFinal: true)
+        recovery.answer(1...4, by: 1)
+        _ = recovery.look(after: 20)
+        recovery.suspect(100...101)
+        #expect(recovery.look(after: 20) == ["100–101 of 0"])
     }
 
     @Test func `a refusal counts although some of what was asked for has come by another way`() {

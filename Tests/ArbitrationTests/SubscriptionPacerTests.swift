@@ -38,6 +38,39 @@ private let many = TurnClass(holding: 100_000)
         #expect(pacer.deadline == nil)
     }
 
+    @Test(arguments: [1, 3, 10, 20, 999, 1000, 25_000])
+    func `in no second there are more than the venue allows, whenever it begins`(rate: Int) {
+        var pacer = SubscriptionPacer(rate: rate)
+        var (now, topic, seed) = (Instant(nanoseconds: 5_000_000_000), UInt32(0), UInt64(rate))
+        var went: [(at: Instant, count: Int)] = []
+        let end = now + .seconds(7)
+        while now < end {
+            // One by one, a few, and then more than a second's worth.
+            seed = seed &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            for _ in 0..<[1, 1, 1, 3, 2 * rate][Int(seed >> 60) % 5] {
+                _ = pacer.add(topic, few)
+                topic += 1
+            }
+            let next = now + .microseconds(Int64(seed >> 40) % 120_000)
+            while now < next {
+                let batch = pacer.due(at: now)
+                if !batch.isEmpty { went.append((now, batch.count)) }
+                now = min(next, max(pacer.deadline ?? next, now + .microseconds(1)))
+            }
+        }
+        var (oldest, sum) = (0, 0)
+        for (at, count) in went {
+            sum += count
+            while at - went[oldest].at >= .seconds(1) {
+                sum -= went[oldest].count
+                oldest += 1
+            }
+            #expect(sum <= rate)
+        }
+        // All of it is used where there is more than it.
+        #expect(went.reduce(0) { $0 + $1.count } >= 6 * rate)
+    }
+
     @Test func `a topic that was released while it waited is not subscribed`() {
         var pacer = pacer(rate: 10, 1, 2)
         #expect(pacer.due(at: ms(0)) == [1])

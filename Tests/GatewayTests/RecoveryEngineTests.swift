@@ -457,7 +457,8 @@ private final class ProxyBench {
         _ unit: UInt16, _ first: UInt64, _ reason: String, isFinal: Bool, by server: Int = 0, at time: Int64
     ) {
         engine.rejected(
-            RequestRejection(channel: unit, first: first, reason: reason, isFinal: isFinal), by: server,
+            RequestRejection(channel: unit, first: first, count: 1, reason: reason, isFinal: isFinal),
+            by: server,
             at: ms(time))
     }
 
