@@ -27,7 +27,7 @@ public struct RecoveryMachine: Sendable {
         var servers: Set<Int>
     }
 
-    /// Refusals that are remembered; beyond it the oldest is forgotten, and asked for again.
+    /// Refusals that are remembered; beyond it the one of the lowest numbers is forgotten, and asked for again.
     private static let mostRefusals = 256
 
     public let options: RecoveryOptions
@@ -36,6 +36,7 @@ public struct RecoveryMachine: Sendable {
     public private(set) var deadline: Instant?
 
     private var asks: [Ask] = []
+    /// None overlaps another one.
     private var refusals: [Refusal] = []
     /// The server that is asked next, unless it rests.
     private var preferred = 0
@@ -102,7 +103,8 @@ public struct RecoveryMachine: Sendable {
             if isFinal, count > 0, !isTooFar { bar(server, from: SequenceRange(first, last)) }
             return
         }
-        let range = asks.remove(at: index).range
+        // All of it, also what comes before the last number that was brought: of that some may still be missing.
+        let range = SequenceRange(first, asks.remove(at: index).range.last)
         counters.unanswered += 1
         if isFinal {
             bar(server, from: range)
@@ -114,12 +116,32 @@ public struct RecoveryMachine: Sendable {
     }
 
     private mutating func bar(_ server: Int, from range: SequenceRange) {
-        if let known = refusals.firstIndex(where: { $0.range == range }) {
-            refusals[known].servers.insert(server)
-        } else {
-            if refusals.count >= RecoveryMachine.mostRefusals { refusals.removeFirst() }
-            refusals.append(Refusal(range: range, servers: [server]))
+        var (next, kept) = (range.first, [Refusal]())
+        var isOver = false
+        // What lies between those that are known, and each of these in up to three parts.
+        for known in refusals.sorted(by: { $0.range.first < $1.range.first }) {
+            guard overlap(known.range, range) else {
+                kept.append(known)
+                continue
+            }
+            let common = SequenceRange(max(known.range.first, range.first), min(known.range.last, range.last))
+            if next < common.first {
+                kept.append(Refusal(range: SequenceRange(next, common.first - 1), servers: [server]))
+            }
+            if known.range.first < common.first {
+                let before = SequenceRange(known.range.first, common.first - 1)
+                kept.append(Refusal(range: before, servers: known.servers))
+            }
+            kept.append(Refusal(range: common, servers: known.servers.union([server])))
+            if known.range.last > common.last {
+                let behind = SequenceRange(common.last + 1, known.range.last)
+                kept.append(Refusal(range: behind, servers: known.servers))
+            }
+            isOver = common.last == range.last
+            next = common.last &+ 1
         }
+        if !isOver { kept.append(Refusal(range: SequenceRange(next, range.last), servers: [server])) }
+        refusals = kept.suffix(RecoveryMachine.mostRefusals)
     }
 
     /// A request was not sent after all: its server cannot be asked before then.

@@ -197,6 +197,26 @@ private struct Recovery {
         #expect(recovery.look(after: 500) == ["1–2 of 0"])
     }
 
+    @Test func `what is refused in parts is asked of those who did not refuse it`() {
+        var recovery = Recovery(servers: 3)
+        recovery.suspect(1...9)
+        #expect(recovery.look(after: 20) == ["1–9 of 0"])
+        // On its way 1 to 3 were lost, what follows was not: the refusal is of all.
+        recovery.answer(4...6, by: nil)
+        recovery.refuse(from: 1, count: 9, by: 0, isFinal: true)
+        #expect(recovery.look(after: 20) == ["1–3 of 1"])
+        #expect(recovery.look(after: 20) == ["7–9 of 1"])
+        recovery.refuse(from: 1, count: 3, by: 1, isFinal: true)
+        #expect(recovery.look(after: 20) == ["1–3 of 2"])
+        // This one refuses what it was never asked for, across both.
+        recovery.refuse(from: 3, count: 5, by: 2, isFinal: true)
+        recovery.refuse(from: 1, count: 3, by: 2, isFinal: true)
+        recovery.refuse(from: 7, count: 3, by: 1, isFinal: true)
+        var asked: [String] = []
+        for _ in 0..<1000 { asked += recovery.look(after: 1) }
+        #expect(Set(asked) == ["8–9 of 2"])
+    }
+
     @Test func `what is refused when another one has brought its end is not asked of the same one again`() {
         var recovery = Recovery(servers: 2)
         recovery.suspect(1...6)
