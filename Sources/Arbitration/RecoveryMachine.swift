@@ -97,14 +97,16 @@ public struct RecoveryMachine: Sendable {
     public mutating func refused(
         from first: UInt64, count: UInt64 = 0, by server: Int, isFinal: Bool, at now: Instant
     ) {
+        let (end, isTooFar) = first.addingReportingOverflow(count)
+        let refusedLast = count > 0 && !isTooFar ? end - 1 : 0
         guard let index = asks.firstIndex(where: { $0.server == server && $0.asked == first }) else {
             // Another one brought its end meanwhile. What is missing of it is not asked of this one again.
-            let (last, isTooFar) = first.addingReportingOverflow(count &- 1)
-            if isFinal, count > 0, !isTooFar { bar(server, from: SequenceRange(first, last)) }
+            if isFinal, refusedLast >= first { bar(server, from: SequenceRange(first, refusedLast)) }
             return
         }
-        // All of it, also what comes before the last number that was brought: of that some may still be missing.
-        let range = SequenceRange(first, asks.remove(at: index).range.last)
+        // All of it, also what comes before the last number that was brought: of that some may still be missing. And the
+        // request may have been a longer one with the same beginning.
+        let range = SequenceRange(first, max(asks.remove(at: index).range.last, refusedLast))
         counters.unanswered += 1
         if isFinal {
             bar(server, from: range)

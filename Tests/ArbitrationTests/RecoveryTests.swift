@@ -197,6 +197,18 @@ private struct Recovery {
         #expect(recovery.look(after: 500) == ["1–2 of 0"])
     }
 
+    @Test func `a refusal is of all that was asked for, though less has been asked for again since`() {
+        var recovery = Recovery(servers: 2) { $0.messagesPerRequest = 100 }
+        recovery.suspect(1...60)
+        #expect(recovery.look(after: 20) == ["1–60 of 0"])
+        recovery.answer(33...60, by: nil)
+        recovery.suspect(41...48)
+        #expect(recovery.look(after: 20) == ["1–32 of 0"])
+        recovery.refuse(from: 1, count: 60, by: 0, isFinal: true)
+        #expect(recovery.look(after: 20) == ["1–32 of 1"])
+        #expect(recovery.look(after: 20) == ["41–48 of 1"])
+    }
+
     @Test func `what is refused in parts is asked of those who did not refuse it`() {
         var recovery = Recovery(servers: 3)
         recovery.suspect(1...9)
