@@ -15,8 +15,8 @@ import Wire
 struct FuzzTarget: Sendable {
     let name: String
     let seeds: @Sendable () -> [[UInt8]]
-    /// Numbers from deep inside of what was decoded; empty: it was refused.
-    let decode: @Sendable ([UInt8]) -> [UInt64]
+    /// Numbers from deep inside of what was decoded.
+    let read: @Sendable ([UInt8]) throws -> [UInt64]
 
     init(
         _ name: String, _ seeds: @escaping @Sendable () -> [[UInt8]],
@@ -24,8 +24,11 @@ struct FuzzTarget: Sendable {
     ) {
         self.name = name
         self.seeds = seeds
-        self.decode = { (try? decode($0)) ?? [] }
+        read = decode
     }
+
+    /// The same; none: it was refused.
+    func decode(_ bytes: [UInt8]) -> [UInt64] { (try? read(bytes)) ?? [] }
 
     /// What a planted mistake looks for in the lowest byte of what was decoded; no seed has it.
     static func meetsPlanted(_ facts: [UInt64]) -> Bool {
