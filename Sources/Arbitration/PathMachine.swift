@@ -96,6 +96,8 @@ public struct PathMachine: Sendable {
     /// - Parameter cameIn: earlier than now if it waited to be read while the gateway did not run.
     public mutating func noteHeard(_ path: Int, cameIn: Instant? = nil, at now: Instant) -> Bool {
         let heardAt = max(cameIn ?? now, records[path].lastHeard ?? .zero)
+        // What came while nobody was there is being read: nobody is called silent behind it.
+        if now - heardAt > Self.lateness { graceUntil = max(graceUntil, now + Self.grace) }
         restartHoldDown(of: path, at: heardAt)
         let wasWell = records[path].isWell && records[path].wellSince != nil
         records[path].noteHeard(at: heardAt, provenAfter: min(options.silence, options.silenceBehindTwin))

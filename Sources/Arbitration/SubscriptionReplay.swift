@@ -31,8 +31,10 @@ public struct SubscriptionReplay: Sendable {
     private var unconfirmed = NumberSet() { didSet { noteAwaited() } }
     /// What is believed without the venue's word, which may still come.
     private var believed = NumberSet() { didSet { noteAwaited() } }
-    /// Whether any topic's word is still awaited: asked with each frame.
+    /// Whether any topic waits to be confirmed: asked with each frame.
     public private(set) var awaitsConfirmation = false
+    /// Whether a word on a topic that is believed is worth noticing; nobody waits for it.
+    public private(set) var listens = false
     private var confirmBy: Instant?
     private var silentFrom: Instant?
     private var isActive = false
@@ -212,7 +214,7 @@ public struct SubscriptionReplay: Sendable {
     }
 
     private mutating func noteAwaited() {
-        awaitsConfirmation = !unconfirmed.isEmpty || !believed.isEmpty
-        if !awaitsConfirmation { silentFrom = nil }
+        (awaitsConfirmation, listens) = (!unconfirmed.isEmpty, !believed.isEmpty)
+        if !awaitsConfirmation, !listens { silentFrom = nil }
     }
 }

@@ -1,6 +1,7 @@
 // When what is read now came in. A gateway that did not run for a while, stopped or on a host that was, finds what came
 // meanwhile in its sockets: it is as old as it is, and makes no channel fresh. The kernel stamps datagrams; of what a
-// connection brought is only known that it is no older than the last time the gateway ran.
+// connection brought is only known that it is no older than the last time the gateway ran. What waited at the sender, since
+// our buffer was full, is taken for as old as its way is long: only its own time tells, by the flag `late`.
 import Basics
 
 struct AbsenceWatch: Hashable, Sendable {

@@ -225,6 +225,12 @@ package final class FeedCore {
         if case .data(_, .all) = request { arm() }
     }
 
+    /// The last values of topics, as fresh as the channel is now.
+    package func snapshot(_ wants: SnapshotWants, at now: Instant, wall: WallTime) -> SnapshotPage? {
+        work(at: now, wall: wall)
+        return engine.snapshot(wants, wall: wall)
+    }
+
     /// A client's connection is gone.
     package func departed(_ connection: Int32) { engine.departed(connection) }
 

@@ -367,8 +367,9 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         (hasDirectory, isBorrowed) = (false, false)
         firstArrivals = FirstArrivals()
         clock.restart()
-        if change.cause == .inferred { divergences.void() }
-        let isInferred = change.cause == .inferred || labels.isInferred || inferred == arbiter.epoch
+        let isInferredHere = change.cause == .inferred || labels.isInferred
+        if isInferredHere { divergences.void() }
+        let isInferred = isInferredHere || inferred == arbiter.epoch
         control.flags = isInferred ? [.epochInferred] : []
         remark()
         log(.epochBegan, "\(place)another session: sequences begin anew (\(change.cause.rawValue))")

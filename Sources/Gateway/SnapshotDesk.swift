@@ -29,7 +29,7 @@ final class SnapshotDesk {
         case .later(let wait): return responder.postpone(wait)
         case .now: break
         }
-        guard let page = feed.engine.snapshot(wants, wall: loop.wall) else {
+        guard let page = feed.core.snapshot(wants, at: loop.now, wall: loop.wall) else {
             pacer.gave(name, bytes: 0, at: loop.now)
             return responder.refuse(
                 "no last values are kept of feed \(request.feed): its messages are changes, it is another gateway's and numbered by channel, or last_values is false"

@@ -144,13 +144,25 @@ final class ZeroMQSource: FeedSource {
             // Behind what it says: a gap that it shows is told before the path counts as recovered.
             confirm(frame)
         }
+        if replay.listens { listen(to: frames) }
         owner.received(&frames, on: path, at: time)
+    }
+
+    /// The venue answers a subscription with an idle frame: others are not looked at, since they may be very many.
+    private func listen(to frames: borrowing ArrivedFrames) {
+        for place in frames.left where replay.listens {
+            guard let frame = try? SequencedFrame(decoding: frames.bytes.span.extracting(place)),
+                frame.kind == .idle
+            else { continue }
+            confirm(frames.bytes[place])
+        }
     }
 
     private func confirm(_ frame: ArraySlice<UInt8>) {
         guard let end = frame.firstIndex(of: 0), let name = UpstreamName.name(of: frame[..<end]) else {
             return
         }
-        perform(replay.confirmed(.instrument(name), &book.names))
+        let actions = replay.confirmed(.instrument(name), &book.names)
+        if !actions.isEmpty { perform(actions) }
     }
 }

@@ -146,7 +146,7 @@ final class SimulatedSource: PathSource {
     private func read() {
         var rest = unread[...]
         unread = []
-        while replay.awaitsConfirmation, let frame = rest.popFirst() {
+        while replay.awaitsConfirmation || replay.listens, let frame = rest.popFirst() {
             feed.received(frame[...], on: path.index, stamp: nil)
             confirm(frame[...])
         }

@@ -25,6 +25,9 @@ public struct ArrivedFrames: ~Copyable {
     @inlinable
     public var isEmpty: Bool { taken == places.count }
 
+    /// Where those are that are left.
+    public var left: ArraySlice<Range<Int>> { places[taken...] }
+
     /// Bytes of those that are left.
     public var size: Int { places[taken...].reduce(0) { $0 + $1.count } }
 

@@ -162,14 +162,40 @@ import Wire
         #expect(lines.contains("md/md/AAPL/ idle 21 stale to 7"))
     }
 
-    @Test func `a hole is waited for although a connection's end is read first`() {
+    @Test func `what is stale by now is told before a connection's end that is read first`() {
         let core = feed(.moldUDP64)
         go(core, to: 1000, packet)
         receive(packet(23), core, on: 0, at: 1010)
         core.disconnected(0, at: ms(5000), wall: wall(5000))
+        #expect(published().first == "state stale -: no word from upstream for 1000 ms")
         receive(packet(22), core, on: 1, stamped: 1050, at: 5001)
         core.tick(at: ms(5100), wall: wall(5100))
         #expect(core.engine.channel.gaps == 0 && core.engine.channel.published == 23)
+    }
+
+    @Test func `a snapshot that is asked for before anything is read says that all is stale`() {
+        let core = feed(.zeromq)
+        go(core, to: 1000) { quotes.frame(.data, "AAPL", $0, at: Int64($0 - 1) * 50) }
+        let page = core.snapshot(SnapshotWants(instruments: nil), at: ms(9000), wall: wall(9000))
+        let frames = (page?.frames ?? []).compactMap { try? Frame(parsing: $0) }
+        #expect(frames.map(\.header.state) == [.stale] && frames[0].header.flags.contains(.stale))
+    }
+
+    @Test func `nobody is called silent behind what is still being read`() {
+        let core = feed(.moldUDP64)
+        go(core, to: 1000, packet)
+        // B ended at 1000; A's socket has much, of which each turn takes a little.
+        for number in UInt64(22)...200 {
+            let time = 11_000 + Int64(number)
+            receive(packet(number), core, on: 0, stamped: Int64(number - 1) * 50, at: time)
+            core.tick(at: ms(time), wall: wall(time))
+            #expect(core.machine.isWell(0))
+        }
+        for time in stride(from: Int64(11_201), through: 11_300, by: 1) {
+            receive(packet(UInt64(time - 11_000)), core, on: 0, at: time)
+            core.tick(at: ms(time), wall: wall(time))
+        }
+        #expect(core.machine.isWell(0) && !core.machine.isWell(1))
     }
 
     @Test func `what is done after less than an absence hides none`() {

@@ -71,6 +71,24 @@ import Wire
         #expect(!core.machine.isDistrusted(1) && core.engine.channel.epochs == 1)
     }
 
+    @Test func `nor where sessions have no names at all`() {
+        let core = feed("A", "B", by: .pitch)
+        func bring(_ number: UInt8, at time: Int64) {
+            let stamp = [UInt8(time & 0xFF), UInt8(time >> 8 & 0xFF)]
+            let packet = [22, 0, 1, 1, number, 0, 0, 0, 14, 0x29] + stamp + [UInt8](repeating: 0, count: 10)
+            for path in 0...1 {
+                core.received(
+                    packet[...], on: path, receivedAt: wall(time), at: ms(time), wall: wall(time))
+            }
+            core.tick(at: ms(time), wall: wall(time))
+        }
+        for number in UInt8(1)...100 { bring(number, at: Int64(number) * 10) }
+        for number in UInt8(1)...9 { bring(number, at: 1000 + Int64(number) * 50) }
+        #expect(core.machine.isDistrusted(1) && core.engine.channel.epochs == 0)
+        for number in UInt8(10)...40 { bring(number, at: 1000 + Int64(number) * 50) }
+        #expect(!core.machine.isDistrusted(1) && core.engine.channel.epochs == 1)
+    }
+
     @Test func `of two lines whose topics' copies differ the preferred one is followed`() {
         let core = feed("A", "B")
         for topic in ["P", "Q", "R", "S"] {
