@@ -82,22 +82,46 @@ public struct SegmentSummaries: Sendable {
         of number: UInt64, in folder: ChannelFolder, _ budget: inout Int, _ isOurs: Bool
     ) throws(SystemError) -> SegmentIndex? {
         let size = try Files.size(of: folder.segment(number))
-        if scan?.segment != number || scan?.size != size {
-            scan = nil
+        if scan?.segment == number, scan?.size != size { scan = nil }
+        if scan?.segment != number {
             let (kept, read) = folder.keptIndex(of: number, size: size)
             budget -= read
             if let kept { return kept }
+            guard finish(in: folder, &budget, isOurs) else { return nil }
         }
-        var reading = scan ?? IndexScan(number, size: size)
+        return try read(on: scan ?? IndexScan(number, size: size), in: folder, &budget, isOurs)
+    }
+
+    /// A segment that is being read is read to its end before another one is begun: two that need different ones would
+    /// send each other back to the beginning for ever.
+    ///
+    /// - Returns: whether none is being read any more.
+    private mutating func finish(in folder: ChannelFolder, _ budget: inout Int, _ isOurs: Bool) -> Bool {
+        guard let reading = scan else { return true }
+        scan = nil
+        // One that has changed, or cannot be read, is begun anew by whoever needs it.
+        guard (try? Files.size(of: folder.segment(reading.segment))) == reading.size else { return true }
+        if let index = try? read(on: reading, in: folder, &budget, isOurs) {
+            known[reading.segment] = index.summary
+        }
+        return scan == nil
+    }
+
+    private mutating func read(
+        on begun: IndexScan, in folder: ChannelFolder, _ budget: inout Int, _ isOurs: Bool
+    ) throws(SystemError) -> SegmentIndex? {
+        var reading = begun
         scan = nil
         guard let (index, digest) = try reading.read(in: folder, &budget) else {
             scan = reading
             return nil
         }
         if isOurs {
-            folder.keep(index, digest, of: number)
+            folder.keep(index, digest, of: reading.segment)
             // Whoever let go of the segment meanwhile has looked for its index before that.
-            if !Files.exists(folder.segment(number)) { try? Files.remove(folder.index(number)) }
+            if !Files.exists(folder.segment(reading.segment)) {
+                try? Files.remove(folder.index(reading.segment))
+            }
         }
         return index
     }

@@ -412,6 +412,70 @@ extension DiskTests {
             #expect(findings.frames.count == 3)
         }
 
+        @Test func `two that need different segments without an index do not send each other back`() throws {
+            var jobs: [JournalJob] = [.open, .write(batch(1...6000), sync: false)]
+            jobs += [.turn(batch(6001...12_000), sync: false), .turn(batch(12_001...12_002), sync: false)]
+            perform(jobs, plan())
+            let folder = plan().folder
+            var sizes = 0
+            for number in [1, 2] as [UInt64] {
+                try Files.remove(folder.index(number))
+                sizes += try Files.size(of: folder.segment(number))
+                #expect(try Files.size(of: folder.segment(number)) > 2 * pieceBytes)
+            }
+            var summaries = SegmentSummaries()
+            var read = 0
+            var turns = 0
+            var isDone = [false, false]
+            while isDone != [true, true], turns < 100 {
+                let who = turns % 2
+                turns += 1
+                var budget = 1
+                isDone[who] = try summaries.learn([who == 0 ? 2 : 1], in: folder, &budget, isOurs: true)
+                read += 1 - budget
+            }
+            #expect(isDone == [true, true] && summaries.known.mapValues(\.messages) == [1: 6000, 2: 6000])
+            // Each once.
+            #expect(read < sizes + 2 * pieceBytes)
+        }
+
+        @Test func `who needs a segment that has its index does not wait for one that is being read`() throws
+        {
+            var jobs: [JournalJob] = [.open, .write(batch(1...6000), sync: false)]
+            jobs += [.turn(batch(6001...6003), sync: false), .turn(batch(6004...6005), sync: false)]
+            perform(jobs, plan())
+            let folder = plan().folder
+            try Files.remove(folder.index(1))
+            var summaries = SegmentSummaries()
+            var budget = 1
+            #expect(try !summaries.learn([1], in: folder, &budget, isOurs: true))
+            let begun = summaries.progress(2)
+            budget = 1
+            #expect(try summaries.learn([2], in: folder, &budget, isOurs: true))
+            #expect(summaries.known.keys.sorted() == [2] && summaries.progress(2) == begun)
+        }
+
+        @Test func `one that is being read and changes, or cannot be read, is in nobody's way`() throws {
+            var jobs: [JournalJob] = [.open, .write(batch(1...6000), sync: false)]
+            jobs += [.turn(batch(6001...6003), sync: false), .turn(batch(6004...6005), sync: false)]
+            perform(jobs, plan())
+            let folder = plan().folder
+            for number in [1, 2] as [UInt64] { try Files.remove(folder.index(number)) }
+            for isThere in [true, false] {
+                var summaries = SegmentSummaries()
+                var budget = 1
+                #expect(try !summaries.learn([1], in: folder, &budget, isOurs: false))
+                if isThere {
+                    try Files.cut(folder.segment(1), to: pieceBytes * 2)
+                } else {
+                    try Files.remove(folder.segment(1))
+                }
+                budget = 1
+                #expect(try summaries.learn([2], in: folder, &budget, isOurs: false))
+                #expect(summaries.known.keys.sorted() == [2])
+            }
+        }
+
         @Test func `a segment that went while it was read for its index is not missed, and leaves none`()
             throws
         {
