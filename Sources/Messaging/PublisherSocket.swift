@@ -38,6 +38,9 @@ public final class PublisherSocket {
     public var onDrained: (Int32) -> Void = { _ in }
     /// Called before `onDeparture` when a subscriber that ends its connection has read all that it was sent.
     public var onReadAll: (Int32) -> Void = { _ in }
+    /// How long one beyond this host may leave what it was sent before its connection ends, as seen by the kernel: its
+    /// host went without a word, or has no room for more. It holds for those that come in from then on.
+    public var patience: Duration = .seconds(30)
     private var listeners: [PublisherListener] = []
     /// By descriptor.
     private var subscribers: [SubscriberConnection?] = []
@@ -430,8 +433,8 @@ extension PublisherSocket {
             [unowned self] in ready(descriptor)
         }
         guard subscriber.entrance != .local else { return }
-        // A host that went without a word: asked after 10 s of silence, given up after 30 s.
-        try subscriber.socket.watch(idle: 10, interval: 5, count: 4, patience: .seconds(30))
+        // A host that went without a word: asked after 10 s of silence.
+        try subscriber.socket.watch(idle: 10, interval: 5, count: 4, patience: patience)
     }
 
     // MARK: Handshakes that take too long

@@ -55,6 +55,8 @@ final class ReplayServer {
         } catch {
             throw .unavailable("--zeromq \(endpoint): \(error)")
         }
+        // It is given up here, and told why, before the kernel ends its connection.
+        server.patience = max(server.patience, patience * 2)
         server.onRequest = { [unowned self] request, connection, _ in heard(request, of: connection) }
         server.onDrained = { [unowned self] _ in goOn() }
         server.onReadAll = { [unowned self] in contented = $0 }

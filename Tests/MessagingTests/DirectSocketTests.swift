@@ -1,5 +1,6 @@
 // Our own publisher and subscriber on the loop, over loopback and Unix sockets: with each other, and with libzmq's.
 import Basics
+import Glibc
 import Linux
 import Logging
 import Reactor
@@ -181,6 +182,24 @@ import Wire
         #expect(numbers == (0..<offered).map { UInt8($0 % 256) })
         #expect(haveReadAll == [sleeper] && desk.departed == [sleeper])
         #expect(publisher.waiting(of: sleeper) == nil && publisher.offer(message, to: sleeper))
+    }
+
+    @Test func `one beyond this host leaves what it was sent unacknowledged for as long as is said`() throws {
+        let desk = Desk()
+        let publisher = try publisher(desk, at: ServerEndpoints([], plaintext: ["tcp://127.0.0.1:*"]))
+        var subscribers: [SubscriberSocket] = []
+        for patience in [nil, 120] as [Int64?] {
+            if let patience { publisher.patience = .seconds(patience) }
+            subscribers.append(try subscriber(Reader(), publisher.lastEndpoint))
+            try run { desk.requests.count == subscribers.count }
+        }
+        let milliseconds = desk.connections.map { connection in
+            var value: Int32 = 0
+            var size = socklen_t(MemoryLayout<Int32>.size)
+            _ = unsafe getsockopt(connection, Int32(IPPROTO_TCP), TCP_USER_TIMEOUT, &value, &size)
+            return value
+        }
+        #expect(milliseconds == [30_000, 120_000])
     }
 
     @Test func `who leaves with something unread, or is hung up on, has not read all`() throws {
