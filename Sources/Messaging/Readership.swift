@@ -34,6 +34,16 @@ public struct Readership {
         /// Nothing more comes for it: it is to see the end behind what it was sent.
         case finish(Int32)
         case hangUp(Int32)
+        /// `stopped` when this is over, whoever is still here.
+        case waitAtMost(Duration)
+    }
+
+    private enum Phase {
+        case running
+        /// All has been sent.
+        case over
+        /// Likewise, and somebody does not want to wait for long.
+        case stopping
     }
 
     private struct Reader {
@@ -49,6 +59,8 @@ public struct Readership {
 
     /// A reader for whom nothing arrives in so many looks is given up.
     public static let looks = 10
+    /// How long readers are waited for at most when somebody stops it.
+    static let whenStopped = Duration.seconds(5)
     /// Readers that did not get all and are remembered by name; more are counted.
     public static let remembered = 100
 
@@ -56,7 +68,7 @@ public struct Readership {
     private var readers: [Int32: Reader] = [:]
     /// Left with all that had been published by then.
     private var leavers: [Lost] = []
-    private var isOver = false
+    private var phase = Phase.running
     /// How many did not get all, and the first of them.
     public private(set) var lostCount = 0
     public private(set) var lost: [Lost] = []
@@ -70,6 +82,7 @@ public struct Readership {
 
     init(limits: BusSubscriptions.Limits) { held = BusSubscriptions(limits: limits) }
 
+    private var isOver: Bool { phase != .running }
     /// Nothing more comes, and nobody is waited for.
     public var isDone: Bool { isOver && readers.isEmpty }
     /// Who is here, in no order.
@@ -131,13 +144,25 @@ public struct Readership {
 
     /// All has been sent.
     public mutating func ended() -> [Action] {
-        isOver = true
+        phase = .over
         leavers = []
         for reader in readers.keys {
             readers[reader]?.lowest = nil
             readers[reader]?.idleLooks = 0
         }
         return readers.keys.sorted().map { .finish($0) }
+    }
+
+    /// Somebody stops it: it ends with what was sent, and who is here is waited for, not long; the second time not at
+    /// all.
+    public mutating func interrupted() -> [Action] {
+        guard phase != .stopping else {
+            stopped()
+            return []
+        }
+        let actions = isOver ? [] : ended()
+        phase = .stopping
+        return actions + [.waitAtMost(Readership.whenStopped)]
     }
 
     /// Nobody is waited for any more.

@@ -13,18 +13,17 @@ import Wire
 final class ReplayServer {
     /// So many frames at most before subscriptions get their turn.
     private static let mostPerTurn = 500
-    /// How long subscribers are waited for at most when somebody stops the replay.
-    private static let patienceWhenStopped = Duration.seconds(5)
 
     private(set) var source: ReplaySource
     private(set) var readers = Readership()
     private var pace: RecordedPace
-    private var patience: Duration
+    private let patience: Duration
     private let loop: EventLoop
     private let server: PublisherSocket
     private var signals: [EventSource] = []
     private var timer: Timer?
     private var looking: Timer?
+    private var stopping: Timer?
     /// Somebody has subscribed.
     private var hasBegun = false
     private var isEnding = false
@@ -70,6 +69,7 @@ final class ReplayServer {
             }
             timer = try Timer(loop, accuracy: .microseconds(50)) { [unowned self] in turn() }
             looking = try Timer(loop, accuracy: .milliseconds(10)) { [unowned self] in look() }
+            stopping = try Timer(loop, accuracy: .milliseconds(10)) { [unowned self] in stopAtOnce() }
             complain("replay: \(server.lastEndpoint), waiting for a subscription; Ctrl-C ends it")
             _ = try loop.run()
         } catch {
@@ -143,6 +143,7 @@ final class ReplayServer {
             switch action {
             case .finish(let reader): server.finish(reader)
             case .hangUp(let reader): server.hangUp(on: reader)
+            case .waitAtMost(let time): stopping?.arm(at: loop.now + time)
             }
         }
     }
@@ -208,14 +209,15 @@ final class ReplayServer {
         if readers.isDone { loop.exit(0) }
     }
 
-    /// Somebody stops it: what was sent is waited for, not long; the second time not at all.
     private func stop() {
-        guard !isEnding else {
-            readers.stopped()
-            return loop.exit(0)
-        }
-        patience = min(patience, ReplayServer.patienceWhenStopped)
-        end()
-        looking?.arm(at: loop.now + patience / Readership.looks)
+        isEnding = true
+        timer?.disarm()
+        perform(readers.interrupted())
+        if readers.isDone { loop.exit(0) }
+    }
+
+    private func stopAtOnce() {
+        readers.stopped()
+        loop.exit(0)
     }
 }

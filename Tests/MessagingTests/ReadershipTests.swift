@@ -118,6 +118,35 @@ import Testing
         #expect(readers.lost.first == .init(address: "10.0.0.1", loss: .stopped, sent: 0, doubtful: 0))
     }
 
+    @Test mutating func `after an interrupt who is here is waited for, not long; the second time not at all`()
+    {
+        for reader in [7, 8] as [Int32] { _ = subscribe("", by: reader) }
+        _ = publish("a/")
+        #expect(readers.interrupted() == [.finish(7), .finish(8), .waitAtMost(.seconds(5))])
+        // However much is taken meanwhile.
+        for waiting in (1...50).reversed() { #expect(look(7, waiting) == []) }
+        readers.departed(8, hasReadAll: true)
+        #expect(!readers.isDone && readers.interrupted() == [] && readers.isDone)
+        #expect(readers.lost == [.init(address: "10.0.0.7", loss: .stopped, sent: 1, doubtful: 1)])
+    }
+
+    @Test mutating func `an interrupt while the last are waited for leaves them as long as any other`() {
+        _ = subscribe("", by: 7)
+        _ = publish("a/")
+        #expect(readers.ended() == [.finish(7)])
+        #expect(readers.interrupted() == [.waitAtMost(.seconds(5))] && !readers.isDone)
+        var other = readers
+        other.departed(7, hasReadAll: true)
+        #expect(other.isDone && other.lostCount == 0)
+        readers.stopped()
+        #expect(readers.isDone && readers.lost.map(\.loss) == [.stopped])
+    }
+
+    @Test mutating func `an interrupt while nobody is here is the end`() {
+        _ = readers.interrupted()
+        #expect(readers.isDone)
+    }
+
     @Test mutating func `those that left are remembered no further than a hundred, and all are counted`() {
         for reader in 1...Int32(150) {
             _ = subscribe("", by: reader)

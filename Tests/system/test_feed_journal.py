@@ -542,6 +542,22 @@ class ReplayingToTheSlow(Journalled):
         self.assertRegex(said, r"took nothing .* it was sent (\d+) frames, of which the last (\d+) may be missing")
         self.assertIn("replay: 1 of its subscribers did not get all of it", said)
 
+    def test_an_interrupt_leaves_the_last_ones_some_seconds_and_the_second_one_none(self):
+        players, sleepers = [], []
+        for number in range(2):
+            player, endpoint = self.player(f"ipc://{self.daemon.folder}/replay{number}", "--count", "100")
+            players.append(player)
+            sleepers.append(SlowReader(self, endpoint))
+            self.assertEqual(sleepers[-1].data(1), self.whole[:1])
+            player.send_signal(signal.SIGINT)
+            with self.assertRaises(subprocess.TimeoutExpired):
+                player.wait(1)
+        players[1].send_signal(signal.SIGINT)
+        for player in reversed(players):
+            code, said = self.ended(player)
+            self.assertEqual(code, 74, said)
+            self.assertIn("had not taken all when it was stopped", said)
+
 
 class Remembering(Journalled):
     start = "journal"
