@@ -12,6 +12,8 @@ public struct Readership {
         case left
         /// It took nothing for as long as it is waited for.
         case stalled
+        /// All arrived where it is, and for as long as that is waited for it did not say that it has read it.
+        case unconfirmed
         /// It asked for more than it may.
         case refused(String)
         /// It was not waited for to the end.
@@ -25,7 +27,7 @@ public struct Readership {
         public var loss: Loss
         /// Frames that it was sent.
         public var sent: UInt64
-        /// So many of the last of them may not have reached it.
+        /// So many of the last of them may not have reached its host, or over a Unix socket itself.
         public var doubtful: UInt64
     }
 
@@ -55,10 +57,15 @@ public struct Readership {
         var lowest: Int?
         /// Looks since something arrived.
         var idleLooks = 0
+        /// Looks at which nothing was under way any more, behind the end.
+        var arrivedLooks = 0
     }
 
     /// A reader for whom nothing arrives in so many looks is given up.
     public static let looks = 10
+    /// So many times as long is one waited for to which all has arrived: it may still be reading what its kernel has, in
+    /// which nobody else sees progress.
+    static let longer = 10
     /// How long readers are waited for at most when somebody stops it.
     static let whenStopped = Duration.seconds(5)
     /// Readers that did not get all and are remembered by name; more are counted.
@@ -123,9 +130,11 @@ public struct Readership {
         if waiting == 0 { known.arrived = known.sent }
         let hasMoved = known.lowest.map { waiting < $0 } ?? true
         known.lowest = min(known.lowest ?? waiting, waiting)
-        // Until the stream is over, who has everything has nothing to take.
-        known.idleLooks = hasMoved || (waiting == 0 && !isOver) ? 0 : known.idleLooks + 1
+        // Who has everything has nothing to take, and when the stream is over it is to say so.
+        known.idleLooks = hasMoved || waiting == 0 ? 0 : known.idleLooks + 1
+        known.arrivedLooks = waiting == 0 && isOver ? known.arrivedLooks + 1 : 0
         readers[reader] = known
+        if known.arrivedLooks >= Readership.looks * Readership.longer { return giveUp(reader, .unconfirmed) }
         return known.idleLooks < Readership.looks ? [] : giveUp(reader, .stalled)
     }
 
@@ -193,13 +202,25 @@ public struct Readership {
 }
 
 extension Readership.Lost: CustomStringConvertible {
+    private var what: String {
+        switch (sent, doubtful) {
+        case (0, _): "it was sent no frame"
+        case (_, 0):
+            "it was sent \(sent) frames, all of which arrived at its host; how many it has read is not seen here"
+        default:
+            "it was sent \(sent) frames, of which the last \(doubtful) may not have arrived at its host; how many of the others it has read is not seen here"
+        }
+    }
+
     /// For a person.
     public var description: String {
         let who = address.map { "the subscriber at \($0)" } ?? "a subscriber of this host"
-        let what = "it was sent \(sent) frames, of which the last \(doubtful) may be missing"
         switch loss {
         case .left: return "\(who) left before the end: \(what)"
         case .stalled: return "\(who) took nothing for as long as --patience says and was given up: \(what)"
+        case .unconfirmed:
+            return
+                "\(who) did not end its connection for \(Readership.longer) times as long as --patience says and was given up: \(what)"
         case .refused(let why): return "\(who) was refused: \(why)"
         case .stopped: return "\(who) had not taken all when it was stopped: \(what)"
         }

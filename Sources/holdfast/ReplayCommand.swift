@@ -18,8 +18,8 @@ struct ReplayCommand: ParsableCommand {
             Prints the frames of one channel, oldest first, one a line; with --json, as JSON lines. With --zeromq \
             it publishes them as the gateway did, frame by frame, at the pace at which they were received, and \
             begins with the first subscription. Subscribers that do not keep up slow it down and lose nothing, unless \
-            they take nothing for as long as --patience says. At the end it waits until each of them has taken all; \
-            whoever did not is told, with the frames that may be missing.
+            they take nothing for as long as --patience says. At the end it waits until each of them has taken all and \
+            ended its connection; whoever did not is told, with what may not have arrived there.
 
             With --directory it writes the messages that name the instruments of the journal's last epoch into a \
             file, for directory_file of a gateway that was not there when the venue sent them.

@@ -539,7 +539,7 @@ class ReplayingToTheSlow(Journalled):
         good.socket.close()
         code, said = self.ended(player)
         self.assertEqual(code, 74, said)
-        self.assertRegex(said, r"took nothing .* it was sent (\d+) frames, of which the last (\d+) may be missing")
+        self.assertRegex(said, r"took nothing .* it was sent (\d+) frames, of which the last (\d+) may not have arrived")
         self.assertIn("replay: 1 of its subscribers did not get all of it", said)
 
     def test_an_interrupt_leaves_the_last_ones_some_seconds_and_the_second_one_none(self):
