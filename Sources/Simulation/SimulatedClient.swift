@@ -87,7 +87,7 @@ final class SimulatedClient {
     private(set) var dropped: UInt64 = 0
     /// What was published for it, and whether it was new or told in the end.
     private(set) var owed: [Debt] = []
-    /// How far each feed was when it heard of it for the first time.
+    /// How far each feed was before the first frame that it had of it.
     private var began: [Int: (epoch: UInt64, sequence: UInt64)] = [:]
     /// The highest number of each topic in each run, data or idle.
     private var reached: [Place: UInt64] = [:]
@@ -245,7 +245,7 @@ final class SimulatedClient {
             reached[Place(frame)] = max(reached[Place(frame)] ?? 0, frame.header.sequence)
         }
         if began[frame.feed] == nil, frame.header.epoch != 0 {
-            began[frame.feed] = (frame.header.epoch, frame.header.sequence)
+            began[frame.feed] = (frame.header.epoch, max(frame.sequences.lowerBound, 1) - 1)
         }
         let (above, missing) = position.take(frame.topic, frame.header, frame.told)
         for range in missing {
