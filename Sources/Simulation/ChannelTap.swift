@@ -46,8 +46,8 @@ final class ChannelTap {
     private var epochBeganAt: Instant
     /// When each message first reached the host of this run of the gateway, by generation.
     private var arrivals: [Int: [UInt64: Instant]] = [:]
-    /// The highest number of the last generation that did.
-    private var furthest = (generation: 0, sequence: UInt64(0))
+    /// The highest number of the last generation that did since the gateway's last absence began, until all was read.
+    private var waited = (since: Instant.zero, generation: 0, sequence: UInt64(0))
     private var runBeganAt: Instant
     /// How many messages of a generation have to be out by now.
     private var due = (generation: 0, count: 0)
@@ -123,28 +123,36 @@ final class ChannelTap {
     }
 
     /// Whether what came at that time was in a socket that need not have been read before a gap was told: if the gateway had
-    /// no reason to notice that it was away, if it may have left the path meanwhile, or if more waited in the socket that it
-    /// read first than fits in the window.
+    /// no reason to notice that it was away, if it has left the path since, or if more waited in the socket that it read
+    /// first than fits in the window.
     private func mayBeUnread(_ sequence: UInt64, of generation: Int, since at: Instant) -> Bool {
         guard let absence = world.gateway.loop.absence, at >= absence.since,
             at <= absence.readAt ?? world.now
         else { return false }
         if let length = absence.length, length <= ChannelTap.unnoticed { return true }
-        return feed.options.policy == .hotWarm || furthest.generation > generation
-            || furthest.sequence >= sequence + UInt64(feed.options.reorderCount)
+        if feed.options.policy == .hotWarm, let left = feed.leftPathAt, left >= absence.since { return true }
+        guard waited.since == absence.since else { return false }
+        return waited.generation > generation
+            || waited.sequence >= sequence + UInt64(feed.options.reorderCount)
     }
 
     private func note(_ evidence: Evidence) {
-        if let last = evidence.messages.last?.sequence {
-            let next = (generation: evidence.generation, sequence: last)
-            if next > furthest { furthest = next }
-        }
+        noteWaiting(evidence)
         for message in evidence.messages {
             let key = number(message.sequence, of: message.instrument)
             if arrivals[evidence.generation]?[key] == nil {
                 arrivals[evidence.generation, default: [:]][key] = world.now
             }
         }
+    }
+
+    /// What comes after all was read did not wait.
+    private func noteWaiting(_ evidence: Evidence) {
+        guard let absence = world.gateway.loop.absence, absence.readAt == nil,
+            let last = evidence.messages.last?.sequence
+        else { return }
+        let next = (since: absence.since, generation: evidence.generation, sequence: last)
+        if next > waited { waited = next }
     }
 
     private func number(_ sequence: UInt64, of instrument: Int) -> UInt64 {

@@ -26,6 +26,8 @@ final class FeedOfWorld {
     var isHeld = false
     /// Its numbers began anew, or it was steered.
     var disturbedAt: Instant
+    /// When the gateway last moved to another path, or lost the connection of one: what waits there it need not read.
+    var leftPathAt: Instant?
     /// No fault until then: a number that begins again is recognised by what follows.
     var leftAloneUntil: Instant
 

@@ -286,6 +286,7 @@ final class SimulatedFeed: FeedCoreOwner {
         case .deactivate(let path): sources[path].deactivate()
         case .state(let path, let state): say("path \(options.paths[path].name) is \(state)")
         case .switched(let from, let to, let reason):
+            world.feeds[index].leftPathAt = world.now
             say("moves from \(options.paths[from].name) to \(options.paths[to].name): \(reason)")
         case .redundancy(let redundancy): say("redundancy \(redundancy)")
         case .held(let isHeld): say(isHeld ? "is held" : "is released")
@@ -345,7 +346,11 @@ final class SimulatedFeed: FeedCoreOwner {
     }
 
     func connected(_ path: Int) { core?.connected(path, at: world.now, wall: wall) }
-    func disconnected(_ path: Int) { core?.disconnected(path, at: world.now, wall: wall) }
+    func disconnected(_ path: Int) {
+        world.feeds[index].leftPathAt = world.now
+        core?.disconnected(path, at: world.now, wall: wall)
+    }
+
     func resubscribed(_ path: Int) { core?.resubscribed(path, at: world.now, wall: wall) }
 
     // MARK: - What others tell
