@@ -23,7 +23,7 @@ final class ChannelTap {
     private(set) var epoch: UInt64 = 0
     /// How often another epoch began: one that was left may go on after another.
     private(set) var stints = 0
-    /// When the last sound packet reached the gateway's host, read or not.
+    /// When the last sound packet that the gateway has read reached its host.
     private(set) var arrivedAt: Instant {
         didSet { staleAt = arrivedAt + staleAfter }
     }
@@ -103,7 +103,6 @@ final class ChannelTap {
     // MARK: - What reaches the gateway
 
     func arrived(_ evidence: Evidence) {
-        arrivedAt = world.now
         note(evidence)
         guard let first = evidence.messages.map(\.sequence).min() else { return }
         firstHeard[evidence.generation] = min(firstHeard[evidence.generation] ?? .max, first)
@@ -115,11 +114,11 @@ final class ChannelTap {
     /// By what is late by 100 ms a gateway notices that it was away: a datagram, or its own next heartbeat.
     private static let unnoticed: Duration = .milliseconds(100) + SimulatedGateway.controlEvery
 
-    /// The gateway was away, and has read what came meanwhile. Of an absence that it need not have noticed that counts as
-    /// heard when it was read, and no longer.
-    func gatewayHasRead() {
-        guard let absence = world.gateway.loop.absence, let length = absence.length else { return }
-        if length <= ChannelTap.unnoticed, arrivedAt >= absence.since { arrivedAt = world.now }
+    /// The gateway reads a sound packet that reached its host at that time. After an absence that it need not have noticed
+    /// what waited counts as heard when it is read.
+    func isRead(from at: Instant) {
+        let isNoticed = world.gateway.loop.absence?.length.map { $0 > ChannelTap.unnoticed } ?? true
+        arrivedAt = max(arrivedAt, isNoticed || world.gateway.loop.isPresent ? at : world.now)
     }
 
     /// Whether what came at that time was in a socket that need not have been read before a gap was told: if the gateway had

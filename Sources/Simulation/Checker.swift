@@ -24,13 +24,14 @@ final class Checker {
 
     func arrived(_ evidence: Evidence, on path: SimulatedPath) { taps[path.feed].arrived(evidence) }
 
+    /// The gateway reads a sound packet that reached its host at that time.
+    func isRead(from at: Instant, on path: SimulatedPath) { taps[path.feed].isRead(from: at) }
+
     func recovered(_ evidence: Evidence, of feed: Int) { taps[feed].recovered(evidence) }
 
     func published(_ frame: PublishedFrame) { taps[frame.feed].take(frame) }
 
     func gatewayStarted() { for tap in taps { tap.runBegins() } }
-
-    func gatewayHasRead() { for tap in taps { tap.gatewayHasRead() } }
 
     /// A session is still being taken from its beginning.
     var isCatchingUp: Bool { taps.contains { $0.catchingUpSince != nil } }

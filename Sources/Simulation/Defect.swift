@@ -33,6 +33,8 @@ package enum Defect: String, Hashable, Sendable, CaseIterable {
     case forgetsArrival = "forgets-arrival"
     /// After such a time what is overdue is done before the sockets are read.
     case ticksFirst = "ticks-first"
+    /// After such a time what lies unread in the sockets counts as heard: what was live before is said to be live still.
+    case countsUnread = "counts-unread"
     /// A batch is lost on its way to a client.
     case losesBatch = "loses-batch"
     /// A path subscribes ten times as fast as configured.
@@ -67,7 +69,8 @@ final class DefectiveSink {
             lie[end + 34] = 1
             return [lie]
         case .deafPaths, .forgetsTopic, .blindClients, .losesWritten, .resumesLate, .asksAgain, .startsLate,
-            .asksTooOften, .hoards, .forgetsArrival, .ticksFirst, .losesBatch, .subscribesTooFast:
+            .asksTooOften, .hoards, .forgetsArrival, .ticksFirst, .countsUnread, .losesBatch,
+            .subscribesTooFast:
             return [frame]
         }
     }

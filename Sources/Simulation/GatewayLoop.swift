@@ -92,6 +92,7 @@ final class GatewayLoop {
         }
         most = world.random.element(of: [16, 64, 256])
         if world.plan.defect == .ticksFirst { catchUp() }
+        if world.plan.defect == .countsUnread { for feed in world.gateway.feeds { feed.repeatHeartbeat() } }
         readNext()
     }
 
@@ -113,7 +114,6 @@ final class GatewayLoop {
         state = .present
         sockets = [:]
         absence?.readAt = world.now
-        world.checker.gatewayHasRead()
         catchUp()
     }
 

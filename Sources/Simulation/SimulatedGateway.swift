@@ -180,6 +180,10 @@ final class SimulatedFeed: FeedCoreOwner {
     private var running: FeedCore?
     /// Whether it was asked anything since the checker last looked.
     private var hasTurn = false
+    /// The last frame, if it was a heartbeat; noted for a planted mistake.
+    private var lastHeartbeat: [UInt8]?
+    /// When something sound last came that had to wait; noted for the same.
+    var unreadAt: Instant?
     private var journal: SimulatedJournal?
     private var sources: [any PathSource] = []
     private let book = UpstreamBook()
@@ -393,6 +397,21 @@ final class SimulatedFeed: FeedCoreOwner {
     // MARK: - What goes out
 
     private func publish(_ frame: [UInt8], to connection: Int32?) {
+        if world.plan.defect == .countsUnread { noteSaid(frame) }
         for frame in world.defect.spoil(frame) { world.published(frame, of: index, to: connection) }
+    }
+
+    /// Nothing but a heartbeat can be said again without saying something wrong of messages.
+    private func noteSaid(_ frame: [UInt8]) {
+        guard let said = PublishedFrame(frame, of: index, at: world.now) else { return }
+        lastHeartbeat = said.header.kind == .heartbeat ? frame : nil
+    }
+
+    /// A planted mistake: what it said last holds as long as something is there to be read.
+    func repeatHeartbeat() {
+        guard let lastHeartbeat, let unreadAt, world.now - unreadAt < SimulatedGateway.controlEvery else {
+            return
+        }
+        publish(lastHeartbeat, to: nil)
     }
 }

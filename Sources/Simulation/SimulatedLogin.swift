@@ -79,8 +79,13 @@ final class SimulatedLogin<Dialect: LoginDialect> {
     }
 
     /// Bytes came.
-    func received(_ bytes: some Collection<UInt8>) {
-        reads { [bytes = Array(bytes)] in $0.perform($0.machine.received(bytes, at: $0.world.now)) }
+    ///
+    /// - Parameter areRead: they are about to be taken by the machine.
+    func received(_ bytes: some Collection<UInt8>, areRead: @escaping () -> Void = {}) {
+        reads { [bytes = Array(bytes)] in
+            areRead()
+            $0.perform($0.machine.received(bytes, at: $0.world.now))
+        }
     }
 
     /// Lets the machine be asked for what its dialect adds.

@@ -103,8 +103,11 @@ extension SimulatedSoupSource: SimulatedRoute {
     }
 
     private func arrived(_ bytes: ArraySlice<UInt8>) {
-        if let evidence = server.arrived(bytes.count) { world.checker.arrived(evidence, on: path) }
-        login?.received(bytes)
+        let evidence = server.arrived(bytes.count)
+        if let evidence { world.checker.arrived(evidence, on: path) }
+        login?.received(bytes) { [weak self, at = world.now] in
+            if let self, evidence != nil { world.checker.isRead(from: at, on: path) }
+        }
     }
 
     func send(_ bytes: [UInt8]) {

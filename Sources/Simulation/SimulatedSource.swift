@@ -31,8 +31,16 @@ final class SimulatedSource: PathSource {
     private var wake = 0
     private var attempt = 0
     /// What a connection brought that was not read yet.
-    private var unread: [[UInt8]] = []
+    private var unread: [Arrival] = []
     private lazy var socket = GatewaySocket(loop, path.place) { [unowned self] in turned($0) }
+
+    /// What reached the gateway's host.
+    private struct Arrival {
+        var bytes: [UInt8]
+        /// When it did, if it is sound.
+        var soundAt: Instant?
+    }
+
     /// How long the gateway's loop may be busy with something else.
     static let longestTurn: Duration = .milliseconds(3)
 
@@ -114,26 +122,33 @@ final class SimulatedSource: PathSource {
     private func received(_ bytes: ArraySlice<UInt8>, _ evidence: Evidence?) {
         guard socket.hasRoom(for: path.isStream ? SimulatedPath.serverQueue : loop.room) else { return }
         if let evidence { world.checker.arrived(evidence, on: path) }
+        if evidence != nil, !loop.isPresent { feed.unreadAt = world.now }
+        let arrival = Arrival(bytes: Array(bytes), soundAt: evidence.map { _ in world.now })
         // The kernel stamps datagrams, a moment before they can be read.
         let stamp = path.isStream ? nil : WallTime(nanoseconds: feed.wall.nanoseconds - 1000)
         guard path.takesRequests else {
-            return socket.take { [weak self] in self?.take(bytes, stamp) }
+            return socket.take { [weak self] in self?.take(arrival, stamp) }
         }
         guard loop.isPresent else {
-            return socket.take { [weak self, frame = Array(bytes)] in self?.unread.append(frame) }
+            return socket.take { [weak self] in self?.unread.append(arrival) }
         }
-        unread.append(Array(bytes))
+        unread.append(arrival)
         guard unread.count == 1 else { return }
         let busy =
             world.random.chance(0.3) ? world.random.duration(.zero...SimulatedSource.longestTurn) : .zero
         world.note(at: world.now + busy) { [weak self] in self?.socket.take {} }
     }
 
-    private func take(_ bytes: ArraySlice<UInt8>, _ stamp: WallTime?) {
-        if path.upstream != nil, bytes.elementsEqual(UpstreamGateway.marker) {
+    private func take(_ arrival: Arrival, _ stamp: WallTime?) {
+        if path.upstream != nil, arrival.bytes == UpstreamGateway.marker {
             return feed.resubscribed(path.index)
         }
-        feed.received(bytes, on: path.index, stamp: stamp)
+        note(arrival)
+        feed.received(arrival.bytes[...], on: path.index, stamp: stamp)
+    }
+
+    private func note(_ arrival: Arrival) {
+        if let at = arrival.soundAt { world.checker.isRead(from: at, on: path) }
     }
 
     /// The socket had its turn.
@@ -146,11 +161,14 @@ final class SimulatedSource: PathSource {
     private func read() {
         var rest = unread[...]
         unread = []
-        while replay.awaitsConfirmation || replay.listens, let frame = rest.popFirst() {
-            feed.received(frame[...], on: path.index, stamp: nil)
-            confirm(frame[...])
+        while replay.awaitsConfirmation || replay.listens, let next = rest.popFirst() {
+            note(next)
+            feed.received(next.bytes[...], on: path.index, stamp: nil)
+            confirm(next.bytes[...])
         }
-        if !rest.isEmpty { feed.received(together: rest, on: path.index) }
+        guard !rest.isEmpty else { return }
+        for arrival in rest { note(arrival) }
+        feed.received(together: rest.map(\.bytes), on: path.index)
     }
 
     private func confirm(_ frame: ArraySlice<UInt8>) {

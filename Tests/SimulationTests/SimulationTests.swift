@@ -34,8 +34,8 @@ import Testing
             (.deafPaths, .liveness), (.blindClients, .losses), (.losesWritten, .journal),
             (.resumesLate, .delivery), (.asksAgain, .quota), (.startsLate, .delivery),
             (.asksTooOften, .quota), (.hoards, .bounds), (.forgetsTopic, .liveness),
-            (.forgetsArrival, .freshness), (.ticksFirst, .freshness), (.losesBatch, .losses),
-            (.subscribesTooFast, .quota),
+            (.forgetsArrival, .freshness), (.ticksFirst, .freshness), (.countsUnread, .freshness),
+            (.losesBatch, .losses), (.subscribesTooFast, .quota),
         ])
     func `a planted mistake is found`(defect: Defect, invariant: Invariant) {
         let found = (UInt64(1)...400).lazy.compactMap { seed in
