@@ -207,6 +207,7 @@ class Storm(unittest.TestCase):
         daemon = self.start()
         first = health(self, daemon, "state/", "heartbeat/")
         first.settle("process/p199", "critical")
+        first.sync()  # what was published until then
         stormers = [Stormer(self, daemon.endpoint("agent.pub"), "state/", "state/desk/", "s", f"sync/{number}/")
                     for number in range(4)]
         for number in range(5):
