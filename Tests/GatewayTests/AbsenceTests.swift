@@ -20,16 +20,7 @@ import Wire
         options.freshness = .seconds(1)
         options.silence = .seconds(1)
         options.paths = ["A", "B"].map { FeedPathOptions(name: $0) }
-        let core = FeedCore(
-            EnginePlan(
-                options: options, index: 0, run: 1, controlEvery: .milliseconds(100), sink: recorder,
-                log: { _, _ in }, now: ms(0)))
-        core.start([.data(feed: "md", .all)], at: ms(0), wall: wall(0))
-        for path in options.paths.indices {
-            core.connected(path, at: ms(0), wall: wall(0))
-            core.resubscribed(path, at: ms(0), wall: wall(0))
-        }
-        return core
+        return startedFeed(options, controlEvery: .milliseconds(100), into: recorder)
     }
 
     private func receive(

@@ -16,16 +16,7 @@ import Wire
     private func feed(_ paths: String..., by spoken: FeedOptions.FeedProtocol = .zeromq) -> FeedCore {
         var options = FeedOptions(name: "quotes", feedProtocol: spoken, keys: spoken.keys, policy: .hotHot)
         options.paths = paths.map { FeedPathOptions(name: $0) }
-        let core = FeedCore(
-            EnginePlan(
-                options: options, index: 0, run: 1, controlEvery: .seconds(100), sink: recorder,
-                log: { _, _ in }, now: ms(0)))
-        core.start([.data(feed: "quotes", .all)], at: ms(0), wall: wall(0))
-        for path in paths.indices {
-            core.connected(path, at: ms(0), wall: wall(0))
-            core.resubscribed(path, at: ms(0), wall: wall(0))
-        }
-        return core
+        return startedFeed(options, controlEvery: .seconds(100), into: recorder)
     }
 
     /// Data frames that messages bring which come together, and gaps.
@@ -54,15 +45,18 @@ import Wire
         return recorder.take().filter { $0.hasPrefix("md/") }
     }
 
+    /// Both lines bring a packet, and the gateway's clock strikes.
+    private func both(_ packet: [UInt8], _ core: FeedCore, at time: Int64) {
+        for path in 0...1 {
+            core.received(packet[...], on: path, receivedAt: wall(time), at: ms(time), wall: wall(time))
+        }
+        core.tick(at: ms(time), wall: wall(time))
+    }
+
     @Test func `no line is distrusted any longer for numbers that had begun again`() {
         let (core, mold) = (feed("A", "B", by: .moldUDP64), MoldVenue())
         func bring(_ number: UInt64, at time: Int64) {
-            for path in 0...1 {
-                let packet = mold.packet(number, [mold.delete(1, at: time)])
-                core.received(
-                    packet[...], on: path, receivedAt: wall(time), at: ms(time), wall: wall(time))
-            }
-            core.tick(at: ms(time), wall: wall(time))
+            both(mold.packet(number, [mold.delete(1, at: time)]), core, at: time)
         }
         for number in UInt64(1)...100 { bring(number, at: Int64(number) * 10) }
         for number in UInt64(1)...20 { bring(number, at: 1000 + Int64(number) * 10) }
@@ -75,12 +69,8 @@ import Wire
         let core = feed("A", "B", by: .pitch)
         func bring(_ number: UInt8, at time: Int64) {
             let stamp = [UInt8(time & 0xFF), UInt8(time >> 8 & 0xFF)]
-            let packet = [22, 0, 1, 1, number, 0, 0, 0, 14, 0x29] + stamp + [UInt8](repeating: 0, count: 10)
-            for path in 0...1 {
-                core.received(
-                    packet[...], on: path, receivedAt: wall(time), at: ms(time), wall: wall(time))
-            }
-            core.tick(at: ms(time), wall: wall(time))
+            let head: [UInt8] = [22, 0, 1, 1, number, 0, 0, 0, 14, 0x29]
+            both(head + stamp + [UInt8](repeating: 0, count: 10), core, at: time)
         }
         for number in UInt8(1)...100 { bring(number, at: Int64(number) * 10) }
         for number in UInt8(1)...9 { bring(number, at: 1000 + Int64(number) * 50) }

@@ -106,6 +106,20 @@ final class Recorder: FrameSink {
     }
 }
 
+/// A feed whose whole is wanted, and whose paths are connected and have all subscriptions, at 0 ms.
+func startedFeed(_ options: FeedOptions, controlEvery: Duration, into recorder: Recorder) -> FeedCore {
+    let core = FeedCore(
+        EnginePlan(
+            options: options, index: 0, run: 1, controlEvery: controlEvery, sink: recorder,
+            log: { _, _ in }, now: ms(0)))
+    core.start([.data(feed: options.name, .all)], at: ms(0), wall: wall(0))
+    for path in options.paths.indices {
+        core.connected(path, at: ms(0), wall: wall(0))
+        core.resubscribed(path, at: ms(0), wall: wall(0))
+    }
+    return core
+}
+
 /// ITCH messages in MoldUDP64 packets.
 struct MoldVenue {
     var session = MoldSession("S1")

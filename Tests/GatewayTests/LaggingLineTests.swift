@@ -21,16 +21,7 @@ import Wire
             name: "quotes", feedProtocol: feedProtocol, keys: feedProtocol.keys, policy: policy)
         options.paths = ["A", "B"].map { FeedPathOptions(name: $0) }
         if files { options.paths[0].file = "a.pcap" }
-        let core = FeedCore(
-            EnginePlan(
-                options: options, index: 0, run: 1, controlEvery: .seconds(100), sink: recorder,
-                log: { _, _ in }, now: ms(0)))
-        core.start([.data(feed: "quotes", .all)], at: ms(0), wall: wall(0))
-        for path in options.paths.indices {
-            core.connected(path, at: ms(0), wall: wall(0))
-            core.resubscribed(path, at: ms(0), wall: wall(0))
-        }
-        return core
+        return startedFeed(options, controlEvery: .seconds(100), into: recorder)
     }
 
     /// Lets A, and B as well, bring something each 50 ms, A so much later than B.
