@@ -6,7 +6,9 @@ import Wire
 
 final class ControlChannel {
     let publisher: FramePublisher
-    private(set) var machine: ChannelMachine
+    /// What decides is given it and calls nobody, so that no access overlaps another one: the check for that would be made
+    /// for each message.
+    @exclusivity(unchecked) private(set) var machine: ChannelMachine
     /// What goes into the headers.
     private(set) var epoch: UInt64 = 0
     /// Where this run's knowledge of the epoch begins; 0: nowhere yet, or topics are numbered each by itself.
@@ -44,18 +46,18 @@ final class ControlChannel {
         var limits = ChannelOptions(freshness: plan.options.freshness, controlEvery: plan.controlEvery)
         // What is asked for again is no longer everyday work.
         if plan.recovery != nil { limits.gapDwell = min(limits.gapDwell, plan.options.reorderTime) }
-        machine = ChannelMachine(options: limits, active: [0], at: now ?? plan.now)
+        unsafe machine = ChannelMachine(options: limits, active: [0], at: now ?? plan.now)
     }
 
-    var deadline: Instant { machine.deadline }
-    var state: ChannelState { machine.state }
+    var deadline: Instant { unsafe machine.deadline }
+    var state: ChannelState { unsafe machine.state }
 
     /// What a state frame gives as the reason.
-    var reason: String { machine.reason == .complete ? remark : machine.reason.description }
+    var reason: String { unsafe machine.reason == .complete ? remark : machine.reason.description }
 
     /// The flags of a data frame that is published now.
     func dataFlags(sourceTime: WallTime?, wall: WallTime) -> FrameFlags {
-        machine.flags(sourceTime: sourceTime, wall: wall).union(flags)
+        unsafe machine.flags(sourceTime: sourceTime, wall: wall).union(flags)
     }
 
     /// A path said something; before what it said is published.
@@ -66,9 +68,9 @@ final class ControlChannel {
     func heard(
         _ path: UInt8, isStale: Bool, isRecovering: Bool, cameIn: Instant, at now: Instant, wall: WallTime
     ) {
-        if !isStale, !isRecovering, machine.noteHeard(path, cameIn: cameIn) { return }
+        if !isStale, !isRecovering, unsafe machine.noteHeard(path, cameIn: cameIn) { return }
         let actions =
-            isStale
+            unsafe isStale
             ? machine.heardStale(path, at: now)
             : isRecovering
                 ? machine.heardRecovering(path, cameIn: cameIn, at: now)
@@ -86,7 +88,7 @@ final class ControlChannel {
     /// `nil`: nothing was heard yet.
     var place: ChannelPlace? {
         guard epoch != 0 else { return nil }
-        return ChannelPlace(
+        return unsafe ChannelPlace(
             epoch: epoch, first: first, last: isNumberedPerTopic ? 0 : machine.last, run: publisher.run,
             published: machine.messages)
     }
@@ -96,13 +98,13 @@ final class ControlChannel {
         var header = header
         header.flags.subtract([.recovering, .stale])
         header.flags.formUnion(dataFlags(sourceTime: nil, wall: wall).union(.lastValue))
-        header.state = machine.state
+        header.state = unsafe machine.state
         return header
     }
 
     /// A data message is about to be published: the usual step, without its ceremony.
     private func published(_ sequence: UInt64, at now: Instant, wall: WallTime) {
-        let actions = machine.published(sequence: sequence, at: now)
+        let actions = unsafe machine.published(sequence: sequence, at: now)
         if !actions.isEmpty { step(wall: wall) { _ in actions } }
     }
 
@@ -110,11 +112,11 @@ final class ControlChannel {
     func publishing(
         _ sequence: UInt64, sourceTime: WallTime?, at now: Instant, wall: WallTime
     ) -> (flags: FrameFlags, state: ChannelState) {
-        if let said = machine.notePublished(sequence: sequence, sourceTime: sourceTime, wall: wall) {
+        if let said = unsafe machine.notePublished(sequence: sequence, sourceTime: sourceTime, wall: wall) {
             return (said.flags.union(flags), said.state)
         }
         published(sequence, at: now, wall: wall)
-        return (dataFlags(sourceTime: sourceTime, wall: wall), machine.state)
+        return (dataFlags(sourceTime: sourceTime, wall: wall), unsafe machine.state)
     }
 
     /// Lets the machine decide and publishes what it says. `isFailover`: gaps are the failover's.
@@ -122,7 +124,7 @@ final class ControlChannel {
         wall: WallTime, isFailover: Bool = false, instrument: String? = nil,
         _ decide: (inout ChannelMachine) -> [ChannelAction]
     ) {
-        for action in decide(&machine) {
+        for action in unsafe decide(&machine) {
             switch action {
             case .state(_, _, let path):
                 self.path = path
@@ -162,7 +164,7 @@ final class ControlChannel {
     }
 
     private var heartbeatBody: ControlBody {
-        .heartbeat(
+        unsafe .heartbeat(
             published: machine.messages, gaps: machine.missing, interval: every, first: first,
             isNamed: isNamed)
     }
@@ -208,7 +210,7 @@ final class ControlChannel {
     }
 
     private func header(of body: ControlBody, epoch: UInt64? = nil, wall: WallTime) -> FrameHeader {
-        FrameHeader(
+        unsafe FrameHeader(
             kind: body.kind, flags: dataFlags(sourceTime: nil, wall: wall), feed: 0, channel: channel,
             epoch: epoch ?? self.epoch,
             sequence: isNumberedPerTopic ? 0 : machine.last, path: path, state: machine.state,

@@ -30,7 +30,9 @@ final class Downstream: FrameSink {
         var at: WallTime
     }
 
-    private(set) var table = SubscriptionTable()
+    /// Nobody is called while it is opened, so that no access overlaps another one: the check for that would be made for
+    /// each message.
+    @exclusivity(unchecked) private(set) var table = SubscriptionTable()
     private var markers = MarkerQueue()
     private(set) var refusals = Ring<Refused>(capacity: Downstream.rememberedRefusals)
     /// Messages from clients that are no subscriptions.
@@ -40,7 +42,7 @@ final class Downstream: FrameSink {
     private let loop: EventLoop
     private let server: PublisherSocket
     /// Room for whom a message goes to.
-    private var receivers: [Int32] = []
+    @exclusivity(unchecked) private var receivers: [Int32] = []
     private var lingering: Timer?
     private let log: LimitedLog
     /// What each client of the list may have, worked out once.
@@ -88,7 +90,7 @@ final class Downstream: FrameSink {
     func connections(atMost limit: Int) -> [Connected] {
         server.peers(atMost: limit).map { peer in
             Connected(
-                peer: peer, subscriptions: table.count(of: peer.connection),
+                peer: peer, subscriptions: unsafe table.count(of: peer.connection),
                 dropped: server.dropped(of: peer.connection))
         }
     }
@@ -109,23 +111,24 @@ final class Downstream: FrameSink {
     func publish(_ frame: [UInt8], topicLength: Int, by route: TopicRoute) -> TopicRoute {
         // Taken out meanwhile, so that nobody else holds it.
         var found: [Int32] = []
-        swap(&found, &receivers)
-        let next = table.findReceivers(of: frame.span.extracting(..<topicLength), by: route, into: &found)
+        unsafe swap(&found, &receivers)
+        let next = unsafe table.findReceivers(
+            of: frame.span.extracting(..<topicLength), by: route, into: &found)
         for index in found.indices { server.send(frame, to: found[index]) }
         found.removeAll(keepingCapacity: true)
-        swap(&found, &receivers)
+        unsafe swap(&found, &receivers)
         return next
     }
 
     // MARK: - Feeds
 
     func addFeed(_ name: String, linger: Duration?, hasBatches: Bool) {
-        perform(table.addFeed(name, linger: linger, hasBatches: hasBatches, at: loop.now))
+        perform(unsafe table.addFeed(name, linger: linger, hasBatches: hasBatches, at: loop.now))
     }
 
-    func removeFeed(_ name: String) { table.removeFeed(name) }
+    func removeFeed(_ name: String) { unsafe table.removeFeed(name) }
 
-    func refuseBatches(of feed: String) { perform(table.refuseBatches(of: feed, at: loop.now)) }
+    func refuseBatches(of feed: String) { perform(unsafe table.refuseBatches(of: feed, at: loop.now)) }
 
     // MARK: - Clients
 
@@ -133,8 +136,8 @@ final class Downstream: FrameSink {
         switch request {
         case .subscribe(let prefix):
             let entitled = entitlements(of: caller)
-            perform(table.subscribe(prefix[...], by: connection, entitled: entitled, at: loop.now))
-        case .cancel(let prefix): perform(table.unsubscribe(prefix[...], by: connection, at: loop.now))
+            perform(unsafe table.subscribe(prefix[...], by: connection, entitled: entitled, at: loop.now))
+        case .cancel(let prefix): perform(unsafe table.unsubscribe(prefix[...], by: connection, at: loop.now))
         case .strange: malformed &+= 1
         }
     }
@@ -151,10 +154,10 @@ final class Downstream: FrameSink {
     private func departed(_ connection: Int32) {
         markers.leave(connection)
         owner?.departed(connection)
-        perform(table.closed(connection, at: loop.now))
+        perform(unsafe table.closed(connection, at: loop.now))
     }
 
-    private func expire() { perform(table.tick(at: loop.now)) }
+    private func expire() { perform(unsafe table.tick(at: loop.now)) }
 
     private func perform(_ actions: [SubscriptionAction]) {
         for action in actions {
@@ -170,7 +173,7 @@ final class Downstream: FrameSink {
             case .subscribeUpstream, .hastenUpstream, .unsubscribeUpstream: owner?.upstream(action)
             }
         }
-        lingering?.arm(at: table.deadline)
+        lingering?.arm(at: unsafe table.deadline)
     }
 
     /// What a client does not get, or not wholly, is told in the status and in the log; never to the client.

@@ -109,7 +109,7 @@ final class Feed {
         surroundings.downstream.addFeed(
             options.name, linger: options.upstreamLinger, hasBatches: engine.hasBatches)
         core.start(
-            surroundings.downstream.table.requests(of: options.name),
+            unsafe surroundings.downstream.table.requests(of: options.name),
             OperatorOrders(heldOn: orders.heldOn, mutes: orders.mutes.filter { options.concerns($0.key) }),
             at: now, wall: wall)
         tellHoldEnded(orders)
@@ -244,7 +244,7 @@ final class Feed {
     func departed(_ connection: Int32) { core.departed(connection) }
 
     func subscribe(_ wanted: WantedTopic) {
-        core.subscribed(wanted.topic, among: surroundings.downstream.table, at: now, wall: wall)
+        core.subscribed(wanted.topic, among: unsafe surroundings.downstream.table, at: now, wall: wall)
         hasten(wanted)
     }
 
@@ -259,7 +259,7 @@ final class Feed {
         for (path, source) in sources.enumerated() where machine.isSubscribed(path) {
             source.unsubscribe(topic)
         }
-        core.unsubscribed(topic, among: surroundings.downstream.table)
+        core.unsubscribed(topic, among: unsafe surroundings.downstream.table)
     }
 
     func linkChanged(_ news: LinkNews?) {
@@ -315,7 +315,7 @@ extension Feed: FeedCoreOwner {
     func perform(_ action: PathAction) {
         switch action {
         case .activate(let path):
-            sources[path].activate(surroundings.downstream.table.turns(of: options.name))
+            sources[path].activate(unsafe surroundings.downstream.table.turns(of: options.name))
         case .deactivate(let path): sources[path].deactivate()
         case .switched(let from, let to, let reason): tellSwitch(from, to, reason)
         case .held(let isHeld):

@@ -11,9 +11,11 @@ final class FramePublisher {
     let run: UInt32
     private let sink: any FrameSink
     private let journal: (any FrameJournal)?
-    private var buffer: [UInt8] = []
-    /// Frames of a channel that the journal has not been given yet. Nobody is called while they are opened, so that no
-    /// access overlaps another one: the check for that would cost as much as the copy.
+    /// Nobody is called while it is opened, so that no access overlaps another one: the check for that would be made for
+    /// each message.
+    @exclusivity(unchecked) private var buffer: [UInt8] = []
+    /// Frames of a channel that the journal has not been given yet. As `buffer` is: the check would cost as much as the
+    /// copy.
     @exclusivity(unchecked) private var released = FrameBatch()
     private var channel: UInt16 = 0
     /// What comes together is given to the journal together.
@@ -24,7 +26,7 @@ final class FramePublisher {
         feed = plan.index
         run = plan.run
         sink = plan.sink
-        buffer.reserveCapacity(2048)
+        unsafe buffer.reserveCapacity(2048)
     }
 
     /// Everything that is released is journalled, so that also frames are made which nobody takes.
@@ -47,8 +49,8 @@ final class FramePublisher {
         header.run = run
         // Taken out meanwhile, so that nobody else holds it.
         var frame: [UInt8] = []
-        swap(&frame, &buffer)
-        defer { swap(&frame, &buffer) }
+        unsafe swap(&frame, &buffer)
+        defer { unsafe swap(&frame, &buffer) }
         frame.removeAll(keepingCapacity: true)
         header.encode(topic: topic, body: body, into: &frame)
         let next = isWanted ? sink.publish(frame, topicLength: topic.count, by: route) : route

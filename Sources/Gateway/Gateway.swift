@@ -694,7 +694,7 @@ extension Gateway {
 
     /// What `status` adds to the states: clients, what they were refused, and the agents that are followed.
     private var statusMembers: [JSON.Member] {
-        let counters = downstream.table.counters
+        let counters = unsafe downstream.table.counters
         let refused = downstream.refusals.elements.map { refusal in
             JSON.object(
                 members(of: refusal.peer) + [
@@ -712,7 +712,7 @@ extension Gateway {
         }
         return [
             JSON.Member("clients", .integer(Int64(downstream.clients))),
-            JSON.Member("subscriptions", .integer(Int64(downstream.table.count))),
+            JSON.Member("subscriptions", .integer(Int64(unsafe downstream.table.count))),
             JSON.Member("subscriptions_granted", count(counters.granted)),
             JSON.Member("subscriptions_refused", count(counters.refused.values.reduce(0, &+))),
             JSON.Member("unsubscriptions_ignored", count(counters.notHeld)),

@@ -190,7 +190,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         guard arbiter.hasBegun, arrival.session == arbiter.session, arbiter.isSettled,
             arrival.sequence < .max,
             arrival.sequence > arbiter.highest || arbiter.isMissing(arrival.sequence),
-            spares.keep(unit, arrival, sound: control.machine.soundPaths(at: now))
+            spares.keep(unit, arrival, sound: unsafe control.machine.soundPaths(at: now))
         else { return false }
         var next = arrival
         next.sequence += 1
@@ -746,8 +746,8 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
             "topics": topics.refused &+ keys.directory.refused,
         ].merging(refusedMessages.counts.map { ("message_\($0.key)", $0.value) }) { $0 &+ $1 }
         return ChannelFigures(
-            state: control.state, reason: control.reason, published: control.machine.messages,
-            gaps: control.machine.missing, topics: topics.count, unresolved: unresolved,
+            state: control.state, reason: control.reason, published: unsafe control.machine.messages,
+            gaps: unsafe control.machine.missing, topics: topics.count, unresolved: unresolved,
             epochs: counters.epochs,
             refused: refused.filter { $0.value > 0 }, recovery: recovery?.figures, waiting: arbiter.waiting,
             lastValues: topics.valueFigures, refusedMessages: refusedMessages,

@@ -192,8 +192,8 @@ final class TopicEngine: FeedEngine {
             "late": counters.late, "distrusted": counters.distrusted, "topics": stream.topics.refused,
         ]
         return ChannelFigures(
-            state: control.state, reason: control.reason, published: control.machine.messages,
-            gaps: control.machine.missing, topics: stream.topics.count, unresolved: 0,
+            state: control.state, reason: control.reason, published: unsafe control.machine.messages,
+            gaps: unsafe control.machine.missing, topics: stream.topics.count, unresolved: 0,
             epochs: counters.epochs,
             refused: refused.filter { $0.value > 0 }, waiting: stream.arbiter.held,
             lastValues: stream.topics.valueFigures)
