@@ -12,7 +12,9 @@ final class BatchTopic {
     private(set) var isWanted = false
     private let topic: [UInt8]
     private let publisher: FramePublisher
-    private var gathered = GatheredBatch()
+    /// Nobody is called while it is opened, so that no access overlaps another one: the check for that would be made for
+    /// each message.
+    @exclusivity(unchecked) private var gathered = GatheredBatch()
     /// The last message that went out or stands in the batch; 0: none of this epoch.
     private var last: UInt64 = 0
 
@@ -25,10 +27,10 @@ final class BatchTopic {
 
     /// A message of the channel, in order. `header` is a data frame's, with no `previous`.
     func append(_ message: ArraySlice<UInt8>, _ header: FrameHeader) {
-        if gathered.append(message, header, after: last) { return last = header.sequence }
+        if unsafe gathered.append(message, header, after: last) { return last = header.sequence }
         flush()
         // UDP carries none that is longer than a batch, and what other sources carry goes out on its own topic.
-        last = gathered.append(message, header, after: last) ? header.sequence : 0
+        last = unsafe gathered.append(message, header, after: last) ? header.sequence : 0
     }
 
     /// The numbers begin anew.
@@ -39,10 +41,10 @@ final class BatchTopic {
 
     /// Sends what there is.
     func flush() {
-        guard let header = gathered.header else { return }
-        let (topic, bytes) = (topic, gathered.bytes)
+        guard let header = unsafe gathered.header else { return }
+        let (topic, bytes) = unsafe (topic, gathered.bytes)
         publisher.publish(header, topic: topic.span, body: bytes.span)
-        gathered.removeAll()
+        unsafe gathered.removeAll()
     }
 }
 
