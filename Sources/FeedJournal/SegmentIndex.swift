@@ -44,7 +44,8 @@ public struct SegmentIndex: Hashable, Sendable {
     }
     private var firstTime: WallTime?
     private var lastTime = WallTime(nanoseconds: 0)
-    private var isOverfull = false
+    /// There are epochs of which it does not say what is there.
+    public private(set) var isOverfull = false
     private var latest = 0
 
     public init() {}
@@ -102,10 +103,36 @@ public struct SegmentIndex: Hashable, Sendable {
         return span.first <= range.last && range.first <= span.last
     }
 
-    /// The last entry that is not behind a sequence, where the channel is numbered as a whole; `nil`: read from the
-    /// beginning.
+    /// The last entry before a sequence, where the channel is numbered as a whole; `nil`: read from the beginning. One with
+    /// the same sequence may stand between the frames of a message that concerns several instruments.
     public func entry(before sequence: UInt64, of epoch: UInt64) -> Entry? {
-        entries.last { $0.epoch == epoch && $0.sequence <= sequence }
+        entries.last { $0.epoch == epoch && $0.sequence < sequence }
+    }
+
+    /// Of which sequences of an epoch each of a channel's segments may have something, data or gaps that were told: from
+    /// behind the segment before it on to the one behind it, since what is missing between two segments is told at the end
+    /// of one or the beginning of the other. `nil`: of none.
+    public static func reaches(of epoch: UInt64, in segments: [SegmentIndex]) -> [SequenceRange?] {
+        let spans = segments.map { $0.span(of: epoch) }
+        var firstBehind = [UInt64?](repeating: nil, count: spans.count)
+        var next: UInt64?
+        for place in spans.indices.reversed() {
+            firstBehind[place] = next
+            if let span = spans[place] { next = min(span.first, span.last) }
+        }
+        var before: UInt64?
+        return spans.indices.map { place in
+            let first = before.map { $0 == .max ? .max : $0 + 1 }
+            let last = firstBehind[place].map { $0 == 0 ? 0 : $0 - 1 }
+            if let span = spans[place] {
+                before = max(before ?? 0, span.first, span.last)
+                return SequenceRange(
+                    min(span.first, span.last, first ?? .max), max(span.first, span.last, last ?? .max))
+            }
+            if segments[place].isOverfull { return SequenceRange(0, .max) }
+            guard let first, let last, first <= last else { return nil }
+            return SequenceRange(first, last)
+        }
     }
 }
 

@@ -84,7 +84,8 @@ final class RepairDesk {
         if let unread = findings.unread {
             return responder.postpone(max(wait, .milliseconds(100)), because: unread)
         }
-        guard let known = findings.known else {
+        // Where there is more to read, it may be there still.
+        guard let known = findings.known ?? (findings.next == nil ? nil : request.range) else {
             return responder.refuse(
                 "nothing of epoch \(request.epoch) is journalled for feed \(request.feed)")
         }

@@ -3,6 +3,7 @@ public import FeedJournal
 public import Linux
 import Basics
 import Glibc
+import Wire
 
 /// How checksums are made here.
 public let fastestCRC: Checksum = HardwareCRC32C.isThere ? HardwareCRC32C.update : CRC32C.byTable
@@ -147,6 +148,18 @@ extension ChannelFolder {
     {
         if let kept = keptIndex(of: number, size: try Files.size(of: segment(number))).index { return kept }
         return try SegmentSurvey(segment(number), crc).index
+    }
+
+    /// Whether sequences ascend along a segment, as the first data in it says: where topics have numbers of their own,
+    /// they do not.
+    func ascends(_ number: UInt64, from first: SegmentIndex.Entry?) throws(SystemError) -> Bool {
+        guard let first else { return false }
+        let file = try ReadFile(segment(number))
+        var scanner = SegmentScanner(fastestCRC, from: first.offset, record: first.record)
+        scanner.push(try file.read(RecordHead.size + RecordHead.mostBytes, at: first.offset))
+        guard case .record(let record)? = scanner.next(), let frame = try? Frame(parsing: record.contents)
+        else { return false }
+        return !frame.header.flags.contains(.numberedPerTopic)
     }
 
     /// The index beside a segment of this size, and the bytes that were read for it; `nil`: there is none, or it does

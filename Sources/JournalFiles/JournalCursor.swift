@@ -77,23 +77,13 @@ public struct JournalCursor {
             return index.times.map { $0.last >= time } == true ? (0, 0) : nil
         case .sequence(let sequence, let epoch):
             let spans = index.spans.filter { epoch == nil || $0.epoch == epoch }
-            guard let span = spans.first(where: { $0.last >= sequence }) else { return nil }
+            guard let span = spans.first(where: { $0.last >= sequence }) else {
+                return index.isOverfull ? (0, 0) : nil
+            }
             entry = index.entry(before: sequence, of: span.epoch)
         }
-        guard let entry, try ascends(number, from: index.entries.first) else { return (0, 0) }
+        guard let entry, try folder.ascends(number, from: index.entries.first) else { return (0, 0) }
         return (entry.offset, entry.record)
-    }
-
-    /// Whether sequences ascend along a segment, as the first data in it says: where topics have numbers of their own,
-    /// they do not.
-    private func ascends(_ number: UInt64, from first: SegmentIndex.Entry?) throws(SystemError) -> Bool {
-        guard let first else { return false }
-        let file = try ReadFile(folder.segment(number))
-        var scanner = SegmentScanner(fastestCRC, from: first.offset, record: first.record)
-        scanner.push(try file.read(RecordHead.size + RecordHead.mostBytes, at: first.offset))
-        guard case .record(let record)? = scanner.next(), let frame = try? Frame(parsing: record.contents)
-        else { return false }
-        return !frame.header.flags.contains(.numberedPerTopic)
     }
 
     private mutating func open(_ number: UInt64) throws(SystemError) {

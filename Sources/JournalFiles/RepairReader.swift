@@ -24,6 +24,12 @@ public struct RepairFindings: Sendable {
     /// What has to be read before the client can be answered, and how far that has come; `nil`: nothing.
     public var unread: String?
 
+    /// Data with this sequence is journalled.
+    fileprivate mutating func knows(_ sequence: UInt64) {
+        let known = known ?? SequenceRange(sequence, sequence)
+        self.known = SequenceRange(min(known.first, sequence), max(known.last, sequence))
+    }
+
     /// What it is charged as, in bytes that are sent: reading costs less than sending, and looking for what is not there
     /// costs something, too.
     public var cost: Int { bytes + read / 8 + segments * 128 }
@@ -80,21 +86,22 @@ public struct RepairReader: Sendable {
         guard try survey(numbers, &summaries, &findings) else { return }
         var left = mostRead
         var verdicts: [ArraySlice<UInt8>: Bool] = [:]
-        for number in numbers {
-            guard let index = number == live?.number ? live?.index : summaries.known[number] else {
+        let segments = numbers.compactMap { number in
+            (number == live?.number ? live?.index : summaries.known[number]).map { (number, $0) }
+        }
+        for case let span? in segments.map({ $0.1.span(of: request.epoch) }) {
+            findings.knows(span.first)
+            findings.knows(span.last)
+        }
+        let reaches = SegmentIndex.reaches(of: request.epoch, in: segments.map(\.1))
+        for ((number, index), reach) in zip(segments, reaches) where findings.next == nil {
+            if let after = request.after, number < after.segment { continue }
+            guard let reach, reach.first <= request.range.last, request.range.first <= reach.last else {
                 continue
             }
-            if let span = index.span(of: request.epoch) {
-                let whole = SequenceRange(min(span.first, span.last), max(span.first, span.last))
-                findings.known =
-                    findings.known.map {
-                        SequenceRange(min($0.first, whole.first), max($0.last, whole.last))
-                    } ?? whole
-            }
-            if findings.next != nil { continue }
-            if let after = request.after, number < after.segment { continue }
-            guard index.mayHold(request.epoch, request.range) else { continue }
-            try read(number, try places(number, index, &findings), &left, &verdicts, &findings)
+            let places = try places(number, index, &findings)
+            guard let start = try start(number, places) else { continue }
+            try read(number, from: start, &left, &verdicts, &findings)
         }
     }
 
@@ -119,37 +126,38 @@ public struct RepairReader: Sendable {
     private func places(
         _ number: UInt64, _ index: SegmentIndex, _ findings: inout RepairFindings
     ) throws(SystemError) -> SegmentIndex {
-        guard number != live?.number, needsPlaces(number) else { return index }
+        guard number != live?.number, request.after?.segment != number else { return index }
         let (kept, read) = folder.keptIndex(of: number, size: try Files.size(of: folder.segment(number)))
         findings.read += read
         return kept ?? index
     }
 
-    /// Whether the index says where to begin. Where topics have numbers of their own, they do not ascend along the segment.
-    private func needsPlaces(_ number: UInt64) -> Bool { topic == nil && request.after?.segment != number }
-
-    /// Where to begin in a segment.
-    private func start(_ number: UInt64, _ index: SegmentIndex) -> (offset: Int, record: UInt64) {
+    /// Where to begin in a segment; `nil`: nothing of the range is in it.
+    private func start(
+        _ number: UInt64, _ index: SegmentIndex
+    ) throws(SystemError) -> (offset: Int, record: UInt64)? {
         if let after = request.after, after.segment == number { return (after.offset, after.record) }
-        guard needsPlaces(number), let entry = index.entry(before: request.range.first, of: request.epoch)
-        else {
-            return (0, 0)
+        guard let first = index.entries.first else { return (0, 0) }
+        guard try folder.ascends(number, from: first) else {
+            return index.mayHold(request.epoch, request.range) ? (0, 0) : nil
         }
-        return (entry.offset, entry.record)
+        let entry = index.entry(before: request.range.first, of: request.epoch)
+        return entry.map { ($0.offset, $0.record) } ?? (0, 0)
     }
 
     private func read(
-        _ number: UInt64, _ index: SegmentIndex, _ left: inout Int,
+        _ number: UInt64, from start: (offset: Int, record: UInt64), _ left: inout Int,
         _ verdicts: inout [ArraySlice<UInt8>: Bool], _ findings: inout RepairFindings
     ) throws(SystemError) {
         let file = try ReadFile(folder.segment(number))
         let end = number == live?.number ? live?.size ?? .max : .max
-        let start = start(number, index)
         var position = start.offset
         var scanner =
             position == 0
             ? SegmentScanner(fastestCRC) : SegmentScanner(fastestCRC, from: position, record: start.record)
         var isPast = false
+        // Whether sequences ascend, as the first record beyond the range says.
+        var ascends: Bool?
         while !isPast {
             let piece = try file.read(min(pieceBytes, max(0, end - position)), at: position)
             position += piece.count
@@ -164,7 +172,7 @@ public struct RepairReader: Sendable {
                         segment: number, offset: record.offset, record: record.number)
                     return
                 }
-                isPast = take(record, &verdicts, &findings)
+                isPast = take(record, &ascends, &verdicts, &findings)
             }
             if piece.isEmpty { return }
             if left <= 0, !isPast {
@@ -177,15 +185,20 @@ public struct RepairReader: Sendable {
 
     /// `true`: what follows is beyond the range.
     private func take(
-        _ record: Record, _ verdicts: inout [ArraySlice<UInt8>: Bool], _ findings: inout RepairFindings
+        _ record: Record, _ ascends: inout Bool?, _ verdicts: inout [ArraySlice<UInt8>: Bool],
+        _ findings: inout RepairFindings
     ) -> Bool {
         let stamp = record.stamp
         guard stamp.epoch == request.epoch, let kind = stamp.frame else { return false }
         switch kind {
         case .data:
             guard request.range.contains(stamp.sequence) else {
-                return topic == nil && stamp.sequence > request.range.last && isNumberedByChannel(record)
+                guard stamp.sequence > request.range.last else { return false }
+                let isPast = ascends ?? isNumberedByChannel(record)
+                ascends = isPast
+                return isPast
             }
+            findings.knows(stamp.sequence)
             if let topic, !record.topic.elementsEqual(topic) { return false }
         case .gap:
             guard let frame = try? Frame(parsing: record.contents),

@@ -109,6 +109,38 @@ import Wire
         #expect(!index.mayHold(8, SequenceRange(1000, 2000)))
     }
 
+    @Test func `reading begins before all frames of a message`() throws {
+        var index = SegmentIndex()
+        for (record, sequence) in [1, 2, 2, 3].enumerated() {
+            let stamp = RecordStamp(
+                frame: .data, epoch: 7, sequence: UInt64(sequence), receiveTime: WallTime(nanoseconds: 1))
+            index.add(stamp, at: 100_000 * record, record: UInt64(record))
+        }
+        #expect(index.entries.map(\.sequence) == [1, 2, 2, 3])
+        #expect(index.entry(before: 2, of: 7)?.record == 0)
+        #expect(index.entry(before: 3, of: 7)?.record == 2)
+        #expect(index.entry(before: 1, of: 7) == nil)
+    }
+
+    @Test func `what is missing between two segments may be told in either`() {
+        func reaches(_ segments: [ClosedRange<UInt64>?]) -> [SequenceRange?] {
+            let indexes = segments.map { sequences in
+                sequences.map { index(segment(1, $0)) } ?? index(header())
+            }
+            return SegmentIndex.reaches(of: 7, in: indexes)
+        }
+        #expect(
+            reaches([1...10, 20...30, nil, 40...40]) == [
+                SequenceRange(1, 19), SequenceRange(11, 39), SequenceRange(31, 39), SequenceRange(31, .max),
+            ])
+        // Where it cannot be, and where segments overlap.
+        #expect(reaches([nil, 5...6, nil]) == [nil, SequenceRange(5, .max), nil])
+        #expect(
+            reaches([1...9, 5...20, 21...22])
+                == [1...9, 5...20, 21...(.max)].map { SequenceRange($0.lowerBound, $0.upperBound) })
+        #expect(SegmentIndex.reaches(of: 8, in: [index(segment(1, 1...2))]) == [nil])
+    }
+
     @Test func `an index is read as it was written, and no other one is`() throws {
         let index = index(segment(1, 1...900))
         let digest = digest([1])

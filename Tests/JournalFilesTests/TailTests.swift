@@ -28,8 +28,8 @@ final class Folder {
 
 /// - Parameter milliseconds: when it was received; `nil`: as many as its number.
 func frame(
-    _ sequence: UInt64, epoch: UInt64 = 7, body: Int = 3, at milliseconds: Int64? = nil,
-    flags: FrameFlags = []
+    _ sequence: UInt64, topic: String = "md/itch/AAPL/", epoch: UInt64 = 7, body: Int = 3,
+    at milliseconds: Int64? = nil, flags: FrameFlags = []
 ) -> [UInt8] {
     var bytes: [UInt8] = []
     FrameHeader(
@@ -37,7 +37,7 @@ func frame(
         receiveTime: WallTime(
             nanoseconds: 1_767_355_200_000_000_000 + (milliseconds ?? Int64(sequence)) * 1_000_000)
     ).encode(
-        topic: Array("md/itch/AAPL/".utf8)[...], body: [UInt8](repeating: 1, count: body)[...], into: &bytes)
+        topic: Array(topic.utf8)[...], body: [UInt8](repeating: 1, count: body)[...], into: &bytes)
     return bytes
 }
 
@@ -361,11 +361,74 @@ extension DiskTests {
             let before = summaries.known
             let beyond = read(SequenceRange(4000, 4001), nil)
             #expect(beyond.known == SequenceRange(1, 3002) && beyond.frames == [])
-            #expect(beyond.read == 0 && beyond.cost > 0)
+            #expect(beyond.read < pieceBytes && beyond.cost > 0)
             #expect(summaries.known == before && before.count == 2)
             // Where to begin is in the index.
             let few = read(SequenceRange(2990, 3001), nil)
             #expect(few.frames.count == 12 && few.failure == nil)
+        }
+
+        /// What a repair finds of a range, as numbers of data and ranges of gaps.
+        func repaired(_ range: SequenceRange, epoch: UInt64 = 7, _ tail: JournalTail) -> [String] {
+            var summaries = SegmentSummaries()
+            let request = RepairRequest(feed: "itch", channel: 0, epoch: epoch, range: range)
+            let findings = RepairReader(request, in: plan().folder, tail: tail) { _ in true }.read(&summaries)
+            let frames = findings.frames.compactMap { try? Frame(parsing: $0) }
+            let lines = frames.map { frame in
+                let body = try? ControlBody(kind: frame.header.kind, parsing: frame.body)
+                if case .gap(let range, _, _)? = body { return "gap \(range)" }
+                return "\(frame.header.sequence) of \(String(decoding: frame.topicBytes, as: UTF8.self))"
+            }
+            return findings.known == nil ? lines + ["nothing is known"] : lines
+        }
+
+        @Test func `a message that concerns several instruments is repaired whole`() throws {
+            var records = RecordBatch()
+            // Each has an entry of the index.
+            for (topic, sequence) in [("A", 1), ("X", 2), ("Y", 2), ("A", 3)] {
+                let topic = "md/itch/\(topic)/"
+                let bytes = frame(UInt64(sequence), topic: topic, body: 70_000, flags: .severalTopics)
+                records.append(.frame, bytes, topicLength: topic.utf8.count)
+            }
+            let tail = try #require(perform([.open, .write(records, sync: true)], plan()).tail)
+            #expect(repaired(SequenceRange(2, 2), tail) == ["2 of md/itch/X/", "2 of md/itch/Y/"])
+            #expect(try sequences(.sequence(2, epoch: 7)) == [2, 2, 3])
+        }
+
+        @Test func `a gap that was told at the beginning or the end of a segment is given back`() throws {
+            func gap(_ first: UInt64, _ last: UInt64) -> RecordBatch {
+                let topic = "control/itch/0/"
+                let body = ControlBody.gap(SequenceRange(first, last), .notRecovered, instrument: nil)
+                let header = FrameHeader(
+                    kind: .gap, feed: 0, channel: 0, epoch: 7, sequence: last, state: .live, receiveTime: wall
+                )
+                var bytes: [UInt8] = []
+                header.encode(topic: Array(topic.utf8)[...], body: body.bytes[...], into: &bytes)
+                var batch = RecordBatch()
+                batch.append(.frame, bytes, topicLength: topic.utf8.count)
+                return batch
+            }
+            var jobs: [JournalJob] = [
+                .open, .write(batch(1...3), sync: false), .turn(gap(4, 5), sync: false),
+            ]
+            jobs += [.write(batch(6...7), sync: false), .write(gap(8, 9), sync: false)]
+            jobs += [.turn(batch(10...11), sync: false), .write(gap(12, 12), sync: true)]
+            let tail = try #require(perform(jobs, plan()).tail)
+            #expect(repaired(SequenceRange(4, 5), tail) == ["gap 4–5"])
+            #expect(repaired(SequenceRange(9, 9), tail) == ["gap 8–9"])
+            #expect(repaired(SequenceRange(12, 20), tail) == ["gap 12"])
+        }
+
+        @Test func `with more epochs than an index tells apart, what is there is found`() throws {
+            var records = RecordBatch()
+            for epoch in 1...70 as ClosedRange<UInt64> {
+                records.append(.frame, frame(5, epoch: epoch), topicLength: 13)
+            }
+            let jobs: [JournalJob] = [.open, .write(records, sync: false), .turn(batch(1...1), sync: true)]
+            let tail = try #require(perform(jobs, plan()).tail)
+            #expect(repaired(SequenceRange(5, 5), epoch: 70, tail) == ["5 of md/itch/AAPL/"])
+            #expect(repaired(SequenceRange(5, 5), epoch: 71, tail) == ["nothing is known"])
+            #expect(try sequences(.sequence(5, epoch: 70)) == [5, 1])
         }
 
         @Test func `segments without an index are read in steps, said so, and have one then`() throws {
