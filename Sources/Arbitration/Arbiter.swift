@@ -98,6 +98,9 @@ public struct Arbiter: ~Copyable {
         settleDown()
     }
 
+    /// Whether what a path says counts.
+    public func trusts(_ path: UInt8) -> Bool { distrusted & 1 << (path & 7) == 0 }
+
     /// A path's numbers may have begun again within the session, though they never do: its source was started anew, and
     /// does not know what it had.
     public mutating func set(_ path: UInt8, mayRestart: Bool) {

@@ -135,14 +135,26 @@ public struct TopicArbiter: ~Copyable, Sendable {
     /// An upstream's idle frame: `arrival.sequence` is the last number of the topic that its path has sent,
     /// 0 if there is none. What is missing up to there is a gap. Only active paths are believed, and where none is, each
     /// that is trusted: one that was away says first where it stands, and is active when it was heard for a while.
-    public mutating func caughtUp(topic: Int, _ arrival: Arrival, at now: Instant) {
+    ///
+    /// - Parameter mayBeLeft: the topic may be in a session that the upstream has left, since it had no word since. So it
+    ///   says where the topic is, and nothing of the session that the upstream is in.
+    public mutating func caughtUp(
+        topic: Int, _ arrival: Arrival, mayBeLeft: Bool = false, at now: Instant
+    ) {
         let believed = active != 0 ? active : ~distrusted
         guard believed & arrival.pathBit != 0, arrival.sequence != .max, admit(topic) else { return }
-        guard follows(arrival, at: now) else { return counters.oldEpoch += 1 }
-        if !topics[topic].isKnown {
-            begin(arrival.session, topic, after: arrival.sequence)
+        if mayBeLeft, let session, session != arrival.session {
+            if !topics[topic].isKnown {
+                topics[topic].begin(session: arrival.session, after: arrival.sequence)
+            }
+            guard topics[topic].session == arrival.session else { return }
+        } else {
+            guard follows(arrival, at: now) else { return counters.oldEpoch += 1 }
+            if !topics[topic].isKnown {
+                begin(arrival.session, topic, after: arrival.sequence)
+            }
+            enter(arrival.session, topic, first: arrival.sequence)
         }
-        enter(arrival.session, topic, first: arrival.sequence)
         topics[topic].join(after: arrival.sequence)
         guard arrival.sequence > topics[topic].last else {
             return note(through: arrival.sequence, of: topic, by: arrival.path)
@@ -150,6 +162,17 @@ public struct TopicArbiter: ~Copyable, Sendable {
         hold(topic, through: arrival.sequence, at: now)
         if !mayWait { settle(topic, cause: .passed) }
         makeRoom()
+    }
+
+    /// The upstream says by itself which session it is in: one that is not known, or comes after the present one, begins.
+    public mutating func heardSession(_ arrival: Arrival, at now: Instant) {
+        guard trusts(arrival.path), session != arrival.session else { return }
+        if let session, let place = entered.firstIndex(of: arrival.session),
+            place < entered.firstIndex(of: session) ?? 0
+        {
+            return
+        }
+        _ = follows(arrival, at: now)
     }
 
     /// A topic that was not heard for a while is subscribed anew: its next word says where it is, and what it had

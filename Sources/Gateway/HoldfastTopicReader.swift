@@ -21,7 +21,8 @@ struct HoldfastTopicReader: Sendable {
         return frame.header.flags.contains(.numberedPerTopic)
     }
 
-    /// The frame, and the feed's own spelling of its topic. Control frames are heartbeats.
+    /// The frame, and the feed's own spelling of its topic. Control frames are heartbeats, which name the session that the
+    /// other gateway is in, 0 for none: a topic may be in an older one still, and so may what is told as missing.
     /// - Throws: `MalformedInput`; `inconsistent` for feeds that are numbered by channel.
     mutating func read(_ bytes: ArraySlice<UInt8>) throws(MalformedInput) -> Read {
         let frame = try HoldfastFraming.frame(bytes)
@@ -37,7 +38,8 @@ struct HoldfastTopicReader: Sendable {
                 (.heartbeat(every: .milliseconds(100)), SequencedFrame.heartbeatTopic[...])
             }
         let read = SequencedFrame(
-            topic: frame.topicBytes.indices, kind: kind, session: header.epoch, sequence: header.sequence,
+            topic: frame.topicBytes.indices, kind: kind, session: header.kind == .gap ? 0 : header.epoch,
+            sequence: header.sequence,
             sourceTime: header.sourceTime ?? WallTime(nanoseconds: 0), payload: frame.body.indices,
             isStale: header.state == .stale,
             // Who is closed is not live in between.

@@ -124,7 +124,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         offerSpares(before: arrival.session, at: now)
         if packet.isInferred, inferred != arrival.session { infer(arrival.session) }
         // The arbiter begins with this word, too: what can be known from then on is told before anything else.
-        if !arbiter.hasBegun, arrival.sequence != 0, arrival.sequence != .max {
+        if !arbiter.hasBegun, arbiter.trusts(path), arrival.sequence != 0, arrival.sequence != .max {
             if header.session == nil { goOn(before: arrival, at: now) }
             mostBehind == nil
                 ? resume(before: arrival, at: now) : catchUp(before: arrival, at: now, wall: receivedAt)
@@ -132,7 +132,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
             if labels.isInferred || inferred == arrival.session { control.flags = [.epochInferred] }
             begin(epoch: arrival.session, first: first, at: now, wall: receivedAt)
         }
-        if !arbiter.doubts(arrival) {
+        if !arbiter.doubts(arrival), arbiter.hasBegun || arbiter.trusts(path) {
             control.heard(
                 arrival.path, isStale: packet.isStale, isRecovering: packet.isRecovering, cameIn: cameIn,
                 at: now, wall: receivedAt)
@@ -188,7 +188,7 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         _ unit: ArraySlice<UInt8>, _ arrival: Arrival, at now: Instant
     ) -> Bool {
         guard arbiter.hasBegun, arrival.session == arbiter.session, arbiter.isSettled,
-            arrival.sequence < .max,
+            arbiter.trusts(arrival.path), arrival.sequence < .max,
             arrival.sequence > arbiter.highest || arbiter.isMissing(arrival.sequence),
             spares.keep(unit, arrival, sound: unsafe control.machine.soundPaths(at: now))
         else { return false }

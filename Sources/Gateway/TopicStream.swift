@@ -134,6 +134,7 @@ extension TopicStream {
         }
         switch frame.kind {
         case .heartbeat:
+            if downstream != nil, frame.session != 0 { arbiter.heardSession(arrival, at: origin.now) }
             if let isClosed = frame.isClosed, !isClosed || arbiter.trusts(arrival.path) {
                 control.source(
                     arrival.path, isClosed: isClosed, cameIn: origin.cameIn, at: origin.now,
@@ -180,7 +181,7 @@ extension TopicStream {
 
     private mutating func idle(_ key: Span<UInt8>, _ arrival: Arrival, at now: Instant) -> Bool {
         guard let topic = topics.find(key) ?? intern(key, arrival.path, at: now) else { return false }
-        arbiter.caughtUp(topic: topic, arrival, at: now)
+        arbiter.caughtUp(topic: topic, arrival, mayBeLeft: downstream != nil, at: now)
         release(at: now, wall: arrival.receivedAt)
         if arbiter.last(of: topic) == arrival.sequence {
             topics.caughtUp(topic, last: arrival.sequence, at: now)

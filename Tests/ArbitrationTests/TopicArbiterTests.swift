@@ -36,10 +36,15 @@ struct TopicDialogue: ~Copyable {
     }
 
     mutating func caughtUp(
-        _ last: UInt64, topic: Int = 0, path: UInt8 = 0, session: UInt64 = 7
+        _ last: UInt64, topic: Int = 0, path: UInt8 = 0, session: UInt64 = 7, mayBeLeft: Bool = false
     ) -> [Published] {
-        arbiter.caughtUp(topic: topic, arrival(last, path, session), at: now)
+        arbiter.caughtUp(topic: topic, arrival(last, path, session), mayBeLeft: mayBeLeft, at: now)
         return drain()
+    }
+
+    mutating func heardSession(_ session: UInt64, path: UInt8 = 0) -> UInt64? {
+        arbiter.heardSession(arrival(0, path, session), at: now)
+        return arbiter.session
     }
 
     mutating func join(topic: Int = 0) -> [Published] {
@@ -99,6 +104,36 @@ struct TopicDialogue: ~Copyable {
         #expect(dialogue.caughtUp(20) == [])
         #expect(dialogue.offer(23) == [.refused(.held), .gap(21, 22, .passed), .message(23)])
         #expect(dialogue.arbiter.counters.gapsTold == 3)
+    }
+
+    @Test func `a topic that its upstream left in an older session is told of in that, and moves no other`() {
+        var dialogue = TopicDialogue()
+        #expect(dialogue.heardSession(8) == 8)
+        #expect(dialogue.offer(4, topic: 0, session: 8) == [.message(4)])
+        #expect(dialogue.caughtUp(5, topic: 1, session: 7, mayBeLeft: true) == [])
+        #expect(dialogue.arbiter.epoch(of: 1) == 7 && dialogue.arbiter.last(of: 1) == 5)
+        #expect(dialogue.offer(5, topic: 0, session: 8) == [.message(5)])
+        // What it had there, and never came.
+        #expect(dialogue.caughtUp(6, topic: 1, session: 7, mayBeLeft: true) == [.gap(6, 6, .passed)])
+        // One that has come to the session is not led back.
+        #expect(dialogue.caughtUp(9, topic: 0, session: 7, mayBeLeft: true) == [])
+        #expect(dialogue.arbiter.session == 8 && dialogue.arbiter.last(of: 0) == 5)
+        #expect(dialogue.caughtUp(6, topic: 0, session: 8, mayBeLeft: true) == [.gap(6, 6, .passed)])
+        // It comes to it, from its beginning.
+        #expect(
+            dialogue.offer(2, topic: 1, session: 8) == [
+                .refused(.held), .epoch(8, .session), .gap(1, 1, .passed), .message(2),
+            ])
+    }
+
+    @Test func `the session that an upstream says it is in begins, and an older one does not`() {
+        var dialogue = TopicDialogue(active: [0, 1])
+        #expect(dialogue.heardSession(7) == 7)
+        #expect(dialogue.heardSession(8) == 8)
+        #expect(dialogue.heardSession(7, path: 1) == 8)
+        dialogue.arbiter.set(1, isTrusted: false)
+        #expect(dialogue.heardSession(9, path: 1) == 8)
+        #expect(dialogue.heardSession(9) == 9)
     }
 
     @Test func `a topic that had nothing meanwhile, or another session, goes on`() {

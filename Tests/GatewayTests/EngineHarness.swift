@@ -183,7 +183,8 @@ final class Bench {
 
     init(
         _ feedProtocol: FeedOptions.FeedProtocol, _ policy: FeedOptions.Policy, channels: [UInt16] = [],
-        wantsAll: Bool = true, after earlier: Bench? = nil, session: SessionCalendar? = nil
+        paths: [String] = ["A", "B"], wantsAll: Bool = true, after earlier: Bench? = nil,
+        session: SessionCalendar? = nil
     ) {
         let name =
             switch feedProtocol {
@@ -196,15 +197,16 @@ final class Bench {
         options.freshness = .seconds(1)
         options.channels = channels
         options.session = session
-        options.paths = [FeedPathOptions(name: "A"), FeedPathOptions(name: "B")]
+        options.paths = paths.map { FeedPathOptions(name: $0) }
         engine = EnginePlan(
             options: options, index: 3, run: 7, controlEvery: .seconds(100), sink: recorder, log: { _, _ in },
             now: ms(0)
         ).engine()
         let isHotHot = policy == .hotHot
         engine.pathsChanged(
-            PathCondition(used: isHotHot ? [0, 1] : [0], active: [true, isHotHot], failover: nil), at: ms(0),
-            wall: wall(0))
+            PathCondition(
+                used: isHotHot ? paths.indices.map(UInt8.init) : [0],
+                active: paths.indices.map { isHotHot || $0 == 0 }, failover: nil), at: ms(0), wall: wall(0))
         if wantsAll { engine.granted(.data(feed: options.name, .all), to: nil, at: ms(0), wall: wall(0)) }
         if let earlier {
             engine.remember(

@@ -187,6 +187,25 @@ private struct Upstream {
         #expect(bench.engine.channel.gaps == 0)
     }
 
+    @Test func `what a gateway brings that is only compared is not kept back, and begins nothing`() {
+        let bench = Bench(.holdfast, .hotHot, paths: ["A", "B", "C"])
+        var condition = PathCondition(used: [0, 1, 2], active: [true, true, true])
+        condition.distrusted = [false, true, false]
+        bench.engine.pathsChanged(condition, at: ms(0), wall: wall(0))
+        for time in 1...3 as ClosedRange<Int64> {
+            let lines = bench.receive(b.data("X", UInt64(20 + time)), on: 1, at: time)
+            #expect(!lines.contains { $0.hasPrefix("heartbeat") || $0.contains("live") }, "\(lines)")
+        }
+        _ = bench.receive(a.beat(10), on: 0, at: 4)
+        _ = bench.receive(b.beat(10), on: 1, at: 5)
+        _ = bench.receive(Upstream(run: 3).beat(10), on: 2, at: 5)
+        var lines = bench.receive(b.data("%23117", 11, flags: .unresolved), on: 1, at: 6)
+        lines += bench.receive(a.data("%23117", 11, flags: .unresolved), on: 0, at: 7)
+        lines += bench.tick(300)
+        #expect(lines.contains("md/md/%23117/ 11 after 0 unresolved"), "\(lines)")
+        #expect(bench.engine.channel.gaps == 0)
+    }
+
     @Test func `where nobody else is heard a message without a name goes out at once`() {
         let bench = Bench(.holdfast, .hotHot)
         _ = bench.receive(a.beat(10), on: 0, at: 1)
@@ -397,6 +416,29 @@ private struct Upstream {
         #expect(lines == ["md/md/A%20B/ 5 after 0", "md/md/A%20B/ 6 after 5", "md/md/A%20B/ 7 after 6"])
         #expect(bench.recorder.frames.last?.header.flags.contains(.numberedPerTopic) == true)
         #expect(bench.recorder.frames.last?.header.epoch == 9)
+    }
+
+    @Test func `a topic that the other gateway left in an older session stops none that it did not`() {
+        let bench = Bench(.holdfast, .hotHot)
+        let flags: FrameFlags = .numberedPerTopic
+        var old = a
+        old.epoch = 8
+        let state = a.frame(.state, "control/up/0/", 0, flags: flags, body: [0, 0])
+        _ = bench.receive(state, on: 0, at: 1)
+        var lines = bench.receive(a.frame(.idle, "md/up/X/", 3, flags: flags), on: 0, at: 2)
+        for time in stride(from: 10, to: 2000, by: 100) as StrideTo<Int64> {
+            lines += bench.receive(old.frame(.idle, "md/up/Y/", 5, flags: flags), on: 0, at: time)
+            let sequence = UInt64(4 + time / 100)
+            lines += bench.receive(a.data("X", sequence, flags: flags), on: 0, at: time + 10)
+        }
+        let published = lines.filter { $0.hasPrefix("md/md/X/") && !$0.contains("idle") }
+        #expect(published.map { $0.split(separator: " ")[1] } == (4...23).map { "\($0)" })
+        #expect(!lines.contains { $0.hasPrefix("gap") }, "\(lines)")
+        // What it missed in the older session is told there.
+        lines =
+            bench.receive(old.frame(.idle, "md/up/Y/", 6, flags: flags), on: 0, at: 2000) + bench.tick(2100)
+        #expect(lines.contains("gap 6-6 notRecovered of Y"), "\(lines)")
+        #expect(bench.recorder.frames.last { $0.header.kind == .gap }?.header.epoch == 8)
     }
 
     @Test func `of frames that come together each is as fresh as it says`() {
