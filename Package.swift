@@ -94,7 +94,7 @@ let package = Package(
             "Gateway",
             [
                 "Basics", "Wire", "Detection", "Arbitration", "FeedProtocols", "Linux", "CLinux", "Reactor",
-                "Messaging", "Configuration", "FeedJournal", "JournalFiles", logging,
+                "Messaging", "Configuration", "FeedJournal", "JournalFiles", deque, logging,
             ]),
 
         module(

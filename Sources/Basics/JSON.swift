@@ -320,8 +320,10 @@ private struct JSONParser {
     }
 
     mutating func hexQuad() throws(JSONError) -> UInt32 {
-        guard position + 4 <= bytes.count, bytes[position] != UInt8(ascii: "+"),
-            let value = UInt32(String(decoding: bytes[position..<(position + 4)], as: UTF8.self), radix: 16)
+        let digits = bytes[position...].prefix(4)
+        // A sign is none.
+        guard digits.count == 4, digits.allSatisfy({ Character(Unicode.Scalar($0)).isHexDigit }),
+            let value = UInt32(String(decoding: digits, as: UTF8.self), radix: 16)
         else { throw failure("expected four hexadecimal digits") }
         position += 4
         return value

@@ -33,6 +33,8 @@ package enum UpstreamName {
             else {
                 return nil
             }
+            // There is one spelling of each name, or its messages would be those of two topics.
+            guard mustBeEncoded(high << 4 | low) else { return nil }
             name.append(high << 4 | low)
         }
         return String(validating: name, as: UTF8.self)

@@ -4,6 +4,7 @@
 // again, so that nothing is lost which the old one had still under way; the arbiter drops what it has. It writes what
 // keeps it from its server into the journal.
 import Basics
+import DequeModule
 import Linux
 import Messaging
 import Reactor
@@ -45,8 +46,6 @@ final class VenueLink {
     /// How long the new connection has all subscriptions before it takes over: they are in place by then, and what came
     /// by it in this time is delivered then, since one connection may be behind the other.
     static let overlap: Duration = .seconds(1)
-    /// Frames that are kept for that; beyond it the oldest are let go of.
-    static let mostKept = 50_000
 
     /// One connection, with one pair of keys.
     private final class Strand { var subscriber: SubscriberSocket? }
@@ -68,7 +67,7 @@ final class VenueLink {
     /// Whose place was taken; it is let go of when nobody is in one of its calls.
     private var retired: Strand?
     private var handover: Timer?
-    private var kept = Ring<(at: Instant, frame: [UInt8])>(capacity: VenueLink.mostKept)
+    private var kept = RecentFrames(within: VenueLink.overlap)
 
     init(
         _ loop: EventLoop, _ lookUps: NameLookups, _ address: Address, keys: KeyPair?,
@@ -128,7 +127,7 @@ final class VenueLink {
     private func received(_ frames: inout ArrivedFrames, on strand: Strand) {
         if strand === current { return handlers.frames(&frames) }
         while let place = frames.next() {
-            if strand === successor { kept.append((loop.now, Array(frames.bytes[place]))) }
+            if strand === successor { kept.append(Array(frames.bytes[place]), at: loop.now) }
         }
     }
 
@@ -161,6 +160,7 @@ final class VenueLink {
                 isConnected ? handlers.successor(.connected) : promote(telling: .connected)
             case .disconnected:
                 (isSuccessorComplete, takesOverFrom) = (false, nil)
+                kept.removeAll()
                 handlers.successor(.lost)
             case .failed: tell(news)
             }
@@ -207,9 +207,7 @@ final class VenueLink {
         handover?.arm(at: loop.now)
         handlers.successor(.tookOver)
         if let news { tell(news) }
-        let latest = kept.elements.filter { loop.now - $0.at <= VenueLink.overlap }
-        kept = Ring(capacity: VenueLink.mostKept)
-        var frames = ArrivedFrames(copying: latest.map(\.frame))
+        var frames = ArrivedFrames(copying: kept.take(at: loop.now))
         handlers.frames(&frames)
     }
 
@@ -217,5 +215,38 @@ final class VenueLink {
         retired = nil
         guard isSuccessorComplete, let takesOverFrom else { return }
         takesOverFrom <= loop.now ? promote() : handover?.arm(at: takesOverFrom)
+    }
+}
+
+/// What a connection brought last, as far back as it is of use, within a bound in bytes: beyond it the oldest is let go of.
+struct RecentFrames {
+    /// Bytes of all frames, each with what it takes besides.
+    static let most = 16 << 20
+    static let overhead = 64
+
+    private var frames: Deque<(at: Instant, frame: [UInt8])> = []
+    private var size = 0
+    private let age: Duration
+
+    /// - Parameter age: how long a frame is of use.
+    init(within age: Duration) { self.age = age }
+
+    mutating func append(_ frame: [UInt8], at now: Instant) {
+        frames.append((now, frame))
+        size += frame.count + RecentFrames.overhead
+        while let first = frames.first, size > RecentFrames.most || now - first.at > age { removeFirst() }
+    }
+
+    /// Those that are of use, the oldest first; then there are none.
+    mutating func take(at now: Instant) -> [[UInt8]] {
+        defer { removeAll() }
+        return frames.filter { now - $0.at <= age }.map(\.frame)
+    }
+
+    mutating func removeAll() { (frames, size) = ([], 0) }
+
+    private mutating func removeFirst() {
+        guard let first = frames.popFirst() else { return }
+        size -= first.frame.count + RecentFrames.overhead
     }
 }

@@ -55,6 +55,18 @@ private enum Pitch {
 @Suite struct InstrumentKeyTests {
     // MARK: - PITCH
 
+    @Test func `one instrument on ever more topics of another gateway takes no more memory`() throws {
+        var keys = HoldfastKeys(mostTopics: 3)
+        for number in 1...9 {
+            for name in ["AAPL", "*"] {
+                var route = MessageRoute()
+                try keys.route(Array("md/up\(number)/\(name)/\u{0}x".utf8)[...], into: &route)
+                #expect(route.instrument == (name == "*" ? MessageRoute.noInstrument : 0))
+            }
+        }
+        #expect(keys.topics == 3 && keys.directory.count == 1)
+    }
+
     @Test func `a PITCH message that names an order goes where the order's symbol does`() throws {
         let router = Router<PITCHKeys>()
         #expect(try router.names(Pitch.add(1)) == ["ZVT"])

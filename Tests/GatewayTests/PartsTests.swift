@@ -14,9 +14,27 @@ import Wire
         #expect(UpstreamName.name(of: UpstreamName.topic(of: name)[...]) == name)
     }
 
-    @Test(arguments: ["", "/", "A", "A%/", "A%2/", "A%2g/", "A%2f/", "A/B/"])
+    @Test(arguments: ["", "/", "A", "A%/", "A%2/", "A%2g/", "A%2f/", "A/B/", "A%20B/"])
     func `what is no topic of the feed has no name`(topic: String) {
         #expect(UpstreamName.name(of: Array(topic.utf8)[...]) == nil)
+    }
+
+    @Test func `what a connection brought last is kept as long as it is of use, and as far as there is room`()
+    {
+        var recent = RecentFrames(within: .seconds(1))
+        for time in stride(from: 0, through: 3000, by: 100) as StrideThrough<Int64> {
+            recent.append([UInt8(time / 100)], at: ms(time))
+        }
+        #expect(recent.take(at: ms(3500)).flatMap { $0 } == [25, 26, 27, 28, 29, 30])
+        #expect(recent.take(at: ms(3500)) == [])
+        for number in 0..<40 as Range<UInt8> {
+            recent.append([UInt8](repeating: number, count: 1 << 20), at: ms(4000))
+        }
+        let kept = recent.take(at: ms(4000))
+        #expect(kept.count == 15 && kept.last?.first == 39)
+        recent.append([1], at: ms(4000))
+        recent.removeAll()
+        #expect(recent.take(at: ms(4000)) == [])
     }
 
     @Test func `a lease has the name of its client, or one below it that is no other client's`() throws {

@@ -6,8 +6,14 @@ public struct HoldfastKeys: InstrumentKeys {
     public private(set) var directory = InstrumentDirectory()
     /// The instrument of each topic; `noInstrument` for the one of messages without.
     private var instruments: [ArraySlice<UInt8>: Int32] = [:]
+    /// How many topics are remembered: another gateway may have one instrument on any number of them.
+    private let mostTopics: Int
 
-    public init() {}
+    public init() { self.init(mostTopics: InstrumentDirectory.capacity) }
+
+    init(mostTopics: Int) { self.mostTopics = mostTopics }
+
+    var topics: Int { instruments.count }
 
     public static var needsDirectory: Bool { false }
 
@@ -39,16 +45,17 @@ public struct HoldfastKeys: InstrumentKeys {
         guard case .marketData(_, let name)? = try? Topic(parsing: topic) else {
             throw MalformedInput(.badTopic, offset: 0, wanted: topic.count, found: topic.count)
         }
-        guard let name else {
-            instruments[ArraySlice(Array(topic))] = MessageRoute.noInstrument
-            return
-        }
+        guard let name else { return keep(topic, MessageRoute.noInstrument) }
         // The number of an instrument that the other gateway cannot name stays one.
         let number = name.first == "#" ? UInt32(name.dropFirst()) : nil
         guard let index = directory.index(of: number.map { .unresolved($0) } ?? .text(name)) else {
             return route.isUnresolved = true
         }
-        instruments[ArraySlice(Array(topic))] = index
+        keep(topic, index)
         route.instrument = index
+    }
+
+    private mutating func keep(_ topic: ArraySlice<UInt8>, _ instrument: Int32) {
+        if topics < mostTopics { instruments[ArraySlice(Array(topic))] = instrument }
     }
 }
