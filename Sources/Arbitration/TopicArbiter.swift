@@ -33,6 +33,9 @@ public struct TopicArbiterOptions: Hashable, Sendable {
 
 /// What a topic arbiter lets go.
 public struct TopicRelease: Hashable, Sendable {
+    /// Of a session that begins, and in which no topic has come to another one by it.
+    public static let noTopic = -1
+
     public var topic: Int
     public var released: Released
 
@@ -47,9 +50,9 @@ public struct TopicArbiter: ~Copyable, Sendable {
     public let options: TopicArbiterOptions
     public internal(set) var counters = ArbiterCounters()
     /// The upstream's session; topics enter it one by one as they are heard of.
-    public internal(set) var session: UInt64?
+    public internal(set) var session: UInt64? { didSet { noteStraight() } }
     /// The session that was told as begun last; `nil`: no topic is in any.
-    var toldSession: UInt64?
+    var toldSession: UInt64? { didSet { noteStraight() } }
     /// The paths that are subscribed, a bit each.
     public private(set) var active: UInt8 = 0
 
@@ -69,7 +72,9 @@ public struct TopicArbiter: ~Copyable, Sendable {
     /// When an active path last spoke of it.
     var lastActiveWord = Instant.zero
     /// Paths whose messages are only compared, a bit each.
-    var distrusted: UInt8 = 0
+    var distrusted: UInt8 = 0 { didSet { noteStraight() } }
+    /// Every path is trusted, and the session was told: what is next on its topic needs no more looking at.
+    private var mayGoStraight = false
     /// What these said before anybody else did.
     var claims = Claims()
     var paths: [TopicPath]
@@ -123,7 +128,7 @@ public struct TopicArbiter: ~Copyable, Sendable {
             counters.oldEpoch += 1
             return .oldEpoch
         }
-        guard distrusted == 0, topics[topic].goesStraightThrough(arrival) else {
+        guard mayGoStraight, topics[topic].goesStraightThrough(arrival) else {
             return weigh(topic, arrival, payload, at: now)
         }
         topics[topic].deliver(arrival, fingerprint(payload))
@@ -164,12 +169,19 @@ public struct TopicArbiter: ~Copyable, Sendable {
         makeRoom()
     }
 
-    /// The upstream says by itself which session it is in: one that is not known, or comes after the present one, begins.
+    /// The upstream says by itself which session it is in: one that is not known, or comes after the present one, begins,
+    /// if the path that says so was in the present one, or is the only one. Another may be behind, and say it for long.
     public mutating func heardSession(_ arrival: Arrival, at now: Instant) {
-        guard trusts(arrival.path), session != arrival.session else { return }
-        if let session, let place = entered.firstIndex(of: arrival.session),
-            place < entered.firstIndex(of: session) ?? 0
-        {
+        guard trusts(arrival.path) else { return }
+        let bit = arrival.pathBit
+        guard let session, session != arrival.session else {
+            if session == nil { move(to: arrival.session) }
+            (spoke, strayed) = (spoke | bit, strayed & ~bit)
+            return
+        }
+        if let place = entered.firstIndex(of: arrival.session) {
+            guard place > entered.firstIndex(of: session) ?? 0 else { return }
+        } else if spoke & bit == 0, active & ~bit != 0 {
             return
         }
         _ = follows(arrival, at: now)
@@ -212,6 +224,8 @@ public struct TopicArbiter: ~Copyable, Sendable {
         }
         (lastWord, lastActiveWord) = (lastWord + time, lastActiveWord + time)
     }
+
+    private mutating func noteStraight() { mayGoStraight = distrusted == 0 && toldSession == session }
 
     @inline(__always)
     mutating func delivered(by path: UInt8) {

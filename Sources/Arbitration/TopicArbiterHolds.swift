@@ -133,7 +133,7 @@ extension TopicArbiter {
         return true
     }
 
-    private mutating func move(to next: UInt64) {
+    mutating func move(to next: UInt64) {
         session = next
         claims = Claims()
         guard !entered.contains(next) else { return }
@@ -199,20 +199,25 @@ extension TopicArbiter {
     @discardableResult
     mutating func begin(_ session: UInt64, _ topic: Int, after last: UInt64) -> Bool {
         topics[topic].begin(session: session, after: last)
+        return tellSession(session)
+    }
+
+    /// Tells of a session that follows another one, once; whether it is that.
+    private mutating func tellSession(_ session: UInt64) -> Bool {
         let told = toldSession
         toldSession = session
         guard let told, told != session else { return false }
         let (old, new) = (entered.firstIndex(of: told), entered.firstIndex(of: session))
         let resumes = if let old, let new { new < old } else { false }
         let change = EpochChange(from: told, epoch: session, cause: resumes ? .resumed : .session)
-        released.append(TopicRelease(topic: topic, .epoch(change)))
+        released.append(TopicRelease(topic: TopicRelease.noTopic, .epoch(change)))
         return true
     }
 
     /// Moves a topic to the current session if it is not there yet, and tells what it was waiting for.
     @discardableResult
     mutating func enter(_ session: UInt64, _ topic: Int, first: UInt64) -> Bool {
-        guard topics[topic].session != session else { return false }
+        guard topics[topic].session != session else { return tellSession(session) }
         settle(topic, cause: .epochLeft)
         let from = topics[topic].session
         let sessionStart = topics[topic].isJoining ? nil : options.sessionStart

@@ -224,7 +224,7 @@ extension TopicStream {
     }
 
     private mutating func enter(_ topic: Int, _ change: EpochChange, at now: Instant, wall: WallTime) {
-        topics.epochChanged(of: topic)
+        if topic != TopicRelease.noTopic { topics.epochChanged(of: topic) }
         guard control.epoch != change.epoch else { return }
         topics.forgetValues()
         control.begin(epoch: change.epoch, first: 0, wall: wall)
@@ -250,7 +250,8 @@ extension TopicStream {
             kind: .data, flags: flags, feed: 0, channel: 0, epoch: epoch, sequence: arrival.sequence,
             previous: stand.previous, path: arrival.path, state: state, sourceTime: arrival.sourceTime,
             receiveTime: arrival.receivedAt)
-        if keepsValues { topics.keep(topic, header, body: payload) }
+        // One of a session that was left while it waited is no last value.
+        if keepsValues, epoch == control.epoch { topics.keep(topic, header, body: payload) }
         guard isWritten else { return }
         let next = publisher.publish(
             header, topic: topics.wire.bytes.span.extracting(topics.wire.place(of: topic)), body: payload,

@@ -134,6 +134,22 @@ struct TopicDialogue: ~Copyable {
         dialogue.arbiter.set(1, isTrusted: false)
         #expect(dialogue.heardSession(9, path: 1) == 8)
         #expect(dialogue.heardSession(9) == 9)
+        // Who was never in the present one may be behind; alone it is followed.
+        dialogue.arbiter.set(1, isTrusted: true)
+        #expect(dialogue.heardSession(5, path: 1) == 9)
+        dialogue.arbiter.set(0, isActive: false)
+        #expect(dialogue.heardSession(5, path: 1) == 5)
+    }
+
+    @Test func `a topic that was shown in a session before anybody was in it tells that it begins`() {
+        var dialogue = TopicDialogue()
+        _ = dialogue.offer(1, topic: 0, session: 7)
+        #expect(dialogue.caughtUp(5, topic: 1, session: 8, mayBeLeft: true) == [])
+        #expect(
+            dialogue.offer(6, topic: 1, session: 8) == [
+                .refused(.held), .epoch(8, .session), .message(6),
+            ])
+        #expect(dialogue.offer(7, topic: 1, session: 8) == [.message(7)])
     }
 
     @Test func `a topic that had nothing meanwhile, or another session, goes on`() {
