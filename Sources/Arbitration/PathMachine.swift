@@ -284,6 +284,10 @@ public struct PathMachine: Sendable {
             if let until = records[path].lagUntil, until <= now { records[path].isLagging = false }
             records[path].settle(verdict(on: path, at: now), at: now, flapWindow: options.flapWindow)
         }
+        // What is held against these counts only while others are well, which is known of all of them by now.
+        for path in records.indices where records[path].failure?.needsOthers == true {
+            records[path].settle(verdict(on: path, at: now), at: now, flapWindow: options.flapWindow)
+        }
         return move(at: now) + news()
     }
 

@@ -89,6 +89,14 @@ public enum PathFailure: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// It counts only while others are well, who can be followed instead.
+    var needsOthers: Bool {
+        switch self {
+        case .lagging, .diverging: true
+        case .neverHeard, .silent, .behindTwin, .disconnected, .dependency: false
+        }
+    }
+
     public var description: String {
         switch self {
         case .neverHeard(let limit): "never heard in \(inMilliseconds(limit))"

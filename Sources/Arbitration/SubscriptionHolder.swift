@@ -18,7 +18,7 @@ struct SubscriptionHolder: Sendable {
     /// And how many bring some.
     var topics: Int { count - signals }
     /// How many topics of each feed are among them.
-    private var topicsOfFeeds: [String: Int] = [:]
+    private(set) var topicsOfFeeds: [String: Int] = [:]
 
     init(number: HolderIndex.Holder) { self.number = number }
 

@@ -39,6 +39,8 @@ public struct SubscriptionReplay: Sendable {
     private var silentFrom: Instant?
     private var isActive = false
     private var isRecovering = false
+    /// All that was wanted when the path came into use has gone out: what is asked for since is not waited for.
+    private var isReplayed = false
     private var isConnected: Bool
 
     /// - Parameters:
@@ -74,7 +76,7 @@ public struct SubscriptionReplay: Sendable {
         guard isConnected else { return [] }
         isConnected = false
         forgetUnconfirmed()
-        if isActive { isRecovering = true }
+        if isActive { (isRecovering, isReplayed) = (true, false) }
         defer { pacer.startAnew() }
         return pacer.made.map { .unsubscribe(names[$0]) }
     }
@@ -109,7 +111,7 @@ public struct SubscriptionReplay: Sendable {
         _ topics: [WantedTopic], _ names: inout UpstreamNames, at now: Instant
     ) -> [ReplayAction] {
         isActive = true
-        isRecovering = true
+        (isRecovering, isReplayed) = (true, false)
         for topic in topics { add(topic, &names) }
         return tick(&names, at: now)
     }
@@ -161,7 +163,7 @@ public struct SubscriptionReplay: Sendable {
         for number in isConnected ? pacer.due(at: now) : [] {
             let topic = names[number]
             actions.append(.subscribe(topic))
-            guard isRecovering, case .instrument = topic else { continue }
+            guard isRecovering, !isReplayed, case .instrument = topic else { continue }
             silentFrom = now + confirmation + Self.patience
             if names.isSilent(number) {
                 believed.insert(number)
@@ -170,6 +172,7 @@ public struct SubscriptionReplay: Sendable {
                 confirmBy = now + confirmation
             }
         }
+        if isConnected, pacer.isDone { isReplayed = true }
         if isConnected { actions += subscribeSuccessor(names, at: now) }
         if let limit = confirmBy, limit <= now, pacer.isDone {
             if !unconfirmed.isEmpty { actions.append(.unconfirmed(unconfirmed.count)) }

@@ -43,7 +43,7 @@ public struct SubscriptionTable: Sendable {
     private var holders: [Int32: SubscriptionHolder] = [:]
     private var index = HolderIndex()
     /// What clients that are gone held, and is still to be given up.
-    private var leftBehind: [(holder: HolderIndex.Holder, prefixes: [PrefixBook.Handle])] = []
+    private var leftBehind: [LeftBehind] = []
     private var feeds: [String: UpstreamWants?] = [:]
     /// Feeds whose channels are numbered.
     private var batched: Set<String> = []
@@ -190,7 +190,8 @@ public struct SubscriptionTable: Sendable {
         // One use stays for each: of what is granted as asked, its request's.
         for handle in held where holder.grant(of: handle) != [] { prefixes.use(handle) }
         for (request, grant) in holder.requestsGrantedInPart { drop([request] + grant) }
-        leftBehind.append((holder.number, held))
+        leftBehind.append(
+            LeftBehind(holder: holder.number, prefixes: held, topicsOfFeeds: holder.topicsOfFeeds))
         return giveUp(at: now)
     }
 
@@ -347,14 +348,14 @@ public struct SubscriptionTable: Sendable {
 
     /// Each feed is subscribed to so many topics upstream and no more, whoever asks.
     private func admitUpstream(_ grant: [PrefixBook.Handle]) throws(SubscriptionRefusal) {
-        // What clients that are gone leave is room, as soon as it is given up.
-        guard leftBehind.isEmpty else { return }
         for (feed, wants) in feeds {
-            guard let wants, !wants.hasRoom(for: grant.count) else { continue }
+            // What clients that are gone leave is room, as soon as it is given up.
+            let leaving = leftBehind.reduce(0) { $0 + $1.topics(of: feed) }
+            guard let wants, !wants.hasRoom(for: grant.count - leaving) else { continue }
             let new = grant.count { prefix in
                 topic(prefixes[prefix], of: feed).map { !wants.isHeld($0) } ?? false
             }
-            guard new == 0 || wants.hasRoom(for: new) else {
+            guard new == 0 || wants.hasRoom(for: new - leaving) else {
                 throw .tooManyUpstream(feed: feed, limit: limits.topics)
             }
         }
@@ -440,4 +441,16 @@ public struct SubscriptionTable: Sendable {
         case .data(_, .none), .batch, .control, .sync, nil: nil
         }
     }
+}
+
+/// What a client that is gone held.
+private struct LeftBehind: Sendable {
+    let holder: HolderIndex.Holder
+    /// Those that are still to be given up.
+    var prefixes: [PrefixBook.Handle]
+    /// As it held them.
+    let topicsOfFeeds: [String: Int]
+
+    /// How many topics of a feed may be among them.
+    func topics(of feed: String) -> Int { min(prefixes.count, topicsOfFeeds[feed] ?? 0) }
 }

@@ -464,6 +464,16 @@ private func hear(_ machine: inout PathMachine, _ path: Int, from start: Int64, 
         #expect((0..<3).map(machine.isDistrusted) == [true, false, false])
     }
 
+    @Test func `who differs is followed as soon as the last other one fails`() {
+        var machine = several(3)
+        _ = machine.diverged(1, from: 0, at: ms(1100))
+        _ = machine.diverged(2, from: 0, at: ms(1101))
+        _ = machine.disconnected(1, at: ms(1200))
+        #expect(machine.isDistrusted(0))
+        let actions = machine.disconnected(2, at: ms(1201))
+        #expect(!machine.isDistrusted(0) && actions.contains(.state(0, .active)), "\(actions)")
+    }
+
     @Test func `a path that comes back is complete when all is subscribed on it again, and not before`() {
         var options = options(.hotWarm)
         options.isAsked = true

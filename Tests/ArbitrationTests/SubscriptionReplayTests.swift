@@ -51,6 +51,19 @@ private struct Path {
     /// What a client with very many topics holds.
     private let many = (0..<20).map { UpstreamTopic.instrument("M\($0)") }
 
+    @Test func `what is asked for meanwhile does not put off what the venue says nothing of`() {
+        var replay = Path(rate: 1000)
+        _ = replay.activate([a, b], at: ms(0))
+        #expect(replay.confirmed(a) == [])
+        #expect(replay.subscribe(many[0], at: ms(400)) == [.subscribe(many[0])])
+        #expect(replay.confirmed(many[0]) == [])
+        #expect(replay.tick(at: ms(500)) == [.unconfirmed(1), .resubscribed])
+        // With the next connection it is asked for with the others, and waited for.
+        _ = replay.disconnected()
+        #expect(replay.connected(at: ms(600)).count == 3)
+        #expect(replay.awaitsConfirmation)
+    }
+
     @Test func `a path is complete when the venue has confirmed each topic`() {
         var replay = Path(rate: 1000)
         #expect(replay.activate([a, b], at: ms(0)) == [.subscribe(a), .subscribe(b)])

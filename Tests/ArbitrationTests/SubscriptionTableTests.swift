@@ -465,6 +465,23 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
         #expect(table.count == 4)
     }
 
+    @Test func `what a client that is gone leaves is room, and its markers are none`() {
+        var limits = SubscriptionTable.Limits()
+        (limits.topics, limits.atATime) = (4, 1)
+        var table = table(limits)
+        for name in ["A", "B", "C"] { _ = table.subscribe(bytes("md/quotes/\(name)/"), by: 7, at: ms(0)) }
+        for prefix in ["sync/1/", "sync/2/", "sync/3/", "control/quotes/", "md/quotes/D/"] {
+            _ = table.subscribe(bytes(prefix), by: 8, at: ms(0))
+        }
+        _ = table.closed(8, at: ms(1))
+        var refused = 0
+        for name in ["E", "F", "G"] {
+            let actions = table.subscribe(bytes("md/quotes/\(name)/"), by: 9, at: ms(1))
+            refused += actions.count { if case .refuse = $0 { true } else { false } }
+        }
+        #expect(refused == 2)
+    }
+
     @Test func `a request that is granted in part counts each of its topics`() {
         var table = table()
         let names = (100..<120).map { "Q\($0)" }
