@@ -10,8 +10,8 @@ import Wire
 
 /// One agent, as the gateway hears it.
 final class AgentFollower {
-    /// Called with each change: who tells it, the subject, its status, and since when.
-    typealias OnChange = (AgentFollower, Subject, Status, WallTime?) -> Void
+    /// Called with each change: who tells it, the subject, its status, `nil` if it is not watched any more, and since when.
+    typealias OnChange = (AgentFollower, Subject, Status?, WallTime?) -> Void
 
     /// How long an answer may take before it is asked for again.
     static let patience: Duration = .seconds(1)
@@ -170,7 +170,7 @@ final class AgentFollower {
         switch event {
         case .changed(let message, _):
             onChange(self, message.subject, message.status, message.since)
-        case .gone(let subject): onChange(self, subject, .unknown, nil)
+        case .gone(let subject): onChange(self, subject, nil, nil)
         case .synced, .missed, .newIncarnation: ask()
         case .hostExpired:
             logger.event(.agentLost, "agent \(endpoint.publish) is not heard: its word counts as unknown")

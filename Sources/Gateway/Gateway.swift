@@ -424,13 +424,17 @@ public final class Gateway {
     // MARK: - Agents
 
     /// The word on a subject is the cause of what is of this host only if its agent is.
+    ///
+    /// - Parameter status: `nil`: the agent watches it no more, so that it explains nothing.
     private func heard(
-        _ agent: AgentFollower, _ subject: Subject, _ status: Status, happenedAt: WallTime?
+        _ agent: AgentFollower, _ subject: Subject, _ status: Status?, happenedAt: WallTime?
     ) {
-        if isOwn(agent) { health?.heard(subject, status) }
+        if isOwn(agent) {
+            if let status { health?.heard(subject, status) } else { health?.forgetHeard(subject) }
+        }
         let at = happenedAt.flatMap { time(of: $0, toldBy: agent) }
         for dependency in names(of: subject, toldBy: agent) {
-            for feed in feeds.values { feed.health(dependency, status, happenedAt: at) }
+            for feed in feeds.values { feed.health(dependency, status ?? .unknown, happenedAt: at) }
         }
     }
 

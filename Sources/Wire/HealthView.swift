@@ -52,6 +52,8 @@ public struct HealthView: Sendable {
     private var lastHeard: Instant?
     /// Tombstones too, until a status document that is newer has come.
     private var messages: [Subject: StateMessage] = [:]
+    /// Subjects of the run before, until a status document says which of them there are in this one.
+    private var former: Set<Subject> = []
     /// The `change` of the newest status document; `nil`: not joined yet.
     private var snapshotChange: Int64?
     /// Up to here, every change has arrived or was told as missed; counts from the marker or the status
@@ -197,6 +199,9 @@ extension HealthView {
         }
         incarnation = stamp.incarnation
         stopping = nil
+        for (subject, message) in messages where !message.isGone && former.count < mostSubjects {
+            former.insert(subject)
+        }
         messages.removeAll()
         snapshotChange = nil
         seenChange = 0
@@ -271,6 +276,10 @@ extension HealthView {
         let change = document.stamp.change
         var events: [Event] = []
         let listed = Set(document.states.map(\.subject))
+        for subject in former where !listed.contains(subject) && messages[subject] == nil {
+            events.append(.gone(subject))
+        }
+        former = []
         for (subject, message) in messages where message.stamp.change <= change && !listed.contains(subject) {
             messages[subject] = nil
             if !message.isGone { events.append(.gone(subject)) }

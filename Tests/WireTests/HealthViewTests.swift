@@ -226,6 +226,8 @@ import Wire
         #expect(wire.deliver(old) == [])
         #expect(wire.view.outdated == 1)
         #expect(wire.tell(path, .ok) == ["path/isp-a new>ok"])
+        // What it watches no more.
+        #expect(wire.status() == ["nic/eth0 gone"])
         #expect(wire.status() == [])
         #expect(wire.view.isComplete)
     }
