@@ -84,12 +84,13 @@ final class RepairDesk {
         if let unread = findings.unread {
             return responder.postpone(max(wait, .milliseconds(100)), because: unread)
         }
-        // Where there is more to read, it may be there still.
-        guard let known = findings.known ?? (findings.next == nil ? nil : request.range) else {
+        // Where there is more to read, it may be there still; what is gone on with was there before.
+        let isPart = findings.next != nil || request.after != nil
+        guard let known = findings.known ?? (isPart ? request.range : nil) else {
             return responder.refuse(
                 "nothing of epoch \(request.epoch) is journalled for feed \(request.feed)")
         }
-        guard request.range.last >= known.first else {
+        guard isPart || request.range.last >= known.first else {
             return responder.refuse(
                 "not in the journal, or not any more: epoch \(request.epoch) of feed \(request.feed) can be had from sequence \(known.first) on",
                 [JSON.Member("first", .integer(Int64(clamping: known.first)))])
