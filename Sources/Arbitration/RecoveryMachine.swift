@@ -177,9 +177,16 @@ public struct RecoveryMachine: Sendable {
         for range in missing.ranges {
             var first = range.first
             while let part = unasked(from: first, through: range.last) {
-                guard let request = ask(part, at: now) else { return requests }
-                requests.append(request)
-                first = request.range.last &+ 1
+                let last: UInt64
+                switch ask(part, at: now) {
+                case .sent(let request):
+                    requests.append(request)
+                    last = request.range.last
+                case .nobody(let end): last = end
+                case .notNow: return requests
+                }
+                guard last < range.last else { break }
+                first = last + 1
             }
         }
         for ask in asks { bring(forward: ask.due) }
@@ -188,28 +195,38 @@ public struct RecoveryMachine: Sendable {
 
     // MARK: - Asking
 
-    /// Asks for the beginning of a range; `nil`: not now, and the deadline says when.
-    private mutating func ask(_ range: SequenceRange, at now: Instant) -> RecoveryRequest? {
+    /// What became of the wish to ask for something.
+    private enum Asked {
+        case sent(RecoveryRequest)
+        /// Who did not refuse it rests: nobody may be asked for what is missing up to there.
+        case nobody(through: UInt64)
+        /// Nobody may be asked for anything.
+        case notNow
+    }
+
+    /// Asks for the beginning of a range. If not now, the deadline says when.
+    private mutating func ask(_ range: SequenceRange, at now: Instant) -> Asked {
         for ask in asks { bring(forward: ask.due) }
-        guard asks.count < options.mostOutstanding else { return nil }
+        guard asks.count < options.mostOutstanding else { return .notNow }
         let allowed = nextAllowed(at: now)
         guard allowed <= now else {
             bring(forward: allowed)
-            return nil
+            return .notNow
         }
         let refusal = refusals.first { $0.range.contains(range.first) }
-        guard let server = chooseServer(besides: refusal?.servers ?? [], at: now) else {
-            for end in restsUntil { if let end, end > now { bring(forward: end) } }
-            return nil
-        }
         // What was refused together is asked for together.
         let end = min(range.last, refusal?.range.last ?? refusedAfter(range.first).map { $0 - 1 } ?? .max)
+        guard let server = chooseServer(besides: refusal?.servers ?? [], at: now) else {
+            let resting = restsUntil.compactMap(\.self).filter { $0 > now }
+            for rest in resting { bring(forward: rest) }
+            return resting.count == options.servers ? .notNow : .nobody(through: end)
+        }
         let last = min(end, range.first &+ (options.messagesPerRequest - 1))
         let part = SequenceRange(range.first, max(range.first, last))
         asks.append(Ask(range: part, server: server, asked: part.first, due: now + options.answerWithin))
         sent.append(now)
         counters.requests += 1
-        return RecoveryRequest(part, server: server)
+        return .sent(RecoveryRequest(part, server: server))
     }
 
     /// Where the next range begins that somebody refused.

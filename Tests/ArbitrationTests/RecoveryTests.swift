@@ -279,6 +279,52 @@ private struct Recovery {
         #expect(recovery.machine.counters.requests == 1)
     }
 
+    @Test func `what nobody may be asked for now keeps no later hole from being asked for`() {
+        var recovery = Recovery(servers: 2)
+        recovery.suspect(1...1)
+        #expect(recovery.look(after: 20) == ["1 of 0"])
+        recovery.refuse(from: 1, by: 0, isFinal: true)
+        #expect(recovery.look(after: 1) == ["1 of 1"])
+        recovery.withdraw(1...1, of: 1, for: 600_000)
+        #expect(recovery.look(after: 1) == [])
+        recovery.suspect(5...9)
+        #expect(recovery.look(after: 19) == [])
+        #expect(recovery.look(after: 1) == ["5–9 of 0"])
+        recovery.answer(5...9)
+        #expect(recovery.look() == [])
+        #expect(recovery.look(after: 600_000) == ["1 of 1"])
+    }
+
+    @Test func `what nobody may be asked for now keeps nothing behind it from being asked for`() {
+        var recovery = Recovery(servers: 2) { $0.messagesPerRequest = 3 }
+        recovery.suspect(1...8)
+        #expect(recovery.look(after: 20) == ["1–3 of 0"])
+        recovery.refuse(from: 1, by: 0, isFinal: true)
+        #expect(recovery.look(after: 1) == ["1–3 of 1"])
+        recovery.withdraw(1...3, of: 1, for: 600_000)
+        #expect(recovery.look(after: 1) == ["4–6 of 0"])
+        #expect(recovery.look(after: 1) == ["7–8 of 0"])
+        recovery.refuse(from: 7, by: 0, isFinal: false)
+        recovery.answer(4...6, by: nil)
+        // Both rest: the first that may be asked again wakes it.
+        #expect(recovery.look() == [])
+        #expect(recovery.look(after: 99) == [])
+        #expect(recovery.look(after: 1) == ["7–8 of 0"])
+    }
+
+    @Test func `what nobody may be asked for may be the last number of all`() {
+        var recovery = Recovery(servers: 2)
+        let last = UInt64.max
+        recovery.suspect((last - 1)...last)
+        #expect(recovery.look(after: 20) == ["\(last - 1) of 0"])
+        recovery.refuse(from: last - 1, by: 0, isFinal: true)
+        #expect(recovery.look(after: 1) == ["\(last - 1) of 1"])
+        recovery.withdraw((last - 1)...(last - 1), of: 1, for: 600_000)
+        #expect(recovery.look(after: 1) == ["\(last) of 0"])
+        recovery.refuse(from: last, by: 0, isFinal: true)
+        #expect(recovery.look(after: 1) == [])
+    }
+
     @Test func `another session forgets what was asked`() {
         var recovery = Recovery()
         recovery.suspect(5...7)
