@@ -45,12 +45,17 @@ public struct RecoveryMachine: Sendable {
     /// When the requests of the last second were sent.
     private var sent: Deque<Instant> = []
 
+    /// - Parameter sent: when a machine with other options, whose place this one takes, sent its last requests.
     /// - Precondition: 1 to 8 servers.
-    public init(options: RecoveryOptions) {
+    public init(options: RecoveryOptions, sent: [Instant] = []) {
         precondition((1...8).contains(options.servers), "a recovery has 1 to 8 servers")
         self.options = options
         restsUntil = Array(repeating: nil, count: options.servers)
+        self.sent = Deque(sent)
     }
+
+    /// When the last requests were sent, all those of the last second among them.
+    public var sentLately: [Instant] { Array(sent) }
 
     /// Whether answers are waited for.
     public var isWaiting: Bool { !asks.isEmpty }
@@ -252,8 +257,10 @@ public struct RecoveryMachine: Sendable {
         while let first = sent.first, now - first >= .seconds(1) { sent.removeFirst() }
         guard let latest = sent.last else { return now }
         let paced = max(now, latest + options.spacing)
-        guard sent.count >= options.requestsPerSecond, let first = sent.first else { return paced }
-        return max(paced, first + .seconds(1))
+        // The quota may have been a larger one.
+        let most = max(1, options.requestsPerSecond)
+        guard sent.count >= most else { return paced }
+        return max(paced, sent[sent.count - most] + .seconds(1))
     }
 
     private mutating func chooseServer(besides refusing: Set<Int>, at now: Instant) -> Int? {

@@ -28,6 +28,8 @@ public struct RequestQuota: Sendable {
             return first.since + step + period
         }
 
+        mutating func follow(_ other: Window) { (counts, sum) = (other.counts, other.sum) }
+
         mutating func add(at now: Instant) {
             sum += 1
             if let last = counts.last, now - last.since < step {
@@ -44,6 +46,16 @@ public struct RequestQuota: Sendable {
     public init(second: Int?, minute: Int?, day: Int?) {
         windows = [(second, 1), (minute, 60), (day, 86_400)].compactMap { limit, seconds in
             limit.map { Window($0, in: .seconds(seconds)) }
+        }
+    }
+
+    /// Counts what was counted under other limits, whose place these take.
+    public mutating func follow(_ other: RequestQuota) {
+        for index in windows.indices {
+            let period = windows[index].period
+            if let counted = other.windows.first(where: { $0.period == period }) {
+                windows[index].follow(counted)
+            }
         }
     }
 

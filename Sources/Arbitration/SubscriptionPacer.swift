@@ -21,21 +21,18 @@ struct SubscriptionPacer: Sendable {
     /// Whose turn it is.
     private var lane = 0
     private var total = 0
-    /// The moment up to which the rate is used.
-    private var usedUntil: Instant?
-    /// What went out in the last second, which may begin between two batches, and how many that are.
-    private var lately: Deque<(from: Instant, at: Instant, count: Int)> = []
-    private var latelyCount = 0
+    /// What is used of the rate.
+    private(set) var used: SubscriptionUsage
 
     /// How much of a second's allowance may go in one batch.
     static let burst: Duration = .milliseconds(100)
-    /// What goes out within so short a time is remembered as one.
-    private static let grain: Duration = .milliseconds(1)
 
+    /// - Parameter used: what the venue has counted already.
     /// - Precondition: `rate` is at least 1 per second.
-    init(rate: Int) {
+    init(rate: Int, used: SubscriptionUsage = SubscriptionUsage()) {
         precondition(rate >= 1, "a path subscribes at least once a second")
         self.rate = rate
+        self.used = used
     }
 
     /// How many of the subscriptions of this replay are made, and of how many.
@@ -107,53 +104,26 @@ struct SubscriptionPacer: Sendable {
     }
 
     /// What another connection used of the limit that both share is used here, too.
-    mutating func count(usedBy other: SubscriptionPacer) {
-        usedUntil = [usedUntil, other.usedUntil].compactMap(\.self).max()
-        (lately, latelyCount) = (other.lately, other.latelyCount)
-    }
+    mutating func count(usedBy other: SubscriptionPacer) { used.follow(other.used) }
 
     /// When the next batch may go; `nil` if nothing waits.
     var deadline: Instant? {
         guard !pending.isEmpty else { return nil }
-        guard let usedUntil else { return .zero }
-        return usedUntil
+        guard let until = used.until else { return .zero }
+        return until
     }
 
     /// The topics to subscribe now.
     mutating func due(at now: Instant) -> [Number] {
         guard !pending.isEmpty else { return [] }
-        if let usedUntil, usedUntil > now { return [] }
-        let left = rate - wentLately(at: now)
-        if left <= 0, let oldest = lately.first {
-            usedUntil = oldest.at + .seconds(1)
-            return []
-        }
+        let left = used.left(of: rate, at: now)
+        guard left > 0 else { return [] }
         let allowance = min(max(1, Int(Double(rate) * Self.burst.inSeconds)), left)
         var batch: [Number] = []
         while batch.count < allowance, let topic = next() { batch.append(topic) }
-        usedUntil = now + .ofSeconds(Double(batch.count) / Double(rate))
-        went(batch.count, at: now)
+        used.add(batch.count, of: rate, at: now)
         if pending.isEmpty { forgetQueues() }
         return batch
-    }
-
-    private mutating func wentLately(at now: Instant) -> Int {
-        while let oldest = lately.first, now - oldest.at >= .seconds(1) {
-            latelyCount -= oldest.count
-            lately.removeFirst()
-        }
-        return latelyCount
-    }
-
-    private mutating func went(_ count: Int, at now: Instant) {
-        guard count > 0 else { return }
-        latelyCount += count
-        if let last = lately.indices.last, now - lately[last].from < Self.grain {
-            lately[last].at = now
-            lately[last].count += count
-        } else {
-            lately.append((now, now, count))
-        }
     }
 
     /// The next topic of the class whose turn it is, or of the next class that has one.

@@ -46,12 +46,18 @@ public struct SubscriptionReplay: Sendable {
     /// - Parameters:
     ///   - rate: subscriptions per second, at least 1.
     ///   - isConnected: the venue can be reached already.
-    public init(rate: Int, confirmation: Duration = .milliseconds(500), isConnected: Bool = true) {
-        pacer = SubscriptionPacer(rate: rate)
+    ///   - used: what the venue has counted of the path before.
+    public init(
+        rate: Int, confirmation: Duration = .milliseconds(500), isConnected: Bool = true,
+        used: SubscriptionUsage = SubscriptionUsage()
+    ) {
+        pacer = SubscriptionPacer(rate: rate, used: used)
         self.confirmation = confirmation
         self.isConnected = isConnected
     }
 
+    /// What is used of the rate, with what a successor used.
+    public var used: SubscriptionUsage { pacer.used }
     /// What is subscribed by now.
     public func made(_ names: UpstreamNames) -> [UpstreamTopic] { pacer.made.map { names[$0] } }
     /// How many of the subscriptions of this replay are made, and of how many.

@@ -239,6 +239,13 @@ final class ChannelEngine<Framing: PacketFraming, Keys: InstrumentKeys>: FeedEng
 
     // MARK: - Figures
 
+    /// Those of channels that have not come yet are an earlier engine's.
+    var requestsLately: [UInt16: [Instant]] {
+        var lately = plan.usage.requests
+        for channel in channels { lately[channel.number] = channel.numbered.requestsLately }
+        return lately
+    }
+
     func figures(of path: Int) -> PathFigures {
         var figures = PathFigures()
         for channel in channels { channel.numbered.add(to: &figures, path: UInt8(truncatingIfNeeded: path)) }

@@ -62,9 +62,11 @@ struct ChannelRecovery {
     private var restartedAt: Instant?
 
     /// `nil`: the feed has nobody to ask.
-    /// - Parameter encode: writes a request of the feed's protocol.
+    /// - Parameters:
+    ///   - sent: when the channel's last requests were sent, before its feed's options were these.
+    ///   - encode: writes a request of the feed's protocol.
     init?(
-        _ options: FeedOptions, channel: UInt16, sink: (any RecoverySink)?,
+        _ options: FeedOptions, channel: UInt16, sent: [Instant], sink: (any RecoverySink)?,
         encode: @escaping (WantedMessages) -> [UInt8]?
     ) {
         guard let sink, !options.recover.servers.isEmpty else { return nil }
@@ -73,10 +75,11 @@ struct ChannelRecovery {
         self.encode = encode
         mostMissing = UInt64(options.recover.count / 2)  // what comes meanwhile waits, too
         path = UInt8(truncatingIfNeeded: options.paths.count)
-        machine = RecoveryMachine(options: RecoveryOptions(options))
+        machine = RecoveryMachine(options: RecoveryOptions(options), sent: sent)
     }
 
     var deadline: Instant? { machine.deadline }
+    var requestsLately: [Instant] { machine.sentLately }
 
     /// A packet of a line came: its session has this name.
     mutating func heard(_ name: MoldSession?, epoch: UInt64) {

@@ -67,9 +67,10 @@ final class Feed {
     /// - Parameters:
     ///   - journal: what an earlier run left in it is known, or has taken too long.
     ///   - orders: what an operator asked of the feed before it was changed.
+    ///   - usage: what it had used of its venue's limits by then.
     init(
         _ options: FeedOptions, index: UInt16, journal: JournalKeeper?, _ orders: OperatorOrders,
-        _ surroundings: FeedSurroundings
+        _ usage: QuotaUsage, _ surroundings: FeedSurroundings
     ) throws(BusError) {
         self.surroundings = surroundings
         self.journal = journal
@@ -77,12 +78,12 @@ final class Feed {
         alarms = options.paths.map { _ in LossAlarm() }
         notices = options.paths.map { _ in RefusalNotice() }
         let log = Feed.log(options.subject, surroundings.logger, surroundings.limited)
-        recovery = try Feed.recovery(options, surroundings, log)
+        recovery = try Feed.recovery(options, usage, surroundings, log)
         core = FeedCore(
             EnginePlan(
                 options: options, index: index, run: surroundings.run,
                 controlEvery: surroundings.controlEvery, sink: surroundings.downstream, journal: journal,
-                log: log, now: surroundings.loop.now, recovery: recovery))
+                log: log, now: surroundings.loop.now, recovery: recovery, usage: usage))
         do throws(SystemError) {
             // What has arrived is read before anybody calls a path silent.
             timer = try Timer(surroundings.loop, accuracy: .microseconds(500), isLast: true) {
@@ -105,7 +106,7 @@ final class Feed {
                 log: log
             ) { [unowned self] in core.learn($0, at: now, wall: wall) }
         }
-        for path in options.paths.indices { sources.append(try openSource(path)) }
+        for path in options.paths.indices { sources.append(try openSource(path, usage)) }
         surroundings.downstream.addFeed(
             options.name, linger: options.upstreamLinger, hasBatches: engine.hasBatches)
         core.start(
@@ -138,6 +139,13 @@ final class Feed {
         surroundings.health.forget(options.subject)
     }
 
+    /// What it has used of its venue's limits of late.
+    var usage: QuotaUsage {
+        var usage = QuotaUsage(requests: engine.requestsLately, servers: recovery?.asked)
+        for (path, source) in zip(options.paths, sources) { usage.subscriptions[path.name] = source.used }
+        return usage
+    }
+
     var options: FeedOptions { core.options }
     var engine: any FeedEngine { core.engine }
     var machine: PathMachine { core.machine }
@@ -146,7 +154,7 @@ final class Feed {
 
     // MARK: - Sources
 
-    private func openSource(_ path: Int) throws(BusError) -> any FeedSource {
+    private func openSource(_ path: Int, _ usage: QuotaUsage) throws(BusError) -> any FeedSource {
         let wanted = options.paths[path]
         let log = Feed.log(
             options.subject(ofPath: path), surroundings.logger, surroundings.limited, path: wanted.name)
@@ -164,7 +172,9 @@ final class Feed {
         case .zeromq:
             return try ZeroMQSource(
                 surroundings.loop, surroundings.names, path: path, at: address(of: wanted),
-                keys: surroundings.keys, rate: options.topicsPerSecond, book: book, log: log, owner: self)
+                keys: surroundings.keys, rate: options.topicsPerSecond,
+                used: usage.subscriptions[wanted.name] ?? SubscriptionUsage(), book: book, log: log,
+                owner: self)
         }
     }
 

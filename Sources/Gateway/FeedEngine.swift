@@ -112,13 +112,15 @@ package struct EnginePlan {
     package var now: Instant
     /// Where requests for what is missing go; `nil`: nobody is asked.
     package var recovery: (any RecoverySink)?
+    /// What the feed had used of its venue's limits before its options were these.
+    package var usage: QuotaUsage
     let divergences = DivergenceInbox()
     let delays: DelayInbox
 
     package init(
         options: FeedOptions, index: UInt16, run: UInt32, controlEvery: Duration, sink: any FrameSink,
         journal: (any FrameJournal)? = nil, log: @escaping EventLog, now: Instant,
-        recovery: (any RecoverySink)? = nil
+        recovery: (any RecoverySink)? = nil, usage: QuotaUsage = QuotaUsage()
     ) {
         self.options = options
         delays = DelayInbox(
@@ -131,6 +133,7 @@ package struct EnginePlan {
         self.log = log
         self.now = now
         self.recovery = recovery
+        self.usage = usage
     }
 
     /// What the catalog says of the feed's protocol.
@@ -237,6 +240,8 @@ package protocol FeedEngine: AnyObject {
     func joined(_ topic: UpstreamTopic, alreadyWanted: [UpstreamTopic], at now: Instant, wall: WallTime)
     /// A topic is no longer subscribed upstream; when it was everything, these still are.
     func released(_ topic: UpstreamTopic, stillWanted: [UpstreamTopic])
+    /// When each channel's last re-requests were sent, all those of the last second among them.
+    var requestsLately: [UInt16: [Instant]] { get }
     /// What a path contributed; the source's counters are left to the shell.
     func figures(of path: Int) -> PathFigures
     /// All channels together.
@@ -246,6 +251,7 @@ package protocol FeedEngine: AnyObject {
 extension FeedEngine {
     package func departed(_ connection: Int32) {}
     package func close() {}
+    package var requestsLately: [UInt16: [Instant]] { [:] }
     package func lacksDirectory() -> Bool { false }
     package func learn(_ directory: [[UInt8]], at now: Instant, wall: WallTime) -> DirectoryVerdict {
         .notNeeded

@@ -1,4 +1,5 @@
 // How a feed's protocol is asked again, and what the bus is told of it.
+import Arbitration
 import Basics
 import Configuration
 import Linux
@@ -8,7 +9,8 @@ import Wire
 extension Feed {
     /// The feed's way to its re-request servers; `nil`: it has none.
     static func recovery(
-        _ options: FeedOptions, _ surroundings: FeedSurroundings, _ log: @escaping EventLog
+        _ options: FeedOptions, _ usage: QuotaUsage, _ surroundings: FeedSurroundings,
+        _ log: @escaping EventLog
     ) throws(BusError) -> (any FeedRecovery)? {
         guard !options.recover.servers.isEmpty else { return nil }
         do throws(SystemError) {
@@ -19,7 +21,8 @@ extension Feed {
                 }
                 return try RecoverySource(
                     surroundings.loop, servers: servers, lines: surroundings.lines, batch: surroundings.batch)
-            case .pitch: return try GapProxySource(options.recover, surroundings, log: log)
+            case .pitch:
+                return try GapProxySource(options.recover, after: usage.servers, surroundings, log: log)
             case .iexTP, .mdp3, .holdfast, .zeromq: return nil
             }
         } catch {

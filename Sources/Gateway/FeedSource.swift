@@ -36,9 +36,15 @@ protocol FeedSource: AnyObject {
     func linkChanged(_ news: LinkNews?)
     /// Our keys are others from now on.
     func rekey(_ keys: KeyPair)
+    /// What is used of the venue's rate of subscriptions; `nil`: it has none.
+    var used: SubscriptionUsage? { get }
     var counters: SourceCounters { get }
     /// What is special about the source now, for a person; `nil`: nothing.
     var note: String? { get }
+}
+
+extension FeedSource {
+    var used: SubscriptionUsage? { nil }
 }
 
 /// What a source counted since it was opened.

@@ -1,17 +1,20 @@
 // What a PITCH feed may ask of Cboe's Gap Request Proxies, and what their answers mean to it. The connections, and what
 // comes by multicast, are the shell's.
-import Arbitration
+package import Arbitration
 package import Basics
 package import Configuration
 package import FeedProtocols
 
 /// Keeps a feed's requests within the venue's quota.
 package struct GapProxyDesk {
-    private var quota: RequestQuota
+    /// What was asked of late, of all proxies together.
+    private(set) var quota: RequestQuota
 
-    package init(_ options: RecoverOptions) {
+    /// - Parameter earlier: what was asked under other options.
+    package init(_ options: RecoverOptions, after earlier: RequestQuota? = nil) {
         quota = RequestQuota(
             second: options.requestsPerSecond, minute: options.requestsPerMinute, day: options.requestsPerDay)
+        if let earlier { quota.follow(earlier) }
     }
 
     /// Whether a request may go to a proxy now; `.sent`: it may, and `sent` is to be told when it has gone.

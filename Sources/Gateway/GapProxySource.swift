@@ -18,11 +18,13 @@ final class GapProxySource: FeedRecovery {
     private var onReply: OnRecovered?
     private var onRejection: OnRejected?
 
+    /// - Parameter earlier: what was asked under other options.
     init(
-        _ options: RecoverOptions, _ surroundings: FeedSurroundings, log: @escaping EventLog
+        _ options: RecoverOptions, after earlier: RequestQuota?, _ surroundings: FeedSurroundings,
+        log: @escaping EventLog
     ) throws(SystemError) {
         loop = surroundings.loop
-        desk = GapProxyDesk(options)
+        desk = GapProxyDesk(options, after: earlier)
         for (server, text) in options.servers.enumerated() {
             guard let endpoint = IPv4Endpoint(text.dropFirst("tcp://".count)),
                 let login = options.login(of: server)
@@ -78,6 +80,8 @@ final class GapProxySource: FeedRecovery {
     }
 
     // MARK: - Figures
+
+    var asked: RequestQuota? { desk.quota }
 
     var trouble: String? {
         if !isJoined { return groups?.note ?? "the gap multicast is not joined" }

@@ -45,6 +45,8 @@ public final class Gateway {
     private let closing: ClosingJournals
     /// What an operator asked of feeds that a reload changed, until they are there again.
     private var orders: [String: OperatorOrders] = [:]
+    /// What such feeds had used of their venues' limits.
+    private var usages: [String: QuotaUsage] = [:]
     private let incarnation: Incarnation
     /// How many feeds were opened; each is a run of its own.
     private var opened: Int64 = 0
@@ -319,8 +321,9 @@ public final class Gateway {
             lines: unicastPorts)
         let opened = try Feed(
             feed, index: UInt16(clamping: index), journal: journal, orders[feed.name] ?? OperatorOrders(),
-            surroundings)
+            usages[feed.name] ?? QuotaUsage(), surroundings)
         orders[feed.name] = nil
+        usages[feed.name] = nil
         feeds[feed.name] = opened
         replayHealth(to: opened)
     }
@@ -529,6 +532,8 @@ public final class Gateway {
         for (name, feed) in feeds where !kept.contains(name) {
             orders[name] = feed.machine.orders
             feed.close()
+            // Nothing more is asked for: its sources go with it, before the loop goes on.
+            usages[name] = feed.usage
             feeds[name] = nil
             if let journal = feed.journal { closing.add(journal, of: name) }
         }
@@ -540,6 +545,7 @@ public final class Gateway {
         // Those that were still waited for, too.
         for name in closing.feeds.subtracting(kept) { downstream.removeFeed(name) }
         orders = orders.filter { order in new.feeds.contains { $0.name == order.key } }
+        usages = usages.filter { usage in new.feeds.contains { $0.name == usage.key } }
         let gone = agents.filter { !new.agents.contains($0.endpoint) }
         let own = agents.filter { $0.endpoint.isOwn(saying: $0.host, among: old.agents, on: host) }
         agents.removeAll { !new.agents.contains($0.endpoint) }

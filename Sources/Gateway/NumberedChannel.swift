@@ -79,7 +79,9 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
         let batch = BatchTopic(feed: options.name, channel: number, publisher: publisher)
         self.batch = batch
         control.beforeSending = { batch.flush() }
-        recovery = ChannelRecovery(options, channel: number, sink: plan.recovery, encode: encode)
+        recovery = ChannelRecovery(
+            options, channel: number, sent: plan.usage.requests[number] ?? [], sink: plan.recovery,
+            encode: encode)
         recoveryPath = recovery?.path
         arbiter = Arbiter(options: ArbiterOptions(options, isRecovering: recovery != nil))
         spares = SpareCopies(capacity: options.reorderCount)
@@ -97,6 +99,9 @@ struct NumberedChannel<Keys: InstrumentKeys>: ~Copyable {
             keepsValues: plan.lastValue == .ofMarkedMessages, at: now)
         remark()
     }
+
+    /// `nil`: there is nobody to ask.
+    var requestsLately: [Instant]? { recovery?.requestsLately }
 
     var deadline: Instant {
         let own = min(control.deadline, topics.deadline ?? control.deadline)

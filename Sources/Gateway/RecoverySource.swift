@@ -1,5 +1,6 @@
 // The socket of a feed's re-requests: requests go to the venue's servers, and their answers, ordinary packets of the
 // feed, come back to it. What somebody else sends there is counted and not read.
+import Arbitration
 package import Basics
 import Linux
 import Reactor
@@ -30,6 +31,8 @@ protocol FeedRecovery: RecoverySink {
     func start(_ onReply: @escaping OnRecovered, _ onRejection: @escaping OnRejected)
     /// An interface changed; `nil`: any of them may have.
     func linkChanged(_ news: LinkNews?)
+    /// What was asked of late; `nil`: only each channel's requests are limited.
+    var asked: RequestQuota? { get }
     /// Why nobody can be asked now, for a person; `nil`: somebody can, as far as it can be known.
     var trouble: String? { get }
     /// Its figures, for the bus.
@@ -67,6 +70,7 @@ final class RecoverySource: FeedRecovery {
         self.onReply = onReply
     }
     func linkChanged(_ news: LinkNews?) {}
+    var asked: RequestQuota? { nil }
     var trouble: String? { nil }
 
     var values: [NamedValue] {

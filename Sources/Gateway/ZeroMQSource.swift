@@ -22,10 +22,12 @@ final class ZeroMQSource: FeedSource {
 
     /// - Parameters:
     ///   - rate: subscriptions per second.
+    ///   - used: what the venue has counted of the path before.
     ///   - book: the feed's.
     init(
         _ loop: EventLoop, _ lookUps: NameLookups, path: Int, at address: VenueLink.Address,
-        keys: KeyPair?, rate: Int, book: UpstreamBook, log: @escaping EventLog, owner: any FrameSourceOwner
+        keys: KeyPair?, rate: Int, used: SubscriptionUsage, book: UpstreamBook, log: @escaping EventLog,
+        owner: any FrameSourceOwner
     ) throws(BusError) {
         self.loop = loop
         self.path = path
@@ -33,7 +35,7 @@ final class ZeroMQSource: FeedSource {
         self.log = log
         self.owner = owner
         self.book = book
-        replay = SubscriptionReplay(rate: rate, isConnected: false)
+        replay = SubscriptionReplay(rate: rate, isConnected: false, used: used)
         do throws(SystemError) {
             timer = try Timer(loop, accuracy: .milliseconds(1)) { [unowned self] in
                 perform(replay.tick(&book.names, at: self.loop.now))
@@ -51,6 +53,7 @@ final class ZeroMQSource: FeedSource {
                 successor: { [unowned self] in follow($0) }))
     }
 
+    var used: SubscriptionUsage? { replay.used }
     var note: String? { link?.note }
     var counters: SourceCounters { link?.counters(counted) ?? counted }
 

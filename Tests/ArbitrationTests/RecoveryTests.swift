@@ -23,6 +23,14 @@ private struct Recovery {
         return machine.look(Missing(missing), at: now).map { "\($0.range) of \($0.server)" }
     }
 
+    /// A machine with other options takes the place of this one.
+    mutating func replace(_ change: (inout RecoveryOptions) -> Void) {
+        var options = machine.options
+        change(&options)
+        machine = RecoveryMachine(options: options, sent: machine.sentLately)
+        machine.suspect(at: now)
+    }
+
     mutating func suspect(_ range: ClosedRange<UInt64>) {
         missing.append(SequenceRange(range.lowerBound, range.upperBound))
         machine.suspect(at: now)
@@ -140,6 +148,28 @@ private struct Recovery {
         #expect(asked.count == 4, "\(asked)")
         for _ in 0..<1000 { asked += recovery.look(after: 1) }
         #expect(asked.count == 8)
+    }
+
+    @Test func `a machine that takes another one's place keeps the quota that both share`() {
+        var recovery = Recovery { options in
+            options.messagesPerRequest = 1
+            options.requestsPerSecond = 8
+            options.mostOutstanding = 100
+        }
+        recovery.suspect(1...100)
+        var asked: [Int] = []
+        for time in 0..<500 {
+            if time == 60 { recovery.replace { $0.messagesPerRequest = 2 } }
+            asked.append(recovery.look(after: 1).count)
+        }
+        #expect(asked.reduce(0, +) == 8)
+        // A smaller quota, twice.
+        for time in 500..<2500 {
+            if time == 500 || time == 700 { recovery.replace { $0.requestsPerSecond = 4 } }
+            asked.append(recovery.look(after: 1).count)
+            if asked[time] > 0 { #expect(asked[max(0, time - 999)...time].reduce(0, +) <= 4) }
+        }
+        #expect(asked[1500...].reduce(0, +) >= 4)
     }
 
     @Test func `no more requests are under way than may be`() {
@@ -357,6 +387,36 @@ private struct Recovery {
         for time in [0, 1] as [Int64] { daily.count(at: milliseconds(time)) }
         #expect(daily.nextAllowed(at: milliseconds(2)) >= milliseconds(86_400_000))
         #expect(daily.nextAllowed(at: milliseconds(90_000_000)) == milliseconds(90_000_000))
+    }
+
+    @Test func `what was counted under other limits counts, against those in force`() {
+        var sent: [Int64] = []
+        var quota = RequestQuota(second: 3, minute: 10, day: nil)
+        for time in 0..<130_000 as Range<Int64> {
+            if time.isMultiple(of: 700) {
+                let earlier = quota
+                quota = RequestQuota(second: 3, minute: 10, day: nil)
+                quota.follow(earlier)
+            }
+            guard quota.nextAllowed(at: milliseconds(time)) <= milliseconds(time) else { continue }
+            quota.count(at: milliseconds(time))
+            sent.append(time)
+        }
+        for start in sent {
+            #expect(sent.count { (start..<(start + 1000)).contains($0) } <= 3)
+            #expect(sent.count { (start..<(start + 60_000)).contains($0) } <= 10)
+        }
+        #expect(sent.count >= 20)
+        var daily = RequestQuota(second: nil, minute: nil, day: 10)
+        for time in 0..<5 as Range<Int64> { daily.count(at: milliseconds(time)) }
+        var fewer = RequestQuota(second: 1, minute: nil, day: 4)
+        fewer.follow(daily)
+        #expect(fewer.nextAllowed(at: milliseconds(10)) >= milliseconds(86_400_000))
+        var more = RequestQuota(second: nil, minute: 1, day: 6)
+        more.follow(daily)
+        #expect(more.nextAllowed(at: milliseconds(10)) == milliseconds(10))
+        more.count(at: milliseconds(10))
+        #expect(more.nextAllowed(at: milliseconds(90_000)) >= milliseconds(86_400_000))
     }
 
     @Test func `without limits there are none`() {

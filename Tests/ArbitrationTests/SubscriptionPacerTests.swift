@@ -71,6 +71,23 @@ private let many = TurnClass(holding: 100_000)
         #expect(went.reduce(0) { $0 + $1.count } >= 6 * rate)
     }
 
+    @Test func `what went out at another rate counts against the one in force`() {
+        var earlier = pacer(rate: 10, 1, 2, 3, 4, 5, 6)
+        var went: [Int64] = []
+        for time in stride(from: 0, through: 500, by: 100) as StrideThrough<Int64> {
+            went += earlier.due(at: ms(time)).map { _ in time }
+        }
+        #expect(went.count == 6)
+        var later = SubscriptionPacer(rate: 5, used: earlier.used)
+        for topic in UInt32(1)...6 { _ = later.add(topic, few) }
+        for time in 501..<4000 as Range<Int64> {
+            let batch = later.due(at: ms(time))
+            went += batch.map { _ in time }
+            if !batch.isEmpty { #expect(went.count { $0 > time - 1000 } <= 5) }
+        }
+        #expect(later.isDone && went.count == 12)
+    }
+
     @Test func `a topic that was released while it waited is not subscribed`() {
         var pacer = pacer(rate: 10, 1, 2)
         #expect(pacer.due(at: ms(0)) == [1])

@@ -116,6 +116,8 @@ private final class Venue {
     private var source: SocketSource?
     private let encoder = SequencedFrameEncoder(session: 9)
     private(set) var topics: Set<String> = []
+    /// When each of the instruments' topics was subscribed.
+    private(set) var subscribedAt: [Instant] = []
     /// The last sequence of the one topic.
     var last: UInt64 = 0
     var isFrozen = false
@@ -127,7 +129,9 @@ private final class Venue {
             let frame = message.frames[0]
             let topic = String(decoding: frame.dropFirst(), as: UTF8.self)
             if frame.first == 1 { topics.insert(topic) } else { topics.remove(topic) }
-            if frame.first == 1, topic != "heartbeat/" { send(.idle, topic, last) }
+            guard frame.first == 1, topic != "heartbeat/" else { return }
+            subscribedAt.append(Clock.monotonic)
+            send(.idle, topic, last)
         }
     }
 
@@ -439,6 +443,24 @@ private final class Venue {
                 if stage.data.count < 3 { venues[0].quote() }
                 return stage.data.count >= 3
             }, between: beat)
+    }
+
+    @Test func `a feed that a reload changed goes on with what it used of its venue's rate`() throws {
+        let stage = try Stage()
+        let venues = [try Venue(stage), try Venue(stage)]
+        var options = stage.options(quotes(venues))
+        options.feeds[0].subscribeRate = 1
+        try stage.open(options, subscribing: ["md/quotes/AAPL/", "control/quotes/"])
+        func beat() { for venue in venues { venue.beat() } }
+        try stage.until("the subscription", { venues[0].subscribedAt.count == 1 }, between: beat)
+        let gateway = try #require(stage.gateway)
+        options.feeds[0].freshness = .seconds(2)
+        try gateway.reload(options)
+        try stage.until("the next one", { venues[0].subscribedAt.count == 2 }, between: beat)
+        let times = venues[0].subscribedAt
+        try #require(times.count == 2)
+        // The venue may have read the first one late.
+        #expect(times[1] - times[0] > .milliseconds(500))
     }
 
     private func quotes(_ venues: [Venue]) -> FeedOptions {

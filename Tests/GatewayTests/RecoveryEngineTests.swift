@@ -42,7 +42,7 @@ private final class RecoveryBench {
 
     init(
         servers: Int = 1, start: FeedOptions.Start = .now, at first: UInt64 = 1, isNamed: Bool = true,
-        window: Int? = nil
+        window: Int? = nil, perSecond: Int = 100, after earlier: RecoveryBench? = nil
     ) {
         var options = FeedOptions(name: "itch", feedProtocol: .moldUDP64, keys: .itch50, policy: .hotHot)
         options.paths = [FeedPathOptions(name: "A"), FeedPathOptions(name: "B")]
@@ -51,11 +51,13 @@ private final class RecoveryBench {
         options.start = start
         if let window { (options.reorderCount, options.recover.count) = (window, window) }
         options.startMessages = 20_000
+        options.recover.requestsPerSecond = perSecond
         let entries = entries
         var plan = EnginePlan(
             options: options, index: 0, run: 1, controlEvery: .seconds(100), sink: recorder,
             log: { entries.lines.append($1) }, now: ms(0))
         plan.recovery = requests
+        if let earlier { plan.usage = QuotaUsage(requests: earlier.engine.requestsLately) }
         engine = plan.engine()
         engine.pathsChanged(
             PathCondition(used: [0, 1], active: [true, true], failover: nil), at: ms(0), wall: wall(0))
@@ -109,6 +111,51 @@ private final class RecoveryBench {
         #expect(bench.figures == RecoveryFigures(requests: 1, recovered: 2))
         #expect(
             bench.recorder.frames.filter { $0.header.kind == .data }.map(\.header.path) == [0, nil, nil, 0])
+    }
+
+    @Test func `an engine goes on with what one of other options used of the quota`() {
+        let earlier = RecoveryBench(perSecond: 2)
+        _ = earlier.receive(earlier.messages(4...4), at: 10)
+        _ = earlier.tick(30)
+        #expect(earlier.requests.take() == ["S1 2+2 of 0"])
+        #expect(earlier.engine.requestsLately == [0: [ms(30)]])
+        let bench = RecoveryBench(perSecond: 1, after: earlier)
+        _ = bench.receive(bench.messages(4...4), at: 40)
+        _ = bench.tick(60)
+        #expect(bench.requests.take() == [])
+        #expect(bench.engine.requestsLately == [0: [ms(30)]])
+        // That is told as lost by now.
+        _ = bench.tick(600)
+        _ = bench.receive(bench.messages(7...7), at: 1000)
+        _ = bench.tick(1029)
+        #expect(bench.requests.take() == [])
+        _ = bench.tick(1030)
+        #expect(bench.requests.take() == ["S1 5+2 of 0"])
+    }
+
+    @Test func `what was asked for of a channel that has not come yet is not forgotten`() {
+        var options = FeedOptions(name: "md", feedProtocol: .pitch, keys: .pitch, policy: .hotHot)
+        options.paths = [FeedPathOptions(name: "A")]
+        let usage = QuotaUsage(requests: [7: [ms(30)]])
+        let engine = EnginePlan(
+            options: options, index: 0, run: 1, controlEvery: .seconds(100), sink: Recorder(),
+            log: { _, _ in }, now: ms(0), usage: usage
+        ).engine()
+        #expect(engine.requestsLately == [7: [ms(30)]])
+    }
+
+    @Test func `a desk goes on with what one of other options asked of the proxies`() {
+        var options = RecoverOptions()
+        (options.requestsPerMinute, options.requestsPerDay) = (1500, 5)
+        var earlier = GapProxyDesk(options)
+        for time in 0..<3 as Range<Int64> { earlier.sent(at: ms(time)) }
+        options.requestsPerDay = 4
+        var desk = GapProxyDesk(options, after: earlier.quota)
+        var quota = desk.quota
+        #expect(quota.nextAllowed(at: ms(5000)) == ms(5000))
+        desk.sent(at: ms(5000))
+        quota = desk.quota
+        #expect(quota.nextAllowed(at: ms(100_000)) >= ms(86_400_000))
     }
 
     @Test func `nobody is asked by the name of another session, and nobody has left it unanswered`() {
