@@ -63,6 +63,9 @@ public struct RecordStamp: Hashable, Sendable {
     /// Of a frame the one in its header; of a hole the first that is missing.
     public var sequence: UInt64
     public var receiveTime: WallTime
+    /// When the last of it was received: of a frame the same, of a hole that of the last frame that is missing. `nil`:
+    /// it has no time.
+    public var lastTime: WallTime?
 }
 
 /// A record that nothing happened to, in a segment.
@@ -89,16 +92,17 @@ public struct Record: Hashable, Sendable {
         case .frame:
             let start = topicLength + 1
             guard contents.count - start >= FrameHeader.size else { return Record.noStamp }
+            let time = WallTime(nanoseconds: contents.word(at: start + 48, as: Int64.self))
             return RecordStamp(
                 frame: FrameKind(rawValue: contents[start + 1]),
                 epoch: contents.word(at: start + 8, as: UInt64.self),
                 sequence: contents.word(at: start + 16, as: UInt64.self),
-                receiveTime: WallTime(nanoseconds: contents.word(at: start + 48, as: Int64.self)))
+                receiveTime: time, lastTime: time)
         case .hole:
             let hole = Hole([UInt8](copying: contents)[...], topicLength: topicLength)
             return RecordStamp(
                 frame: nil, epoch: hole?.epoch ?? 0, sequence: hole?.range?.first ?? 0,
-                receiveTime: hole?.from ?? WallTime(nanoseconds: 0))
+                receiveTime: hole?.from ?? WallTime(nanoseconds: 0), lastTime: hole?.to)
         case .directory:
             return RecordStamp(
                 frame: nil, epoch: contents.word(at: 0, as: UInt64.self), sequence: 0,

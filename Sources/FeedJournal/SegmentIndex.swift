@@ -37,13 +37,16 @@ public struct SegmentIndex: Hashable, Sendable {
     public var records: UInt64 = 0
     public private(set) var entries: [Entry] = []
     public private(set) var spans: [Span] = []
-    /// When the first and the last frame were received.
+    /// When the first and the last data was received.
     public private(set) var times: (first: WallTime, last: WallTime)? {
         get { firstTime.map { ($0, lastTime) } }
         set { (firstTime, lastTime) = (newValue?.first, newValue?.last ?? WallTime(nanoseconds: 0)) }
     }
     private var firstTime: WallTime?
     private var lastTime = WallTime(nanoseconds: 0)
+    /// From when to when all of it was received or made: frames of every kind, and what holes stand for. `nil`: there is
+    /// nothing that has a time.
+    public private(set) var moments: ClosedRange<WallTime>?
     /// There are epochs of which it does not say what is there.
     public private(set) var isOverfull = false
     private var latest = 0
@@ -52,6 +55,7 @@ public struct SegmentIndex: Hashable, Sendable {
 
     /// Takes the next record.
     public mutating func add(_ stamp: RecordStamp, at offset: Int, record: UInt64) {
+        if let last = stamp.lastTime { widen(from: stamp.receiveTime, to: last) }
         guard stamp.frame == .data else { return }
         times = (min(firstTime ?? stamp.receiveTime, stamp.receiveTime), max(lastTime, stamp.receiveTime))
         if entries.last.map({ offset - $0.offset >= SegmentIndex.spacing }) ?? true {
@@ -61,6 +65,12 @@ public struct SegmentIndex: Hashable, Sendable {
                     time: stamp.receiveTime))
         }
         span(stamp)
+    }
+
+    /// A hole can say anything: its two times may stand in either order.
+    private mutating func widen(from first: WallTime, to last: WallTime) {
+        let known = moments ?? first...first
+        moments = min(known.lowerBound, first, last)...max(known.upperBound, first, last)
     }
 
     private mutating func span(_ stamp: RecordStamp) {
@@ -139,11 +149,13 @@ public struct SegmentIndex: Hashable, Sendable {
 // MARK: - The file
 
 extension SegmentIndex {
-    private static let version: UInt16 = 1
+    private static let version: UInt16 = 2
+    /// Of version 1, which does not say when what is no data was made.
+    private static let anyMoments = WallTime(nanoseconds: .min)...WallTime(nanoseconds: .max)
 
     /// The file's contents.
     public func encoded(digest: Digest, _ crc: Checksum) -> [UInt8] {
-        var writer = ByteWriter(capacity: 128 + entries.count * 40 + spans.count * 32)
+        var writer = ByteWriter(capacity: 144 + entries.count * 40 + spans.count * 32)
         writer.append(SegmentIndex.magic)
         writer.littleEndian(SegmentIndex.version)
         writer.littleEndian(UInt16(isOverfull ? 1 : 0))
@@ -153,6 +165,8 @@ extension SegmentIndex {
         writer.append(digest.bytes)
         writer.littleEndian(firstTime?.nanoseconds ?? 0)
         writer.littleEndian(lastTime.nanoseconds)
+        writer.littleEndian(moments?.lowerBound.nanoseconds ?? 0)
+        writer.littleEndian(moments?.upperBound.nanoseconds ?? 0)
         for span in spans {
             for word in [span.epoch, span.first, span.last, span.count] { writer.littleEndian(word) }
         }
@@ -177,7 +191,8 @@ extension SegmentIndex {
         else { return nil }
         var reader = ByteReader(bytes.dropLast(4).dropFirst(8))
         do throws(EndOfBytes) {
-            guard try reader.littleEndian(UInt16.self) == version else { return nil }
+            let version = try reader.littleEndian(UInt16.self)
+            guard (1...SegmentIndex.version).contains(version) else { return nil }
             var index = SegmentIndex()
             index.isOverfull = try reader.littleEndian(UInt16.self) != 0
             let spans = try reader.littleEndian(UInt32.self)
@@ -188,6 +203,7 @@ extension SegmentIndex {
             index.records = try reader.littleEndian(UInt64.self)
             let digest = Digest(Array(try reader.take(Digest.size)))
             try index.readTimes(&reader)
+            guard try index.readMoments(&reader, version) else { return nil }
             for _ in 0..<spans { index.spans.append(try readSpan(&reader)) }
             while !reader.isAtEnd {
                 guard let entry = try readEntry(&reader), entry.offset < size else { return nil }
@@ -203,6 +219,21 @@ extension SegmentIndex {
         let first = WallTime(nanoseconds: try reader.littleEndian(Int64.self))
         lastTime = WallTime(nanoseconds: try reader.littleEndian(Int64.self))
         firstTime = first.nanoseconds == 0 ? nil : first
+    }
+
+    /// Whether they can be.
+    private mutating func readMoments(
+        _ reader: inout ByteReader, _ version: UInt16
+    ) throws(EndOfBytes) -> Bool {
+        guard version > 1 else {
+            moments = SegmentIndex.anyMoments
+            return true
+        }
+        let first = WallTime(nanoseconds: try reader.littleEndian(Int64.self))
+        let last = WallTime(nanoseconds: try reader.littleEndian(Int64.self))
+        guard first <= last else { return false }
+        moments = first.nanoseconds == 0 && last.nanoseconds == 0 ? nil : first...last
+        return true
     }
 
     private static func readSpan(_ reader: inout ByteReader) throws(EndOfBytes) -> Span {

@@ -9,7 +9,8 @@ public enum JournalStart: Hashable, Sendable {
     case beginning
     /// With the first data of this sequence or a later one; `nil`: of any epoch.
     case sequence(UInt64, epoch: UInt64?)
-    /// With the first data that was received then or later.
+    /// With the first frame, of whatever kind, that was received or made then or later, or with a hole that reaches as
+    /// far.
     case time(WallTime)
 }
 
@@ -74,7 +75,7 @@ public struct JournalCursor {
         case .beginning: return (0, 0)
         case .time(let time):
             // The first may be anywhere in it, since times do not ascend.
-            return index.times.map { $0.last >= time } == true ? (0, 0) : nil
+            return index.moments.map { $0.upperBound >= time } == true ? (0, 0) : nil
         case .sequence(let sequence, let epoch):
             let spans = index.spans.filter { epoch == nil || $0.epoch == epoch }
             guard let span = spans.first(where: { $0.last >= sequence }) else {
@@ -128,10 +129,11 @@ public struct JournalCursor {
         }
     }
 
-    /// Whether all data of a segment was received too late, by its index.
+    /// Whether all of a segment was received or made too late, by its index: not its data alone, since what was told
+    /// while none came stands before it.
     private func isTooLate(_ number: UInt64) throws(SystemError) -> Bool {
-        guard let until, let times = try folder.readIndex(of: number).times else { return false }
-        return times.first >= until
+        guard let until, let moments = try folder.readIndex(of: number).moments else { return false }
+        return moments.lowerBound >= until
     }
 
     private func isTooLate(_ record: Record) -> Bool {
@@ -148,12 +150,12 @@ public struct JournalCursor {
     private mutating func isWanted(_ record: Record) -> Bool {
         if hasBegun { return true }
         let stamp = record.stamp
-        guard stamp.frame == .data else { return false }
         switch start {
         case .beginning: hasBegun = true
-        case .time(let time): hasBegun = stamp.receiveTime >= time
+        case .time(let time): hasBegun = stamp.lastTime.map { $0 >= time } ?? false
         case .sequence(let sequence, let epoch):
-            hasBegun = stamp.sequence >= sequence && (epoch == nil || epoch == stamp.epoch)
+            let isLateEnough = stamp.sequence >= sequence && (epoch == nil || epoch == stamp.epoch)
+            hasBegun = stamp.frame == .data && isLateEnough
         }
         return hasBegun
     }

@@ -285,7 +285,8 @@ struct ReplaySource {
                 damages.append("\(channel.segment(segment)): \(damage)")
             case .record(let record, _):
                 guard record.head.kind != .directory, record.topic.starts(with: topic) else { continue }
-                left -= 1
+                // A hole is no frame, and those that are published are frames only.
+                if record.head.kind == .frame { left -= 1 }
                 return record
             }
         }

@@ -156,6 +156,37 @@ import Wire
         }
     }
 
+    @Test func `an index tells from when to when all of it is; of version 1 it may be any time`() throws {
+        func time(_ nanoseconds: Int64) -> WallTime {
+            WallTime(nanoseconds: frameHeader(1).receiveTime.nanoseconds + nanoseconds)
+        }
+        let start = header()
+        var records = batch([frame(1, at: 20), frame(1, kind: .state, at: 10)])
+        // Its times stand in no order.
+        let hole = Hole(
+            topic: [], epoch: 7, range: SequenceRange(2, 3), count: 2, from: time(40), to: time(30))
+        records.append(.hole, hole.bytes, topicLength: 0)
+        for contents in VenueDirectory(epoch: 7, units: [1: [65]]).records {
+            records.append(.directory, contents, topicLength: 0)
+        }
+        let all = index(start + records.sealed(at: start.count, crc) { _, _ in })
+        #expect(all.moments == time(10)...time(40))
+        #expect(all.times?.first == time(20) && all.times?.last == time(20))
+        #expect(index(start).moments == nil)
+        let bytes = all.encoded(digest: Digest.none, crc)
+        #expect(SegmentIndex.parse(bytes, size: all.size, crc)?.index == all)
+        // Which does not say it.
+        var old = Array(bytes.dropLast(4))
+        old[8] = 1
+        old.removeSubrange(80..<96)
+        var writer = ByteWriter()
+        writer.append(old)
+        writer.littleEndian(crc(0, old.span))
+        let read = try #require(SegmentIndex.parse(writer.bytes, size: all.size, crc)).index
+        #expect(read.spans == all.spans && read.entries == all.entries && read.records == all.records)
+        #expect(read.moments == WallTime(nanoseconds: .min)...WallTime(nanoseconds: .max))
+    }
+
     // MARK: - Retention
 
     @Test func `the oldest whole segments go first, and never the one that is written`() {

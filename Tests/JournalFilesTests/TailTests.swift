@@ -112,6 +112,50 @@ extension DiskTests {
             return sequences
         }
 
+        /// All that is read but directories, in words: "data 5".
+        func words(_ start: JournalStart = .beginning, until: WallTime? = nil) throws -> [String] {
+            var cursor = try JournalCursor(plan().folder, from: start, until: until)
+            var words: [String] = []
+            while let finding = try cursor.next() {
+                guard case .record(let record, _) = finding, record.head.kind != .directory else { continue }
+                let stamp = record.stamp
+                let kind = stamp.frame.map { "\($0)" } ?? "\(record.head.kind)"
+                words.append("\(kind) \(stamp.sequence)")
+            }
+            return words
+        }
+
+        func moment(_ milliseconds: Int64) -> WallTime {
+            WallTime(nanoseconds: wall.nanoseconds + milliseconds * 1_000_000)
+        }
+
+        func heard(_ sequence: UInt64, at milliseconds: Int64) -> RecordBatch {
+            var batch = RecordBatch()
+            batch.append(.frame, frame(sequence, at: milliseconds), topicLength: 13)
+            return batch
+        }
+
+        /// A frame of the control topic.
+        func told(_ kind: FrameKind, _ sequence: UInt64, at milliseconds: Int64) -> RecordBatch {
+            let topic = Array("control/itch/0/".utf8)
+            let header = FrameHeader(
+                kind: kind, feed: 0, channel: 0, epoch: 7, sequence: sequence, state: .stale,
+                receiveTime: moment(milliseconds))
+            var bytes: [UInt8] = []
+            header.encode(topic: topic[...], body: [], into: &bytes)
+            var batch = RecordBatch()
+            batch.append(.frame, bytes, topicLength: topic.count)
+            return batch
+        }
+
+        func hole(_ range: SequenceRange, from first: Int64, to last: Int64) -> RecordBatch {
+            let hole = Hole(
+                topic: [], epoch: 7, range: range, count: range.count, from: moment(first), to: moment(last))
+            var batch = RecordBatch()
+            batch.append(.hole, hole.bytes, topicLength: 0)
+            return batch
+        }
+
         func faults() throws -> [String] {
             var chain = SegmentChain(fastestCRC)
             for number in try plan().folder.segments() {
@@ -325,6 +369,47 @@ extension DiskTests {
             #expect(try sequences(until: time) == [1, 3, 4, 6])
             let later = WallTime(nanoseconds: wall.nanoseconds + 101_000_000)
             #expect(try sequences(.time(time), until: later) == [2, 3, 4, 5, 6, 7, 100])
+        }
+
+        @Test func `a time begins with what was told in it, though no data came in it`() throws {
+            var jobs: [JournalJob] = [.open, .write(heard(1, at: 10), sync: false)]
+            jobs += [.write(told(.state, 1, at: 40), sync: false)]
+            // Segments without data, of which an index has no sequences either.
+            jobs += [.turn(told(.gap, 3, at: 50), sync: false), .turn(told(.state, 9, at: 60), sync: false)]
+            jobs += [.turn(heard(4, at: 90), sync: true)]
+            perform(jobs, plan())
+            #expect(try words(.time(moment(40)), until: moment(90)) == ["state 1", "gap 3", "state 9"])
+            #expect(try words(.time(moment(41))) == ["gap 3", "state 9", "data 4"])
+            #expect(try words(.time(moment(51)), until: moment(90)) == ["state 9"])
+            #expect(try words(.time(moment(61))) == ["data 4"])
+            #expect(try words(.time(moment(91))) == [])
+            // A sequence begins with data.
+            #expect(try words(.sequence(4, epoch: nil)) == ["data 4"])
+            #expect(try words(.sequence(1, epoch: 7)).first == "data 1")
+        }
+
+        @Test func `what was told before a segment's first data is there until a time before that`() throws {
+            var jobs: [JournalJob] = [.open, .write(heard(1, at: 10), sync: false)]
+            jobs += [.turn(told(.state, 1, at: 20), sync: false)]
+            jobs += [.write(told(.state, 1, at: 40), sync: false)]
+            jobs += [.write(heard(2, at: 90), sync: false), .turn(heard(3, at: 95), sync: true)]
+            perform(jobs, plan())
+            #expect(try words(until: moment(20)) == ["data 1"])
+            #expect(try words(until: moment(40)) == ["data 1", "state 1"])
+            #expect(try words(until: moment(90)) == ["data 1", "state 1", "state 1"])
+            #expect(try words(until: moment(91)) == ["data 1", "state 1", "state 1", "data 2"])
+        }
+
+        @Test func `a hole belongs to all of the time that it stands for`() throws {
+            var jobs: [JournalJob] = [.open, .write(heard(3, at: 20), sync: false)]
+            jobs += [.write(hole(SequenceRange(4, 5), from: 30, to: 60), sync: false)]
+            jobs += [.turn(heard(6, at: 90), sync: true)]
+            perform(jobs, plan())
+            #expect(try words(.time(moment(60))) == ["hole 4", "data 6"])
+            #expect(try words(.time(moment(61))) == ["data 6"])
+            #expect(try words(until: moment(30)) == ["data 3"])
+            #expect(try words(until: moment(31)) == ["data 3", "hole 4"])
+            #expect(try words(.time(moment(40)), until: moment(50)) == ["hole 4"])
         }
 
         @Test func `who writes to a folder is seen, and a lock that fails otherwise is nobody's`() throws {

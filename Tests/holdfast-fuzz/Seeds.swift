@@ -82,7 +82,8 @@ enum Seeds {
     @Sendable static func journalIndex() -> [[UInt8]] {
         var index = SegmentIndex()
         for number: UInt64 in 1...3 {
-            let stamp = RecordStamp(frame: .data, epoch: 7, sequence: number, receiveTime: time)
+            let stamp = RecordStamp(
+                frame: .data, epoch: 7, sequence: number, receiveTime: time, lastTime: time)
             index.add(stamp, at: Int(number) * 65_536 - 65_000, record: number)
         }
         (index.size, index.records) = (segmentSize, 4)

@@ -314,6 +314,11 @@ class TooLong(test_gateway_quotes.Case):
         kinds = [kind for path in segments(folder) for kind, contents in records(path, check=True)
                  if kind == 2 or reader.read(contents)[1]["kind"] == "data"]
         self.assertEqual(kinds, [1, 2, 1])
+        count = len(list(frames(folder)))
+        code, out, errors = holdfast("replay", folder, "--json", "--count", str(count))
+        self.assertEqual(code, 0, errors)
+        holes = ["hole" in json.loads(line) for line in out.splitlines()]
+        self.assertEqual((holes.count(False), holes.count(True)), (count, 1))
         code, out, errors = holdfast("verify", f"{self.daemon.folder}/journal/quotes")
         self.assertEqual(code, 0, errors + out)
 
