@@ -226,8 +226,11 @@ private final class PlaySoupClient {
         flush()
     }
 
+    /// The end is for a client that was given all that was played. Who lags is hung up on without it, and so knows that
+    /// there was more.
     func end() {
-        guard next != nil else { return }
+        flush()
+        guard let next, next == server.history.next, !isEnding else { return }
         SoupPacket.endOfSession.write(into: &unsent)
         flush()
     }
