@@ -136,7 +136,7 @@ let package = Package(
         tests("JournalFiles", ["Basics", "Wire", "Linux", "FeedJournal"]),
         tests("Linux", ["Basics", logging]),
         tests("Reactor", ["Basics", "Linux"]),
-        tests("Messaging", ["Basics", "Wire", "ZMTP", "Linux", "CLinux", "Reactor", logging]),
+        tests("Messaging", ["Basics", "Wire", "ZMTP", "Linux", "CLinux", "CZeroMQ", "Reactor", logging]),
         tests("Configuration", ["Basics", "Wire"]),
         tests("Terminal", ["Basics", "Wire"]),
         tests(

@@ -92,9 +92,7 @@ public final class Gateway {
             throw .system(error)
         }
         let limited = limited
-        authenticator = try credentials.map { credentials throws(BusError) in
-            try Authenticator(context, loop, credentials, log: limited)
-        }
+        authenticator = credentials.map { Authenticator($0, log: limited) }
         downstream = try Downstream(
             loop,
             at: ServerEndpoints(

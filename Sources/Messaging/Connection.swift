@@ -86,7 +86,6 @@ public final class Connection {
         case .connectRetried:
             // Nobody is there now, whoever it was before.
             if !isWaiting { trials.nobodyThere() }
-        case .accepted: break
         }
     }
 

@@ -1,7 +1,6 @@
-// The connections that came in by one socket: whose they are, which of them to hang up on, and who was refused and
-// why. libzmq tells of them in pieces: the descriptor when a connection is accepted and when it ends, a failed
-// handshake without its descriptor, and the client's key only with the first message and, by address, when its
-// handshake is judged. A pure machine that puts the pieces together.
+// The connections that came in by one socket: whose they are, which of them to hang up on, and who was refused and why. A
+// pure machine, which is told of each by its descriptor: that it was accepted, which key it proved and whether that is on
+// the list, why its handshake failed, that it was heard, and that it is gone.
 import Basics
 import Wire
 
@@ -15,28 +14,9 @@ enum Entrance: Hashable, Sendable {
     case guarded
 }
 
-/// Why a connection was refused.
-enum ConnectionRefusal: Hashable, Sendable {
-    case unknownKey(PublicKey)
-    case otherServerKey
-    case noCURVE
-    /// It began no handshake of ZeroMQ.
-    case notZeroMQ
-    /// It left before the end of the handshake.
-    case left
-    /// It did not come to the end of the handshake in time.
-    case tooSlow(Duration)
-    /// So many others came while it had not come to the end of the handshake.
-    case crowdedOut(Int)
-    /// There are as many connections as there may be from beyond this host.
-    case full(Int)
-    /// There are as many as there may be of this host.
-    case hostIsFull(Int)
-}
-
 struct ConnectionBook {
     struct Limits: Hashable, Sendable {
-        /// The time for a handshake, which libzmq keeps.
+        /// The time for a handshake.
         var handshake: Duration = .milliseconds(2500)
         /// Connections from beyond this host that are in their handshake. Beyond it one is hung up on of the address that
         /// has most of them, the one that takes longest: a client that means well takes milliseconds, one that holds on
@@ -61,8 +41,7 @@ struct ConnectionBook {
 
     /// What is to be done, in this order.
     enum Action: Hashable {
-        /// End the connection, if its peer is still this one; `nil`: it came in by a Unix socket.
-        case hangUp(Int32, IPv4Endpoint?)
+        case hangUp(Int32)
         case refused(IPv4Endpoint?, ConnectionRefusal)
         /// A client that is no longer on the list is hung up on.
         case removed(AllowedClient, IPv4Endpoint?)
@@ -74,13 +53,10 @@ struct ConnectionBook {
     private enum Stage: Hashable {
         /// In its handshake.
         case greeting
-        /// Its key was refused, and that was told; libzmq ends it soon.
+        /// Its key was refused, and that was told; it ends soon.
         case refused
-        /// Through the handshake; nothing was heard from it yet.
-        case admitted
-        /// Heard, with the keys that it gave: one, unless it has the descriptor of a connection before it whose
-        /// messages were read late.
-        case heard(Set<String>)
+        /// Through the handshake, with the key that it proved; `nil`: it came in the clear.
+        case heard(PublicKey?)
         case hungUp
 
         var isUnfinished: Bool { self == .greeting || self == .refused }
@@ -98,8 +74,6 @@ struct ConnectionBook {
     }
 
     let limits: Limits
-    /// Whether the socket has endpoints that nobody comes in by without a key.
-    var isGuarded = false
     private var connections: [Int32: Connection] = [:]
     private var lastNumber: UInt64 = 0
     /// How many came from beyond this host, and are there.
@@ -113,44 +87,36 @@ struct ConnectionBook {
     private var failure: HandshakeFailure?
     private(set) var refused: UInt64 = 0
     private(set) var removed: UInt64 = 0
-    /// Messages that nobody on the list had sent.
-    private(set) var strangeMessages: UInt64 = 0
 
     init(limits: Limits = Limits()) { self.limits = limits }
 
-    /// Clients that are connected; without CURVE, those in their handshake among them.
+    /// Connections that are through the handshake.
     var clients: Int {
-        connections.values.count { connection in
-            switch connection.stage {
-            case .admitted, .heard: true
-            case .greeting: connection.entrance != .guarded
-            case .refused, .hungUp: false
-            }
-        }
+        connections.values.count { if case .heard = $0.stage { true } else { false } }
     }
 
     var count: Int { connections.count }
 
     func contains(_ descriptor: Int32) -> Bool { connections[descriptor] != nil }
 
-    /// Who is at the other end: its address, where it is known, and the keys that its messages gave.
-    func peer(_ descriptor: Int32) -> (address: IPv4Endpoint?, keys: Set<String>) {
-        guard let connection = connections[descriptor] else { return (nil, []) }
-        guard case .heard(let keys) = connection.stage else { return (connection.peer, []) }
-        return (connection.peer, keys)
+    /// Who is at the other end: its address, where it is known, and the key that it proved.
+    func peer(_ descriptor: Int32) -> (address: IPv4Endpoint?, key: PublicKey?) {
+        guard let connection = connections[descriptor] else { return (nil, nil) }
+        guard case .heard(let key) = connection.stage else { return (connection.peer, nil) }
+        return (connection.peer, key)
     }
 
-    /// Connections from which something was heard, in the order in which they came.
+    /// Connections that are through the handshake, in the order in which they came.
     var heard: [Int32] {
         let heard = connections.filter { if case .heard = $0.value.stage { true } else { false } }
         return heard.sorted { $0.value.number < $1.value.number }.map(\.key)
     }
 }
 
-// MARK: - What libzmq tells
+// MARK: - Connections come and go
 
 extension ConnectionBook {
-    /// - Parameter peer: `nil` where it is not known: the connection was gone before anybody could look.
+    /// - Parameter peer: `nil` where it is not known: it came in by a Unix socket, or was gone before anybody could look.
     mutating func accepted(
         _ descriptor: Int32, by entrance: Entrance, from peer: IPv4Endpoint?, at now: Instant
     ) -> [Action] {
@@ -166,15 +132,12 @@ extension ConnectionBook {
         unfinishedOf[peer?.address, default: 0] += 1
         queue.append((descriptor, lastNumber))
         if remote > limits.connections { actions += refuse(descriptor, .full(limits.connections)) }
-        settleQueue(at: now)
+        settleQueue()
         if unfinished > limits.handshakes, let one = oldestOfMost {
             actions += refuse(one, .crowdedOut(limits.handshakes))
         }
         return actions
     }
-
-    /// A handshake came to its end.
-    mutating func succeeded() { failure = nil }
 
     /// A handshake failed; whose, the `disconnected` says that follows at once. (A refused key is told before.)
     mutating func failed(_ failure: HandshakeFailure) {
@@ -195,7 +158,7 @@ extension ConnectionBook {
         return [.departed(descriptor), .refused(connection.peer, reason)]
     }
 
-    /// An endpoint was closed, and with it, without a word, every connection by it.
+    /// An endpoint was closed, and with it every connection by it, which is no refusal.
     mutating func closed(_ entrance: Entrance) -> [Action] {
         let closed = connections.filter { $0.value.entrance == entrance }.keys.sorted()
         for descriptor in closed { remove(descriptor) }
@@ -211,7 +174,7 @@ extension ConnectionBook {
         switch failure {
         case .notUnderstood(HandshakeFailure.otherMechanism): .noCURVE
         case .notUnderstood(HandshakeFailure.otherKey): .otherServerKey
-        // libzmq's time runs from a little before we hear of the connection.
+        // It was looked at in tenths of the time.
         case .closed: age >= limits.handshake - limits.handshake / 10 ? .tooSlow(limits.handshake) : .left
         case .notUnderstood, .refused, nil: .notZeroMQ
         }
@@ -221,67 +184,34 @@ extension ConnectionBook {
 // MARK: - What the handshake's judge tells
 
 extension ConnectionBook {
-    /// A client's key is on the list: one connection of this address is through.
-    mutating func admitted(from address: IPv4Address?) {
-        if let descriptor = greetingConnection(from: address) { setStage(.admitted, of: descriptor) }
-    }
-
-    /// The key of a connection that is known is not on the list.
+    /// The key that a connection proved is not on the list.
     mutating func refused(_ key: PublicKey, of descriptor: Int32) -> [Action] {
         refused &+= 1
         setStage(.refused, of: descriptor)
         return [.refused(connections[descriptor]?.peer, .unknownKey(key))]
-    }
-
-    /// Likewise, where only its address is known.
-    mutating func refused(_ key: PublicKey, from address: IPv4Address?) -> [Action] {
-        refused &+= 1
-        let descriptor = greetingConnection(from: address)
-        if let descriptor { setStage(.refused, of: descriptor) }
-        let peer = descriptor.flatMap { connections[$0]?.peer } ?? address.map { IPv4Endpoint($0, 0) }
-        return [.refused(peer, .unknownKey(key))]
-    }
-
-    /// The one of this address that has been in its handshake for longest; else one whose address is not known.
-    private func greetingConnection(from address: IPv4Address?) -> Int32? {
-        var anonymous: Int32?
-        for entry in queue {
-            guard let connection = current(entry), connection.entrance == .guarded,
-                connection.stage == .greeting
-            else { continue }
-            guard let peer = connection.peer else {
-                anonymous = anonymous ?? entry.descriptor
-                continue
-            }
-            if peer.address == address { return entry.descriptor }
-        }
-        return anonymous
     }
 }
 
 // MARK: - Messages, and another list
 
 extension ConnectionBook {
-    /// Who sent a message. A stranger is hung up on.
+    /// Who is through the handshake, or said something. A stranger is hung up on.
+    ///
+    /// - Parameter key: that the handshake proved.
     mutating func heard(
-        _ descriptor: Int32, userID: String?, allowed: AllowList
+        _ descriptor: Int32, key: PublicKey?, allowed: AllowList
     ) -> (caller: Caller, actions: [Action]) {
-        let connection = connections[descriptor]
-        var caller = allowed.caller(userID: userID)
-        // Only who is known to have come in without a key may speak without one.
-        if isGuarded, userID == nil, (connection?.entrance ?? .guarded) == .guarded { caller = .stranger }
-        guard caller != .stranger else {
-            strangeMessages &+= 1
-            return (caller, hangUp(descriptor))
-        }
-        let key = Set(userID.map { [$0] } ?? [])
-        switch connection?.stage {
-        case .greeting, .refused, .admitted: setStage(.heard(key), of: descriptor)
-        case .heard(let keys):
-            if !key.isSubset(of: keys) { setStage(.heard(keys.union(key)), of: descriptor) }
-        case .hungUp, nil: break
-        }
+        let caller = caller(connections[descriptor], key, allowed)
+        guard caller != .stranger else { return (caller, hangUp(descriptor)) }
+        setStage(.heard(key), of: descriptor)
         return (caller, [])
+    }
+
+    private func caller(_ connection: Connection?, _ key: PublicKey?, _ allowed: AllowList) -> Caller {
+        guard let connection, connection.stage != .hungUp else { return .stranger }
+        // Only who came in without a key may speak without one.
+        guard let key else { return connection.entrance == .guarded ? .stranger : .open }
+        return allowed[key].map { .client($0) } ?? .stranger
     }
 
     /// Another list is in force.
@@ -293,16 +223,12 @@ extension ConnectionBook {
     ) -> [Action] {
         var actions: [Action] = []
         for (descriptor, connection) in connections.sorted(by: { $0.value.number < $1.value.number }) {
-            guard case .heard(let keys) = connection.stage else { continue }
-            let clients = keys.sorted().compactMap { PublicKey($0) }.compactMap { old[$0] }
-            for client in clients {
-                let remaining = new[client.key]
-                if let remaining, !isCurtailed(client, remaining) { continue }
-                if remaining == nil { removed &+= 1 }
-                let action = remaining == nil ? Action.removed : Action.curtailed
-                actions += hangUp(descriptor) + [action(client, connection.peer)]
-                break
-            }
+            guard case .heard(let key?) = connection.stage, let client = old[key] else { continue }
+            let remaining = new[key]
+            if let remaining, !isCurtailed(client, remaining) { continue }
+            if remaining == nil { removed &+= 1 }
+            let action = remaining == nil ? Action.removed : Action.curtailed
+            actions += hangUp(descriptor) + [action(client, connection.peer)]
         }
         return actions
     }
@@ -323,12 +249,11 @@ extension ConnectionBook {
     private mutating func hangUp(_ descriptor: Int32) -> [Action] {
         guard let connection = connections[descriptor], connection.stage != .hungUp else { return [] }
         setStage(.hungUp, of: descriptor)
-        // From beyond and without an address, it is gone already.
-        return connection.isRemote && connection.peer == nil ? [] : [.hangUp(descriptor, connection.peer)]
+        return [.hangUp(descriptor)]
     }
 
     private mutating func setStage(_ stage: Stage, of descriptor: Int32) {
-        guard let connection = connections[descriptor] else { return }
+        guard let connection = connections[descriptor], connection.stage != stage else { return }
         if connection.isRemote, connection.stage.isUnfinished, !stage.isUnfinished {
             unfinished -= 1
             let left = unfinishedOf[connection.peer?.address, default: 1] - 1
@@ -347,27 +272,10 @@ extension ConnectionBook {
     }
 
     /// Has an unfinished one at the head of the queue, if there is any, and keeps the queue short.
-    private mutating func settleQueue(at now: Instant) {
-        var stale = 0
-        for entry in queue {
-            if let connection = current(entry), connection.stage.isUnfinished {
-                guard now - connection.began > limits.handshake * 2 else { break }
-                outlived(entry.descriptor, connection)
-            }
-            stale += 1
-        }
-        queue.removeFirst(stale)
+    private mutating func settleQueue() {
+        queue.removeFirst(queue.prefix { current($0)?.stage.isUnfinished != true }.count)
         if queue.count > 4 * limits.handshakes {
             queue = queue.filter { current($0)?.stage.isUnfinished == true }
-        }
-    }
-
-    /// There long after the time for the handshake: in the clear it is through, which nobody told; else it went
-    /// with an endpoint that was closed.
-    private mutating func outlived(_ descriptor: Int32, _ connection: Connection) {
-        switch connection.entrance {
-        case .plaintext, .local: setStage(.admitted, of: descriptor)
-        case .guarded: remove(descriptor)
         }
     }
 

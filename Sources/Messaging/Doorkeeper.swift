@@ -1,5 +1,5 @@
 // What every socket that clients connect to does about them: it keeps the book of its connections, hangs up on whom it
-// must, and writes to the log who was refused. Which socket that is, libzmq's or our own, does not matter here.
+// must, and writes to the log who was refused.
 import Basics
 import Linux
 import Logging
@@ -13,8 +13,8 @@ final class Doorkeeper {
     private let service: Service
     private let log: LimitedLog
     private(set) var book: ConnectionBook
-    /// Ends a connection if its peer is still this one; `nil`: it came in by a Unix socket.
-    var hangUp: (Int32, IPv4Endpoint?) -> Void = { _, _ in }
+    /// Ends a connection.
+    var hangUp: (Int32) -> Void = { _ in }
     /// Called when a connection is gone, before its descriptor can be another one's.
     var onDeparture: (Int32) -> Void = { _ in }
     /// Whether a client that stays on the list may do less than before, and has to come in anew.
@@ -41,15 +41,13 @@ final class Doorkeeper {
     /// - Throws: `BusError.noKeys` without them.
     func identity(of endpoint: String) throws(BusError) -> ServerIdentity {
         guard let authenticator else { throw .noKeys(endpoint: endpoint) }
-        book.isGuarded = true
-        return authenticator.identity(for: service)
+        return authenticator.identity
     }
 
     /// Who is at the other end of a connection.
     func peer(_ descriptor: Int32) -> Peer {
-        let (address, keys) = book.peer(descriptor)
-        let allowed = authenticator?.credentials.allowed
-        let name = keys.sorted().compactMap { PublicKey($0) }.compactMap { allowed?[$0]?.name }.first
+        let (address, key) = book.peer(descriptor)
+        let name = key.flatMap { authenticator?.credentials.allowed[$0]?.name }
         return Peer(connection: descriptor, client: name, address: address.map { "\($0.address)" })
     }
 
@@ -62,22 +60,20 @@ final class Doorkeeper {
         perform(book.accepted(descriptor, by: entrance, from: peer, at: loop.now))
     }
 
-    func succeeded() { book.succeeded() }
     func failed(_ failure: HandshakeFailure) { book.failed(failure) }
     func disconnected(_ descriptor: Int32) { perform(book.disconnected(descriptor, at: loop.now)) }
-    func admitted(from address: IPv4Address?) { book.admitted(from: address) }
-
-    func refused(_ key: PublicKey, from address: IPv4Address?) { perform(book.refused(key, from: address)) }
 
     func refused(_ key: PublicKey, of descriptor: Int32) { perform(book.refused(key, of: descriptor)) }
 
     /// Every connection that came by endpoints beyond this host went with them.
     func closedGuarded() { perform(book.closed(.guarded)) }
 
-    /// Who sent a message.
-    func heard(_ descriptor: Int32, userID: String?) -> Caller {
+    /// Who is through the handshake, or said something.
+    ///
+    /// - Parameter key: that the handshake proved; `nil`: it came in the clear.
+    func heard(_ descriptor: Int32, key: PublicKey?) -> Caller {
         let allowed = authenticator?.credentials.allowed ?? AllowList()
-        let (caller, actions) = book.heard(descriptor, userID: userID, allowed: allowed)
+        let (caller, actions) = book.heard(descriptor, key: key, allowed: allowed)
         perform(actions)
         return caller
     }
@@ -92,7 +88,7 @@ final class Doorkeeper {
     private func perform(_ actions: [ConnectionBook.Action]) {
         for action in actions {
             switch action {
-            case .hangUp(let descriptor, let peer): hangUp(descriptor, peer)
+            case .hangUp(let descriptor): hangUp(descriptor)
             case .departed(let descriptor): onDeparture(descriptor)
             case .refused(let peer, let reason): tellRefused(peer, reason)
             case .removed(let client, let peer):
@@ -126,11 +122,4 @@ final class Doorkeeper {
 protocol Guarded: AnyObject {
     /// The authenticator's credentials are others than these.
     func renewed(from old: Credentials)
-}
-
-/// One whose handshakes libzmq makes, and says of their clients nothing but the address.
-protocol GuardedByLibzmq: Guarded {
-    /// A client of this address is on the list.
-    func admitted(from address: IPv4Address?)
-    func refused(_ key: PublicKey, from address: IPv4Address?)
 }

@@ -57,7 +57,7 @@ public final class HealthBus {
         publisher.onDrained = { [unowned self] in repeater?.resume($0) }
         self.publisher = publisher
         server = try RequestServer(
-            context, loop, at: ServerEndpoints(request, authenticator: authenticator), log: limited,
+            loop, at: ServerEndpoints(request, authenticator: authenticator), log: limited,
             later: { [unowned self] bytes, caller, responder in
                 guard let takesOn, let request = try? Request(parsing: bytes) else { return false }
                 return takesOn(request, caller, responder)
@@ -252,6 +252,7 @@ public final class HealthBus {
             JSON.Member("refused_connections", .integer(Int64(clamping: access.refused))),
             JSON.Member("removed_clients", .integer(Int64(clamping: access.removed))),
             JSON.Member("undelivered_replies", .integer(Int64(server?.undelivered ?? 0))),
+            JSON.Member("broken_connections", .integer(Int64(clamping: server?.broken ?? 0))),
         ]
         let first = [
             JSON.Member("access", .object(counters)), JSON.Member("bus", .object(busMembers)),

@@ -8,25 +8,19 @@ import Reactor
 final class Rebinding {
     private let loop: EventLoop
     private let log: LimitedLog
-    private let prepare: () -> Void
     private let bind: (String) throws(BusError) -> Void
     private var timer: Timer?
     private var endpoints: [String] = []
     private var since = Instant.zero
 
-    /// - Parameter prepare: called before each attempt, which may be for several endpoints.
     init(
-        _ loop: EventLoop, log: LimitedLog, prepare: @escaping () -> Void = {},
-        bind: @escaping (String) throws(BusError) -> Void
+        _ loop: EventLoop, log: LimitedLog, bind: @escaping (String) throws(BusError) -> Void
     ) throws(SystemError) {
         self.loop = loop
         self.log = log
-        self.prepare = prepare
         self.bind = bind
         timer = try Timer(loop) { [unowned self] in attempt() }
     }
-
-    func contains(_ endpoint: String) -> Bool { endpoints.contains(endpoint) }
 
     /// These were closed now.
     func begin(_ closed: [String]) {
@@ -36,7 +30,6 @@ final class Rebinding {
     }
 
     private func attempt() {
-        prepare()
         var refused: BusError?
         endpoints = endpoints.filter { endpoint in
             do throws(BusError) {

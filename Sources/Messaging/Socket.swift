@@ -54,7 +54,7 @@ public final class MessagingContext {
 
 /// The socket types that Holdfast uses.
 public enum SocketType: Sendable {
-    case xpub, sub, router, dealer
+    case xpub, sub, dealer
     /// For the events of a `SocketMonitor`.
     case pair
 
@@ -62,7 +62,6 @@ public enum SocketType: Sendable {
         switch self {
         case .xpub: ZMQ_XPUB
         case .sub: ZMQ_SUB
-        case .router: ZMQ_ROUTER
         case .dealer: ZMQ_DEALER
         case .pair: ZMQ_PAIR
         }
@@ -80,15 +79,8 @@ public enum SocketOption: Sendable {
     case handshakeInterval(Int32)
     /// Interval, time to answer, and how long the peer may wait for one.
     case heartbeat(interval: Int32, timeout: Int32, timeToLive: Int32)
-    /// Connections that the kernel makes before libzmq accepts them.
-    case backlog(Int32)
-    /// TCP keepalive: seconds of silence before the first probe, between two, and how many stay unanswered.
-    case keepalive(idle: Int32, interval: Int32, count: Int32)
-    /// How long sent bytes may stay unacknowledged (TCP_USER_TIMEOUT).
-    case longestUnacknowledged(Int32)
     case maximumMessageSize(Int64)
     case xpubVerboser
-    case routerMandatory
     case immediate
 }
 
@@ -96,7 +88,7 @@ public enum SocketOption: Sendable {
 public enum EndpointSecurity: Hashable, Sendable {
     /// In the clear: endpoints of this host, and what is opted in by name.
     case plain
-    /// We are a CURVE client of the server with this key. (A CURVE server is bound with a `ServerIdentity`.)
+    /// We are a CURVE client of the server with this key.
     case client(KeyPair, of: PublicKey)
 }
 
@@ -109,15 +101,10 @@ public final class Socket {
     /// descriptor then has no new edge for what they brought.
     var mayHaveNews = true
     private var isSecured = false
-    /// Whom a message is from matters; libzmq looks it up slowly.
-    private let hasClients: Bool
-    /// Outlives the endpoints that depend on it.
-    private var authenticator: Authenticator?
 
     /// Opens a socket that does not wait at its end (`ZMQ_LINGER` = 0).
     public init(_ context: MessagingContext, _ type: SocketType) throws(MessagingError) {
         self.context = context
-        hasClients = type == .xpub || type == .router
         guard let opened = unsafe zmq_socket(context.context, type.code) else {
             throw MessagingError("zmq_socket")
         }
@@ -134,26 +121,11 @@ public final class Socket {
     }
 
     /// Binds in the clear. Fails for an ipc endpoint that another process serves: libzmq would take it over without
-    /// a word. One socket may have endpoints of each kind, those in the clear first.
+    /// a word.
     public func bind(_ endpoint: String) throws(MessagingError) {
-        try secure(.plain)
         if endpoint.hasPrefix("ipc://"), isServed(unixSocket: String(endpoint.dropFirst("ipc://".count))) {
             throw MessagingError("bind \(endpoint)", number: EADDRINUSE)
         }
-        try bindAsIs(endpoint)
-    }
-
-    /// Binds as a CURVE server that lets in whom the identity's authenticator does, which is kept with the socket.
-    func bind(_ endpoint: String, as server: ServerIdentity) throws(MessagingError) {
-        authenticator = server.authenticator
-        // A domain cannot be taken back (libzmq 4.3.4), and without CURVE it, too, makes libzmq ask.
-        try set(ZMQ_CURVE_SERVER, Int32(1), "ZMQ_CURVE_SERVER")
-        try set(ZMQ_CURVE_SECRETKEY, server.keys.secretKey.bytes, "ZMQ_CURVE_SECRETKEY")
-        try set(ZMQ_ZAP_DOMAIN, Array(server.service.rawValue.utf8), "ZMQ_ZAP_DOMAIN")
-        try bindAsIs(endpoint)
-    }
-
-    private func bindAsIs(_ endpoint: String) throws(MessagingError) {
         if unsafe zmq_bind(socket, endpoint) != 0 { throw MessagingError("bind \(endpoint)") }
     }
 
@@ -169,17 +141,8 @@ public final class Socket {
         if unsafe zmq_disconnect(socket, endpoint) != 0 { throw MessagingError("disconnect \(endpoint)") }
     }
 
-    /// Closes an endpoint and every connection that came in by it. The address is free only a little later: an
-    /// immediate `bind` may fail with EADDRINUSE.
-    public func unbind(_ endpoint: String) throws(MessagingError) {
-        mayHaveNews = true
-        if unsafe zmq_unbind(socket, endpoint) != 0 { throw MessagingError("unbind \(endpoint)") }
-    }
-
     /// libzmq copies the options to an endpoint when it is bound or connected.
     private func secure(_ security: EndpointSecurity) throws(MessagingError) {
-        precondition(
-            authenticator == nil, "libzmq would ask for clients in the clear, too: bind those before")
         // Sets the mechanism back to NULL.
         if isSecured { try set(ZMQ_CURVE_SERVER, Int32(0), "ZMQ_CURVE_SERVER") }
         guard case .client(let keys, let server) = security else { return }
@@ -221,16 +184,8 @@ public final class Socket {
             try set(ZMQ_HEARTBEAT_IVL, interval, "ZMQ_HEARTBEAT_IVL")
             try set(ZMQ_HEARTBEAT_TIMEOUT, timeout, "ZMQ_HEARTBEAT_TIMEOUT")
             try set(ZMQ_HEARTBEAT_TTL, timeToLive, "ZMQ_HEARTBEAT_TTL")
-        case .backlog(let value): try set(ZMQ_BACKLOG, value, "ZMQ_BACKLOG")
-        case .keepalive(let idle, let interval, let count):
-            try set(ZMQ_TCP_KEEPALIVE, Int32(1), "ZMQ_TCP_KEEPALIVE")
-            try set(ZMQ_TCP_KEEPALIVE_IDLE, idle, "ZMQ_TCP_KEEPALIVE_IDLE")
-            try set(ZMQ_TCP_KEEPALIVE_INTVL, interval, "ZMQ_TCP_KEEPALIVE_INTVL")
-            try set(ZMQ_TCP_KEEPALIVE_CNT, count, "ZMQ_TCP_KEEPALIVE_CNT")
-        case .longestUnacknowledged(let value): try set(ZMQ_TCP_MAXRT, value, "ZMQ_TCP_MAXRT")
         case .maximumMessageSize(let value): try set(ZMQ_MAXMSGSIZE, value, "ZMQ_MAXMSGSIZE")
         case .xpubVerboser: try set(ZMQ_XPUB_VERBOSER, Int32(1), "ZMQ_XPUB_VERBOSER")
-        case .routerMandatory: try set(ZMQ_ROUTER_MANDATORY, Int32(1), "ZMQ_ROUTER_MANDATORY")
         case .immediate: try set(ZMQ_IMMEDIATE, Int32(1), "ZMQ_IMMEDIATE")
         }
     }
@@ -278,8 +233,8 @@ public final class Socket {
 
     // MARK: Frames
 
-    /// Sends one frame without waiting. `false`: the high-water mark is reached (a DEALER without a peer, a
-    /// ROUTER's peer that does not read); a XPUB drops for the slow peer and answers `true`.
+    /// Sends one frame without waiting. `false`: the high-water mark is reached (a DEALER without a peer);
+    /// a XPUB drops for the slow peer and answers `true`.
     @discardableResult
     public func send(_ frame: [UInt8], more: Bool = false) throws(MessagingError) -> Bool {
         let sent = unsafe frame.withUnsafeBytes { unsafe sendBytes($0, more: more) }
@@ -321,10 +276,6 @@ public final class Socket {
     /// One received message.
     public struct Message {
         public var frames: [[UInt8]]
-        /// The descriptor of the peer's connection (`ZMQ_SRCFD`), -1 where libzmq does not know it.
-        public var connection: Int32
-        /// Who the handshake says the peer is (`User-Id`): a client's public key; `nil` on plain endpoints.
-        public var userID: String?
     }
 
     /// The frames that one message may have; more are read and dropped.
@@ -332,9 +283,8 @@ public final class Socket {
 
     /// The next message; `nil`: nothing now.
     public func receive() throws(MessagingError) -> Message? {
-        var message = Message(frames: [], connection: -1)
+        var message = Message(frames: [])
         while try takeNext() {
-            if hasClients, message.connection < 0 { takeOrigin(into: &message) }
             if message.frames.count < Socket.mostFrames {
                 message.frames.append(unsafe Array(incomingBytes))
             }
@@ -359,13 +309,6 @@ public final class Socket {
         }
         mayHaveNews = true
         return true
-    }
-
-    /// The frame that a ROUTER puts in front may be without it; the peer's own frames are not.
-    private func takeOrigin(into message: inout Message) {
-        message.connection = unsafe zmq_msg_get(incoming, ZMQ_SRCFD)
-        guard message.connection >= 0 else { return }
-        message.userID = unsafe zmq_msg_gets(incoming, "User-Id").map { unsafe String(cString: $0) }
     }
 
     /// Valid until the next call.

@@ -1,5 +1,5 @@
-// What libzmq tells about a socket's connections: made, accepted, gone. Events come over a socket of their
-// own, so that they have no order with the messages; `drain` takes what has come so far.
+// What libzmq tells about a socket's connections: made, refused, gone. Events come over a socket of their
+// own, so that they have no order with the messages.
 import CZeroMQ
 import Glibc
 import Linux
@@ -11,8 +11,6 @@ public final class SocketMonitor {
     /// Something happened to a connection, which is named by its descriptor.
     public enum Event: Hashable, Sendable {
         case connected(Int32)
-        /// `at`: this side's address, `tcp://10.0.0.1:5555`.
-        case accepted(Int32, at: String)
         case handshakeSucceeded
         case handshakeFailed(HandshakeFailure)
         case disconnected(Int32)
@@ -54,18 +52,9 @@ public final class SocketMonitor {
     deinit { monitored.stopMonitor() }
 
     private static let events =
-        ZMQ_EVENT_CONNECTED | ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CONNECT_RETRIED
+        ZMQ_EVENT_CONNECTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CONNECT_RETRIED
         | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL
         | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH
-
-    /// Takes the events that have come, now.
-    public func drain() {
-        do throws(MessagingError) {
-            while let message = try socket.receive() { heard(message) }
-        } catch {
-            malformed += 1
-        }
-    }
 
     /// The first frame is a 16-bit event and a 32-bit value, both in the host's byte order.
     private func heard(_ message: Socket.Message) {
@@ -79,9 +68,6 @@ public final class SocketMonitor {
         }
         switch Int32(kind) {
         case ZMQ_EVENT_CONNECTED: onEvent(.connected(value))
-        case ZMQ_EVENT_ACCEPTED:
-            let address = message.frames.count > 1 ? message.frames[1] : []
-            onEvent(.accepted(value, at: String(decoding: address, as: UTF8.self)))
         case ZMQ_EVENT_DISCONNECTED: onEvent(.disconnected(value))
         case ZMQ_EVENT_CONNECT_RETRIED: onEvent(.connectRetried)
         case ZMQ_EVENT_HANDSHAKE_SUCCEEDED: onEvent(.handshakeSucceeded)
@@ -107,7 +93,8 @@ extension HandshakeFailure {
         case .mechanism, .role: self = .notUnderstood(code: HandshakeFailure.otherMechanism)
         case .refused(let reason): self = .refused(status: Int32(reason) ?? 500)
         case .box: self = .notUnderstood(code: HandshakeFailure.otherKey)
-        case .replayed, .weakKey, .notZMTP, .version, .flags, .tooLong, .command, .malformed, .socketType:
+        case .replayed, .weakKey, .notZMTP, .version, .flags, .tooLong, .tooManyFrames, .command, .malformed,
+            .socketType:
             self = .notUnderstood(code: 0)
         }
     }

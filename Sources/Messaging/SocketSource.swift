@@ -11,8 +11,8 @@ public final class SocketSource {
     private let onError: (MessagingError) -> Void
     private var arrivals: IOSource?
     private var again: DeferredSource?
-    /// What may be taken before others get their turn; whoever does what a message asks for charges it with that.
-    var budget = TurnBudget()
+    /// What may be taken before others get their turn.
+    private var budget = TurnBudget()
 
     /// - Parameter onError: a receive that failed; the socket stays on the loop.
     public init(

@@ -1,4 +1,4 @@
-// Whether a Unix socket is in use. libzmq unlinks whatever stands at the path that it binds, so that a second
+// Whether a Unix socket is in use. Who binds a path takes the place of whatever stands there, so that a second
 // daemon on the same endpoints would cut off the clients of the first.
 import Glibc
 

@@ -1,4 +1,4 @@
-// ZMTP 3.0 and 3.1 (ZeroMQ RFCs 23 and 37) on the wire, and as much of 2.0 (RFC 15) as subscribers need: the greeting and
+// ZMTP 3.0 and 3.1 (ZeroMQ RFCs 23 and 37) on the wire, and as much of 2.0 (RFC 15) as clients need: the greeting and
 // the frames, which all of them cut alike. A frame is a flags byte, a length of one or of eight bytes in network byte
 // order, and that many bytes.
 import Basics
@@ -17,6 +17,8 @@ public enum ZMTPError: Error, Hashable, Sendable, CustomStringConvertible {
     case flags(UInt8)
     /// Longer than this endpoint takes.
     case tooLong(bytes: UInt64, limit: Int)
+    /// A message of more than so many.
+    case tooManyFrames(limit: Int)
     /// A command that is not known, or not now.
     case command(String)
     /// The command's bytes end early, or make no sense.
@@ -41,6 +43,7 @@ public enum ZMTPError: Error, Hashable, Sendable, CustomStringConvertible {
         case .role: "it has the same side of the handshake as we"
         case .flags(let flags): "a frame with the flags 0x\(String(flags, radix: 16))"
         case .tooLong(let bytes, let limit): "a frame of \(bytes) bytes; at most \(limit) are taken"
+        case .tooManyFrames(let limit): "a message of more than \(limit) frames"
         case .command(let name): "the command \(name) does not belong here"
         case .malformed(let name): "its \(name) is not whole"
         case .socketType(let type): "its socket is a \(type), which does not go with ours"

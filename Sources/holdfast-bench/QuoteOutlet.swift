@@ -67,7 +67,7 @@ private final class QuoteLine {
     private let listener: StreamListener
     private let endpoint: String
     private var socket: StreamSocket?
-    private var session = PublisherSession(.plain)
+    private var session = ServerSession(.publisher, .plain)
     private var buffer = [UInt8](repeating: 0, count: 64 << 10)
     private var hasSubscribed = false
 

@@ -37,9 +37,9 @@ import Wire
         AllowedClient(name: name, key: keys.publicKey, mayOperate: operate)
     }
 
-    func authenticator(_ clients: [AllowedClient]) throws -> Authenticator {
+    func authenticator(_ clients: [AllowedClient]) -> Authenticator {
         let credentials = Credentials(keys: server, allowed: AllowList(clients))
-        return try Authenticator(context, loop, credentials, log: log)
+        return Authenticator(credentials, log: log)
     }
 
     /// Loopback that counts as beyond this host.
@@ -64,7 +64,7 @@ import Wire
     // MARK: - Who comes in
 
     @Test func `a client on the list is served, another one is told of with its address`() throws {
-        let authenticator = try authenticator([client("desk", desk)])
+        let authenticator = authenticator([client("desk", desk)])
         var prefixes: [String] = []
         let publisher = try Publisher(loop, at: beyond(authenticator), log: log) {
             prefixes.append(String(decoding: $0.prefix, as: UTF8.self))
@@ -87,7 +87,7 @@ import Wire
         withExtendedLifetime((good, bad)) {}
     }
 
-    @Test func `of this host so many are served, and libzmq's others are hung up on`() throws {
+    @Test func `of this host so many are served, and others are hung up on`() throws {
         let path = "/tmp/holdfast-access-\(UInt32.random(in: 0 ... .max)).sock"
         var endpoints = ServerEndpoints(["ipc://\(path)"])
         endpoints.limits.local = 2
@@ -111,7 +111,7 @@ import Wire
     }
 
     @Test func `a client that is authorized later comes in by itself`() throws {
-        let authenticator = try authenticator([])
+        let authenticator = authenticator([])
         let publisher = try Publisher(loop, at: beyond(authenticator), log: log) { _ in }
         let context = MessagingContext()
         // As a client in any language: without anything of ours that connects again.
@@ -125,7 +125,7 @@ import Wire
     }
 
     @Test func `a client that knows another server key gets nowhere`() throws {
-        let authenticator = try authenticator([client("desk", desk)])
+        let authenticator = authenticator([client("desk", desk)])
         let publisher = try Publisher(loop, at: beyond(authenticator), log: log) { _ in
             Issue.record("a subscription of a client that knows another server key")
         }
@@ -136,7 +136,7 @@ import Wire
     }
 
     @Test func `a client without CURVE and one that is silent are told apart`() throws {
-        let authenticator = try authenticator([client("desk", desk)])
+        let authenticator = authenticator([client("desk", desk)])
         let publisher = try Publisher(loop, at: beyond(authenticator), log: log) { _ in
             Issue.record("a subscription in the clear")
         }
@@ -152,7 +152,7 @@ import Wire
     }
 
     @Test func `what is no ZeroMQ is told of`() throws {
-        let authenticator = try authenticator([])
+        let authenticator = authenticator([])
         let publisher = try Publisher(loop, at: beyond(authenticator), log: log) { _ in }
         let garbage = try TCPClient(publisher.lastEndpoint)
         // Known before it says anything: one that is quicker may be gone before its address can be read.
@@ -171,19 +171,13 @@ import Wire
         #expect(error == .noKeys(endpoint: "tcp://127.0.0.1:*"))
     }
 
-    @Test func `a context has one authenticator`() throws {
-        let first = try authenticator([])
-        #expect(throws: BusError.self) { _ = try authenticator([]) }
-        withExtendedLifetime(first) {}
-    }
-
     @Test func `endpoints of this host stay in the clear beside those beyond it`() throws {
-        let authenticator = try authenticator([client("desk", desk)])
+        let authenticator = authenticator([client("desk", desk)])
         var endpoints = beyond(authenticator)
         let path = "/tmp/holdfast-test-\(desk.publicKey.bytes.map { "\($0)" }.joined())".prefix(80)
-        endpoints.endpoints.append("ipc://\(path)")
+        endpoints.endpoints.insert("ipc://\(path)", at: 0)
         var heard: [Caller] = []
-        let requests = try RequestServer(context, loop, at: endpoints, log: log) { request, caller in
+        let requests = try RequestServer(loop, at: endpoints, log: log) { request, caller in
             heard.append(caller)
             return request
         }
@@ -202,7 +196,7 @@ import Wire
     // MARK: - Another list, another key
 
     @Test func `who is taken off the list is hung up on, and others lose nothing`() throws {
-        let authenticator = try authenticator([client("desk", desk), client("risk", risk)])
+        let authenticator = authenticator([client("desk", desk), client("risk", risk)])
         var prefixes = 0
         let publisher = try Publisher(loop, at: beyond(authenticator), log: log) { _ in prefixes += 1
         }
@@ -225,7 +219,7 @@ import Wire
     }
 
     @Test func `another key of ours binds anew, and clients who know it come back`() throws {
-        let authenticator = try authenticator([client("desk", desk)])
+        let authenticator = authenticator([client("desk", desk)])
         var endpoints = beyond(authenticator)
         endpoints.endpoints.append("ipc:///tmp/holdfast-rotation-\(UInt32.random(in: 0 ... .max)).sock")
         var prefixes = 0
@@ -251,9 +245,9 @@ import Wire
     // MARK: - Requests
 
     @Test func `a request has its caller`() throws {
-        let authenticator = try authenticator([client("desk", desk), client("risk", risk, operate: true)])
+        let authenticator = authenticator([client("desk", desk), client("risk", risk, operate: true)])
         var callers: [Caller] = []
-        let requests = try RequestServer(context, loop, at: beyond(authenticator), log: log) {
+        let requests = try RequestServer(loop, at: beyond(authenticator), log: log) {
             callers.append($1)
             return $0
         }
@@ -274,8 +268,8 @@ import Wire
     }
 
     @Test func `who asks with a key that is not on the list is told so`() throws {
-        let authenticator = try authenticator([])
-        let requests = try RequestServer(context, loop, at: beyond(authenticator), log: log) { _, _ in
+        let authenticator = authenticator([])
+        let requests = try RequestServer(loop, at: beyond(authenticator), log: log) { _, _ in
             Issue.record("a stranger's request")
             return []
         }
@@ -290,7 +284,7 @@ import Wire
     // MARK: - Bounds
 
     @Test func `those who connect and hold are bounded, and a client comes in nevertheless`() throws {
-        let authenticator = try authenticator([client("desk", desk)])
+        let authenticator = authenticator([client("desk", desk)])
         var endpoints = beyond(authenticator, handshake: .seconds(60))
         endpoints.limits.handshakes = 10
         var prefixes = 0

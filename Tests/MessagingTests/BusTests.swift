@@ -67,7 +67,7 @@ import Testing
 
     @Test func `each request gets its reply`() throws {
         var replies: [String] = []
-        let server = try RequestServer(context, loop, at: anyPort, log: log) { request, _ in
+        let server = try RequestServer(loop, at: anyPort, log: log) { request, _ in
             Array("re: ".utf8) + request
         }
         let requester = try Requester(context, loop, endpoint: server.lastEndpoint) {
@@ -82,7 +82,7 @@ import Testing
     @Test func `of dear requests one is answered in a turn, and small ones many`() throws {
         var asked = 0
         var length = 300 << 10
-        let server = try RequestServer(context, loop, at: anyPort, log: log) { _, _ in
+        let server = try RequestServer(loop, at: anyPort, log: log) { _, _ in
             asked += 1
             return [UInt8](repeating: 0, count: length)
         }
@@ -108,7 +108,7 @@ import Testing
 
     @Test func `of a client that does not read a few replies wait, and the others are counted`() throws {
         var asked = 0
-        let server = try RequestServer(context, loop, at: anyPort, log: log) { _, _ in
+        let server = try RequestServer(loop, at: anyPort, log: log) { _, _ in
             asked += 1
             return [UInt8](repeating: 0, count: 1 << 20)
         }

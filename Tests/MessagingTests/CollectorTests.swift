@@ -16,7 +16,6 @@ import Wire
     let log: LimitedLog
     let agent: KeyPair
     let collector: KeyPair
-    let authenticator: Authenticator
     let bus: HealthBus
 
     init() throws {
@@ -26,14 +25,12 @@ import Wire
         log = try LimitedLog(loop, logger)
         agent = try KeyPair.generate()
         collector = try KeyPair.generate()
-        let allowed = AllowList([AllowedClient(name: "fra-1", key: agent.publicKey)])
-        authenticator = try Authenticator(
-            context, loop, Credentials(keys: collector, allowed: allowed), log: log)
         let book = HealthBook(host: "fra-1", incarnation: Incarnation(startedAt: loop.wall))
         bus = try HealthBus(
             context, loop, book: book,
             publish: ["ipc:///tmp/holdfast-collector-\(UInt32.random(in: 0 ... .max)).sock"],
-            request: ["inproc://request"], logger: logger, limited: log
+            request: ["ipc://@holdfast-collector-\(UInt32.random(in: 0 ... .max))"], logger: logger,
+            limited: log
         ) { _ in .done([]) }
     }
 
@@ -47,14 +44,14 @@ import Wire
     }
 
     /// A collector that has subscribed to states and a marker.
-    func bound(_ endpoint: String = "tcp://127.0.0.1:*", for service: Service = .publish) throws -> Socket {
+    func bound(_ endpoint: String = "tcp://127.0.0.1:*", judged: Bool = false) throws -> Socket {
         let socket = try Socket(context, .sub)
         for topic in ["sync/1/", "state/"] { try socket.subscribe(topic.utf8) }
         var isBound = false
         // The kernel gives a port free a little after its last socket is closed.
         for _ in 0..<400 where !isBound {
             do throws(MessagingError) {
-                try socket.bind(endpoint, as: authenticator.identity(for: service))
+                try socket.bind(endpoint, as: collector, judged: judged)
                 isBound = true
             } catch {
                 try loop.step(atMost: .milliseconds(5))
@@ -114,9 +111,8 @@ import Wire
     }
 
     @Test func `a collector that does not know us is told of once and asked again`() throws {
-        authenticator.renew(Credentials(keys: collector))
-        // A request's refusal is one that is told.
-        let socket = try bound(for: .request)
+        let judge = try LibzmqJudge(context, loop, [])
+        let socket = try bound(judged: true)
         let address = Collector.Address(endpoint: socket.lastEndpoint, serverKey: collector.publicKey)
         try bus.report(to: [address], keys: agent)
         report(algo, .ok)
@@ -125,7 +121,7 @@ import Wire
             journal.texts(.collectorLost) == [
                 "the collector \(address.endpoint) refuses our key; trying again"
             ])
-        authenticator.renew(Credentials(keys: collector, allowed: AllowList([known])))
+        judge.allowed = [agent.publicKey]
         var heard: [String] = []
         try run {
             heard += try topics(socket)
@@ -133,8 +129,6 @@ import Wire
         }
         #expect(heard == ["state/fra-1/process/algo/", "sync/1/"])
     }
-
-    private var known: AllowedClient { AllowedClient(name: "fra-1", key: agent.publicKey) }
 
     @Test func `a collector beyond this host needs keys of ours`() {
         let address = Collector.Address(endpoint: "tcp://192.0.2.1:5570", serverKey: collector.publicKey)

@@ -1,5 +1,4 @@
-// The book of connections as a dialogue: what libzmq, the handshake's judge and the messages tell, and what is to
-// be done about it.
+// The book of connections as a dialogue: what is told of them, and what is to be done about it.
 import Basics
 import Testing
 import Wire
@@ -22,7 +21,6 @@ import Wire
         risk = AllowedClient(name: "risk", key: try key(2))
         stranger = try key(3)
         allowed = AllowList([desk, risk])
-        book.isGuarded = true
     }
 
     private static func limits(handshakes: Int, connections: Int) -> ConnectionBook.Limits {
@@ -42,9 +40,12 @@ import Wire
     /// A client of the list, connected and heard.
     private mutating func join(_ client: AllowedClient, _ descriptor: Int32, _ peer: IPv4Endpoint) {
         #expect(book.accepted(descriptor, by: .guarded, from: peer, at: start) == [])
-        book.admitted(from: peer.address)
-        book.succeeded()
-        let (caller, actions) = book.heard(descriptor, userID: client.key.description, allowed: allowed)
+        admit(client, descriptor)
+    }
+
+    /// Its handshake proves the key.
+    private mutating func admit(_ client: AllowedClient, _ descriptor: Int32) {
+        let (caller, actions) = book.heard(descriptor, key: client.key, allowed: allowed)
         #expect(caller == .client(client))
         #expect(actions == [])
     }
@@ -54,7 +55,7 @@ import Wire
     @Test mutating func `a refused key is told once, with the address, and its end is no news`() {
         #expect(book.accepted(20, by: .guarded, from: peer(7), at: start) == [])
         #expect(
-            book.refused(stranger, from: peer(7).address) == [.refused(peer(7), .unknownKey(stranger))])
+            book.refused(stranger, of: 20) == [.refused(peer(7), .unknownKey(stranger))])
         book.failed(.refused(status: 300))
         #expect(book.disconnected(20, at: start + .seconds(2)) == [.departed(20)])
         #expect(book.refused == 1)
@@ -66,7 +67,7 @@ import Wire
         (.notUnderstood(code: 0x1000_0013), .notZeroMQ),
         (.closed(errno: 32), .left),
     ])
-    mutating func `a failed handshake is explained by what libzmq says right before the end`(
+    mutating func `a failed handshake is explained by what is told right before the end`(
         _ failure: HandshakeFailure, _ reason: ConnectionRefusal
     ) {
         _ = book.accepted(20, by: .guarded, from: peer(7), at: start)
@@ -80,10 +81,6 @@ import Wire
         book.failed(.closed(errno: 32))
         #expect(book.disconnected(20, at: start).last == .refused(peer(7), .left))
         #expect(book.disconnected(21, at: start).last == .refused(peer(8), .notZeroMQ))
-        _ = book.accepted(22, by: .guarded, from: peer(9), at: start)
-        book.failed(.closed(errno: 32))
-        book.succeeded()
-        #expect(book.disconnected(22, at: start).last == .refused(peer(9), .notZeroMQ))
     }
 
     @Test mutating func `who holds the connection and says nothing was too slow`() {
@@ -93,31 +90,9 @@ import Wire
         #expect(actions == [.departed(20), .refused(peer(7), .tooSlow(.seconds(2)))])
     }
 
-    @Test mutating func `of two from one address the judge means the older one`() {
-        _ = book.accepted(20, by: .guarded, from: peer(7, 5000), at: start)
-        _ = book.accepted(21, by: .guarded, from: peer(7, 5001), at: start)
-        _ = book.accepted(22, by: .guarded, from: peer(8), at: start)
-        let address = peer(7).address
-        #expect(book.refused(stranger, from: address).first == .refused(peer(7, 5000), .unknownKey(stranger)))
-        #expect(book.refused(stranger, from: address).first == .refused(peer(7, 5001), .unknownKey(stranger)))
-        #expect(book.clients == 0)
-        book.admitted(from: peer(8).address)
-        #expect(book.clients == 1)
-    }
-
-    @Test
-    mutating func `a connection that was gone before its address was known is the judge's, or nobody's`() {
-        _ = book.accepted(20, by: .guarded, from: nil, at: start)
-        _ = book.accepted(21, by: .guarded, from: nil, at: start)
-        let told = book.refused(stranger, from: peer(7).address)
-        #expect(told == [.refused(IPv4Endpoint(peer(7).address, 0), .unknownKey(stranger))])
-        #expect(book.disconnected(20, at: start) == [.departed(20)])
-        #expect(book.disconnected(21, at: start) == [.departed(21), .refused(nil, .notZeroMQ)])
-    }
-
     @Test mutating func `a client that leaves without a word was not refused`() {
         _ = book.accepted(20, by: .guarded, from: peer(7), at: start)
-        book.admitted(from: peer(7).address)
+        admit(desk, 20)
         #expect(book.disconnected(20, at: start) == [.departed(20)])
         #expect(book.refused == 0)
     }
@@ -141,9 +116,9 @@ import Wire
         }
         #expect(
             book.accepted(23, by: .guarded, from: peer(8), at: start)
-                == [.hangUp(20, peer(7, 5000)), .refused(peer(7, 5000), .crowdedOut(3))])
+                == [.hangUp(20), .refused(peer(7, 5000), .crowdedOut(3))])
         #expect(book.disconnected(20, at: start) == [.departed(20)])
-        book.admitted(from: peer(8).address)
+        admit(desk, 23)
         #expect(book.clients == 2)
         #expect(book.refused == 1)
     }
@@ -154,23 +129,23 @@ import Wire
         _ = book.accepted(22, by: .guarded, from: peer(8, 2), at: start)
         #expect(
             book.accepted(23, by: .guarded, from: peer(8, 3), at: start)
-                == [.hangUp(21, peer(8, 1)), .refused(peer(8, 1), .crowdedOut(3))])
+                == [.hangUp(21), .refused(peer(8, 1), .crowdedOut(3))])
         _ = book.disconnected(21, at: start)
         // Who is through counts no more.
-        book.admitted(from: peer(7).address)
+        admit(desk, 20)
         #expect(book.accepted(24, by: .guarded, from: peer(9), at: start) == [])
         #expect(
-            book.accepted(25, by: .guarded, from: peer(9), at: start).first == .hangUp(22, peer(8, 2)))
+            book.accepted(25, by: .guarded, from: peer(9), at: start).first == .hangUp(22))
     }
 
     @Test mutating func `a refused key that holds its connection counts as one in its handshake, told once`()
     {
         for number in 0..<3 as Range<Int32> {
             _ = book.accepted(20 + number, by: .guarded, from: peer(7, UInt16(number)), at: start)
-            _ = book.refused(stranger, from: peer(7).address)
+            _ = book.refused(stranger, of: 20 + number)
         }
         #expect(
-            book.accepted(23, by: .guarded, from: peer(8), at: start) == [.hangUp(20, peer(7, 0))])
+            book.accepted(23, by: .guarded, from: peer(8), at: start) == [.hangUp(20)])
         #expect(book.refused == 3)
     }
 
@@ -178,7 +153,7 @@ import Wire
         for number in 0..<5 as Range<Int32> { join(desk, 10 + number, peer(1, UInt16(number))) }
         #expect(
             book.accepted(30, by: .guarded, from: peer(9), at: start)
-                == [.hangUp(30, peer(9)), .refused(peer(9), .full(5))])
+                == [.hangUp(30), .refused(peer(9), .full(5))])
         #expect(book.accepted(31, by: .local, from: nil, at: start) == [])
         #expect(book.disconnected(30, at: start) == [.departed(30)])
         #expect(book.disconnected(10, at: start) == [.departed(10)])
@@ -191,12 +166,12 @@ import Wire
         }
         #expect(
             book.accepted(22, by: .local, from: nil, at: start)
-                == [.hangUp(22, nil), .refused(nil, .hostIsFull(2))])
+                == [.hangUp(22), .refused(nil, .hostIsFull(2))])
         let near = IPv4Endpoint(.loopback, 5000)
         #expect(
             book.accepted(23, by: .local, from: near, at: start)
-                == [.hangUp(23, near), .refused(near, .hostIsFull(2))])
-        #expect(book.refused == 2 && book.clients == 2)
+                == [.hangUp(23), .refused(near, .hostIsFull(2))])
+        #expect(book.refused == 2 && book.clients == 0)
         // Those from beyond have a bound of their own.
         #expect(book.accepted(30, by: .guarded, from: peer(7), at: start) == [])
         for descriptor in [23, 22, 21] as [Int32] {
@@ -227,21 +202,12 @@ import Wire
         #expect(book.clients == 1 && book.count == 1)
     }
 
-    @Test mutating func `in the clear whoever is there after the time for a handshake is through it`() {
-        for number in 0..<3 as Range<Int32> {
-            _ = book.accepted(20 + number, by: .plaintext, from: peer(7), at: start)
-        }
-        let later = start + .seconds(5)
-        #expect(book.accepted(23, by: .plaintext, from: peer(8), at: later) == [])
-        #expect(book.clients == 4)
-    }
-
     // MARK: Messages
 
     @Test mutating func `whoever is on this host or in the clear is no client of the list`() {
         for (descriptor, entrance) in [(Int32(20), Entrance.local), (21, .plaintext)] {
             _ = book.accepted(descriptor, by: entrance, from: nil, at: start)
-            let (caller, actions) = book.heard(descriptor, userID: nil, allowed: allowed)
+            let (caller, actions) = book.heard(descriptor, key: nil, allowed: allowed)
             #expect(caller == .open)
             #expect(actions == [])
         }
@@ -249,32 +215,20 @@ import Wire
 
     @Test mutating func `a message without a key from beyond is a stranger's`() {
         _ = book.accepted(20, by: .guarded, from: peer(7), at: start)
-        let (caller, actions) = book.heard(20, userID: nil, allowed: allowed)
+        let (caller, actions) = book.heard(20, key: nil, allowed: allowed)
         #expect(caller == .stranger)
-        #expect(actions == [.hangUp(20, peer(7))])
-        #expect(book.strangeMessages == 1)
-    }
-
-    @Test mutating func `a message without a key is nobody's unless its connection came in without one`() {
-        for descriptor in [Int32(99), -1] {
-            let heard = book.heard(descriptor, userID: nil, allowed: allowed)
-            #expect(heard.caller == .stranger && heard.actions == [])
-        }
-        book.isGuarded = false
-        #expect(book.heard(-1, userID: nil, allowed: allowed).caller == .open)
+        #expect(actions == [.hangUp(20)])
     }
 
     @Test mutating func `a client that was taken off the list in its handshake is hung up on when it speaks`()
     {
         _ = book.accepted(20, by: .guarded, from: peer(1), at: start)
-        book.admitted(from: peer(1).address)
         let renewed = AllowList([risk])
         #expect(book.renewed(from: allowed, to: renewed) { _, _ in false } == [])
-        let (caller, actions) = book.heard(20, userID: desk.key.description, allowed: renewed)
+        let (caller, actions) = book.heard(20, key: desk.key, allowed: renewed)
         #expect(caller == .stranger)
-        #expect(actions == [.hangUp(20, peer(1))])
-        #expect(book.heard(20, userID: desk.key.description, allowed: renewed).actions == [])
-        #expect(book.strangeMessages == 2)
+        #expect(actions == [.hangUp(20)])
+        #expect(book.heard(20, key: desk.key, allowed: renewed).actions == [])
     }
 
     // MARK: Another list
@@ -284,11 +238,11 @@ import Wire
         join(risk, 11, peer(2))
         join(desk, 12, peer(1, 2))
         _ = book.accepted(13, by: .local, from: nil, at: start)
-        _ = book.heard(13, userID: nil, allowed: allowed)
+        _ = book.heard(13, key: nil, allowed: allowed)
         #expect(
             book.renewed(from: allowed, to: AllowList([risk])) { _, _ in false }
                 == [
-                    .hangUp(10, peer(1, 1)), .removed(desk, peer(1, 1)), .hangUp(12, peer(1, 2)),
+                    .hangUp(10), .removed(desk, peer(1, 1)), .hangUp(12),
                     .removed(desk, peer(1, 2)),
                 ])
         #expect(book.removed == 2)
@@ -301,7 +255,7 @@ import Wire
         join(desk, 10, peer(1))
         let rekeyed = AllowList([AllowedClient(name: "desk", key: stranger)])
         let actions = book.renewed(from: allowed, to: rekeyed) { _, _ in false }
-        #expect(actions == [.hangUp(10, peer(1)), .removed(desk, peer(1))])
+        #expect(actions == [.hangUp(10), .removed(desk, peer(1))])
     }
 
     @Test mutating func `a client that may do less comes in anew`() {
@@ -309,16 +263,8 @@ import Wire
         join(risk, 11, peer(2))
         let narrowed = AllowList([AllowedClient(name: "desk", key: desk.key), risk])
         let actions = book.renewed(from: allowed, to: narrowed) { $0.topics != $1.topics }
-        #expect(actions == [.hangUp(10, peer(1)), .curtailed(desk, peer(1))])
+        #expect(actions == [.hangUp(10), .curtailed(desk, peer(1))])
         #expect(book.removed == 0)
-    }
-
-    @Test mutating func `of a descriptor with two keys, both must be on the list`() {
-        // A message of the connection before it was read late.
-        join(desk, 10, peer(1))
-        #expect(book.heard(10, userID: risk.key.description, allowed: allowed).caller == .client(risk))
-        let actions = book.renewed(from: allowed, to: AllowList([desk])) { _, _ in false }
-        #expect(actions == [.hangUp(10, peer(1)), .removed(risk, peer(1))])
     }
 
     // MARK: Descriptors
@@ -342,8 +288,8 @@ import Wire
 
     @Test mutating func `what nobody knows changes nothing`() {
         #expect(book.disconnected(99, at: start) == [])
-        #expect(book.heard(99, userID: "no key", allowed: allowed).caller == .stranger)
-        book.admitted(from: peer(7).address)
+        let heard = book.heard(99, key: desk.key, allowed: allowed)
+        #expect(heard.caller == .stranger && heard.actions == [])
         #expect(book.clients == 0)
     }
 }

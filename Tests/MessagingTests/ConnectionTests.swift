@@ -25,15 +25,11 @@ import Wire
         #expect(condition())
     }
 
-    /// A server in the clear, or one that lets our client in.
+    /// A server in the clear, or one with a key.
     private func bound(secured: Bool) throws -> Socket {
         let socket = try Socket(context, .xpub)
         if secured {
-            let log = try LimitedLog(loop, Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
-            let allowed = AllowList([AllowedClient(name: "client", key: client.publicKey)])
-            let credentials = Credentials(keys: server, allowed: allowed)
-            let authenticator = try Authenticator(context, loop, credentials, log: log)
-            try socket.bind("tcp://127.0.0.1:*", as: authenticator.identity(for: .publish))
+            try socket.bind("tcp://127.0.0.1:*", as: server)
         } else {
             try socket.bind("tcp://127.0.0.1:*")
         }

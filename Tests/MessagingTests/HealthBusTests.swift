@@ -20,7 +20,8 @@ import Wire
         let logger = Logger(label: "test") { _ in journal.handler }
         bus = try HealthBus(
             context, loop, book: HealthBook(host: "a", incarnation: Incarnation(startedAt: loop.wall)),
-            publish: ["tcp://127.0.0.1:*"], request: ["inproc://request"], logger: logger,
+            publish: ["tcp://127.0.0.1:*"], request: ["ipc://@holdfast-bus-\(UInt32.random(in: 0 ... .max))"],
+            logger: logger,
             limited: try LimitedLog(loop, logger)
         ) { _ in .done([]) }
     }
@@ -43,7 +44,7 @@ import Wire
     /// A number of the status's `bus`.
     func figure(_ name: String) throws -> Int64 {
         var replies: [JSON] = []
-        let requester = try Requester(context, loop, endpoint: "inproc://request") {
+        let requester = try Requester(context, loop, endpoint: bus.requestEndpoint) {
             if let reply = try? JSON(parsing: $0) { replies.append(reply) }
         }
         #expect(try requester.send(Request.status.json.bytes))

@@ -39,16 +39,6 @@ import Wire
         }
     }
 
-    @Test func `who calls is found by key`() {
-        let list = AllowList([desk, ops])
-        #expect(list.caller(userID: nil) == .open)
-        #expect(list.caller(userID: Self.key(1).description) == .client(desk))
-        #expect(list.caller(userID: Self.key(3).description) == .stranger)
-        #expect(list.caller(userID: "not a key") == .stranger)
-        #expect(list.caller(userID: "") == .stranger)
-        #expect(AllowList().caller(userID: Self.key(1).description) == .stranger)
-    }
-
     @Test func `who may operate`() {
         #expect(Caller.open.mayOperate && Caller.client(ops).mayOperate)
         #expect(!Caller.client(desk).mayOperate && !Caller.stranger.mayOperate)

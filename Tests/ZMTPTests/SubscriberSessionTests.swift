@@ -12,16 +12,16 @@ import Wire
             case toSubscriber([UInt8])
         }
 
-        var publisher: PublisherSession
+        var publisher: ServerSession
         var subscriber: SubscriberSession
-        var heard: [PublisherSession.Event] = []
+        var heard: [ServerSession.Event] = []
         var got: [SubscriberSession.Item] = []
         private var buffer: [UInt8] = []
         private var place = 0
         private var underWay: [Bytes] = []
 
-        init(_ publisher: PublisherSecurity, _ subscriber: SubscriberSecurity) {
-            self.publisher = PublisherSession(publisher)
+        init(_ publisher: ServerSecurity, _ subscriber: SubscriberSecurity) {
+            self.publisher = ServerSession(.publisher, publisher)
             self.subscriber = SubscriberSession(subscriber)
         }
 
@@ -51,7 +51,7 @@ import Wire
         }
 
         private mutating func deliverToPublisher(_ bytes: [UInt8]) throws {
-            var events: [PublisherSession.Event] = []
+            var events: [ServerSession.Event] = []
             try publisher.receive(bytes[...]) { events.append($0) }
             while publisher.isWaiting { try publisher.shakeHands { events.append($0) } }
             heard += events
@@ -210,7 +210,7 @@ import Wire
 
     @Test func `a publisher of another kind, or with another key, is not taken`() throws {
         let (ours, theirs) = (try Self.keys(7), try Self.keys(9))
-        let server = PublisherSecurity.curve(ours, entropy: Array(1...UInt8(CurveServer.entropyCount)))
+        let server = ServerSecurity.curve(ours, entropy: Array(1...UInt8(CurveServer.entropyCount)))
         let entropy = Array(1...UInt8(CurveClient.entropyCount))
         var line = Line(server, .plain)
         #expect(throws: ZMTPError.mechanism("NULL", expected: "CURVE")) { try line.meet() }
@@ -229,7 +229,7 @@ import Wire
             Issue.record("no HELLO")
             return
         }
-        var events: [PublisherSession.Event] = []
+        var events: [ServerSession.Event] = []
         let bytes: [UInt8] = line.subscriber.greeting + hello + hello
         try line.publisher.receive(bytes[...]) { events.append($0) }
         #expect(events == [.send(Array(greeting[11...]))])

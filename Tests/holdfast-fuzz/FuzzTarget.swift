@@ -137,6 +137,7 @@ struct FuzzTarget: Sendable {
         },
         FuzzTarget("zmtp-frames", Seeds.zmtpFrames, Facts.zmtpFrames),
         FuzzTarget("zmtp-session", Seeds.zmtpSession, Facts.zmtpSession),
+        FuzzTarget("zmtp-requester", Seeds.zmtpRequester, Facts.zmtpRequester),
         FuzzTarget("zmtp-subscriber", Seeds.zmtpSubscriber, Facts.zmtpSubscriber),
         FuzzTarget("health-bus", Seeds.health, Facts.health),
         FuzzTarget("curve", Seeds.curve, Facts.curve),
@@ -406,7 +407,7 @@ enum Facts {
     /// A subscriber's connection from its greeting on: what it asks for.
     static func zmtpSession(_ bytes: [UInt8]) -> [UInt64] {
         var facts: [UInt64] = []
-        var session = PublisherSession(.plain)
+        var session = ServerSession(.publisher, .plain)
         try? session.receive(bytes[...]) { event in
             switch event {
             case .subscribe(let prefix), .cancel(let prefix), .pong(let prefix):
@@ -416,6 +417,29 @@ enum Facts {
         }
         return facts
     }
+
+    /// A requester's connection from its greeting on: what it asks. No message is longer than one may be.
+    static func zmtpRequester(_ bytes: [UInt8]) -> [UInt64] {
+        var facts: [UInt64] = []
+        var limits = ServerSession.Limits(.router)
+        (limits.frame, limits.frames, limits.message) = (256, 4, 512)
+        var session = ServerSession(.router, .plain, limits: limits)
+        do {
+            try session.receive(bytes[...]) {
+                if case .pong(let context) = $0 { facts += first(of: context) }
+            }
+            while session.hasMessage {
+                let frames = session.takeMessage()
+                precondition((1...limits.frames).contains(frames.count))
+                precondition(frames.reduce(0) { $0 + $1.count } <= limits.message)
+                facts += frames.flatMap(first)
+                try session.receive([]) { if case .pong(let context) = $0 { facts += first(of: context) } }
+            }
+        } catch {}
+        return facts
+    }
+
+    private static func first(of bytes: [UInt8]) -> [UInt64] { bytes.prefix(1).map { UInt64($0) } }
 
     /// A publisher's connection from its greeting on: what it publishes.
     static func zmtpSubscriber(_ bytes: [UInt8]) -> [UInt64] {

@@ -445,6 +445,17 @@ enum Seeds {
         return [greeting + ready + asked + ping, second + asked]
     }
 
+    @Sendable static func zmtpRequester() -> [[UInt8]] {
+        let properties = ZMTPCommand.encode([("Socket-Type", "REQ"), ("Identity", "")])
+        let ready = ZMTPFrame.encode(ZMTPCommand.encode("READY", properties), .command)
+        let ping = ZMTPFrame.encode(ZMTPCommand.encode("PING", [0, 0, 7, 8]), .command)
+        let asked = ZMTPFrame.encode([], .more) + ZMTPFrame.encode(Array("{}".utf8))
+        let several = ZMTPFrame.encode([7], .more) + ping + ZMTPFrame.encode([8], .more) + asked
+        let greeting = ZMTPGreeting.encode(mechanism: "NULL", isServer: false)
+        let second = ZMTPGreeting.signature + [ZMTPGreeting.second, 3, 0, 0]
+        return [greeting + ready + asked + ping + several, second + asked + asked]
+    }
+
     @Sendable static func zmtpSubscriber() -> [[UInt8]] {
         let properties = ZMTPCommand.encode([("Socket-Type", "XPUB"), ("Identity", "")])
         let ready = ZMTPFrame.encode(ZMTPCommand.encode("READY", properties), .command)

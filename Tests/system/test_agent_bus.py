@@ -320,11 +320,29 @@ class WrongInput(unittest.TestCase):
 
     def test_requests_in_several_frames_disturb_nothing(self):
         for frames in ([b"a", b"b", b"c"], [b"", b"", b""], [b"", b'{"v":1,"request":"status"}', b"more"],
-                       [os.urandom(40) for _ in range(9)], [b""] * 200):
+                       [os.urandom(40) for _ in range(9)], [b""] * 16):
             self.client.dealer.send_multipart(frames)
         self.client.dealer.send(b'{"v":1,"request":"status"}')
         while "states" not in (reply := json.loads(self.receive())):
             self.assertIs(reply["ok"], False, reply)
+        self.assert_undisturbed()
+
+    def test_a_message_that_never_ends_is_ended_and_others_are_answered(self):
+        for frame in (b"", b"x" * 10_000):
+            with self.subTest(len(frame)):
+                raw = harness.RawPeer(self, self.daemon.endpoint("agent.req"), b"DEALER")
+                with self.assertRaises(OSError):
+                    for _ in range(1_000_000):
+                        raw.send(frame, more=True)
+        with self.client.context.socket(zmq.DEALER) as dealer:
+            dealer.linger = 0
+            dealer.connect(self.client.request_endpoint)
+            dealer.send_multipart([b"x"] * 10_000)
+            self.assertFalse(dealer.poll(200), "an answer")
+            # Its library connects anew.
+            dealer.send(b'{"v":1,"request":"status"}')
+            self.assertTrue(dealer.poll(harness.PATIENCE_S * 1000), "no reply")
+            self.assertEqual(json.loads(dealer.recv())["access"]["broken_connections"], 3)
         self.assert_undisturbed()
 
     def receive(self):

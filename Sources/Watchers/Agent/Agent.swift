@@ -60,9 +60,7 @@ public final class Agent {
         do throws(SystemError) { limited = try LimitedLog(loop, logger) } catch { throw .system(error) }
         do throws(BusError) {
             let (messaging, limited) = (messaging, limited)
-            authenticator = try credentials.map { credentials throws(BusError) in
-                try Authenticator(messaging, loop, credentials, log: limited)
-            }
+            authenticator = credentials.map { Authenticator($0, log: limited) }
             bus = try HealthBus(
                 messaging, loop, book: book, publish: options.bus.publish, request: options.bus.request,
                 authenticator: authenticator, logger: logger, limited: limited, answer: Agent.answer)

@@ -59,12 +59,6 @@ public struct AllowList: Hashable, Sendable {
         }
         return String(own)
     }
-
-    /// Who sent a message, by the `User-Id` that the handshake gave to its connection.
-    public func caller(userID: String?) -> Caller {
-        guard let userID else { return .open }
-        return PublicKey(userID).flatMap { byKey[$0] }.map { .client($0) } ?? .stranger
-    }
 }
 
 /// Who is at the other end of a connection.

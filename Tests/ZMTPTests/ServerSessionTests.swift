@@ -4,7 +4,7 @@ import Wire
 
 @testable import ZMTP
 
-@Suite struct PublisherSessionTests {
+@Suite struct ServerSessionTests {
     private static let hello = ZMTPGreeting.encode(mechanism: "NULL", isServer: false)
     private static func ready(_ type: String) -> [UInt8] {
         let metadata = ZMTPCommand.encode([("Socket-Type", type), ("Identity", "")])
@@ -15,21 +15,21 @@ import Wire
     }
 
     private func events(
-        _ session: inout PublisherSession, _ bytes: [UInt8]
-    ) throws -> [PublisherSession.Event] {
-        var events: [PublisherSession.Event] = []
+        _ session: inout ServerSession, _ bytes: [UInt8]
+    ) throws -> [ServerSession.Event] {
+        var events: [ServerSession.Event] = []
         try session.receive(bytes[...]) { events.append($0) }
         return events
     }
 
-    private func open() throws -> PublisherSession {
-        var session = PublisherSession(.plain)
+    private func open() throws -> ServerSession {
+        var session = ServerSession(.publisher, .plain)
         _ = try events(&session, Self.hello + Self.ready("SUB"))
         return session
     }
 
     @Test func `a subscriber greets, says what it is, and is open`() throws {
-        var session = PublisherSession(.plain)
+        var session = ServerSession(.publisher, .plain)
         #expect(session.greeting == Array(Self.hello[..<11]))
         #expect(try events(&session, Array(Self.hello[..<10])) == [])
         #expect(try events(&session, [3]) == [.send(Array(Self.hello[11...]))])
@@ -43,12 +43,12 @@ import Wire
     @Test func `it is understood however its bytes are cut`() throws {
         let bytes =
             Self.hello + Self.ready("XSUB") + ZMTPFrame.encode([1, 65]) + Self.command("CANCEL", [65])
-        var whole = PublisherSession(.plain)
+        var whole = ServerSession(.publisher, .plain)
         let expected = try events(&whole, bytes)
         #expect(expected.suffix(3) == [.opened, .subscribe([65]), .cancel([65])])
         for size in [1, 2, 7, 63, 65] {
-            var session = PublisherSession(.plain)
-            var got: [PublisherSession.Event] = []
+            var session = ServerSession(.publisher, .plain)
+            var got: [ServerSession.Event] = []
             for start in stride(from: 0, to: bytes.count, by: size) {
                 got += try events(&session, Array(bytes[start..<min(start + size, bytes.count)]))
             }
@@ -63,8 +63,8 @@ import Wire
     @Test func `a subscriber that speaks ZMTP 2,0 is answered in it, however its bytes are cut`() throws {
         let bytes = Self.second + ZMTPFrame.encode([1, 65]) + ZMTPFrame.encode([0, 65])
         for size in [1, 2, 11, 12, 13, 100] {
-            var session = PublisherSession(.plain)
-            var got: [PublisherSession.Event] = []
+            var session = ServerSession(.publisher, .plain)
+            var got: [ServerSession.Event] = []
             for start in stride(from: 0, to: bytes.count, by: size) {
                 got += try events(&session, Array(bytes[start..<min(start + size, bytes.count)]))
             }
@@ -77,8 +77,8 @@ import Wire
     }
 
     @Test func `what ZMTP 2,0 does not have ends its subscriber`() throws {
-        func refusal(_ bytes: [UInt8], _ security: PublisherSecurity = .plain) -> ZMTPError? {
-            var session = PublisherSession(security)
+        func refusal(_ bytes: [UInt8], _ security: ServerSecurity = .plain) -> ZMTPError? {
+            var session = ServerSession(.publisher, security)
             do {
                 _ = try events(&session, bytes)
                 return nil
@@ -136,7 +136,7 @@ import Wire
 
     @Test func `who is no subscriber, or speaks before its turn, or too much, is ended`() {
         func refusal(_ bytes: [UInt8]) -> ZMTPError? {
-            var session = PublisherSession(.plain)
+            var session = ServerSession(.publisher, .plain)
             do {
                 _ = try events(&session, bytes)
                 return nil
