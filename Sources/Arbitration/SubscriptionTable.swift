@@ -200,6 +200,10 @@ public struct SubscriptionTable: Sendable {
         guard let last = leftBehind.indices.last else { return [] }
         let next = Array(leftBehind[last].prefixes.suffix(limits.atATime))
         leftBehind[last].prefixes.removeLast(next.count)
+        for handle in next {
+            guard let (feed, _) = upstream(request(prefixes[handle])) else { continue }
+            leftBehind[last].topicsOfFeeds[feed]? -= 1
+        }
         let holder = leftBehind[last].holder
         let names = next.map { prefixes[$0] }.sorted()
         for handle in next {
@@ -448,9 +452,8 @@ private struct LeftBehind: Sendable {
     let holder: HolderIndex.Holder
     /// Those that are still to be given up.
     var prefixes: [PrefixBook.Handle]
-    /// As it held them.
-    let topicsOfFeeds: [String: Int]
+    /// How many topics of each feed are among them, as it held them.
+    var topicsOfFeeds: [String: Int]
 
-    /// How many topics of a feed may be among them.
-    func topics(of feed: String) -> Int { min(prefixes.count, topicsOfFeeds[feed] ?? 0) }
+    func topics(of feed: String) -> Int { max(0, topicsOfFeeds[feed] ?? 0) }
 }
