@@ -27,6 +27,7 @@ final class RouterSocket {
     /// Bytes of messages that are not whole, or wait for their turn, of all connections together. Beyond it the connection
     /// ends that has kept some for longest: who means well is done in milliseconds.
     private let mostUnfinished: Int
+    private let mostSending: Int
     private let loop: EventLoop
     private let reception: Reception
     private let onMessage: ([[UInt8]], Origin, Caller) -> Void
@@ -40,6 +41,8 @@ final class RouterSocket {
     /// Who has bytes of messages: how many, and since when one waits for the rest.
     private var unfinished: [Origin: (bytes: Int, since: Instant)] = [:]
     private var unfinishedBytes = 0
+    /// Who does not take what it was sent, and since when.
+    private var blocked: [Origin: Instant] = [:]
     /// Called when a reply that was sent does not arrive, since there was no room for it at last.
     var onLost: () -> Void = {}
     /// What may be taken before others get their turn; whoever does what a message asks for charges it with that.
@@ -51,10 +54,12 @@ final class RouterSocket {
     /// - Throws: `BusError.noKeys` for an endpoint beyond this host without an authenticator.
     init(
         _ loop: EventLoop, for service: Service, at endpoints: ServerEndpoints, log: LimitedLog,
-        mostUnfinished: Int = 32 << 20, onMessage: @escaping ([[UInt8]], Origin, Caller) -> Void
+        mostUnfinished: Int = 32 << 20, mostSending: Int = RouterSocket.mostSending,
+        onMessage: @escaping ([[UInt8]], Origin, Caller) -> Void
     ) throws(BusError) {
         self.loop = loop
         self.mostUnfinished = mostUnfinished
+        self.mostSending = mostSending
         self.onMessage = onMessage
         reception = try Reception(
             loop, .router, for: service, at: endpoints, room: RouterSocket.room, log: log)
@@ -76,7 +81,8 @@ final class RouterSocket {
             closed: { [unowned self] client in
                 set.remove(client.descriptor)
                 backlog.remove(origin(client))
-                note(client, 0)
+                blocked[origin(client)] = nil
+                count(client, 0)
             })
     }
 
@@ -113,12 +119,14 @@ extension RouterSocket {
         !client.isBlocked && backlog.isEmpty(for: origin)
     }
 
-    /// `false`: there is no room, or it takes no more.
+    /// `false`: there is no room, or it takes no more. Who takes what it is sent finds room: others end for it that have
+    /// left theirs.
     private func put(_ frames: [[UInt8]], _ client: ClientConnection) -> Bool {
         var result = unsafe client.line.put(frames, longest: leftForSending, &reception.room)
         if result == .full {
             reception.flush(client)
-            guard !client.isBlocked else { return false }
+            guard !client.isBlocked, client.takesMore else { return false }
+            makeRoom(for: frames.reduce(0) { $0 + $1.count + ServerSession.overhead }, of: client)
             result = unsafe client.line.put(frames, longest: leftForSending, &reception.room)
         }
         guard case .waits(let count) = result else { return false }
@@ -126,10 +134,27 @@ extension RouterSocket {
         return true
     }
 
-    private var leftForSending: Int { unsafe RouterSocket.mostSending - reception.room.used }
+    /// Those end that have left for longest what they were sent, of those whom no less than the mean was sent: few are enough
+    /// then.
+    private func makeRoom(for bytes: Int, of client: ClientConnection) {
+        let own = origin(client)
+        while bytes > max(leftForSending, RouterSocket.room.ofEach) {
+            let others = blocked.filter { $0.key != own }.compactMap { origin, since in
+                self.client(origin).map { (client: $0, since: since, bytes: unsafe $0.line.queue.count) }
+            }
+            let mean = others.reduce(0) { $0 + $1.bytes } / max(others.count, 1)
+            let sleepers = others.filter { $0.bytes >= mean }
+            guard let sleeper = sleepers.min(by: { $0.since < $1.since }) else { return }
+            reception.end(sleeper.client)
+        }
+    }
+
+    private var leftForSending: Int { unsafe mostSending - reception.room.used }
 
     /// A connection that does not take all is waited for by itself, until it has taken it.
     private func flowed(_ client: ClientConnection) throws(SystemError) {
+        let origin = origin(client)
+        blocked[origin] = client.isBlocked ? blocked[origin] ?? loop.now : nil
         guard client.isIn, client.isBlocked, client.source == nil else { return }
         let descriptor = client.descriptor
         client.source = try IOSource(loop, descriptor: descriptor, interest: .writable) { [unowned self] in
@@ -180,7 +205,7 @@ extension RouterSocket {
             guard let client = reception.client(descriptor), unsafe !client.line.session.hasMessage else {
                 continue
             }
-            budget.read(bytes: reception.read(client))
+            budget.made(bytes: reception.read(client))
             goOn(client)
         }
         serve()
@@ -198,6 +223,7 @@ extension RouterSocket {
     private func serve(_ client: ClientConnection) {
         budget.took()
         let frames = unsafe client.line.session.takeMessage()
+        budget.read(bytes: frames.reduce(0) { $0 + $1.count })
         note(client, 0)
         if let caller = reception.caller(client) { onMessage(frames, origin(client), caller) }
         guard reception.isHere(client) else { return }
@@ -224,16 +250,23 @@ extension RouterSocket {
 // MARK: - What is not whole
 
 extension RouterSocket {
-    /// So many bytes of a client are held.
-    private func note(_ client: ClientConnection, _ bytes: Int) {
+    private func count(_ client: ClientConnection, _ bytes: Int) {
         let origin = origin(client)
         let before = unfinished[origin]
         unfinishedBytes += bytes - (before?.bytes ?? 0)
         unfinished[origin] = bytes > 0 ? (bytes, before?.since ?? loop.now) : nil
-        while unfinishedBytes > mostUnfinished,
-            let longest = unfinished.min(by: { $0.value.since < $1.value.since })?.key,
-            let client = self.client(longest)
-        {
+    }
+
+    /// So many bytes of a client are held. If all hold too much, those end that have held theirs for longest, of those who
+    /// hold no less than the mean: few are enough then, and who holds little is left alone.
+    private func note(_ client: ClientConnection, _ bytes: Int) {
+        count(client, bytes)
+        while unfinishedBytes > mostUnfinished {
+            let mean = unfinishedBytes / max(unfinished.count, 1)
+            let large = unfinished.filter { $0.value.bytes >= mean }
+            guard let longest = large.min(by: { $0.value.since < $1.value.since })?.key,
+                let client = self.client(longest)
+            else { return }
             reception.end(client)
         }
     }

@@ -195,6 +195,50 @@ import Wire
         #expect(isGone(hostile[0]) && router.broken == 21 && router.connections == 10)
     }
 
+    @Test func `who holds little of a message stays, whatever others hold`() throws {
+        let router = try RouterSocket(
+            loop, for: .request, at: anyPort, log: log, mostUnfinished: 1 << 20
+        ) { _, _, _ in }
+        let small = try (0..<30).map { _ in
+            let one = try peer(router.lastEndpoint)
+            one.send([1])
+            return one
+        }
+        let begun = Array(ZMTPFrame.encode([UInt8](repeating: 1, count: 100_000), .more).dropLast())
+        let large = try (0..<12).map { _ in
+            let one = try peer(router.lastEndpoint)
+            one.send(begun)
+            return one
+        }
+        try run { router.broken >= 2 }
+        #expect(router.connections == 40 && isGone(large[0]) && isGone(large[1]))
+        withExtendedLifetime(small) {}
+    }
+
+    @Test func `who reads finds room for its reply, though others left theirs`() throws {
+        let desk = Desk()
+        let router = try RouterSocket(
+            loop, for: .request, at: anyPort, log: log, mostSending: 4 << 20
+        ) { _, origin, _ in desk.origins.append(origin) }
+        let reply = [UInt8](repeating: 7, count: 1 << 20)
+        var sleepers: [RawPeer] = []
+        for number in 1...8 {
+            let sleeper = try peer(router.lastEndpoint)
+            sleepers.append(sleeper)
+            sleeper.send(ZMTPFrame.encode([1]))
+            try run { desk.origins.count == number }
+            // More than the kernel takes.
+            for _ in 0..<12 { _ = router.send([reply], to: desk.origins[number - 1]) }
+        }
+        #expect(router.broken > 0 && router.broken < 8)
+        let client = try peer(router.lastEndpoint)
+        client.send(ZMTPFrame.encode([1]))
+        try run { desk.origins.count == 9 }
+        #expect(router.send([reply], to: desk.origins[8]))
+        #expect(try client.frame().body == reply)
+        withExtendedLifetime(sleepers) {}
+    }
+
     @Test func `one that never reads loses its replies, and is served again when it does`() throws {
         let desk = Desk()
         let router = try router(desk)
