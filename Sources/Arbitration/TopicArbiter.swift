@@ -149,10 +149,13 @@ public struct TopicArbiter: ~Copyable, Sendable {
         let believed = active != 0 ? active : ~distrusted
         guard believed & arrival.pathBit != 0, arrival.sequence != .max, admit(topic) else { return }
         if mayBeLeft, let session, session != arrival.session {
+            // Who is in the present session itself knows that the topic has had nothing in it; another is behind.
+            let isLeft = spoke & arrival.pathBit != 0
             if !topics[topic].isKnown {
                 topics[topic].begin(session: arrival.session, after: arrival.sequence)
+                topics[topic].isJoining = !isLeft
             }
-            guard topics[topic].session == arrival.session else { return }
+            guard isLeft, topics[topic].session == arrival.session else { return }
         } else {
             guard follows(arrival, at: now) else { return counters.oldEpoch += 1 }
             if !topics[topic].isKnown {

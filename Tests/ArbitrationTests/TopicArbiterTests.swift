@@ -141,6 +141,18 @@ struct TopicDialogue: ~Copyable {
         #expect(dialogue.heardSession(5, path: 1) == 5)
     }
 
+    @Test func `where a path that is behind shows a topic, nothing of the present session is missing`() {
+        var dialogue = TopicDialogue(active: [0, 1])
+        _ = dialogue.offer(1, session: 7)
+        _ = dialogue.offer(1, session: 8)
+        _ = dialogue.tick(after: 100)
+        #expect(dialogue.caughtUp(5, topic: 1, path: 1, session: 7, mayBeLeft: true) == [])
+        _ = dialogue.caughtUp(400, topic: 1, session: 8, mayBeLeft: true)
+        #expect(dialogue.tick(after: 100) == [] && dialogue.arbiter.last(of: 1) == 400)
+        #expect(dialogue.offer(401, topic: 1, session: 8) == [.message(401)])
+        #expect(dialogue.arbiter.counters.gapsTold == 0)
+    }
+
     @Test func `a topic that was shown in a session before anybody was in it tells that it begins`() {
         var dialogue = TopicDialogue()
         _ = dialogue.offer(1, topic: 0, session: 7)
