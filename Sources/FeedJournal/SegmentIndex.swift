@@ -131,17 +131,21 @@ public struct SegmentIndex: Hashable, Sendable {
             if let span = spans[place] { next = min(span.first, span.last) }
         }
         var before: UInt64?
+        // The segment before has some: the end of what there is may be told in the one behind it.
+        var isNext = false
         return spans.indices.map { place in
             let first = before.map { $0 == .max ? .max : $0 + 1 }
             let last = firstBehind[place].map { $0 == 0 ? 0 : $0 - 1 }
             if let span = spans[place] {
                 before = max(before ?? 0, span.first, span.last)
+                isNext = true
                 return SequenceRange(
                     min(span.first, span.last, first ?? .max), max(span.first, span.last, last ?? .max))
             }
             if segments[place].isOverfull { return SequenceRange(0, .max) }
-            guard let first, let last, first <= last else { return nil }
-            return SequenceRange(first, last)
+            defer { isNext = false }
+            guard let first, isNext || last != nil, first <= last ?? .max else { return nil }
+            return SequenceRange(first, last ?? .max)
         }
     }
 }

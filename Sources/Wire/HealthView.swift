@@ -276,7 +276,7 @@ extension HealthView {
         let change = document.stamp.change
         var events: [Event] = []
         let listed = Set(document.states.map(\.subject))
-        for subject in former where !listed.contains(subject) && messages[subject] == nil {
+        for subject in former where messages[subject]?.isGone ?? !listed.contains(subject) {
             events.append(.gone(subject))
         }
         former = []

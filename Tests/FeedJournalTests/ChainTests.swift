@@ -134,7 +134,8 @@ import Wire
                 SequenceRange(1, 19), SequenceRange(11, 39), SequenceRange(31, 39), SequenceRange(31, .max),
             ])
         // Where it cannot be, and where segments overlap.
-        #expect(reaches([nil, 5...6, nil]) == [nil, SequenceRange(5, .max), nil])
+        #expect(
+            reaches([nil, 5...6, nil, nil]) == [nil, SequenceRange(5, .max), SequenceRange(7, .max), nil])
         #expect(
             reaches([1...9, 5...20, 21...22])
                 == [1...9, 5...20, 21...(.max)].map { SequenceRange($0.lowerBound, $0.upperBound) })

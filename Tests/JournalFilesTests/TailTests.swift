@@ -497,11 +497,12 @@ extension DiskTests {
                 .open, .write(batch(1...3), sync: false), .turn(gap(4, 5), sync: false),
             ]
             jobs += [.write(batch(6...7), sync: false), .write(gap(8, 9), sync: false)]
-            jobs += [.turn(batch(10...11), sync: false), .write(gap(12, 12), sync: true)]
+            jobs += [.turn(batch(10...11), sync: false), .write(gap(12, 12), sync: false)]
+            jobs += [.turn(gap(13, 14), sync: true)]
             let tail = try #require(perform(jobs, plan()).tail)
             #expect(repaired(SequenceRange(4, 5), tail) == ["gap 4–5"])
             #expect(repaired(SequenceRange(9, 9), tail) == ["gap 8–9"])
-            #expect(repaired(SequenceRange(12, 20), tail) == ["gap 12"])
+            #expect(repaired(SequenceRange(12, 20), tail) == ["gap 12", "gap 13–14"])
         }
 
         @Test func `with more epochs than an index tells apart, what is there is found`() throws {

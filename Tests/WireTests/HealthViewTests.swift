@@ -226,7 +226,9 @@ import Wire
         #expect(wire.deliver(old) == [])
         #expect(wire.view.outdated == 1)
         #expect(wire.tell(path, .ok) == ["path/isp-a new>ok"])
-        // What it watches no more.
+        // What it watches no more, also where only the end of that came.
+        _ = wire.report(nic, .ok)
+        #expect(wire.deliver(wire.publisher.book.forget(nic, wall: wire.publisher.wall)) == [])
         #expect(wire.status() == ["nic/eth0 gone"])
         #expect(wire.status() == [])
         #expect(wire.view.isComplete)
