@@ -34,14 +34,7 @@ import Wire
         ) { _ in .done([]) }
     }
 
-    func run(until condition: () throws -> Bool) throws {
-        var isMet = try condition()
-        for _ in 0..<800 where !isMet {
-            try loop.step(atMost: .milliseconds(25))
-            isMet = try condition()
-        }
-        #expect(isMet)
-    }
+    func run(until condition: () throws -> Bool) throws { try loop.run(until: condition) }
 
     /// A collector that has subscribed to states and a marker.
     func bound(_ endpoint: String = "tcp://127.0.0.1:*", judged: Bool = false) throws -> Socket {

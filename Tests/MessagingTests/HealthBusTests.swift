@@ -26,14 +26,7 @@ import Wire
         ) { _ in .done([]) }
     }
 
-    func run(until condition: () throws -> Bool) throws {
-        var isMet = try condition()
-        for _ in 0..<800 where !isMet {
-            try loop.step(atMost: .milliseconds(25))
-            isMet = try condition()
-        }
-        #expect(isMet)
-    }
+    func run(until condition: () throws -> Bool) throws { try loop.run(until: condition) }
 
     func report(_ count: Int) {
         for number in 0..<count {

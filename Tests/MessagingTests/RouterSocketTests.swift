@@ -21,14 +21,7 @@ import Wire
         log = try LimitedLog(loop, Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 
-    func run(until condition: () throws -> Bool) throws {
-        var isMet = try condition()
-        for _ in 0..<800 where !isMet {
-            try loop.step(atMost: .milliseconds(25))
-            isMet = try condition()
-        }
-        #expect(isMet)
-    }
+    func run(until condition: () throws -> Bool) throws { try loop.run(until: condition) }
 
     /// What came, and by which connection.
     private final class Desk {

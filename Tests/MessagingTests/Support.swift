@@ -4,9 +4,23 @@ import CLinux
 import Glibc
 import Linux
 import Logging
+import Reactor
 import Synchronization
+import Testing
 
 @testable import Messaging
+
+extension EventLoop {
+    /// Steps until `condition` holds; gives up, and fails the test, after many idle steps.
+    func run(until condition: () throws -> Bool) throws {
+        var isMet = try condition()
+        for _ in 0..<800 where !isMet {
+            try step(atMost: .milliseconds(25))
+            isMet = try condition()
+        }
+        #expect(isMet)
+    }
+}
 
 /// The entries that were written.
 final class Journal: Sendable {

@@ -5,14 +5,6 @@ import Wire
 @testable import ZMTP
 
 @Suite struct RequesterSessionTests {
-    private static let hello = ZMTPGreeting.encode(mechanism: "NULL", isServer: false)
-    private static func ready(_ type: String) -> [UInt8] {
-        let metadata = ZMTPCommand.encode([("Socket-Type", type), ("Identity", "")])
-        return ZMTPFrame.encode(ZMTPCommand.encode("READY", metadata), .command)
-    }
-    private static func command(_ name: String, _ rest: [UInt8] = []) -> [UInt8] {
-        ZMTPFrame.encode(ZMTPCommand.encode(name, rest), .command)
-    }
     /// A message on the wire.
     private static func wire(_ frames: [[UInt8]]) -> [UInt8] {
         frames.enumerated().flatMap { ZMTPFrame.encode($1, $0 + 1 < frames.count ? .more : []) }
@@ -25,7 +17,7 @@ import Wire
         var messages: [[[UInt8]]] = []
 
         init(_ type: String? = nil) throws {
-            if let type { try hear(hello + ready(type)) }
+            if let type { try hear(Client.hello + Client.ready(type)) }
             events = []
         }
 
@@ -52,21 +44,21 @@ import Wire
     @Test(arguments: ["REQ", "DEALER", "ROUTER"])
     func `who asks is greeted by a ROUTER, and is open`(type: String) throws {
         var talk = try Talk()
-        try talk.hear(Self.hello + Self.ready(type))
+        try talk.hear(Client.hello + Client.ready(type))
         let metadata = ZMTPCommand.encode([("Socket-Type", "ROUTER"), ("Identity", "")])
         #expect(
             talk.events == [
-                .send(Array(Self.hello[11...])), .send(Self.command("READY", metadata)), .opened,
+                .send(Array(Client.hello[11...])), .send(Client.command("READY", metadata)), .opened,
             ])
         #expect(talk.session.isOpen)
     }
 
     @Test func `what does not ask is not let in`() {
         for type in ["SUB", "XSUB", "PUB", "REP", "PUSH", "STREAM"] {
-            #expect(failure(Self.hello + Self.ready(type), nil) == .socketType(type))
+            #expect(failure(Client.hello + Client.ready(type), nil) == .socketType(type))
         }
         #expect(failure(ZMTPGreeting.signature + [1, 2], nil) == .socketType("type 2"))
-        #expect(failure(Self.hello + ZMTPFrame.encode([1]), nil) == .command("message"))
+        #expect(failure(Client.hello + ZMTPFrame.encode([1]), nil) == .command("message"))
     }
 
     @Test func `a requester that speaks ZMTP 2,0 is answered in it`() throws {
@@ -82,7 +74,7 @@ import Wire
         let messages: [[[UInt8]]] = [
             [[], [1, 2]], [[7]], [[]], [[1], [], [UInt8](repeating: 9, count: 300)], [[3]],
         ]
-        let bytes = Self.hello + Self.ready("REQ") + messages.flatMap(Self.wire)
+        let bytes = Client.hello + Client.ready("REQ") + messages.flatMap(Self.wire)
         for size in [1, 2, 7, 63, 65, bytes.count] {
             var talk = try Talk()
             for start in stride(from: 0, to: bytes.count, by: size) {
@@ -100,7 +92,7 @@ import Wire
 
     @Test func `behind a whole message nothing is looked at until it is taken`() throws {
         var talk = try Talk("DEALER")
-        let ping = Self.command("PING", [0, 0, 5])
+        let ping = Client.command("PING", [0, 0, 5])
         try talk.session.receive((Self.wire([[1]]) + ping + Self.wire([[2]]))[...]) { talk.events.append($0) }
         #expect(talk.session.hasMessage && talk.events == [])
         #expect(talk.session.takeMessage() == [[1]])
@@ -112,12 +104,13 @@ import Wire
     {
         var talk = try Talk("DEALER")
         let bytes =
-            ZMTPFrame.encode([1], .more) + Self.command("PING", [0, 0, 5]) + Self.command("SUBSCRIBE", [7])
-            + Self.command("DANCE") + Self.command("PONG") + ZMTPFrame.encode([2])
+            ZMTPFrame.encode([1], .more) + Client.command("PING", [0, 0, 5])
+            + Client.command("SUBSCRIBE", [7])
+            + Client.command("DANCE") + Client.command("PONG") + ZMTPFrame.encode([2])
         try talk.hear(bytes)
         #expect(talk.events == [.pong([5]), .strange, .strange] && talk.messages == [[[1], [2]]])
-        #expect(failure(Self.command("PING", [0])) == .malformed("PING"))
-        #expect(failure(Self.command("ERROR", [3] + Array("bad".utf8))) == .refused("bad"))
+        #expect(failure(Client.command("PING", [0])) == .malformed("PING"))
+        #expect(failure(Client.command("ERROR", [3] + Array("bad".utf8))) == .refused("bad"))
     }
 
     @Test func `a message that does not end is ended, by its frames or by its bytes`() throws {
@@ -146,8 +139,8 @@ import Wire
         let longer = Self.wire([[UInt8](repeating: 1, count: longest + 1)])
         #expect(failure(Array(longer.prefix(9))) == .tooLong(bytes: UInt64(longest + 1), limit: longest))
         // A stranger has less.
-        let command = Self.command("READY", [UInt8](repeating: 0, count: 5000))
-        guard case .tooLong? = failure(Self.hello + command, nil) else {
+        let command = Client.command("READY", [UInt8](repeating: 0, count: 5000))
+        guard case .tooLong? = failure(Client.hello + command, nil) else {
             Issue.record("a long command of a handshake")
             return
         }

@@ -5,15 +5,6 @@ import Wire
 @testable import ZMTP
 
 @Suite struct ServerSessionTests {
-    private static let hello = ZMTPGreeting.encode(mechanism: "NULL", isServer: false)
-    private static func ready(_ type: String) -> [UInt8] {
-        let metadata = ZMTPCommand.encode([("Socket-Type", type), ("Identity", "")])
-        return ZMTPFrame.encode(ZMTPCommand.encode("READY", metadata), .command)
-    }
-    private static func command(_ name: String, _ rest: [UInt8] = []) -> [UInt8] {
-        ZMTPFrame.encode(ZMTPCommand.encode(name, rest), .command)
-    }
-
     private func events(
         _ session: inout ServerSession, _ bytes: [UInt8]
     ) throws -> [ServerSession.Event] {
@@ -24,25 +15,25 @@ import Wire
 
     private func open() throws -> ServerSession {
         var session = ServerSession(.publisher, .plain)
-        _ = try events(&session, Self.hello + Self.ready("SUB"))
+        _ = try events(&session, Client.hello + Client.ready("SUB"))
         return session
     }
 
     @Test func `a subscriber greets, says what it is, and is open`() throws {
         var session = ServerSession(.publisher, .plain)
-        #expect(session.greeting == Array(Self.hello[..<11]))
-        #expect(try events(&session, Array(Self.hello[..<10])) == [])
-        #expect(try events(&session, [3]) == [.send(Array(Self.hello[11...]))])
-        let ready = Self.command("READY", ZMTPCommand.encode([("Socket-Type", "XPUB")]))
-        #expect(try events(&session, Array(Self.hello[11...])) == [.send(ready)])
+        #expect(session.greeting == Array(Client.hello[..<11]))
+        #expect(try events(&session, Array(Client.hello[..<10])) == [])
+        #expect(try events(&session, [3]) == [.send(Array(Client.hello[11...]))])
+        let ready = Client.command("READY", ZMTPCommand.encode([("Socket-Type", "XPUB")]))
+        #expect(try events(&session, Array(Client.hello[11...])) == [.send(ready)])
         #expect(!session.isOpen)
-        #expect(try events(&session, Self.ready("SUB")) == [.opened])
+        #expect(try events(&session, Client.ready("SUB")) == [.opened])
         #expect(session.isOpen)
     }
 
     @Test func `it is understood however its bytes are cut`() throws {
         let bytes =
-            Self.hello + Self.ready("XSUB") + ZMTPFrame.encode([1, 65]) + Self.command("CANCEL", [65])
+            Client.hello + Client.ready("XSUB") + ZMTPFrame.encode([1, 65]) + Client.command("CANCEL", [65])
         var whole = ServerSession(.publisher, .plain)
         let expected = try events(&whole, bytes)
         #expect(expected.suffix(3) == [.opened, .subscribe([65]), .cancel([65])])
@@ -90,7 +81,7 @@ import Wire
         #expect(refusal(signature + [0]) == .version(1))
         #expect(refusal(signature + [1, 1]) == .socketType("type 1"))
         #expect(refusal(signature + [1, 10, 4, 0]) == .malformed("identity"))
-        #expect(refusal(Self.second + Self.command("PING", [0, 0])) == .flags(4))
+        #expect(refusal(Self.second + Client.command("PING", [0, 0])) == .flags(4))
         let entropy = [UInt8](repeating: 7, count: CurveServer.entropyCount)
         let secret = Secret([UInt8](repeating: 3, count: 32))
         let keys = KeyPair(
@@ -103,16 +94,16 @@ import Wire
         var session = try open()
         #expect(try events(&session, ZMTPFrame.encode([1, 7, 8])) == [.subscribe([7, 8])])
         #expect(try events(&session, ZMTPFrame.encode([0, 7, 8])) == [.cancel([7, 8])])
-        #expect(try events(&session, Self.command("SUBSCRIBE", [7])) == [.subscribe([7])])
-        #expect(try events(&session, Self.command("CANCEL", [7])) == [.cancel([7])])
-        #expect(try events(&session, Self.command("SUBSCRIBE")) == [.subscribe([])])
+        #expect(try events(&session, Client.command("SUBSCRIBE", [7])) == [.subscribe([7])])
+        #expect(try events(&session, Client.command("CANCEL", [7])) == [.cancel([7])])
+        #expect(try events(&session, Client.command("SUBSCRIBE")) == [.subscribe([])])
     }
 
     @Test func `what is no subscription is told and changes nothing`() throws {
         var session = try open()
         #expect(try events(&session, ZMTPFrame.encode([2, 7])) == [.strange])
         #expect(try events(&session, ZMTPFrame.encode([])) == [.strange])
-        #expect(try events(&session, Self.command("DANCE")) == [.strange])
+        #expect(try events(&session, Client.command("DANCE")) == [.strange])
         let several = ZMTPFrame.encode([1, 7], .more) + ZMTPFrame.encode([1, 8]) + ZMTPFrame.encode([1, 9])
         #expect(try events(&session, several) == [.strange, .subscribe([9])])
     }
@@ -120,18 +111,18 @@ import Wire
     @Test func `a ping is answered with its context, of which there is a most`() throws {
         var session = try open()
         #expect(
-            try events(&session, Self.command("PING", [0, 9, 1, 2, 3])) == [
+            try events(&session, Client.command("PING", [0, 9, 1, 2, 3])) == [
                 .pong([1, 2, 3])
             ])
         let long = [UInt8](repeating: 4, count: 40)
         #expect(
-            try events(&session, Self.command("PING", [0, 9] + long)) == [
+            try events(&session, Client.command("PING", [0, 9] + long)) == [
                 .pong(Array(long.prefix(16)))
             ])
         var bytes: [UInt8] = []
         session.encode(pong: [1, 2, 3], into: &bytes)
-        #expect(bytes == Self.command("PONG", [1, 2, 3]))
-        #expect(throws: ZMTPError.malformed("PING")) { try events(&session, Self.command("PING", [0])) }
+        #expect(bytes == Client.command("PONG", [1, 2, 3]))
+        #expect(throws: ZMTPError.malformed("PING")) { try events(&session, Client.command("PING", [0])) }
     }
 
     @Test func `who is no subscriber, or speaks before its turn, or too much, is ended`() {
@@ -145,16 +136,16 @@ import Wire
             }
         }
         #expect(refusal(Array("GET / HTTP/1.1\r\n".utf8)) == .notZMTP)
-        #expect(refusal(Self.hello + Self.ready("PUB")) == .socketType("PUB"))
-        #expect(refusal(Self.hello + Self.command("READY")) == .socketType("no type"))
-        #expect(refusal(Self.hello + Self.command("SUBSCRIBE", [7])) == .command("SUBSCRIBE"))
-        #expect(refusal(Self.hello + ZMTPFrame.encode([1, 7])) == .command("message"))
-        #expect(refusal(Self.hello + Self.command("ERROR", [3] + Array("bad".utf8))) == .refused("bad"))
-        #expect(refusal(Self.hello + Self.command("READY", [40])) == .malformed("metadata"))
-        #expect(refusal(Self.hello + ZMTPFrame.encode([], .command)) == .malformed("command"))
+        #expect(refusal(Client.hello + Client.ready("PUB")) == .socketType("PUB"))
+        #expect(refusal(Client.hello + Client.command("READY")) == .socketType("no type"))
+        #expect(refusal(Client.hello + Client.command("SUBSCRIBE", [7])) == .command("SUBSCRIBE"))
+        #expect(refusal(Client.hello + ZMTPFrame.encode([1, 7])) == .command("message"))
+        #expect(refusal(Client.hello + Client.command("ERROR", [3] + Array("bad".utf8))) == .refused("bad"))
+        #expect(refusal(Client.hello + Client.command("READY", [40])) == .malformed("metadata"))
+        #expect(refusal(Client.hello + ZMTPFrame.encode([], .command)) == .malformed("command"))
         let large = ZMTPFrame.encode([UInt8](repeating: 1, count: 5000))
-        #expect(refusal(Self.hello + Self.ready("SUB") + large) == .tooLong(bytes: 5000, limit: 4096))
-        #expect(refusal(Self.hello + Self.ready("SUB")) == nil)
+        #expect(refusal(Client.hello + Client.ready("SUB") + large) == .tooLong(bytes: 5000, limit: 4096))
+        #expect(refusal(Client.hello + Client.ready("SUB")) == nil)
     }
 
     @Test func `a message is one frame`() throws {
