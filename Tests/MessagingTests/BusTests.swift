@@ -18,11 +18,7 @@ import Testing
         log = try LimitedLog(loop, Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 
-    /// Steps the loop until `condition` holds; gives up, and fails the test, after many idle steps.
-    func run(until condition: () -> Bool) throws {
-        for _ in 0..<800 where !condition() { try loop.step(atMost: .milliseconds(25)) }
-        #expect(condition())
-    }
+    func run(until condition: () throws -> Bool) throws { try loop.run(until: condition) }
 
     @Test func `a subscription is seen, and what is then published arrives in order`() throws {
         var prefixes: [String] = []

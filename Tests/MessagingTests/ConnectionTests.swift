@@ -20,10 +20,7 @@ import Wire
         client = try KeyPair.generate()
     }
 
-    private func run(until condition: () -> Bool) throws {
-        for _ in 0..<800 where !condition() { try loop.step(atMost: .milliseconds(25)) }
-        #expect(condition())
-    }
+    private func run(until condition: () throws -> Bool) throws { try loop.run(until: condition) }
 
     /// A server in the clear, or one with a key.
     private func bound(secured: Bool) throws -> Socket {

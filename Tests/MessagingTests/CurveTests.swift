@@ -55,13 +55,7 @@ private final class Listener {
         desk = try KeyPair.generate()
     }
 
-    private func run(until condition: () throws -> Bool) throws {
-        for _ in 0..<800 {
-            if try condition() { return }
-            try loop.step(atMost: .milliseconds(25))
-        }
-        Issue.record("it did not come to be")
-    }
+    private func run(until condition: () throws -> Bool) throws { try loop.run(until: condition) }
 
     private func random(_ count: Int) -> [UInt8] {
         (0..<count).map { _ in UInt8.random(in: .min ... .max) }

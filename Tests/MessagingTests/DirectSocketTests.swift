@@ -22,11 +22,7 @@ import Wire
         log = try LimitedLog(loop, Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
     }
 
-    /// Steps the loop until `condition` holds; gives up, and fails the test, after many idle steps.
-    func run(until condition: () -> Bool) throws {
-        for _ in 0..<400 where !condition() { try loop.step(atMost: .milliseconds(25)) }
-        #expect(condition())
-    }
+    func run(until condition: () throws -> Bool) throws { try loop.run(until: condition) }
 
     /// Who asks a publisher for what, and who is gone.
     private final class Desk {
