@@ -15,6 +15,8 @@ public struct ReplicaPosition: Hashable, Sendable {
     public var header: UInt32?
     /// Damages that were taken since this was opened.
     public var damaged: UInt64 = 0
+    /// Segments that lack their end here, since this was opened: they were gone over there before it was pulled.
+    public var unended: UInt64 = 0
 
     public init() {}
 }
@@ -23,8 +25,9 @@ public struct ReplicaPosition: Hashable, Sendable {
 public enum ReplicaJob: Hashable, Sendable {
     /// Look at what is there, and cut what is torn.
     case open
-    /// Check what came, and write what is whole of it.
-    case store(PulledBytes, [UInt8])
+    /// Check what came, and write what is whole of it. Where it begins a segment: whether the one before is known to end
+    /// over there where it does here.
+    case store(PulledBytes, [UInt8], isEndKnown: Bool)
     /// Remove segments that are too old.
     case expire
 }
@@ -88,11 +91,13 @@ public struct ReplicaMachine: Sendable {
     public private(set) var bytes: UInt64 = 0
     /// Damages over there, which are the same here.
     public private(set) var damaged: UInt64 = 0
-    /// Segments that were gone before they could be pulled.
+    /// Segments that were gone before they could be pulled, or pulled to their end.
     public private(set) var missed: UInt64 = 0
     /// Requests that nobody answered.
     public private(set) var unanswered: UInt64 = 0
     private var state: State
+    /// Whether the last segment of which something is here is known to end where it does here.
+    private var isEndKnown = false
     /// When requests were made that nobody answered yet, oldest first; all but the last one were given up. Answers come in
     /// that order, and which one it is does not show: an answer knows what there was when its request was made, at the
     /// latest.
@@ -215,12 +220,17 @@ public struct ReplicaMachine: Sendable {
         lag.messages = pulled.behind
         if bytes.isEmpty, pulled.size == position.place.offset {
             trouble = nil
-            if let next = pulled.next { begin(next) } else { lag.coveredAt = asked }
+            if let next = pulled.next {
+                isEndKnown = isEndKnown || position.place.offset > 0
+                begin(next)
+            } else {
+                lag.coveredAt = asked
+            }
             state = .waiting(until: pulled.next == nil ? max(askedLast + options.every, now) : now)
             return nil
         }
         state = .storing(pulled, asked: asked)
-        return .perform(.store(pulled, bytes))
+        return .perform(.store(pulled, bytes, isEndKnown: isEndKnown))
     }
 
     private mutating func begin(_ segment: UInt64) {
@@ -282,6 +292,8 @@ public struct ReplicaMachine: Sendable {
         messages &+= more
         bytes &+= UInt64(max(0, reached.place.offset - pulled.place.offset))
         damaged &+= reached.damaged > position.damaged ? reached.damaged - position.damaged : 0
+        missed &+= reached.unended > position.unended ? reached.unended - position.unended : 0
+        isEndKnown = reached.place.offset == pulled.size && pulled.next != nil
         position = reached
         lag.through = reached.through
         lag.messages = pulled.behind > more ? pulled.behind - more : 0

@@ -29,7 +29,7 @@ public struct ReplicaPlan: Hashable, Sendable {
 public struct ReplicaResult: Sendable {
     public var outcome: ReplicaOutcome
     public var tail: ReplicaTail?
-    /// What was cut from what is here, for a person.
+    /// What was cut from what is here, or is missing at the end of a segment, for a person.
     public var cut: String?
     /// What is damaged over there, and is now the same here.
     public var damages: [ReplicaDamage] = []
@@ -73,10 +73,10 @@ public struct ReplicaTail: Sendable {
             case (.expire, var tail?):
                 tail.expire(at: now)
                 (result.tail, result.outcome) = (tail, .done(tail.position))
-            case (.store(let pulled, let bytes), var tail?):
+            case (.store(let pulled, let bytes, let isEndKnown), var tail?):
                 // What it doubts, it remembers.
                 defer { result.tail = tail }
-                try tail.store(pulled, bytes, at: now, wall, &result)
+                try tail.store(pulled, bytes, isEndKnown: isEndKnown, at: now, wall, &result)
                 result.outcome = .done(tail.position)
             }
         } catch {
@@ -169,7 +169,7 @@ public struct ReplicaTail: Sendable {
     // MARK: - Storing
 
     private mutating func store(
-        _ pulled: PulledBytes, _ bytes: [UInt8], at now: Instant, _ wall: WallTime,
+        _ pulled: PulledBytes, _ bytes: [UInt8], isEndKnown: Bool, at now: Instant, _ wall: WallTime,
         _ result: inout ReplicaResult
     ) throws(Failure) {
         let isNext = pulled.place.segment != position.place.segment || file == nil
@@ -184,16 +184,18 @@ public struct ReplicaTail: Sendable {
             self = next
             return
         }
-        let judged = try judge(pulled, bytes, isNext: isNext)
+        let judged = try judge(pulled, bytes, isNext: isNext, isEndKnown: isEndKnown)
         let taken = Array(bytes.prefix(judged.taken))
+        let lost = isNext && !isEndKnown ? lostEnd(before: pulled.place.segment, judged.header) : nil
         var next = self
         try ReplicaTail.disk { () throws(SystemError) in
             if isNext { try next.begin(pulled.place.segment, at: now, wall) }
             try next.append(taken, at: pulled.place, isFirst: isNext)
         }
         next.take(judged, taken, pulled)
+        if lost != nil { next.position.unended &+= 1 }
         if isNext { next.expire(at: now) }
-        result.damages = judged.damages
+        (result.cut, result.damages) = (lost, judged.damages)
         self = next
     }
 
@@ -211,13 +213,13 @@ public struct ReplicaTail: Sendable {
 
     /// What is taken of the bytes. Damage in them is taken when it has come twice.
     private mutating func judge(
-        _ pulled: PulledBytes, _ bytes: [UInt8], isNext: Bool
+        _ pulled: PulledBytes, _ bytes: [UInt8], isNext: Bool, isEndKnown: Bool
     ) throws(Failure) -> PulledPiece {
         let number = pulled.place.segment
         let judged = PulledPiece(
             bytes, at: isNext ? PulledPiece.Position(segment: number) : piece,
             isEnd: pulled.place.offset + bytes.count >= pulled.size, fastestCRC)
-        if let header = judged.header { try check(header, number) }
+        if let header = judged.header { try check(header, number, isEndKnown: isEndKnown) }
         guard judged.taken > 0 else { throw .refused("segment \(number): no whole record came") }
         guard let damage = judged.damages.first else {
             doubt = nil
@@ -233,7 +235,7 @@ public struct ReplicaTail: Sendable {
         return judged
     }
 
-    private func check(_ header: SegmentHeader, _ number: UInt64) throws(Failure) {
+    private func check(_ header: SegmentHeader, _ number: UInt64, isEndKnown: Bool) throws(Failure) {
         guard header.number == number, header.feed == plan.feed,
             header.channel == plan.channel
         else {
@@ -241,13 +243,25 @@ public struct ReplicaTail: Sendable {
                 "segment \(number): its header is of feed \(header.feed), channel \(header.channel), segment \(header.number)"
             )
         }
-        guard position.place.segment > 0, position.place.segment == number - 1, file != nil else { return }
+        // What is a part here is not what the next one was chained to.
+        guard isEndKnown, position.place.segment > 0, position.place.segment == number - 1, file != nil
+        else { return }
         let found = hash.digest
         guard header.previous == found || hasDamage else {
             throw .refused(
                 "segment \(number) is chained to another segment \(number - 1) than the one here: its digest is \(header.previous) there and \(found) here"
             )
         }
+    }
+
+    /// What may be missing of the segment that was written to: it was gone over there before it was known where it ends. If
+    /// the next one is chained to it as it is here, it is whole. `nil`: nothing is missing.
+    private func lostEnd(before number: UInt64, _ header: SegmentHeader?) -> String? {
+        guard file != nil else { return nil }
+        let place = position.place
+        if place.segment &+ 1 == number, header?.previous == hash.digest { return nil }
+        return
+            "segment \(place.segment) was gone over there before its end was pulled: whatever stood behind byte \(place.offset) of it is missing here"
     }
 
     /// Closes the segment and begins another one.
@@ -321,9 +335,9 @@ public struct ReplicaTail: Sendable {
         try Files.write(
             surplus, to: kept, Files.Attributes(mode: 0o640), replacing: true, durably: plan.isDurable)
         try Files.cut(path, to: size)
-        let damaged = position.damaged
+        let (damaged, unended) = (position.damaged, position.unended)
         (hash, index, position, file) = (SHA256(), SegmentIndex(), ReplicaPosition(), nil)
-        (position.damaged, hasDamage, lost) = (damaged, false, 0)
+        (position.damaged, position.unended, hasDamage, lost) = (damaged, unended, false, 0)
         _ = try resume(number)
         return
             "segment \(number) lost its last \(end - size) bytes over there; they are kept in \(kept)"

@@ -88,7 +88,7 @@ public enum JournalEvent: String, Sendable, CaseIterable {
     /// A journal that is pulled from another gateway is not written: the disk, the other gateway or what it sent.
     case replicaStopped = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a68"
     case replicaResumed = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a69"
-    /// The end of such a journal was cut and is pulled again.
+    /// The end of such a journal was cut and is pulled again; or the end of a segment of it was gone before it was pulled.
     case replicaCut = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a6a"
     /// Something in such a journal is damaged over there, and therefore here.
     case replicaDamaged = "5c1d3f0c7a5e4d2f9a4b0e6d1c2f7a6b"

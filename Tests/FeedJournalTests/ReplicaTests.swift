@@ -153,6 +153,33 @@ private struct ReplicaDialogue {
         #expect(dialogue.machine.position.place == PullRequest.Place(segment: 6, offset: 0))
     }
 
+    @Test func `the end of a segment that goes over there is missing unless it was known to be here`() {
+        for (size, next, isKnown) in [(900, 4, true), (950, 4, false), (900, nil, false)]
+            as [(Int, UInt64?, Bool)]
+        {
+            var dialogue = ReplicaDialogue()
+            dialogue.open(at: 3, 800, messages: 8)
+            _ = dialogue.machine.next(at: dialogue.now)
+            _ = dialogue.answered(3, 800, bytes: 100, size: size, next: next, behind: 2)
+            dialogue.stored(3, 900, 10)
+            dialogue.wait(100)
+            // The next one goes, too, before anything of it came.
+            for first in [4, 5] as [UInt64] {
+                #expect(dialogue.machine.next(at: dialogue.now) == .ask)
+                _ = dialogue.machine.answered(
+                    .refused("not there any more", retryAfter: nil, first: first), [], at: dialogue.now)
+            }
+            #expect(dialogue.machine.next(at: dialogue.now) == .ask)
+            let action = dialogue.answered(5, 0, bytes: 400, size: 400, header: 9, behind: 5)
+            guard case .perform(.store(_, _, let isEndKnown))? = action else { return #expect(Bool(false)) }
+            #expect(isEndKnown == isKnown && dialogue.machine.missed == 1)
+            var reached = dialogue.position(5, 400, 5)
+            reached.unended = isKnown ? 0 : 1
+            dialogue.machine.finished(.done(reached), at: dialogue.now)
+            #expect(dialogue.machine.missed == (isKnown ? 1 : 2) && dialogue.machine.trouble == nil)
+        }
+    }
+
     @Test func `what is doubted is asked for again at once, and no trouble`() {
         var dialogue = ReplicaDialogue()
         dialogue.open(at: 3, 900, messages: 10)

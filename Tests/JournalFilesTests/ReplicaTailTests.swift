@@ -10,7 +10,7 @@ import Wire
 @testable import JournalFiles
 
 /// A journal, and a replica of it that pulls as often as it is told.
-private final class Pair {
+final class Pair {
     let path: String
     let plan: JournalPlan
     let replicaPlan: ReplicaPlan

@@ -1,0 +1,80 @@
+// What a replica has of segments that go: over there before all of them was pulled, and here when they are too old.
+import Basics
+import FeedJournal
+import Linux
+import Testing
+
+@testable import JournalFiles
+
+extension DiskTests.ReplicaTailTests {
+    /// What `holdfast verify` says of the replica.
+    private func faults(_ pair: Pair) throws -> [String] {
+        var chain = SegmentChain(fastestCRC)
+        let folder = pair.replicaPlan.folder
+        for (number, bytes) in zip(try folder.segments(), try pair.contents(folder)) {
+            chain.begin(number)
+            chain.take(bytes)
+            chain.end()
+        }
+        return chain.faults.map(\.description)
+    }
+
+    @Test(arguments: [false, true])
+    func `behind a segment that went before its end was pulled it goes on, and says what is missing`(
+        restarts: Bool
+    ) throws {
+        let pair = Pair()
+        pair.write(1...10)
+        try pair.pull()
+        let size = try Files.size(of: pair.replicaPlan.folder.segment(1))
+        pair.write(11...20)
+        pair.write(21...30, turns: true)
+        try Files.remove(pair.plan.folder.segment(1))
+        pair.now = pair.now + .seconds(1)
+        if restarts { try pair.restartReplica() } else { try pair.pull() }
+        #expect(pair.machine.trouble == nil, "\(pair.machine.trouble ?? "")")
+        #expect(try pair.replicaPlan.folder.segments() == [1, 2])
+        #expect(pair.machine.missed == 1 && pair.machine.lag.messages == 0)
+        let told =
+            "segment 1 was gone over there before its end was pulled: whatever stood behind byte \(size) of it is missing here"
+        #expect(pair.cuts == [told])
+        let found = try faults(pair)
+        #expect(found.count == 1)
+        #expect(found.first?.hasPrefix("segment 2: the segment before it was changed") == true)
+        // Once, and it goes on.
+        pair.write(31...35)
+        pair.write(36...40, turns: true)
+        pair.now = pair.now + .seconds(1)
+        try pair.pull()
+        try pair.restartReplica()
+        #expect(pair.machine.trouble == nil && pair.machine.lag.messages == 0 && pair.cuts == [told])
+        #expect(try pair.replicaPlan.folder.segments() == [1, 2, 3])
+    }
+
+    @Test(arguments: [false, true])
+    func `an end that went together with the next segment is missing as well`(restarts: Bool) throws {
+        let pair = Pair()
+        pair.write(1...10)
+        try pair.pull()
+        pair.write(11...20)
+        for first in [21, 31] as [UInt64] { pair.write(first...(first + 9), turns: true) }
+        for number in [1, 2] as [UInt64] { try Files.remove(pair.plan.folder.segment(number)) }
+        pair.now = pair.now + .seconds(1)
+        if restarts { try pair.restartReplica() } else { try pair.pull() }
+        #expect(pair.machine.trouble == nil && pair.machine.missed == 2 && pair.cuts.count == 1)
+        #expect(try pair.replicaPlan.folder.segments() == [1, 3])
+    }
+
+    @Test(arguments: [false, true])
+    func `of a segment that is here whole when it goes over there nothing is missing`(restarts: Bool) throws {
+        let pair = Pair()
+        pair.write(1...10)
+        try pair.pull()
+        pair.write(11...20, turns: true)
+        try Files.remove(pair.plan.folder.segment(1))
+        pair.now = pair.now + .seconds(1)
+        if restarts { try pair.restartReplica() } else { try pair.pull() }
+        #expect(pair.machine.trouble == nil && pair.machine.missed == 0 && pair.cuts == [])
+        #expect(try pair.replicaPlan.folder.segments() == [1, 2] && faults(pair) == [])
+    }
+}
