@@ -307,6 +307,11 @@ private final class ReplicaFeed {
         if let cut = result.cut {
             surroundings.log(.replicaCut, "the replica of feed \(name), channel \(number): \(cut)")
         }
+        if let why = result.notRemoved {
+            surroundings.log(
+                .replicaStopped,
+                "the replica of feed \(name), channel \(number): an old segment cannot be removed: \(why)")
+        }
         tell(result.damages, number)
         tell()
         owner?.advance()

@@ -58,6 +58,15 @@ public struct ChannelFolder: Hashable, Sendable {
         try Files.names(in: path).compactMap { SegmentName.number(of: $0) }.sorted()
     }
 
+    /// Removes a segment and its index. One that somebody has removed already is removed.
+    func remove(_ number: UInt64) throws(SystemError) {
+        do throws(SystemError) {
+            try Files.remove(segment(number))
+        } catch  where error.number == ENOENT {
+        }
+        try? Files.remove(index(number))
+    }
+
     /// The channels that have segments in a folder or below it, as far as a journal's folders go: itself, a feed's, or
     /// all feeds'.
     public static func all(below path: String, depth: Int = 2) throws(SystemError) -> [ChannelFolder] {

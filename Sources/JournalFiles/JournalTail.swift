@@ -279,10 +279,9 @@ public struct JournalTail: Sendable {
     ) {
         for number in plan.retention.expired(closed, written: written, at: now) {
             do throws(SystemError) {
-                try Files.remove(plan.folder.segment(number))
+                try plan.folder.remove(number)
                 closed.removeAll { $0.number == number }
                 result.expired += 1
-                try? Files.remove(plan.folder.index(number))
             } catch {
                 result.notRemoved = "\(error)"
                 return

@@ -33,6 +33,8 @@ public struct ReplicaResult: Sendable {
     public var cut: String?
     /// What is damaged over there, and is now the same here.
     public var damages: [ReplicaDamage] = []
+    /// Why a segment that is too old could not be removed.
+    public var notRemoved: String?
 }
 
 /// The segment that is written to, and those before it.
@@ -71,7 +73,7 @@ public struct ReplicaTail: Sendable {
             case (.open, _): try open(plan, at: now, wall, &result)
             case (.store, nil), (.expire, nil): break
             case (.expire, var tail?):
-                tail.expire(at: now)
+                result.notRemoved = tail.expire(at: now)
                 (result.tail, result.outcome) = (tail, .done(tail.position))
             case (.store(let pulled, let bytes, let isEndKnown), var tail?):
                 // What it doubts, it remembers.
@@ -84,7 +86,8 @@ public struct ReplicaTail: Sendable {
             case .disk(let error):
                 result.outcome = .failed("\(error)")
                 // A full disk refuses everything until there is room, and what is too old may be all that can make some.
-                result.tail?.expire(at: now)
+                // Such a disk is told of already.
+                _ = result.tail?.expire(at: now)
             case .refused(let why): result.outcome = .refused(why)
             case .doubted: result.outcome = .doubted
             }
@@ -194,7 +197,7 @@ public struct ReplicaTail: Sendable {
         }
         next.take(judged, taken, pulled)
         if lost != nil { next.position.unended &+= 1 }
-        if isNext { next.expire(at: now) }
+        if isNext { result.notRemoved = next.expire(at: now) }
         (result.cut, result.damages) = (lost, judged.damages)
         self = next
     }
@@ -316,13 +319,13 @@ public struct ReplicaTail: Sendable {
             Files.Attributes(mode: 0o640), replacing: true, durably: false)
     }
 
-    /// What cannot be removed stays until it can be.
-    private mutating func expire(at now: Instant) {
+    /// What cannot be removed stays until it can be; why, for a person.
+    private mutating func expire(at now: Instant) -> String? {
         for number in plan.retention.expired(closed, written: position.place.offset, at: now) {
-            guard (try? Files.remove(plan.folder.segment(number))) != nil else { return }
-            try? Files.remove(plan.folder.index(number))
+            do throws(SystemError) { try plan.folder.remove(number) } catch { return "\(error)" }
             closed.removeAll { $0.number == number }
         }
+        return nil
     }
 
     /// The other gateway lost the end of a segment that this one has: what it goes on with is chained to the shorter

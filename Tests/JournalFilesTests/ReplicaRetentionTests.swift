@@ -1,6 +1,7 @@
 // What a replica has of segments that go: over there before all of them was pulled, and here when they are too old.
 import Basics
 import FeedJournal
+import Glibc
 import Linux
 import Testing
 
@@ -76,5 +77,25 @@ extension DiskTests.ReplicaTailTests {
         if restarts { try pair.restartReplica() } else { try pair.pull() }
         #expect(pair.machine.trouble == nil && pair.machine.missed == 0 && pair.cuts == [])
         #expect(try pair.replicaPlan.folder.segments() == [1, 2] && faults(pair) == [])
+    }
+
+    @Test func `an old segment that somebody has removed keeps no other one, and one that stays is told`()
+        throws
+    {
+        let pair = Pair(longest: .seconds(3600))
+        for _ in 0..<4 { pair.write(1...10, turns: true) }
+        try pair.pull()
+        let folder = pair.replicaPlan.folder
+        for number in [1, 2] as [UInt64] { try Files.remove(folder.segment(number)) }
+        // Which is no file that could be removed.
+        try Files.makeFolder(folder.segment(2), mode: 0o750)
+        let later = pair.now + .seconds(7200)
+        var result = ReplicaTail.perform(
+            .expire, pair.replica, pair.replicaPlan, at: later, wall: Pair.wall)
+        #expect(result.notRemoved?.contains(folder.segment(2)) == true, "\(result.notRemoved ?? "")")
+        #expect(try folder.segments() == [2, 3, 4, 5] && !Files.exists(folder.index(1)))
+        #expect(rmdir(folder.segment(2)) == 0)
+        result = ReplicaTail.perform(.expire, result.tail, pair.replicaPlan, at: later, wall: Pair.wall)
+        #expect(try result.notRemoved == nil && folder.segments() == [5])
     }
 }

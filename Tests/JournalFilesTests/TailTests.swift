@@ -340,6 +340,19 @@ extension DiskTests {
             #expect(try faults() == [])
         }
 
+        @Test func `an old segment that somebody has removed keeps none of the others`() throws {
+            let plan = plan { $0.retention = Retention(mostBytes: 1 << 30, longest: .seconds(3600)) }
+            var jobs: [JournalJob] = [.open, .write(batch(1...4), sync: false)]
+            for number in 5...7 as ClosedRange<UInt64> {
+                jobs.append(.turn(batch(number...number), sync: false))
+            }
+            let tail = perform(jobs, plan).tail
+            try Files.remove(plan.folder.segment(1))
+            let result = perform([.expire], plan, tail, after: .seconds(7200))
+            #expect(result.expired == 3 && result.notRemoved == nil)
+            #expect(try plan.folder.segments() == [4] && !Files.exists(plan.folder.index(1)))
+        }
+
         @Test func `reading begins with a sequence or a time`() throws {
             var jobs: [JournalJob] = [.open, .write(batch(1...1500), sync: false)]
             jobs += [.turn(batch(1501...3000), sync: false), .turn(batch(3001...3002), sync: false)]
