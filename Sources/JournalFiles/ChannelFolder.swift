@@ -24,6 +24,8 @@ public struct ChannelFolder: Hashable, Sendable {
 
     public func segment(_ number: UInt64) -> String { "\(path)/\(SegmentName.file(number))" }
     public func index(_ number: UInt64) -> String { "\(path)/\(SegmentName.index(number))" }
+    /// What a replica had of a segment that became shorter over there.
+    func surplus(_ number: UInt64) -> String { "\(segment(number)).surplus" }
 
     /// Whether a gateway is writing there: who does keeps a lock on the folder. A lock that cannot be had for any other
     /// reason, as on file systems that have none, says nothing of a writer.
@@ -58,13 +60,14 @@ public struct ChannelFolder: Hashable, Sendable {
         try Files.names(in: path).compactMap { SegmentName.number(of: $0) }.sorted()
     }
 
-    /// Removes a segment and its index. One that somebody has removed already is removed.
+    /// Removes a segment and what is kept beside it. One that somebody has removed already is removed.
     func remove(_ number: UInt64) throws(SystemError) {
         do throws(SystemError) {
             try Files.remove(segment(number))
         } catch  where error.number == ENOENT {
         }
         try? Files.remove(index(number))
+        try? Files.remove(surplus(number))
     }
 
     /// The channels that have segments in a folder or below it, as far as a journal's folders go: itself, a feed's, or

@@ -333,16 +333,25 @@ public struct ReplicaTail: Sendable {
     private mutating func setAside(from size: Int) throws(SystemError) -> String {
         let (number, end) = (position.place.segment, position.place.offset)
         let path = plan.folder.segment(number)
-        let surplus = try ReadFile(path).read(end - size, at: size)
-        let kept = "\(path).surplus"
-        try Files.write(
-            surplus, to: kept, Files.Attributes(mode: 0o640), replacing: true, durably: plan.isDurable)
+        try keepSurplus(of: number, try ReadFile(path).read(end - size, at: size))
         try Files.cut(path, to: size)
         let (damaged, unended) = (position.damaged, position.unended)
         (hash, index, position, file) = (SHA256(), SegmentIndex(), ReplicaPosition(), nil)
         (position.damaged, position.unended, hasDamage, lost) = (damaged, unended, false, 0)
         _ = try resume(number)
         return
-            "segment \(number) lost its last \(end - size) bytes over there; they are kept in \(kept)"
+            "segment \(number) lost its last \(end - size) bytes over there; they are kept in \(plan.folder.surplus(number))"
+    }
+
+    /// Puts what is to be cut before what was cut from the segment earlier, where it stood; not twice, where it could not
+    /// be cut after that.
+    private func keepSurplus(of number: UInt64, _ bytes: [UInt8]) throws(SystemError) {
+        let path = plan.folder.surplus(number)
+        var earlier: [UInt8] = []
+        if Files.exists(path) { earlier = try ReadFile(path).read(try Files.size(of: path), at: 0) }
+        guard !earlier.starts(with: bytes) else { return }
+        try Files.write(
+            bytes + earlier, to: path, Files.Attributes(mode: 0o640), replacing: true,
+            durably: plan.isDurable)
     }
 }

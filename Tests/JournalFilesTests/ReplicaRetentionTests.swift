@@ -98,4 +98,52 @@ extension DiskTests.ReplicaTailTests {
         result = ReplicaTail.perform(.expire, result.tail, pair.replicaPlan, at: later, wall: Pair.wall)
         #expect(try result.notRemoved == nil && folder.segments() == [5])
     }
+
+    @Test func `what is kept of a segment that became shorter over there goes with it`() throws {
+        let pair = Pair(longest: .seconds(3600))
+        pair.write(1...10)
+        let size = try Files.size(of: pair.plan.folder.segment(1))
+        pair.write(11...20)
+        try pair.pull()
+        pair.tail = nil
+        try Files.cut(pair.plan.folder.segment(1), to: size)
+        pair.perform(.open)
+        pair.write(21...22)
+        pair.now = pair.now + .seconds(1)
+        try pair.pull()
+        try pair.expectEqual()
+        let folder = pair.replicaPlan.folder
+        #expect(Files.exists(folder.surplus(1)))
+        _ = ReplicaTail.perform(
+            .expire, pair.replica, pair.replicaPlan, at: pair.now + .seconds(7200), wall: Pair.wall)
+        #expect(try Files.names(in: folder.path) == [SegmentName.file(2)])
+    }
+
+    @Test func `a segment that becomes shorter once more over there costs nothing that was kept`() throws {
+        let pair = Pair()
+        let (theirs, ours) = (pair.plan.folder.segment(1), pair.replicaPlan.folder.segment(1))
+        var sizes: [Int] = []
+        for first in [1, 11, 21] as [UInt64] {
+            pair.write(first...(first + 9))
+            sizes.append(try Files.size(of: theirs))
+        }
+        try pair.pull()
+        let bytes = try Files.read(ours)
+        let surplus = pair.replicaPlan.folder.surplus(1)
+        // From an attempt that ended before the segment was cut.
+        try Files.write(
+            Array(bytes[sizes[1]...]), to: surplus, Files.Attributes(mode: 0o640), replacing: false,
+            durably: false)
+        for size in [sizes[1], sizes[0]] {
+            pair.tail = nil
+            try Files.cut(theirs, to: size)
+            // A full disk: no other segment is begun behind it.
+            withFiles(ofAtMost: 10) { pair.perform(.open) }
+            pair.now = pair.now + .seconds(2)
+            try pair.pull()
+            #expect(pair.machine.trouble == nil, "\(pair.machine.trouble ?? "")")
+            #expect(try Files.read(ours) == Array(bytes[..<size]))
+            #expect(try Files.read(surplus) == Array(bytes[size...]))
+        }
+    }
 }
