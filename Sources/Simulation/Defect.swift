@@ -17,6 +17,8 @@ package enum Defect: String, Hashable, Sendable, CaseIterable {
     case forgetsTopic = "forgets-topic"
     /// What a disk was said to have is gone after a kill.
     case losesWritten = "loses-written"
+    /// Likewise the last frame of a run, and only if its journal has a hole.
+    case losesBehindHole = "loses-behind-hole"
     /// A client of SoupBinTCP asks to go on one message too late.
     case resumesLate = "resumes-late"
     /// What a Gap Request Proxy refused for good is taken for refused for now.
@@ -68,9 +70,9 @@ final class DefectiveSink {
             lie[end + 3] &= ~7
             lie[end + 34] = 1
             return [lie]
-        case .deafPaths, .forgetsTopic, .blindClients, .losesWritten, .resumesLate, .asksAgain, .startsLate,
-            .asksTooOften, .hoards, .forgetsArrival, .ticksFirst, .countsUnread, .losesBatch,
-            .subscribesTooFast:
+        case .deafPaths, .forgetsTopic, .blindClients, .losesWritten, .losesBehindHole, .resumesLate,
+            .asksAgain, .startsLate, .asksTooOften, .hoards, .forgetsArrival, .ticksFirst, .countsUnread,
+            .losesBatch, .subscribesTooFast:
             return [frame]
         }
     }

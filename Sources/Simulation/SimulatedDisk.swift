@@ -48,6 +48,16 @@ final class SimulatedDisk {
         segments.append(Array(last.dropLast(bytes)))
     }
 
+    /// Takes the frame that a run wrote last, if there is a hole before it: no more than the hole tells of.
+    func forgetLastFrame(of run: UInt32) {
+        let all = segments.indices.map { records(of: $0) }.filter { $0.header?.run == run }
+        guard all.contains(where: { $0.records.contains { $0.head.kind == .hole } }),
+            let number = segments.indices.last, records(of: number).header?.run == run,
+            let frame = records(of: number).records.last, frame.head.kind == .frame
+        else { return }
+        segments[number] = Array(segments[number].prefix(frame.offset))
+    }
+
     private func sealed(_ batch: RecordBatch) -> [UInt8] {
         batch.sealed(at: segments.last?.count ?? 0, CRC32C.byTable) { _, _ in
             self.records &+= 1

@@ -208,24 +208,34 @@ private final class JournalOfChannel {
             disk.tear(job, run: run, at: wall, keeping: world.random.ratio(0...1))
         }
         if world.plan.defect == .losesWritten { disk.forget(200) }
+        if world.plan.defect == .losesBehindHole { disk.forgetLastFrame(of: run) }
         check()
     }
 
     // MARK: - What must be there
 
-    private func check() {
+    /// How far what is there was compared.
+    private struct Comparison {
+        /// Of what was released: frames that are there, and those of which a hole tells.
         var place = 0
+        /// Those that are there.
+        var frames = 0
+    }
+
+    private func check() {
+        var compared = Comparison()
         var isWhole = true
         for number in disk.segments.indices {
             let segment = disk.records(of: number)
             guard segment.header?.run == run else { continue }
             // Only what was written last can be torn.
             if !segment.isWhole, number < disk.segments.count - 1 { isWhole = false }
-            for record in segment.records where !take(record, &place) { return }
+            for record in segment.records where !take(record, &compared) { return }
         }
         guard isWhole else { return wrong("is damaged before its end") }
-        if place < Int(clamping: machine.figures.written) {
-            wrong("has \(place) frames of a run that had written \(machine.figures.written)")
+        // A hole is no frame: what it tells of was never said to be written.
+        if compared.frames < Int(clamping: machine.figures.written) {
+            wrong("has \(compared.frames) frames of a run that had written \(machine.figures.written)")
         }
         var faults = disk.faults
         // A torn end is cut at the next start.
@@ -236,18 +246,21 @@ private final class JournalOfChannel {
     }
 
     /// Each record is what was released next, or says how much is missing.
-    private func take(_ record: Record, _ place: inout Int) -> Bool {
+    private func take(_ record: Record, _ compared: inout Comparison) -> Bool {
         switch record.head.kind {
         case .directory: return true
         case .hole:
-            place += Int(clamping: Hole(record.contents, topicLength: record.head.topicLength)?.count ?? 0)
+            let hole = Hole(record.contents, topicLength: record.head.topicLength)
+            compared.place += Int(clamping: hole?.count ?? 0)
             return true
         case .frame:
+            let place = compared.place
             guard place < appended.count, appended[place].elementsEqual(record.contents) else {
                 wrong("has as record \(record.number) another frame than was released as number \(place)")
                 return false
             }
-            place += 1
+            compared.place += 1
+            compared.frames += 1
             return true
         }
     }

@@ -35,7 +35,7 @@ import Testing
             (.resumesLate, .delivery), (.asksAgain, .quota), (.startsLate, .delivery),
             (.asksTooOften, .quota), (.hoards, .bounds), (.forgetsTopic, .liveness),
             (.forgetsArrival, .freshness), (.ticksFirst, .freshness), (.countsUnread, .freshness),
-            (.losesBatch, .losses), (.subscribesTooFast, .quota),
+            (.losesBatch, .losses), (.subscribesTooFast, .quota), (.losesBehindHole, .journal),
         ])
     func `a planted mistake is found`(defect: Defect, invariant: Invariant) {
         let found = (UInt64(1)...400).lazy.compactMap { seed in
