@@ -67,10 +67,8 @@ final class Checker {
             guard let (bytes, limit) = feed.journalWaiting, bytes > limit else { continue }
             violated(.bounds, "\(bytes) bytes of \(feed.options.name) wait to be journalled")
         }
-        let limits = world.gateway.table.limits
-        if world.gateway.table.count > limits.prefixes {
-            violated(.bounds, "the subscription table is too long")
-        }
+        let (count, held) = (world.gateway.table.count, world.gateway.held)
+        if count != held { violated(.bounds, "the table has \(count) subscriptions, and \(held) are held") }
     }
 
     /// What must hold when all faults are over and everything has been said.

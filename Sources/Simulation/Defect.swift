@@ -41,6 +41,8 @@ package enum Defect: String, Hashable, Sendable, CaseIterable {
     case losesBatch = "loses-batch"
     /// A path subscribes ten times as fast as configured.
     case subscribesTooFast = "subscribes-too-fast"
+    /// What a client held stays in the table when it is gone.
+    case keepsClosed = "keeps-closed"
 }
 
 /// Stands between the engines and the clients.
@@ -72,7 +74,7 @@ final class DefectiveSink {
             return [lie]
         case .deafPaths, .forgetsTopic, .blindClients, .losesWritten, .losesBehindHole, .resumesLate,
             .asksAgain, .startsLate, .asksTooOften, .hoards, .forgetsArrival, .ticksFirst, .countsUnread,
-            .losesBatch, .subscribesTooFast:
+            .losesBatch, .subscribesTooFast, .keepsClosed:
             return [frame]
         }
     }

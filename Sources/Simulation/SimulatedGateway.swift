@@ -10,6 +10,8 @@ import Wire
 final class SimulatedGateway {
     /// How often the control topics carry a heartbeat.
     static let controlEvery: Duration = .milliseconds(100)
+    /// The connection of who is always there.
+    private static let standing: Int32 = 0
 
     private(set) var table = SubscriptionTable()
     private(set) var feeds: [SimulatedFeed] = []
@@ -20,6 +22,10 @@ final class SimulatedGateway {
     private unowned let world: Simulation
     private var clients: [Int32: SimulatedClient] = [:]
     private var connections: Int32 = 0
+    /// What each connection asked for and has not given up, as far as that is read: all of it is granted.
+    private var wants: [Int32: Set<String>] = [:]
+    /// Connections that are gone, and whose end is not read yet.
+    private var leaving: Set<Int32> = []
     /// By topic, as the shell's topics keep them.
     private var routes: [[UInt8]: TopicRoute] = [:]
     private var tableWake = 0
@@ -40,7 +46,7 @@ final class SimulatedGateway {
         runs += 1
         startedAt = world.now
         world.trace.say(world.now, "gateway", "starts, run \(runs)")
-        (table, routes) = (SubscriptionTable(), [:])
+        (table, routes, wants, leaving) = (SubscriptionTable(), [:], [:], [])
         feeds = world.feeds.indices.map { SimulatedFeed(world, self, $0, run: runs) }
         for (index, feed) in feeds.enumerated() {
             let hasBatches = !world.feeds[index].venue.isNumberedPerTopic
@@ -49,9 +55,8 @@ final class SimulatedGateway {
         }
         // Somebody is there from the start, so that all that is published is written.
         for (index, feed) in feeds.enumerated() where world.hasWholeFeed(index) {
-            for family in ["md", "batch"] {
-                let prefix = Array("\(family)/\(feed.options.name)/".utf8)
-                _ = table.subscribe(prefix[...], by: 0, at: world.now)
+            for family in world.feeds[index].venue.isNumberedPerTopic ? ["md"] : ["md", "batch"] {
+                _ = enter("\(family)/\(feed.options.name)/", by: SimulatedGateway.standing)
             }
         }
         for feed in feeds { feed.start() }
@@ -90,7 +95,11 @@ final class SimulatedGateway {
 
     func closed(_ connection: Int32) {
         clients[connection] = nil
+        leaving.insert(connection)
         loop.reads(from: SimulatedGateway.name(connection)) { [self] in
+            leaving.remove(connection)
+            wants[connection] = nil
+            guard world.plan.defect != .keepsClosed else { return }
             perform(table.closed(connection, at: world.now), for: nil)
         }
     }
@@ -102,15 +111,24 @@ final class SimulatedGateway {
         }
     }
 
+    /// How many subscriptions the table is to have: no client leaves more behind than is given up at once.
+    var held: Int { wants.values.reduce(0) { $0 + $1.count } }
+
     private static func name(_ connection: Int32) -> String { "connection \(connection)" }
 
     func subscribe(_ prefix: String, by connection: Int32) {
         guard let client = clients[connection] else { return }
-        perform(table.subscribe(Array(prefix.utf8)[...], by: connection, at: world.now), for: client)
+        perform(enter(prefix, by: connection), for: client)
+    }
+
+    private func enter(_ prefix: String, by connection: Int32) -> [SubscriptionAction] {
+        wants[connection, default: []].insert(prefix)
+        return table.subscribe(Array(prefix.utf8)[...], by: connection, at: world.now)
     }
 
     func unsubscribe(_ prefix: String, by connection: Int32) {
         guard let client = clients[connection] else { return }
+        wants[connection]?.remove(prefix)
         perform(table.unsubscribe(Array(prefix.utf8)[...], by: connection, at: world.now), for: client)
     }
 
@@ -161,7 +179,7 @@ final class SimulatedGateway {
         let topic = Array(frame.topicText.utf8)
         routes[topic] = table.findReceivers(
             of: topic.span, by: routes[topic, default: TopicRoute()], into: &receivers)
-        receivers = receivers.filter { clients[$0] != nil }.sorted()
+        receivers = receivers.filter { $0 != SimulatedGateway.standing && !leaving.contains($0) }.sorted()
         let granted = clients.filter { $0.value.holds(frame.topicText) }.keys.sorted()
         if receivers != granted {
             world.checker.violated(
