@@ -31,6 +31,8 @@ package enum Defect: String, Hashable, Sendable, CaseIterable {
     case hoards
     /// Clients do not look at `previous` and idle frames.
     case blindClients = "blind-clients"
+    /// Clients take nothing of any session but the first that they hear of.
+    case staysInSession = "stays-in-session"
     /// What waited in the sockets while the gateway did not run counts as heard when it is read.
     case forgetsArrival = "forgets-arrival"
     /// After such a time what is overdue is done before the sockets are read.
@@ -74,7 +76,7 @@ final class DefectiveSink {
             return [lie]
         case .deafPaths, .forgetsTopic, .blindClients, .losesWritten, .losesBehindHole, .resumesLate,
             .asksAgain, .startsLate, .asksTooOften, .hoards, .forgetsArrival, .ticksFirst, .countsUnread,
-            .losesBatch, .subscribesTooFast, .keepsClosed:
+            .losesBatch, .subscribesTooFast, .keepsClosed, .staysInSession:
             return [frame]
         }
     }

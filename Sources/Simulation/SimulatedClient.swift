@@ -89,6 +89,8 @@ final class SimulatedClient {
     private(set) var owed: [Debt] = []
     /// How far each feed was before the first frame that it had of it.
     private var began: [Int: (epoch: UInt64, sequence: UInt64)] = [:]
+    /// Likewise each topic that is numbered by itself, before the first frame that carried of it or told how far it is.
+    private var beganOnTopic: [String: (epoch: UInt64, sequence: UInt64)] = [:]
     /// The highest number of each topic in each run, data or idle.
     private var reached: [Place: UInt64] = [:]
     var pausedUntil = Instant.zero
@@ -244,9 +246,8 @@ final class SimulatedClient {
         if frame.carriesOrTells {
             reached[Place(frame)] = max(reached[Place(frame)] ?? 0, frame.header.sequence)
         }
-        if began[frame.feed] == nil, frame.header.epoch != 0 {
-            began[frame.feed] = (frame.header.epoch, max(frame.sequences.lowerBound, 1) - 1)
-        }
+        begin(frame)
+        if world.plan.defect == .staysInSession, began[frame.feed]?.epoch != frame.header.epoch { return }
         let (above, missing) = position.take(frame.topic, frame.header, frame.told)
         for range in missing {
             judge(range, by: frame)
@@ -255,6 +256,17 @@ final class SimulatedClient {
         if marker == nil, taken >= whole, frame.carriesOrTells { settled.insert(frame.topicText) }
         guard let above else { return }
         for sequence in frame.sequences where sequence > above { got(sequence, numbering, by: frame) }
+    }
+
+    /// By the first frame of a feed, or of a topic that is numbered by itself, nobody can tell what came before.
+    private func begin(_ frame: PublishedFrame) {
+        guard frame.header.epoch != 0 else { return }
+        let here = (epoch: frame.header.epoch, sequence: max(frame.sequences.lowerBound, 1) - 1)
+        if began[frame.feed] == nil { began[frame.feed] = here }
+        guard frame.carriesOrTells, frame.header.flags.contains(.numberedPerTopic),
+            beganOnTopic[frame.topicText] == nil
+        else { return }
+        beganOnTopic[frame.topicText] = here
     }
 
     private func got(_ sequence: UInt64, _ numbering: Numbering, by frame: PublishedFrame) {
@@ -330,18 +342,13 @@ final class SimulatedClient {
     /// Whether any later frame of the same topic, run and numbering came, which could have told of a loss.
     func wasTellable(_ debt: Debt) -> Bool { (reached[debt.place] ?? 0) > debt.sequence }
 
-    /// Whether a message of a channel came before it had heard of the feed.
+    /// Whether a message came before it had heard of the feed, or of the topic where that is numbered by itself.
     func isBeforeItsTime(_ debt: Debt) -> Bool {
-        guard let began = began[debt.numbering.feed] else { return true }
-        return began.epoch == debt.numbering.epoch && debt.sequence <= began.sequence
-    }
-
-    /// Whether it got nothing of the topic in any session before.
-    func isFirst(_ numbering: Numbering) -> Bool {
-        received.allSatisfy { other, got in
-            other.epoch >= numbering.epoch || other.feed != numbering.feed
-                || other.instrument != numbering.instrument || got.delivered.isEmpty
+        let isOfTopic = debt.numbering.instrument != nil
+        guard let first = isOfTopic ? beganOnTopic[debt.place.topic] : began[debt.numbering.feed] else {
+            return true
         }
+        return first.epoch == debt.numbering.epoch && debt.sequence <= first.sequence
     }
 
     /// Whether it was told that it does not get a message.
