@@ -51,7 +51,7 @@ public final class DaemonLife<Body: DaemonBody> {
         case .wrong(let reason):
             complain("\(reason)\nTry '\(Body.profile.name) --help'.")
             return ExitCode.usage
-        case .check(let file): return check(file)
+        case .check(let file, let isStart): return check(file, isStart: isStart)
         case .run(let file): return run(file)
         }
     }
@@ -69,10 +69,10 @@ public final class DaemonLife<Body: DaemonBody> {
         return profile.mayLackFile && !Files.exists(profile.defaultFile) ? nil : profile.defaultFile
     }
 
-    private static func check(_ file: String?) -> Int32 {
+    private static func check(_ file: String?, isStart: Bool) -> Int32 {
         let file = present(file)
         do throws(ConfigurationError) {
-            let settings = try Body.read(file)
+            let settings = try isStart ? Body.readToStart(file) : Body.read(file)
             for warning in StartChecks.warnings(Body.endpoints(of: settings)) {
                 complain("warning: \(warning)")
             }

@@ -4,7 +4,8 @@
 public enum Invocation: Hashable, Sendable {
     /// `file`: as given by --config; `nil`: the default one, if it exists.
     case run(file: String?)
-    case check(file: String?)
+    /// `isStart`: by the rules of a start, which refuses less than a reload does.
+    case check(file: String?, isStart: Bool = false)
     case version
     case help
     /// What is wrong with it.
@@ -13,6 +14,7 @@ public enum Invocation: Hashable, Sendable {
     public init(_ arguments: [String]) {
         var file: String?
         var isCheck = false
+        var isStart = false
         var rest = arguments[...]
         while let argument = rest.popFirst() {
             switch argument {
@@ -20,6 +22,10 @@ public enum Invocation: Hashable, Sendable {
             case "--help", "-h": self = .help
             case "--check":
                 isCheck = true
+                continue
+            case "--check=start":
+                isCheck = true
+                isStart = true
                 continue
             case "--config", "-c":
                 guard let path = rest.popFirst() else {
@@ -37,6 +43,6 @@ public enum Invocation: Hashable, Sendable {
             }
             return
         }
-        self = isCheck ? .check(file: file) : .run(file: file)
+        self = isCheck ? .check(file: file, isStart: isStart) : .run(file: file)
     }
 }

@@ -10,7 +10,7 @@ final class AgentBody: DaemonBody {
     static let profile = DaemonProfile(
         name: "holdfast-agent",
         usage: """
-            Usage: holdfast-agent [--config FILE] [--check]
+            Usage: holdfast-agent [--config FILE] [--check[=start]]
 
             Watches this host's network interfaces, ways out and processes, and publishes
             every change over ZeroMQ and to the journal. Without a configuration file it
@@ -18,7 +18,8 @@ final class AgentBody: DaemonBody {
 
               -c, --config FILE   read this file (default: \(AgentFile.defaultPath), which
                                   may be missing)
-                  --check         say whether the configuration is valid, and end
+                  --check         say whether the configuration is valid, and end;
+                                  --check=start: whether a start would take it
                   --version       print the version, and end
               -h, --help          print this, and end
 

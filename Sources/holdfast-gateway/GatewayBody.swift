@@ -10,13 +10,14 @@ final class GatewayBody: DaemonBody {
     static let profile = DaemonProfile(
         name: "holdfast-gateway",
         usage: """
-            Usage: holdfast-gateway [--config FILE] [--check]
+            Usage: holdfast-gateway [--config FILE] [--check[=start]]
 
             Takes market-data feeds over redundant paths, arbitrates them by sequence and
             publishes them over ZeroMQ.
 
               -c, --config FILE   read this file (default: \(GatewayFile.defaultPath))
-                  --check         say whether the configuration is valid, and end
+                  --check         say whether the configuration is valid, and end;
+                                  --check=start: whether a start would take it
                   --version       print the version, and end
               -h, --help          print this, and end
 

@@ -106,11 +106,14 @@ private final class Folder {
         #expect(Invocation(["-c", "a.toml", "--check"]) == .check(file: "a.toml"))
         #expect(Invocation(["--check", "--config=a.toml"]) == .check(file: "a.toml"))
         #expect(Invocation(["--check"]) == .check(file: nil))
+        #expect(Invocation(["--config", "a.toml", "--check=start"]) == .check(file: "a.toml", isStart: true))
         #expect(Invocation(["--check", "--version"]) == .version)
         #expect(Invocation(["-h"]) == .help)
     }
 
-    @Test(arguments: [["--config"], ["--confg", "x"], ["x"], ["--config="], ["--check", "-v"]])
+    @Test(arguments: [
+        ["--config"], ["--confg", "x"], ["x"], ["--config="], ["--check", "-v"], ["--check=reload"],
+    ])
     func `what is not understood is named`(arguments: [String]) {
         guard case .wrong(let reason) = Invocation(arguments) else {
             Issue.record("\(arguments) were taken")

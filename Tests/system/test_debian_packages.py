@@ -111,6 +111,61 @@ class Upgrade(unittest.TestCase):
         new = client.wait(lambda message: message["incarnation"] != old, "a later run")
         self.assertGreater(new["incarnation"], old)
 
+    def older_agent(self):
+        """A machine with the older version, whose agent runs."""
+        machine = boot(self, older=True)
+        uplink(self, machine)
+        install(machine, "holdfast", folder="/root/older", version=packages.OLDER)
+        return machine
+
+    def begin_with(self, machine, path, group="holdfast", **words):
+        """Starts the agent anew with another file, which this group may read, and with settings of a drop-in."""
+        machine.write(path, "", mode=0o640)
+        machine.run("chgrp", group, path)
+        folder = f"/etc/systemd/system/{AGENT}.d"
+        machine.run("mkdir", "-p", folder)
+        settings = {"SupplementaryGroups": group, "ExecStart": f"/usr/bin/holdfast-agent --config {path}"} | words
+        machine.write(f"{folder}/site.conf", "[Service]\nExecStart=\n"
+                      + "".join(f"{name}={value}\n" for name, value in settings.items()))
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "restart", AGENT)
+
+    def upgraded(self, machine):
+        """Upgrades, and returns whether another process runs now, and what apt said."""
+        pid = machine.show(AGENT, "MainPID")
+        told = install(machine, "holdfast")
+        self.assertEqual(machine.state(AGENT), "active", told)
+        return machine.show(AGENT, "MainPID") != pid, told
+
+    def test_a_password_that_a_start_does_without(self):
+        """It costs one server and is no reason to stay with the old version."""
+        machine = self.older_agent()
+        machine.write("/etc/holdfast/upsd.password", "sesame\n", mode=0o600)
+        machine.write(AGENT_TOML, '[[ups.server]]\nhost = "127.0.0.1"\nuser = "monitor"\n'
+                      'password_file = "/etc/holdfast/upsd.password"\n')
+        machine.run("systemctl", "restart", AGENT)
+        is_new, told = self.upgraded(machine)
+        self.assertTrue(is_new, told)
+
+    def test_a_file_of_a_drop_in_that_the_new_version_refuses(self):
+        """What the unit starts with is checked, not the default file, which is good."""
+        machine, path = self.older_agent(), "/etc/holdfast/site.toml"
+        self.begin_with(machine, path)
+        machine.write(path, "[path]\nenabled = 1\n", mode=0o640)
+        is_new, told = self.upgraded(machine)
+        self.assertFalse(is_new, told)
+        self.assertIn(f"{path}:2", told)
+
+    def test_a_file_that_only_a_drop_in_makes_readable(self):
+        """It is named by a variable, stands in the sandbox in place of one that is refused, and is a group's."""
+        machine, path, seen = self.older_agent(), "/etc/holdfast/site.toml", "/etc/holdfast/seen.toml"
+        for refused in (AGENT_TOML, seen):
+            machine.write(refused, "[path]\nenabled = 1\n")
+        self.begin_with(machine, path, "adm", Environment=f"SITE={seen}", BindReadOnlyPaths=f"{path}:{seen}",
+                        ExecStart="/usr/bin/holdfast-agent --config ${SITE}")
+        is_new, told = self.upgraded(machine)
+        self.assertTrue(is_new, told)
+
     def test_subscribers_of_the_gateway(self):
         """Market data while the gateway is upgraded: each sequence once and in order but for what a client knows to be
         missing, exactly, by what the document says."""

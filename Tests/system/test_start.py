@@ -99,8 +99,8 @@ class Refused(unittest.TestCase):
 
 
 class Check(unittest.TestCase):
-    def check(self, daemon):
-        done = harness.attempt(harness.binary(daemon.program), "--check", "--config", daemon.file)
+    def check(self, daemon, word="--check"):
+        done = harness.attempt(harness.binary(daemon.program), word, "--config", daemon.file)
         self.assertEqual(done.stdout, "")
         return done.returncode, done.stderr
 
@@ -119,6 +119,24 @@ class Check(unittest.TestCase):
             self.assertEqual(code, 0)
             self.assertIn(f"warning: there is no folder {daemon.folder}/no/such", told)
         with_both(self, lambda usual: usual.replace("ipc://~/", "ipc://~/no/such/"), judge)
+
+    def test_a_start_refuses_less_than_a_reload(self):
+        """A password that cannot be read costs its UPS server alone."""
+        server = '[[ups.server]]\nhost = "localhost"\nuser = "monitor"\npassword_file = "/no/such/password"\n'
+        daemon = Daemon(self, "holdfast-agent", AGENT_BUS + QUIET + server)
+        code, told = self.check(daemon)
+        self.assertEqual(code, 78)
+        self.assertIn("ups.server[0].password_file", told)
+        self.assertEqual(self.check(daemon, "--check=start"), (0, f"holdfast-agent: {daemon.file}: good\n"))
+
+    def test_what_a_start_refuses(self):
+        def judge(daemon):
+            self.assertEqual(self.check(daemon, "--check=start"), (0, f"{daemon.program}: {daemon.file}: good\n"))
+            daemon.configure("host = 1\n")
+            code, told = self.check(daemon, "--check=start")
+            self.assertEqual(code, 78)
+            self.assertIn(f"{daemon.file}:1: host", told)
+        with_both(self, lambda usual: usual, judge)
 
 
 class BusyManager(unittest.TestCase):
