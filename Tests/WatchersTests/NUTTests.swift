@@ -148,10 +148,45 @@ struct NUTConversationTests {
         #expect(search.isDue(at: now + .seconds(6)) == true)
     }
 
-    @Test func `a driver's socket is called after the driver and the UPS`() {
+    @Test func `a driver's socket is called after the driver that the server names, and the UPS`() {
+        var search = DriverSearch()
         let names = ["upsd.pid", "usbhid-ups-second", "dummy-ups-main", "usbhid-ups-main"]
-        #expect(DriverSearch.socket(of: "main", among: names) == "dummy-ups-main")
-        #expect(DriverSearch.socket(of: "third", among: names) == nil)
+        #expect(search.named("usbhid-ups") == true)
+        #expect(search.socket(of: "main", among: names, served: ["main"]) == "usbhid-ups-main")
+        #expect(search.socket(of: "third", among: names, served: ["main"]) == nil)
+    }
+
+    @Test func `another driver is looked for at once, and the same one or none is no news`() {
+        var search = DriverSearch()
+        let now = Instant.zero + .seconds(100)
+        let names = ["dummy-ups-main", "usbhid-ups-main"]
+        #expect(search.named("dummy-ups") == true)
+        #expect(search.isDue(at: now) == true)
+        #expect(search.named("dummy-ups") == false)
+        #expect(search.named(nil) == false)
+        #expect(search.isDue(at: now) == false)
+        #expect(search.named("usbhid-ups") == true)
+        #expect(search.isDue(at: now) == true)
+        #expect(search.socket(of: "main", among: names, served: ["main"]) == "usbhid-ups-main")
+    }
+
+    @Test(arguments: [nil, "usbhid-ups"] as [String?])
+    func `a UPS is not judged by the driver of another one whose name ends in its own`(driver: String?) {
+        var search = DriverSearch()
+        _ = search.named(driver)
+        let served = ["main", "backup-main"]
+        let both = ["usbhid-ups-backup-main", "usbhid-ups-main"]
+        #expect(search.socket(of: "main", among: both, served: served) == "usbhid-ups-main")
+        #expect(search.socket(of: "main", among: ["usbhid-ups-backup-main"], served: served) == nil)
+        #expect(search.socket(of: "backup-main", among: both, served: served) == "usbhid-ups-backup-main")
+    }
+
+    @Test func `where no driver is named, a socket that was left does not keep the driver's from its turn`() {
+        var search = DriverSearch()
+        let names = ["dummy-ups-main", "usbhid-ups-main"]
+        #expect(search.socket(of: "main", among: names, served: ["main"]) == "dummy-ups-main")
+        #expect(search.socket(of: "main", among: names, served: ["main"]) == "usbhid-ups-main")
+        #expect(search.socket(of: "main", among: names, served: ["main"]) == "dummy-ups-main")
     }
 }
 

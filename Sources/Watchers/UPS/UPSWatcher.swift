@@ -37,6 +37,8 @@ public final class UPSWatcher: Watcher {
     private var options: UPSOptions
     private var servers: [Origin: UPSServer] = [:]
     private var upses: [Subject: Watched] = [:]
+    /// What the server of this host has.
+    private var servedHere: [String] = []
     private var groups: [UPSGroup] = []
     private var toldGroups: [Subject: String] = [:]
     /// Why the host was said to go.
@@ -140,7 +142,7 @@ extension UPSWatcher {
         let now = context.loop.now
         switch news {
         case .variables(let ups, let variables):
-            guard let subject = watch(ups, origin) else { return }
+            guard let subject = watch(ups, origin, driver: variables["driver.name"]) else { return }
             let pushed = upses[subject]?.voices.polled(variables) ?? nil
             guard let judged = isPushed(subject) ? pushed : variables else { return }
             tell(subject, upses[subject]?.machine.read(judged, at: now))
@@ -156,7 +158,9 @@ extension UPSWatcher {
             for subject in upses.keys where upses[subject]?.origin == origin && !isPushed(subject) {
                 tell(subject, upses[subject]?.machine.troubled(.transport(reason), at: now))
             }
-        case .served(let names): if origin.server.upses.isEmpty { forgetOthers(than: names, of: origin) }
+        case .served(let names):
+            if origin.isLocal { servedHere = names }
+            if origin.server.upses.isEmpty { forgetOthers(than: names, of: origin) }
         case .malformed(let text):
             malformed &+= 1
             if malformed <= 10 {
@@ -181,9 +185,14 @@ extension UPSWatcher {
     private func isPushed(_ subject: Subject) -> Bool { upses[subject]?.link?.isOpen ?? false }
 
     /// Begins to watch a UPS, if that is not done yet; `nil`: there are too many.
-    private func watch(_ ups: String, _ origin: Origin) -> Subject? {
+    ///
+    /// - Parameter driver: what its server calls its driver.
+    private func watch(_ ups: String, _ origin: Origin, driver: String? = nil) -> Subject? {
         let subject = origin.subject(ups)
-        guard upses[subject] == nil else { return subject }
+        guard upses[subject] == nil else {
+            if upses[subject]?.search.named(driver) == true { listenAgain(to: subject) }
+            return subject
+        }
         guard upses.count < UPSWatcher.mostWatched else {
             context.limited.event(
                 .watchedWithLess, key: "ups",
@@ -192,7 +201,9 @@ extension UPSWatcher {
         }
         var machine = UPSMachine(subject, limits: limits)
         let verdict = machine.started(at: context.loop.now)
-        upses[subject] = Watched(machine: machine, origin: origin)
+        var watched = Watched(machine: machine, origin: origin)
+        _ = watched.search.named(driver)
+        upses[subject] = watched
         tell(subject, verdict)
         listen(to: subject)
         return subject
@@ -204,7 +215,7 @@ extension UPSWatcher {
         guard let watched = upses[subject], watched.origin.isLocal, !isPushed(subject),
             upses[subject]?.search.isDue(at: context.loop.now) == true,
             let names = try? Files.names(in: options.driverFolder),
-            let name = DriverSearch.socket(of: subject.name, among: names)
+            let name = upses[subject]?.search.socket(of: subject.name, among: names, served: servedHere)
         else { return }
         let path = "\(options.driverFolder)/\(name)"
         guard path != watched.link?.path else { return }
@@ -219,12 +230,15 @@ extension UPSWatcher {
 
     /// Their sockets are elsewhere.
     private func listenAgain() {
-        for (subject, watched) in upses where watched.origin.isLocal {
-            upses[subject]?.link = nil
-            upses[subject]?.voices.silenced()
-            upses[subject]?.search.restart()
-            listen(to: subject)
-        }
+        for (subject, watched) in upses where watched.origin.isLocal { listenAgain(to: subject) }
+    }
+
+    /// Its driver is another one, or elsewhere.
+    private func listenAgain(to subject: Subject) {
+        upses[subject]?.link = nil
+        upses[subject]?.voices.silenced()
+        upses[subject]?.search.restart()
+        listen(to: subject)
     }
 
     private func pushed(_ subject: Subject, _ event: DriverEvent?) {
