@@ -291,6 +291,38 @@ struct UPSGaspTests {
                 == true)
     }
 
+    private func reason(_ dialogue: Dialogue) -> String? {
+        UPSGasp.reason([main: dialogue.ups.verdict(at: dialogue.now)], groups: [])
+    }
+
+    @Test(arguments: [UPSTrouble.transport("no route to host"), .driver("its socket closed"), .stale])
+    func `what was low when last heard takes the host with it, until it says otherwise`(trouble: UPSTrouble) {
+        var dialogue = Dialogue()
+        #expect(dialogue.hears("OB LB", runtime: "200") == .critical)
+        #expect(reason(dialogue) == "ups/main is on battery and low, 200 s left")
+        #expect(dialogue.loses(trouble, for: .seconds(6))?.status == .critical)
+        let words = " while on battery and at its end, 193 s left by the last reading"
+        #expect(reason(dialogue)?.hasSuffix(words) == true)
+        dialogue.now = dialogue.now + .seconds(3600)
+        #expect(dialogue.ups.tick(at: dialogue.now) == nil)
+        #expect(reason(dialogue) != nil)
+        #expect(dialogue.hears("OL") == .ok)
+        #expect(reason(dialogue) == nil)
+    }
+
+    @Test func `what is lost on battery takes the host with it when no more is left than that needs`() {
+        var dialogue = Dialogue(hostNeeds: .seconds(60))
+        #expect(dialogue.hears("OB", runtime: "300") == .warning)
+        #expect(dialogue.loses(.transport("no route to host"), for: .seconds(5))?.status == .critical)
+        #expect(reason(dialogue) == nil)
+        #expect(dialogue.ups.deadline == dialogue.now + .seconds(234))
+        dialogue.now = dialogue.now + .seconds(234)
+        #expect(dialogue.ups.tick(at: dialogue.now)?.status == .critical)
+        let words = "while on battery and at its end, 60 s left by the last reading"
+        #expect(reason(dialogue) == "ups/main is not reached: no route to host \(words)")
+        #expect(dialogue.ups.deadline == nil)
+    }
+
     @Test func `a UPS that is in no group is needed by itself`() {
         let group = UPSGroup(Subject(.ups, "power"), members: [main], required: 0)
         #expect(

@@ -7,7 +7,8 @@ public enum UPSGasp {
     /// Why this host goes; `nil`: it does not.
     ///
     /// A UPS that is low on battery, is about to cut its output, or has less left than the host needs takes the host
-    /// with it, unless it is in a group: then the group's members do, as soon as fewer than required are not such.
+    /// with it, unless it is in a group: then the group's members do, as soon as fewer than required are not such. One
+    /// that is not heard on battery is judged on by what it said last, since the mains' failure may have silenced it.
     ///
     /// - Parameter verdicts: by the UPSes' subjects.
     public static func reason(_ verdicts: [Subject: UPSMachine.Verdict], groups: [UPSGroup]) -> String? {
@@ -27,8 +28,9 @@ public enum UPSGasp {
     private static func isEnd(_ condition: UPSMachine.Condition) -> Bool {
         switch condition {
         case .onBatteryLow, .onBatteryTooShort, .forcedShutdown: true
+        case .lostOnBattery(_, let isEnding): isEnding
         case .neverHeard, .unsupported, .online, .onBattery, .calibrating, .off, .overloaded, .bypassed,
-            .lowOnMains, .needsAttention, .lostOnBattery, .lost:
+            .lowOnMains, .needsAttention, .lost:
             false
         }
     }

@@ -43,7 +43,8 @@ public struct UPSMachine: Sendable {
         case lowOnMains
         case needsAttention(String)
         /// Unheard while the battery was being drained: the mains' failure may have taken the network with it.
-        case lostOnBattery(UPSTrouble)
+        /// `isEnding`: it was low when last heard, or no more is left by now than the host needs.
+        case lostOnBattery(UPSTrouble, isEnding: Bool)
         case lost(UPSTrouble, last: String)
     }
 
@@ -113,13 +114,24 @@ public struct UPSMachine: Sendable {
     public var deadline: Instant? {
         let dwell = trouble.map { $0.since + limits.staleDwell }
         let short = margin.onBatterySince == nil ? nil : margin.instant(whenLeft: limits.hostNeeds)
-        return [isTroubleJudged ? nil : dwell, told == .onBattery ? short : nil].compactMap(\.self).min()
+        return [isTroubleJudged ? nil : dwell, countsDown ? short : nil].compactMap(\.self).min()
     }
 
     /// One of these at least is in a status that tells of the power.
     private static let powerWords: UPSStatusWords = [
         .onLine, .onBattery, .off, .bypass, .calibrating, .forcedShutdown,
     ]
+
+    /// Whether what is told holds only as long as more is left than the host needs.
+    private var countsDown: Bool {
+        switch told {
+        case .onBattery: true
+        case .lostOnBattery(_, let isEnding): !isEnding
+        case nil, .neverHeard, .unsupported, .online, .onBatteryTooShort, .onBatteryLow, .forcedShutdown,
+            .calibrating, .off, .overloaded, .bypassed, .lowOnMains, .needsAttention, .lost:
+            false
+        }
+    }
 
     /// Whether the trouble's dwell changes nothing any more: it is told, or outdone by what was heard last.
     private var isTroubleJudged: Bool {
@@ -150,16 +162,16 @@ extension UPSMachine {
         if let trouble,
             now - trouble.since >= limits.staleDwell || trouble.since == now && limits.staleDwell == .zero
         {
-            return lost(trouble.what, reading)
+            return lost(trouble.what, reading, at: now)
         }
         return judged(reading, at: now)
     }
 
-    private func lost(_ trouble: UPSTrouble, _ reading: UPSReading) -> Condition {
+    private func lost(_ trouble: UPSTrouble, _ reading: UPSReading, at now: Instant) -> Condition {
         let words = reading.status
         if forcedShutdown { return .forcedShutdown }
         if words.contains(.onBattery), words.isDisjoint(with: [.calibrating, .off, .bypass]) {
-            return .lostOnBattery(trouble)
+            return .lostOnBattery(trouble, isEnding: words.contains(.lowBattery) || isTooShort(at: now))
         }
         return .lost(trouble, last: reading.statusText ?? "")
     }
@@ -182,8 +194,11 @@ extension UPSMachine {
 
     private func onBattery(_ words: UPSStatusWords, at now: Instant) -> Condition {
         if words.contains(.lowBattery) { return .onBatteryLow }
-        if let left = margin.left(at: now), left <= limits.hostNeeds { return .onBatteryTooShort }
-        return .onBattery
+        return isTooShort(at: now) ? .onBatteryTooShort : .onBattery
+    }
+
+    private func isTooShort(at now: Instant) -> Bool {
+        margin.left(at: now).map { $0 <= limits.hostNeeds } ?? false
     }
 
     private func attention(_ reading: UPSReading) -> String? {
@@ -220,10 +235,11 @@ extension UPSMachine {
         case .bypassed: (.warning, "bypassed: a failure of the mains would not be bridged")
         case .lowOnMains: (.warning, "on mains, and the battery is low")
         case .needsAttention(let what): (.warning, what)
-        case .lostOnBattery(let trouble):
+        case .lostOnBattery(let trouble, let isEnding):
             (
                 .critical,
-                "\(UPSMachine.words(trouble)) while on battery, \(leftWords(at: now)) by the last reading"
+                "\(UPSMachine.words(trouble)) while on battery\(isEnding ? " and at its end" : ""), "
+                    + "\(leftWords(at: now)) by the last reading"
             )
         case .lost(let trouble, let last):
             (.unknown, "\(UPSMachine.words(trouble)); last heard \"\(last.prefix(64))\"")
