@@ -166,6 +166,32 @@ struct PathTests {
         #expect(machine.leaves(by: [own], at: at(6)) == [])
     }
 
+    /// Also where looks without an address come more often than a failure of sending becomes a verdict.
+    @Test(arguments: [200, 1000] as [Int64])
+    func `a path without an address to leave by is told as such once`(lookEvery: Int64) {
+        var options = options(interface: nil)
+        options.downAfter = .seconds(2)
+        var machine = machine(options)
+        let own = IPAddress.v4(IPv4Address(number: 0xC000_0250))
+        _ = machine.leaves(by: [own], at: at(0))
+        _ = run(&machine, from: 0, to: 1000)
+        var words: [String] = []
+        for time in stride(from: Int64(1000), to: 10_000, by: 100) {
+            if time % lookEvery == 0 { words += said(machine.leaves(by: [], at: at(time))) }
+            let actions = machine.tick(at: at(time))
+            words += said(actions)
+            for probe in probes(actions) {
+                machine.sendFailed(
+                    to: probe.target, sequence: probe.sequence, reason: "Network is unreachable", at: at(time)
+                )
+            }
+        }
+        #expect(words == ["unknown: probes cannot be sent: Network is unreachable"])
+        #expect(machine.leaves(by: [own], at: at(10_000)).contains(.rebind))
+        machine.sent(to: PathTests.first)
+        #expect(run(&machine, from: 10_000, to: 10_200).last == "ok: 192.0.2.1 answers")
+    }
+
     @Test func `a link that is back over a dead line is told as silence`() {
         var machine = machine()
         _ = run(&machine, from: 0, to: 1000)

@@ -186,13 +186,14 @@ extension PathMachine {
     }
 
     /// The addresses of the path's link changed, and the kernel says by which of them probes leave now. While those
-    /// are the same, replies come to them, and silence is judged on.
+    /// are the same, replies come to them, and silence is judged on; as long as there are none, so are failed sends.
     public mutating func leaves(by sources: Set<IPAddress>, at now: Instant) -> [PathAction] {
         guard let before = self.sources else {
             self.sources = sources
             return []
         }
-        guard sources.isEmpty || sources != before else { return [] }
+        // An address may have come and gone between two looks.
+        guard sources != before else { return sources.isEmpty ? [.rebind] : [] }
         self.sources = sources
         for index in targets.indices { targets[index].rebound(at: now) }
         return [.rebind] + tell(at: now)
