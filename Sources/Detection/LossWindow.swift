@@ -149,6 +149,19 @@ public struct LossWindow: Sendable {
         lostInARow = 0
     }
 
+    /// Forgets the fates of the probes up to the newest one that was answered, as after an outage that was told
+    /// otherwise; replies to those sent after it are still to come.
+    public mutating func forgetOutage() {
+        guard let newestAnswered else { return restart() }
+        for index in probes.indices where probes[index].number <= newestAnswered {
+            probes[index].fate = .unused
+        }
+        answered = 0
+        lost = countLost(after: newestAnswered)
+        lostInARow = lost
+        skipSettled()
+    }
+
     private func slot(_ number: UInt64) -> Int { Int(number % UInt64(capacity)) }
 
     private func holds(_ number: UInt64) -> Bool {

@@ -91,6 +91,21 @@ struct LossWindowTests {
         #expect(window.sent(at: at(100)) == 1)
     }
 
+    @Test func `what was sent after the reply that ends an outage is judged on`() {
+        var window = window()
+        for step in 0..<6 { window.sent(at: at(Int64(step) * 100)) }
+        window.expire(at: at(600))
+        #expect(window.replied(2) == .late)
+        window.forgetOutage()
+        #expect(window.lost == 1 && window.lostInARow == 1 && window.answered == 0)
+        #expect(window.replied(0) == .foreign)
+        #expect(window.replied(2) == .foreign)
+        #expect(window.deadline == at(700))
+        #expect(window.replied(3) == .late)
+        #expect(window.replied(4) == .inTime)
+        #expect(window.lost == 0 && window.lostInARow == 0 && window.answered == 2)
+    }
+
     @Test func `counts always add up, whatever happens`() {
         var random = SplitMix(state: 1)
         var window = window(capacity: 16, minimum: 1)
@@ -98,6 +113,7 @@ struct LossWindowTests {
         for _ in 0..<50_000 {
             now += Int64(random.next() % 120)
             switch random.next() % 6 {
+            case 0 where random.next() % 50 == 0: window.forgetOutage()
             case 0, 1, 2: window.sent(at: at(now))
             case 3: _ = window.replied(window.nextNumber &- (1 + random.next() % 20))
             case 4: window.cancelled(window.nextNumber &- (1 + random.next() % 20))

@@ -1,5 +1,6 @@
 // Paths as dialogues, and a day of random loss without a false alarm.
 import Basics
+import Detection
 import Configuration
 import Testing
 import Watchers
@@ -49,6 +50,29 @@ struct PathTests {
                         from: probe.target.address, identifier: id, sequence: probe.sequence,
                         roundTrip: .milliseconds(10),
                         at: at(time + 10)))
+            }
+        }
+        return words
+    }
+
+    /// Ticks from one time to another, with each answer so long after its probe; what has come by a tick is read first.
+    private func run(
+        _ machine: inout PathMachine, from: Int64, to: Int64, every: Int64 = 100, answeringAfter delay: Int64
+    ) -> [String] {
+        var words: [String] = []
+        var coming: [(time: Int64, target: ProbeTarget, sequence: UInt16)] = []
+        for time in stride(from: from, to: to, by: Int(every)) {
+            while let answer = coming.first, answer.time <= time {
+                coming.removeFirst()
+                words += said(
+                    machine.answered(
+                        answer.target, sequence: answer.sequence, roundTrip: .milliseconds(delay),
+                        at: at(answer.time)))
+            }
+            let actions = machine.tick(at: at(time))
+            words += said(actions)
+            coming += probes(actions).map {
+                (time: time + delay, target: $0.target, sequence: $0.sequence)
             }
         }
         return words
@@ -122,6 +146,74 @@ struct PathTests {
         #expect(machine.targets[0].silence(at: at(1100)) == .milliseconds(90))
         _ = machine.linkChanged(to: .noCarrier, at: at(1200))
         #expect(machine.isAwaitingReply)
+    }
+
+    @Test func `answers that all come after their probes were given up make it up`() {
+        var machine = machine()
+        #expect(
+            run(&machine, from: 0, to: 5000, answeringAfter: 400) == [
+                "unknown: no verdict yet", "ok: 192.0.2.1 answers",
+            ])
+        #expect(machine.targets[0].roundTrip == .milliseconds(400))
+        #expect(machine.targets[0].window.ratioAtLeast == 0)
+    }
+
+    @Test func `a path that becomes so slow that its probes are given up is told as slow`() {
+        var options = options()
+        options.rtt.warning = 0.3
+        var machine = machine(options)
+        _ = run(&machine, from: 0, to: 1000)
+        let words = run(&machine, from: 1000, to: 9000, answeringAfter: 400)
+        #expect(words.count == 1 && words[0].hasPrefix("warning: round trip "), "\(words)")
+    }
+
+    /// Also with probes so rare, and so few to be lost, that none may be forgotten while its answer is on the way.
+    @Test(arguments: [(100, 5, 400), (100, 5, 650), (250, 1, 550)] as [(Int64, Int, Int64)])
+    func `after its link was lost, answers that come late make it up once`(
+        every: Int64, downAfterProbes: Int, delay: Int64
+    ) {
+        var options = options()
+        options.probeEvery = .milliseconds(every)
+        options.downAfterProbes = downAfterProbes
+        var machine = machine(options)
+        _ = machine.linkChanged(to: .up, at: at(0))
+        _ = run(&machine, from: 0, to: 1000, every: every)
+        _ = machine.linkChanged(to: .noCarrier, at: at(1001))
+        _ = machine.linkChanged(to: .up, at: at(1100))
+        #expect(
+            run(&machine, from: 1250, to: 20_000, every: every, answeringAfter: delay) == [
+                "ok: 192.0.2.1 answers"
+            ])
+    }
+
+    @Test func `an answer that takes as long as an outage proves nothing`() {
+        var machine = machine()
+        _ = machine.linkChanged(to: .up, at: at(0))
+        _ = run(&machine, from: 0, to: 1000)
+        _ = machine.linkChanged(to: .noCarrier, at: at(1001))
+        _ = machine.linkChanged(to: .up, at: at(1100))
+        #expect(
+            run(&machine, from: 1200, to: 9000, answeringAfter: 900) == [
+                "critical: 192.0.2.1 silent for 2.1 s"
+            ])
+    }
+
+    @Test func `a loss between late answers begins their count anew`() {
+        var machine = machine()
+        _ = run(&machine, from: 0, to: 1000)
+        _ = run(&machine, from: 1000, to: 3000, answers: { _ in false })
+        var words: [String] = []
+        let sent = (Int64(0)..<6).map { probes(machine.tick(at: at(3000 + $0 * 100)))[0].sequence }
+        // The third one never comes.
+        for (index, sequence) in sent.enumerated() where index != 2 {
+            let time = at(3500 + Int64(index) * 100)
+            _ = machine.passed(time)
+            words += said(
+                machine.answered(
+                    PathTests.first, sequence: sequence, roundTrip: .milliseconds(500), at: time))
+            #expect(words.isEmpty == (index < 5))
+        }
+        #expect(words == ["ok: 192.0.2.1 answers"])
     }
 
     @Test func `an address more does not put the judgement of silence off`() {

@@ -103,6 +103,9 @@ extension TargetMachine {
         guard let number = window.number(endingIn: sequence), let sentAt = window.sentAt(number) else {
             return false
         }
+        let took = TargetMachine.plausible(measured, max(now - sentAt, .zero))
+        let came = min(now, sentAt + took)
+        let lostBefore = window.lostInARow
         switch window.replied(number) {
         case .foreign:
             return false
@@ -111,12 +114,17 @@ extension TargetMachine {
         case .late:
             late &+= 1
             lost &-= 1
-            liveness.heard(at: max(sentAt, now - downAfter))
-        case .inTime:
-            let elapsed = max(now - sentAt, .zero)
-            let took = TargetMachine.plausible(measured, elapsed)
             measure(took)
-            heard(at: min(now, sentAt + took))
+            // What takes as long as an outage is as good as none.
+            guard took < downAfter else {
+                restartRow()
+                return true
+            }
+            // It had been lost itself.
+            heard(at: came, isAfterLoss: lostBefore - window.lostInARow > 1)
+        case .inTime:
+            measure(took)
+            heard(at: came, isAfterLoss: lostBefore > window.lostInARow)
         }
         return true
     }
@@ -127,16 +135,24 @@ extension TargetMachine {
         return min(measured, elapsed)
     }
 
-    private mutating func heard(at now: Instant) {
+    /// - Parameter isAfterLoss: a probe between this one and the newest that was answered before is lost. One that was
+    ///   sent after this one and is lost may still be answered late, as this one may have been.
+    private mutating func heard(at now: Instant, isAfterLoss: Bool) {
         liveness.heard(at: now)
         switch state {
         case .untested, .unsendable: state = .up
         case .up: break
         case .down(let since, let replies):
-            state = replies + 1 >= upAfterReplies ? .up : .down(since: since, replies: replies + 1)
+            let inARow = isAfterLoss ? 1 : replies + 1
+            state = inARow >= upAfterReplies ? .up : .down(since: since, replies: inARow)
             // What was lost in the outage has been told as an outage.
-            if isUp { window.restart() }
+            if isUp { window.forgetOutage() }
         }
+    }
+
+    /// The replies that are to come in a row are counted anew.
+    private mutating func restartRow() {
+        if case .down(let since, _) = state { state = .down(since: since, replies: 0) }
     }
 
     private mutating func measure(_ measured: Duration) {
@@ -165,9 +181,6 @@ extension TargetMachine {
     public mutating func passed(_ now: Instant) {
         let given = window.expire(at: now)
         lost &+= UInt64(given)
-        if window.lostInARow > 0, case .down(let since, let replies) = state, replies > 0 {
-            state = .down(since: since, replies: 0)
-        }
         switch state {
         case .down: break
         case .untested, .up, .unsendable: judge(at: now)
@@ -197,9 +210,7 @@ extension TargetMachine {
         window.restart()
         liveness.restart(at: now)
         sendTrouble = nil
-        switch state {
-        case .untested, .up, .down: break
-        case .unsendable: state = .untested
-        }
+        restartRow()
+        if case .unsendable = state { state = .untested }
     }
 }
