@@ -8,7 +8,7 @@ import Glibc
 public enum ICMPReceipt: Hashable, Sendable {
     /// An echo reply.
     case reply(source: IPAddress, identifier: UInt16, sequence: UInt16, receivedAt: WallTime?)
-    /// The kernel handed probe number `index` (counted from 0 on this socket) to the device.
+    /// The kernel handed probe number `index` (counted from 0 on this socket, and again by `renumber`) to the device.
     case departed(index: UInt32, at: WallTime)
     /// A router or this host says that the target cannot be reached: ICMP type and code, from `source`.
     case unreachable(source: IPAddress?, type: UInt8, code: UInt8, error: Int32)
@@ -41,14 +41,22 @@ public struct ICMPSocket: ~Copyable {
         case .v4: try setOption(raw, Int32(IPPROTO_IP), IP_RECVERR, Int32(1), "IP_RECVERR")
         case .v6: try setOption(raw, Int32(IPPROTO_IPV6), IPV6_RECVERR, Int32(1), "IPV6_RECVERR")
         }
-        let stamps =
-            SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_RX_SOFTWARE
-            | SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_ID
-            | SOF_TIMESTAMPING_OPT_TSONLY
-        try setOption(raw, SOL_SOCKET, SO_TIMESTAMPING, Int32(stamps), "SO_TIMESTAMPING")
+        try setOption(raw, SOL_SOCKET, SO_TIMESTAMPING, ICMPSocket.numberedStamps, "SO_TIMESTAMPING")
         descriptor = opened
         self.access = access
         self.family = family
+    }
+
+    private static let stamps = Int32(
+        SOF_TIMESTAMPING_TX_SOFTWARE | SOF_TIMESTAMPING_RX_SOFTWARE
+            | SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_TSONLY)
+    private static let numberedStamps = stamps | Int32(SOF_TIMESTAMPING_OPT_ID)
+
+    /// Has the kernel count the probes from 0 again, as it does when it is asked for numbers and was not before.
+    public func renumber() throws(SystemError) {
+        let raw = descriptor.raw
+        try setOption(raw, SOL_SOCKET, SO_TIMESTAMPING, ICMPSocket.stamps, "SO_TIMESTAMPING")
+        try setOption(raw, SOL_SOCKET, SO_TIMESTAMPING, ICMPSocket.numberedStamps, "SO_TIMESTAMPING")
     }
 
     /// Has the kernel drop all but echo replies with this identifier (raw sockets only).

@@ -84,6 +84,26 @@ import Testing
     }
 
     @Test(.enabled(if: getuid() == 0), arguments: IPFamily.allCases)
+    func `probes are numbered from 0, and again from there when that is asked for`(family: IPFamily) throws {
+        let socket = try ICMPSocket(access: .raw, interface: "lo", family: family)
+        let loopback = family == .v4 ? IPAddress.v4(.loopback) : .v6(.loopback)
+        try socket.accept(identifier: 0x4848)
+        var numbers: [UInt32] = []
+        for sequence in UInt16(0)..<5 {
+            if sequence == 3 { try socket.renumber() }
+            #expect(try socket.sendEcho(to: loopback, identifier: 0x4848, sequence: sequence))
+            while numbers.count <= Int(sequence) {
+                var waited = pollfd(fd: socket.descriptor.raw, events: Int16(POLLIN), revents: 0)
+                try #require(poll(&waited, 1, 30_000) == 1, "nothing came")
+                while let receipt = try socket.receive() {
+                    if case .departed(let number, _) = receipt { numbers.append(number) }
+                }
+            }
+        }
+        #expect(numbers == [0, 1, 2, 0, 1])
+    }
+
+    @Test(.enabled(if: getuid() == 0), arguments: IPFamily.allCases)
     func `loopback answers an echo, with kernel stamps`(family: IPFamily) throws {
         let socket = try ICMPSocket(access: .raw, interface: "lo", family: family)
         let loopback = family == .v4 ? IPAddress.v4(.loopback) : .v6(.loopback)

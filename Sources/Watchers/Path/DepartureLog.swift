@@ -1,5 +1,5 @@
 // When probes left, by the kernel's stamps, else by when they were handed to it. The kernel numbers what it was
-// given on a socket from 0; the log knows which probe bore which number.
+// given on a socket from 0, and from there again when it is told to; the log knows which probe bore which number.
 import Basics
 
 /// The newest probes of one socket.
@@ -18,6 +18,9 @@ struct DepartureLog {
         newest.append(Departure(target: target, sequence: sequence, at: time))
         next &+= 1
     }
+
+    /// The kernel numbers the probes that are to come from 0 again.
+    mutating func renumbered() { next = 0 }
 
     /// The probe of this number left.
     mutating func departed(_ index: UInt32, at time: WallTime) {

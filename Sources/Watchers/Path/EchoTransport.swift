@@ -15,7 +15,8 @@ final class EchoTransport {
         let icmp: ICMPSocket
         var source: IOSource?
         var departures = DepartureLog()
-        /// The kernel's numbers are ours as long as every send succeeded.
+        /// The kernel's numbers are ours as long as every send succeeds: it may or may not have counted one that
+        /// failed.
         var hasReliableNumbers = true
 
         init(_ icmp: consuming ICMPSocket) { self.icmp = icmp }
@@ -27,7 +28,6 @@ final class EchoTransport {
     private let onEvent: (ProbeEvent) -> Void
     private var socket: OpenSocket?
     private var pace = ReopenPace()
-    private var hasFailedSends = false
     private var identifier: UInt16 = 0
     /// Whether replies are read as they arrive; else when `collect` is called.
     var isPrompt: Bool {
@@ -52,18 +52,20 @@ final class EchoTransport {
         self.identifier = identifier
         openIfNeeded()
         guard let socket else { return pace.failure }
+        renumberIfNeeded(socket)
         if let reason = trySending(socket, address, sequence) {
-            hasFailedSends = true
             socket.hasReliableNumbers = false
             return reason
         }
         socket.departures.sent(to: address, sequence: sequence, at: Clock.wall)
-        // The kernel may or may not have counted the failed ones: a new socket counts from 0 again.
-        if hasFailedSends {
-            hasFailedSends = false
-            close()
-        }
         return nil
+    }
+
+    /// Has the kernel number anew after a send that failed. The socket stays: replies are under way to it.
+    private func renumberIfNeeded(_ socket: OpenSocket) {
+        guard !socket.hasReliableNumbers, (try? socket.icmp.renumber()) != nil else { return }
+        socket.departures.renumbered()
+        socket.hasReliableNumbers = true
     }
 
     func rotate(to identifier: UInt16) {
