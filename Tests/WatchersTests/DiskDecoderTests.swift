@@ -176,6 +176,19 @@ struct DiskStatisticsTests {
         #expect(disk.busyMilliseconds == 222_766)
     }
 
+    @Test func `older kernels count no discards and no flushes, and newer ones may count more`() {
+        func decoded(_ numbers: Int) -> DiskStatistics? {
+            let line = (1...numbers).map(String.init).joined(separator: " ")
+            return DiskStatistics.decode(Array("   8       0 sda \(line)\n".utf8)).devices["sda"]
+        }
+        #expect(decoded(10) == nil)
+        #expect(decoded(11)?.busyMilliseconds == 10)
+        #expect(decoded(11)?.discards == 0 && decoded(11)?.flushes == 0)
+        #expect(decoded(15)?.discards == 12 && decoded(15)?.flushes == 0)
+        #expect(decoded(17)?.discards == 12 && decoded(17)?.flushes == 16)
+        #expect(decoded(20) == decoded(17))
+    }
+
     @Test func `lines of another form are counted`() {
         let text = """
              8 0 sda 1 2 3 4 5 6 7 8 9 10 11

@@ -275,9 +275,11 @@ private struct Device {
     /// A second in which so many writes took so long each.
     mutating func works(
         writes: UInt64 = 0, milliseconds: UInt64 = 0, inFlight: UInt64 = 0, busy: UInt64 = 0,
-        array: MDArray? = nil
+        discards: UInt64 = 0, flushes: UInt64 = 0, array: MDArray? = nil
     ) -> Finding? {
         now += 1
+        statistics.discards += discards
+        statistics.flushes += flushes
         statistics.writes += writes
         statistics.writtenSectors += writes * 8
         statistics.writeMilliseconds += writes * milliseconds
@@ -319,6 +321,15 @@ struct DeviceMachineTests {
         #expect(words(device.works(inFlight: 2)) == "critical: a request takes 4.0 s")
         for _ in 0..<3 { _ = device.works(writes: 2) }
         #expect(words(device.works(writes: 2)) == "ok: working")
+    }
+
+    @Test func `a device that discards or flushes, and is asked nothing else, does not hang`() {
+        var device = Device()
+        _ = device.works()
+        for _ in 0..<20 { #expect(device.works(inFlight: 2, discards: 3) == nil) }
+        for _ in 0..<20 { #expect(device.works(inFlight: 1, flushes: 1) == nil) }
+        #expect(device.value("latency_s") == nil)
+        #expect(words(device.works(inFlight: 2)) == "warning: a request takes 1.0 s")
     }
 
     @Test func `a busy device is a limit of its own`() {

@@ -104,7 +104,9 @@ struct DeviceMachine: Sendable {
         let took =
             Double(new.readMilliseconds - old.readMilliseconds)
             + Double(new.writeMilliseconds - old.writeMilliseconds)
-        if done > 0 || new.inFlight == 0 { progressAt = now }
+        // Discards and flushes are in flight like reads and writes, and are progress; how long they take is no latency.
+        let isOtherDone = new.discards > old.discards || new.flushes > old.flushes
+        if done > 0 || isOtherDone || new.inFlight == 0 { progressAt = now }
         // What is not done yet counts with its age so far: a device that hangs completes nothing.
         let waiting = progressAt.map { (now - $0).inSeconds } ?? 0
         let completed = done > 0 ? took / 1000 / done : nil
@@ -128,6 +130,7 @@ struct DeviceMachine: Sendable {
         new.reads >= old.reads && new.writes >= old.writes && new.readSectors >= old.readSectors
             && new.writtenSectors >= old.writtenSectors && new.readMilliseconds >= old.readMilliseconds
             && new.writeMilliseconds >= old.writeMilliseconds && new.busyMilliseconds >= old.busyMilliseconds
+            && new.discards >= old.discards && new.flushes >= old.flushes
     }
 }
 

@@ -18,6 +18,10 @@ struct DiskStatistics: Hashable, Sendable {
     var inFlight: UInt64
     /// Time in which it had any.
     var busyMilliseconds: UInt64
+    /// Discards that are done; 0 on kernels before 4.18, which count none.
+    var discards: UInt64
+    /// Flushes that are done; 0 on kernels before 5.5, which count none.
+    var flushes: UInt64
 
     /// All devices of the text by name, and how many lines were of another form. Each second, so that no line is
     /// taken apart into fields.
@@ -41,23 +45,26 @@ struct DiskStatistics: Hashable, Sendable {
         return (devices, rejected)
     }
 
-    /// The eleven numbers behind the name; newer kernels give more.
+    /// The eleven numbers behind the name, and of those that newer kernels give, the twelfth and the sixteenth.
     private init?(_ fields: inout DiskFields) {
         guard let reads = fields.number(), fields.number() != nil, let readSectors = fields.number(),
             let readMilliseconds = fields.number(), let writes = fields.number(), fields.number() != nil,
             let writtenSectors = fields.number(), let writeMilliseconds = fields.number(),
             let inFlight = fields.number(), let busyMilliseconds = fields.number(), fields.number() != nil
         else { return nil }
+        let discards = fields.number() ?? 0
+        // Those that were merged, their sectors and their time.
+        for _ in 0..<3 { _ = fields.next() }
         self.init(
             reads: reads, readSectors: readSectors, readMilliseconds: readMilliseconds, writes: writes,
             writtenSectors: writtenSectors, writeMilliseconds: writeMilliseconds, inFlight: inFlight,
-            busyMilliseconds: busyMilliseconds)
+            busyMilliseconds: busyMilliseconds, discards: discards, flushes: fields.number() ?? 0)
     }
 
     init(
         reads: UInt64 = 0, readSectors: UInt64 = 0, readMilliseconds: UInt64 = 0, writes: UInt64 = 0,
         writtenSectors: UInt64 = 0, writeMilliseconds: UInt64 = 0, inFlight: UInt64 = 0,
-        busyMilliseconds: UInt64 = 0
+        busyMilliseconds: UInt64 = 0, discards: UInt64 = 0, flushes: UInt64 = 0
     ) {
         self.reads = reads
         self.readSectors = readSectors
@@ -67,6 +74,8 @@ struct DiskStatistics: Hashable, Sendable {
         self.writeMilliseconds = writeMilliseconds
         self.inFlight = inFlight
         self.busyMilliseconds = busyMilliseconds
+        self.discards = discards
+        self.flushes = flushes
     }
 }
 
