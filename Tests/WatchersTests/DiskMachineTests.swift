@@ -142,6 +142,25 @@ struct MountMachineTests {
         #expect(words(mount.passes(1400)) == "ok: ext4 on /dev/sda1")
     }
 
+    @Test func `a hang that is none by other options is awaited anew, and one that stays is told on`() {
+        var mount = Mount()
+        _ = mount.answers(usage(used: 0.5))
+        mount.asks()
+        let asked = mount.now
+        #expect(words(mount.passes(1500)) == "critical: does not answer for 1.5 s")
+        var options = mount.options
+        options.hangAfter = .seconds(1)
+        #expect(mount.machine.reconfigure(options, at: at(mount.now)) == nil)
+        #expect(mount.machine.deadline == at(asked + 3000))
+        options.hangAfter = .seconds(600)
+        mount.now += 500
+        let judged = mount.machine.reconfigure(options, at: at(mount.now))
+        #expect(words(judged) == "ok: ext4 on /dev/sda1")
+        #expect(mount.passes(1000) == nil)
+        #expect(mount.machine.deadline == at(asked + 600_000))
+        #expect(words(mount.passes(597_000)) == "critical: does not answer for 600.0 s")
+    }
+
     @Test func `becoming read-only is critical, having been mounted so is not`() {
         var mount = Mount()
         _ = mount.answers(usage(used: 0.5))

@@ -70,6 +70,8 @@ struct MountMachine: Sendable {
             inodeForecast = Forecast(window: new.forecastWindow)
         }
         options = new
+        // What is no hang by the new options is told as one when it becomes one, and not before.
+        if unanswered(at: now) == nil { hungTold = nil }
         if let usage { measure(usage, now) }
         return tell(at: now)
     }
