@@ -110,6 +110,18 @@ struct ProcessUseTests {
         #expect(said(old) == ["critical: no heartbeat for more than 5s in /run/x"])
     }
 
+    @Test func `a heartbeat file that the last process left is no older than the next one`() {
+        var machine = machine { $0.heartbeatFile = "/run/x" }
+        func wall(_ seconds: Int64) -> WallTime { WallTime(nanoseconds: seconds * 1_000_000_000) }
+        #expect(machine.heartbeat(wall(100), "", wall: wall(101), at: at(1000)) == [])
+        _ = machine.ended(ProcessIdentity(pid: 7, startTicks: 100), .exited(1))
+        _ = machine.scanned(.init(found: [ProcessIdentity(pid: 8, startTicks: 200)]))
+        #expect(machine.heartbeat(wall(100), "", wall: wall(111), at: at(11_000)) == [])
+        #expect(machine.heartbeat(wall(100), "", wall: wall(116), at: at(16_000)) == [])
+        let late = machine.heartbeat(wall(100), "", wall: wall(117), at: at(16_001))
+        #expect(said(late) == ["critical: no heartbeat for more than 5s in /run/x"])
+    }
+
     @Test func `a kill for lack of memory is told as that, also when it is learned later`() {
         var machine = machine { _ in }
         let process = ProcessIdentity(pid: 7, startTicks: 100)

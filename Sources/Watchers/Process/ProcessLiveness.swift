@@ -18,6 +18,8 @@ public struct ProcessLiveness: Sendable {
     private var failures: [LivenessCheck: (count: Int, reason: String)] = [:]
     /// When the heartbeat file was last written, on the wall clock, and when that was, on the monotonic one.
     private var written: (at: WallTime, seen: Instant)?
+    /// What wrote the file has ended: whoever runs next has his time from the first look at it.
+    private var isLeftOver = false
 
     public init(_ options: ProcessWatchOptions) { self.options = options }
 
@@ -46,7 +48,8 @@ public struct ProcessLiveness: Sendable {
     /// When the heartbeat file was last written; `nil`: it cannot be seen, and why.
     ///
     /// Its age is counted from when the time was first seen to be another one, so that a step of the wall clock makes
-    /// no file old or young.
+    /// no file old or young. The file that is there when the watch begins has its age; one that a process left has none
+    /// for the next one, which is yet to write it.
     public mutating func heartbeat(_ modified: WallTime?, _ failure: String, wall: WallTime, at now: Instant)
     {
         guard let modified else {
@@ -54,8 +57,10 @@ public struct ProcessLiveness: Sendable {
             return failed(.heartbeat, "no heartbeat: \(failure)")
         }
         if written?.at != modified {
-            let age = written == nil ? max(0, wall.nanoseconds &- modified.nanoseconds) : 0
+            let hasAge = written == nil && !isLeftOver
+            let age = hasAge ? max(0, wall.nanoseconds &- modified.nanoseconds) : 0
             written = (modified, now - .nanoseconds(age))
+            isLeftOver = false
         }
         guard let seen = written?.seen, now - seen > options.heartbeatWithin else {
             return failures[.heartbeat] = nil
@@ -70,6 +75,7 @@ public struct ProcessLiveness: Sendable {
     public mutating func ended() {
         failures = [:]
         written = nil
+        isLeftOver = true
     }
 
     /// What is wrong, if anything is.
