@@ -14,9 +14,11 @@ import Wire
 /// Heartbeat files, of which one hangs.
 private final class Mount: Sendable {
     let isBack = Mutex(false)
+    let isAsked = Mutex(false)
     let looks = Mutex(0)
 
     func look(at path: String) -> Result<WallTime, SystemError> {
+        isAsked.withLock { $0 = true }
         if path == "/hung" { while !isBack.withLock(\.self) { usleep(1000) } }
         looks.withLock { $0 += 1 }
         return .success(WallTime(nanoseconds: 1))
@@ -214,6 +216,31 @@ private final class Mount: Sendable {
         #expect(try bench.wait { mount.looks.withLock(\.self) > before + 2 })
         mount.isBack.withLock { $0 = true }
         #expect(try bench.wait(for: "hung ok: running as pid \(pid)"))
+    }
+
+    @Test func `what was found by the old options says nothing of a set that has others by now`() throws {
+        let pid = try child("holdfast-test-j")
+        defer {
+            kill(pid, SIGKILL)
+            reap(pid)
+        }
+        let mount = Mount()
+        defer { mount.isBack.withLock { $0 = true } }
+        let gone = ProcessWatchOptions(name: "child", match: .pidfile("/hung"))
+        let bench = try Bench(
+            gone,
+            readPidfile: { path in
+                guard path == "/hung" else { return .text("\(pid)\n") }
+                _ = mount.look(at: path)
+                return .text("nobody\n")
+            })
+        #expect(try bench.wait { mount.isAsked.withLock(\.self) })
+        var options = AgentOptions()
+        options.process.watched = [ProcessWatchOptions(name: "child", match: .pidfile("/well"))]
+        bench.watcher?.reconfigure(options)
+        mount.isBack.withLock { $0 = true }
+        #expect(try bench.wait(for: "ok: running as pid \(pid)"))
+        #expect(!bench.reports.contains { $0.hasPrefix("critical") }, "\(bench.reports)")
     }
 
     @Test func `a set that is no longer configured is forgotten`() throws {

@@ -154,7 +154,7 @@ extension ProcessWatcher {
     /// The search is over; what is in files is looked at behind it, and does not hold it up.
     private func searched(_ report: ProcScanReport, _ order: ProcScanOrder) {
         let paths = Set(order.watched.compactMap(\.pidfile))
-        guard report.results != nil, !paths.isEmpty else { return scanned(report) }
+        guard report.results != nil, !paths.isEmpty else { return scanned(report, order) }
         pidfiles.read(paths) { [weak self] in self?.follow($0, report, order) }
     }
 
@@ -168,12 +168,12 @@ extension ProcessWatcher {
                 whole.results?.merge(found) { _, new in new }
                 // A file that does not answer is asked again, whether anything is started or not.
                 if files.values.contains(.unanswered) { whole.lastPID = nil }
-                self?.scanned(whole)
+                self?.scanned(whole, order)
             })
-        if !isTaken { scanned(report) }
+        if !isTaken { scanned(report, order) }
     }
 
-    private func scanned(_ report: ProcScanReport) {
+    private func scanned(_ report: ProcScanReport, _ order: ProcScanOrder) {
         let wasLate = isLate
         (isScanning, isLate) = (false, false)
         // It left out what it was said not to have found, and that needs an answer of its own.
@@ -184,10 +184,11 @@ extension ProcessWatcher {
         quietScans = report.lastPID == lastPID && report.lastPID != nil ? quietScans + 1 : 0
         (lastPID, bootedAt) = (report.lastPID, report.bootedAt)
         for (name, result) in report.results ?? [:] {
+            // Of a set that has other options by now it says nothing.
+            guard let options = sets[name]?.machine.options, order.watched.contains(options) else { continue }
             var result = result
             result.found.removeAll { endedMeanwhile.contains($0) }
-            guard let actions = sets[name]?.machine.scanned(result) else { continue }
-            perform(actions, name)
+            perform(sets[name]?.machine.scanned(result) ?? [], name)
         }
         endedMeanwhile = []
         if wantsAnother { return scan() }
