@@ -83,12 +83,36 @@ struct ProcessTests {
         var machine = machine(minimum: 2, maximum: 2)
         #expect(
             said(machine.scanned(.init(found: [process(1)]))) == ["critical: not running; 1 of 2 running"])
-        #expect(said(machine.scanned(.init(found: [process(1), process(2)]))) == ["ok: 2 running"])
+        #expect(said(machine.scanned(.init(found: [process(1), process(2)]))) == ["ok: several running"])
         let three = [process(1), process(2), process(3)]
-        #expect(said(machine.scanned(.init(found: three))) == ["warning: 3 running, at most 2 expected"])
+        #expect(said(machine.scanned(.init(found: three))) == ["warning: more than 2 running"])
         _ = machine.ended(process(3), .exited(0))
         let words = "critical: killed by SIGSEGV (pid 2); 1 of 2 running"
         #expect(said(machine.ended(process(2), .killed(signal: 11))) == [words])
+    }
+
+    @Test func `of a set whose members come and go the number is a value, and no successor is missed`() {
+        var machine = machine()
+        let five = machine.scanned(.init(found: (Int32(1)...5).map { process($0) }))
+        #expect(said(five) == ["ok: several running"])
+        let four = machine.ended(process(5), .exited(0))
+        #expect(said(four) == ["ok: several running"] && !four.contains(.rescan))
+        #expect(machine.sample.values.contains(NamedValue("processes", .integer(4))))
+        for pid in Int32(2)...3 { #expect(!machine.ended(process(pid), .exited(0)).contains(.rescan)) }
+        let one = machine.ended(process(1), .exited(0))
+        #expect(said(one) == ["ok: running as pid 4"] && !one.contains(.rescan))
+        #expect(machine.ended(process(4), .exited(0)).last == .rescan)
+    }
+
+    @Test func `a successor of one of those that must run is looked for at once`() {
+        var machine = machine(minimum: 2)
+        _ = machine.scanned(.init(found: (Int32(1)...3).map { process($0) }))
+        #expect(!machine.ended(process(1), .exited(0)).contains(.rescan))
+        #expect(machine.ended(process(2), .exited(0)).last == .rescan)
+        var optional = self.machine(minimum: 0)
+        _ = optional.scanned(.init(found: [process(1)]))
+        let none = optional.ended(process(1), .exited(0))
+        #expect(said(none) == ["ok: none running"] && none.last == .rescan)
     }
 
     @Test func `hidden executables are unknown and not missing, told once however many they are`() {

@@ -136,7 +136,7 @@ class Units(unittest.TestCase):
         client = self.client()
         client.settle("unit/crasher.service", "ok")
         # The shell and its sleep.
-        self.assertEqual(client.settle("process/matcher", "ok")["reason"], "2 running")
+        self.assertEqual(client.settle("process/matcher", "ok")["reason"], "several running")
         self.crash()
         state = client.wait_state("process/matcher", lambda state: state["status"] == "critical" and state["cause"])
         self.assertEqual(state["cause"], "unit/crasher.service")

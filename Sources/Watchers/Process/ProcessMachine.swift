@@ -182,7 +182,9 @@ public struct ProcessMachine: Sendable {
         unheld.remove(process)
         noteEnd(of: process, end)
         if running.isEmpty { rest() }
-        return [.release(process)] + tell() + [.rescan]
+        // While enough are left no successor is missed: of some sets the members come and go all the time.
+        let isMissed = count < options.minimum || count == 0
+        return [.release(process)] + tell() + (isMissed ? [.rescan] : [])
     }
 
     /// How a process ended was told after its end was.
@@ -256,15 +258,16 @@ extension ProcessMachine {
         if let trouble = liveness.trouble { return (.critical, trouble) }
         if let trouble = use.trouble, trouble.status == .critical { return trouble }
         if let maximum = options.maximum, count > maximum {
-            return (.warning, "\(count) running, at most \(maximum) expected")
+            return (.warning, "more than \(maximum) running")
         }
         return use.trouble ?? (.ok, runningWords)
     }
 
-    /// One process is named, so that a restart is another reason and thereby a change of its own.
+    /// One process is named, so that a restart is another reason and thereby a change of its own. How many they are is
+    /// a value: of some sets it is another number all the time.
     private var runningWords: String {
-        guard count == 1, let only = running.first else { return "\(count) running" }
-        return "running as pid \(only.pid)"
+        guard count <= 1 else { return "several running" }
+        return running.first.map { "running as pid \($0.pid)" } ?? "none running"
     }
 
     /// How many of them would tell their end by themselves.

@@ -9,7 +9,8 @@ import Wire
 
 /// Watches processes.
 public final class ProcessWatcher: Watcher {
-    /// After an end a successor is looked for at once, then after this, doubled each time.
+    /// After an end a successor is looked for at once, then after this, doubled each time; and this at least is between
+    /// two searches.
     private static let firstBackOff: Duration = .milliseconds(5)
     /// Ended processes that are kept to learn how they ended.
     private static let mostEnded = 64
@@ -191,8 +192,7 @@ extension ProcessWatcher {
             perform(sets[name]?.machine.scanned(result) ?? [], name)
         }
         endedMeanwhile = []
-        if wantsAnother { return scan() }
-        timer?.arm(at: nextScan())
+        timer?.arm(at: wantsAnother ? context.loop.now + ProcessWatcher.firstBackOff : nextScan())
     }
 
     /// When whatever else is done so often is done too, unless a successor is looked for.
