@@ -36,7 +36,8 @@ private final class Mount: Sendable {
             _ watched: ProcessWatchOptions..., without: WithoutFeatures = WithoutFeatures(),
             roots: FileRoots = FileRoots(), scanPatience: Duration = .seconds(60),
             look: @escaping HeartbeatLooks.Look = HeartbeatLooks.ofFiles,
-            readPidfile: @escaping PidfileReader.Read = PidfileText.read(at:)
+            readPidfile: @escaping PidfileReader.Read = PidfileText.read(at:),
+            onReport: @escaping (String) -> Void = { _ in }
         ) throws {
             loop = try EventLoop()
             var options = AgentOptions()
@@ -47,7 +48,9 @@ private final class Mount: Sendable {
                 without: without,
                 report: { [unowned self] in
                     let name = watched.count > 1 ? "\($0.subject.name) " : ""
-                    reports.append("\(name)\($0.status): \($0.reason)")
+                    let report = "\(name)\($0.status): \($0.reason)"
+                    reports.append(report)
+                    onReport(report)
                 }, sample: { _ in },
                 forget: { [unowned self] in reports.append("forgotten: \($0)") })
             watcher = try ProcessWatcher(
@@ -177,6 +180,34 @@ private final class Mount: Sendable {
         #expect(try answer())
         #expect(try answer())
         #expect(try bench.wait { bench.reports.last == "critical: not running" })
+    }
+
+    @Test func `what is gone before it can be held is told so, and the next search has its time`() throws {
+        var roots = FileRoots()
+        roots.proc = "/tmp/holdfast-proc-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
+        // No process has this number: it is above the largest (PID_MAX_LIMIT).
+        let folder = "\(roots.proc)/4194305"
+        for path in [roots.proc, folder] { try Files.makeFolder(path, mode: 0o700) }
+        try put("holdfast-test-k\0", in: "\(folder)/cmdline")
+        try put("4194305 (a) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 250 4096 3 0\n", in: "\(folder)/stat")
+        let place = "\(roots.proc)/loadavg"
+        try put("0.1 0.2 0.3 1/100 4242\n", in: place)
+        let pipe = "\(roots.proc)/pipe"
+        #expect(mkfifo(pipe, 0o600) == 0)
+        // The first search reads the file; the next one waits at the pipe.
+        let bench = try Bench(
+            watch("holdfast-test-k"), roots: roots,
+            onReport: { report in
+                guard report.hasPrefix("ok: running") else { return }
+                rename(pipe, place)
+            })
+        let end = "critical: ended, exit: unknown (pid 4194305)"
+        #expect(try bench.wait(for: end))
+        #expect(bench.reports.last == end)
+        for _ in 0..<20 { try bench.loop.step(atMost: .milliseconds(5)) }
+        #expect(bench.reports.last == end, "\(bench.reports)")
+        let writer = Descriptor(owning: open(place, O_RDWR | O_NONBLOCK))
+        #expect(writer.raw >= 0)
     }
 
     @Test func `a pidfile that is a pipe is waited for by nobody`() throws {

@@ -191,6 +191,8 @@ extension ProcessWatcher {
             result.found.removeAll { endedMeanwhile.contains($0) }
             perform(sets[name]?.machine.scanned(result) ?? [], name)
         }
+        // Who was gone before it could be held has begun the next one, which has its own time.
+        guard !isScanning else { return }
         endedMeanwhile = []
         timer?.arm(at: wantsAnother ? context.loop.now + ProcessWatcher.firstBackOff : nextScan())
     }
@@ -296,9 +298,10 @@ extension ProcessWatcher {
 
 extension ProcessWatcher {
     private func perform(_ actions: [ProcessAction], _ name: String) {
+        var found: [ProcessIdentity] = []
         for action in actions {
             switch action {
-            case .hold(let process): hold(process, name)
+            case .hold(let process): found.append(process)
             case .release(let process): sets[name]?.held[process] = nil
             case .report(let finding): context.report(finding)
             case .rescan:
@@ -306,6 +309,8 @@ extension ProcessWatcher {
                 scan()
             }
         }
+        // Behind what was found: that one of them is gone by now is the newer of the two.
+        for process in found { hold(process, name) }
         attend(name)
     }
 
