@@ -12,6 +12,13 @@ public struct Descriptor: ~Copyable, Sendable {
 
     deinit { close(raw) }
 
+    /// Leaves it open, for somebody else to close.
+    public consuming func release() -> Int32 {
+        let raw = raw
+        discard self
+        return raw
+    }
+
     /// What has come; `nil`: nothing now; 0: nothing more will.
     public func read(into buffer: inout [UInt8]) throws(SystemError) -> Int? {
         let raw = raw

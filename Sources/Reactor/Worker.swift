@@ -84,16 +84,20 @@ public final class Worker {
     ) throws(SystemError) {
         self.capacity = capacity
         let wake = try Worker.eventDescriptor(flags: Int32(EFD_CLOEXEC))
-        done = try Worker.eventDescriptor(flags: Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
-        exchange = Exchange(wake: wake, done: done)
-        try start(on: processors)
-        source = try IOSource(loop, descriptor: done) { [unowned self] in collect() }
+        let done = try Worker.eventDescriptor(flags: Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
+        let exchange = Exchange(wake: wake.raw, done: done.raw)
+        try Worker.start(exchange, on: processors)
+        // Now that the thread runs, it closes both.
+        _ = wake.release()
+        self.done = done.release()
+        self.exchange = exchange
+        source = try IOSource(loop, descriptor: self.done) { [unowned self] in collect() }
     }
 
-    private static func eventDescriptor(flags: Int32) throws(SystemError) -> Int32 {
+    private static func eventDescriptor(flags: Int32) throws(SystemError) -> Descriptor {
         let raw = eventfd(0, flags)
         guard raw >= 0 else { throw SystemError("eventfd", number: errno) }
-        return raw
+        return Descriptor(owning: raw)
     }
 
     /// Ends the thread after the job that it is in; results not collected yet are dropped.
@@ -184,16 +188,16 @@ public final class Worker {
         while let (id, result) = finished.popLast() { completions.removeValue(forKey: id)?(result) }
     }
 
-    private func start(on processors: CPUList?) throws(SystemError) {
-        guard let processors else { return try start() }
+    private static func start(_ exchange: Exchange, on processors: CPUList?) throws(SystemError) {
+        guard let processors else { return try start(exchange) }
         // A thread begins where the one that starts it may run.
         let own = try Affinity.current()
         try Affinity.set(processors)
         defer { try? Affinity.set(own) }
-        try start()
+        try start(exchange)
     }
 
-    private func start() throws(SystemError) {
+    private static func start(_ exchange: Exchange) throws(SystemError) {
         var all = sigset_t()
         var previous = sigset_t()
         unsafe sigfillset(&all)

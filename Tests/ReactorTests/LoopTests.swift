@@ -33,6 +33,19 @@ import Testing
         #expect(try Affinity.current() == own)
     }
 
+    @Test func `a worker that cannot begin leaves nothing open`() throws {
+        let loop = try EventLoop()
+        /// Those of other tests come and go meanwhile, but not so many.
+        func openEvents() throws -> Int {
+            try Files.names(in: "/proc/self/fd").count {
+                (try? Files.target(ofLink: "/proc/self/fd/\($0)")) == "anon_inode:[eventfd]"
+            }
+        }
+        let before = try openEvents()
+        for _ in 0..<200 { #expect(throws: SystemError.self) { try Worker(loop, on: CPUList([8191])) } }
+        #expect(try openEvents() < before + 200)
+    }
+
     @Test func `what has work without end leaves all others their turns`() throws {
         let loop = try EventLoop()
         var turns: [String] = []
