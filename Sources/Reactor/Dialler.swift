@@ -92,7 +92,7 @@ public final class Dialler {
                 return perform(machine.notFound("the path is too long for a socket", attempt: attempt))
             }
             found(.success([resolved]), attempt)
-        case .tcp(let host, let port) where IPv4Address(host) != nil:
+        case .tcp(let host, let port) where IPAddress(host) != nil:
             found(ResolvedAddress.lookUp(host: host, port: port), attempt)
         case .tcp(let host, let port):
             guard lookedUp.insert(address).inserted else { return }

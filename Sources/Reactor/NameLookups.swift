@@ -5,11 +5,14 @@ public import Linux
 /// The threads of who dials by name.
 public final class NameLookups {
     typealias Answer = Result<[ResolvedAddress], LookUpFailure>
+    /// Finds the addresses of a host, with a port; it may take as long as name servers take.
+    typealias Find = @Sendable (String, UInt16) -> Answer
 
     /// How many names are looked up at the same time.
     private static let lanes = 4
 
     private let loop: EventLoop
+    private let find: Find
     /// The first one is there from the beginning, the others when they are needed.
     private var workers: [Worker]
     private var queue: LookUpQueue
@@ -17,16 +20,23 @@ public final class NameLookups {
 
     /// - Parameter mostAsked: what may wait for its answer.
     public convenience init(_ loop: EventLoop, mostAsked: Int) throws(SystemError) {
-        self.init(loop, try Worker(loop), lanes: NameLookups.lanes, mostAsked: mostAsked)
+        try self.init(loop, mostAsked: mostAsked, find: ResolvedAddress.lookUp(host:port:))
+    }
+
+    convenience init(_ loop: EventLoop, mostAsked: Int, find: @escaping Find) throws(SystemError) {
+        self.init(loop, try Worker(loop), lanes: NameLookups.lanes, mostAsked: mostAsked, find)
     }
 
     /// One name at a time, on a thread that has other work as well, and its own bound.
     public convenience init(_ loop: EventLoop, on worker: Worker) {
-        self.init(loop, worker, lanes: 1, mostAsked: .max)
+        self.init(loop, worker, lanes: 1, mostAsked: .max, ResolvedAddress.lookUp(host:port:))
     }
 
-    private init(_ loop: EventLoop, _ worker: Worker, lanes: Int, mostAsked: Int) {
+    private init(
+        _ loop: EventLoop, _ worker: Worker, lanes: Int, mostAsked: Int, _ find: @escaping Find
+    ) {
         self.loop = loop
+        self.find = find
         workers = [worker]
         queue = LookUpQueue(lanes: lanes, mostAsked: mostAsked)
     }
@@ -42,9 +52,10 @@ public final class NameLookups {
 
     private func begin() {
         while let (lane, name) = queue.next() {
-            let isAccepted = worker(of: lane).perform({
-                ResolvedAddress.lookUp(host: name.host, port: name.port)
-            }) { [weak self] in self?.answered($0, name, by: lane) }
+            let isAccepted = worker(of: lane).perform({ [find] in find(name.host, name.port) }) {
+                [weak self] in
+                self?.answered($0, name, by: lane)
+            }
             if !isAccepted {
                 answered(.failure(LookUpFailure(description: "too many look-ups wait")), name, by: lane)
             }

@@ -72,6 +72,26 @@ import Testing
         withExtendedLifetime((server, unix)) {}
     }
 
+    @Test func `an address of either family waits for no name`() throws {
+        let outcomes = Outcomes()
+        let dialler = try dialler(outcomes)
+        var ends: [Int32] = [0, 0]
+        try #require(unsafe pipe(&ends) == 0)
+        let (from, to) = (ends[0], ends[1])
+        worker.perform({
+            var byte: UInt8 = 0
+            _ = unsafe read(from, &byte, 1)
+            close(from)
+        }) {}
+        defer { close(to) }
+        let port = try freePort()
+        for (index, host) in ["127.0.0.1", "::1", "0:0:0:0:0:ffff:127.0.0.1"].enumerated() {
+            dialler.dial(.tcp(host: host, port: port))
+            // That nobody listens there is an outcome, too.
+            try run { outcomes.count == index + 1 }
+        }
+    }
+
     @Test func `why a peer is not reached is told without its name`() throws {
         let port = try freePort()
         let outcomes = Outcomes()

@@ -4,11 +4,11 @@ import Configuration
 import Glibc
 import Linux
 import Logging
-import Reactor
 import Synchronization
 import Testing
 import Wire
 
+@testable import Reactor
 @testable import Watchers
 
 /// Heartbeat files, of which one hangs.
@@ -37,6 +37,7 @@ private final class Mount: Sendable {
             roots: FileRoots = FileRoots(), scanPatience: Duration = .seconds(60),
             look: @escaping HeartbeatLooks.Look = HeartbeatLooks.ofFiles,
             readPidfile: @escaping PidfileReader.Read = PidfileText.read(at:),
+            find: @escaping NameLookups.Find = ResolvedAddress.lookUp(host:port:),
             onReport: @escaping (String) -> Void = { _ in }
         ) throws {
             loop = try EventLoop()
@@ -54,7 +55,8 @@ private final class Mount: Sendable {
                 }, sample: { _ in },
                 forget: { [unowned self] in reports.append("forgotten: \($0)") })
             watcher = try ProcessWatcher(
-                context, options, scanPatience: scanPatience, look: look, readPidfile: readPidfile)
+                context, options, scanPatience: scanPatience,
+                lookUps: NameLookups(loop, mostAsked: 8, find: find), look: look, readPidfile: readPidfile)
             watcher?.start()
         }
 
@@ -136,6 +138,28 @@ private final class Mount: Sendable {
         #expect(
             try bench.wait { bench.reports.contains { $0.hasPrefix("well critical: no heartbeat for more") } }
         )
+    }
+
+    @Test func `a name that no server answers for holds up no other`() throws {
+        let pid = try child("holdfast-test-l")
+        defer {
+            kill(pid, SIGKILL)
+            reap(pid)
+        }
+        var (hung, well) = (watch("holdfast-test-l"), watch("holdfast-test-l"))
+        (hung.name, hung.tcp, hung.probeEvery) = ("hung", HostPort(host: "hung", port: 1), .milliseconds(10))
+        (well.name, well.tcp, well.probeEvery) = ("well", HostPort(host: "well", port: 1), .milliseconds(10))
+        let servers = Mount()
+        defer { servers.isBack.withLock { $0 = true } }
+        let bench = try Bench(
+            hung, well,
+            find: { host, port in
+                _ = servers.look(at: "/\(host)")
+                return ResolvedAddress.lookUp(host: "127.0.0.1", port: port)
+            })
+        // Told by the second connection that is refused.
+        let words = "well critical: does not accept connections at well:1: "
+        #expect(try bench.wait { bench.reports.contains { $0.hasPrefix(words) } })
     }
 
     @Test func `a search that does not end is told, and what comes of it later too`() throws {

@@ -34,10 +34,9 @@ final class LivenessProber {
     private var pending: Set<LivenessCheck> = []
     private var isLooking = false
 
-    /// - Parameter worker: one that others can do without: a name server may hold it up.
     init(
-        _ context: WatcherContext, _ worker: Worker, _ looks: HeartbeatLooks, _ options: ProcessWatchOptions,
-        _ onAnswer: @escaping (Answer) -> Void
+        _ context: WatcherContext, _ lookUps: NameLookups, _ looks: HeartbeatLooks,
+        _ options: ProcessWatchOptions, _ onAnswer: @escaping (Answer) -> Void
     ) throws(SystemError) {
         self.context = context
         self.looks = looks
@@ -45,7 +44,7 @@ final class LivenessProber {
         self.onAnswer = onAnswer
         timer = try Timer(context.loop, accuracy: .milliseconds(50)) { [unowned self] in probe() }
         for check in ProcessLiveness.checks(options) where check != .heartbeat {
-            connections[check] = try StreamConnection(context.loop, worker, limit: options.probeLimit) {
+            connections[check] = try StreamConnection(context.loop, lookUps, limit: options.probeLimit) {
                 [unowned self] in
                 connected(check, $0)
             }

@@ -16,6 +16,8 @@ public final class ProcessWatcher: Watcher {
     private static let mostEnded = 64
     /// Scans that may be left out in a row while nothing is started.
     private static let mostSkipped = 10
+    /// Names that may wait for their addresses: one of each set, and one that it had before a reload.
+    private static let mostLookedUp = 512
 
     private struct Watched {
         var machine: ProcessMachine
@@ -43,8 +45,8 @@ public final class ProcessWatcher: Watcher {
     private var bootedAt: Int64?
     private var quietScans = 0
     private var isMeasuring = false
-    /// For the names in liveness checks alone, since it may be held up; made when there is one.
-    private var probeWorker: Worker?
+    /// For the names in liveness checks; made when there is one.
+    private var lookUps: NameLookups?
     private var looks: HeartbeatLooks?
     private let look: HeartbeatLooks.Look
     private let pidfiles: PidfileReader
@@ -60,14 +62,18 @@ public final class ProcessWatcher: Watcher {
             readPidfile: PidfileText.read(at:))
     }
 
-    /// - Parameter scanPatience: a scan that takes longer is told not to answer.
+    /// - Parameters:
+    ///   - scanPatience: a scan that takes longer is told not to answer.
+    ///   - lookUps: `nil`: by the name servers of the host.
     init(
         _ context: WatcherContext, _ options: AgentOptions, scanPatience: Duration,
-        look: @escaping HeartbeatLooks.Look, readPidfile: @escaping PidfileReader.Read
+        lookUps: NameLookups? = nil, look: @escaping HeartbeatLooks.Look,
+        readPidfile: @escaping PidfileReader.Read
     ) throws(SystemError) {
         self.context = context
         self.options = options.process
         self.scanPatience = scanPatience
+        self.lookUps = lookUps
         self.look = look
         pidfiles = try PidfileReader(context.loop, readPidfile)
         asksSystemd = options.unit.enabled
@@ -257,11 +263,14 @@ extension ProcessWatcher {
     private func prober(_ watch: ProcessWatchOptions) -> LivenessProber? {
         guard !ProcessLiveness.checks(watch).isEmpty else { return nil }
         do throws(SystemError) {
-            let worker = if let probeWorker { probeWorker } else { try Worker(context.loop) }
-            probeWorker = worker
+            let lookUps =
+                if let lookUps { lookUps } else {
+                    try NameLookups(context.loop, mostAsked: ProcessWatcher.mostLookedUp)
+                }
+            self.lookUps = lookUps
             let looks = if let looks { looks } else { try HeartbeatLooks(context.loop, look) }
             self.looks = looks
-            return try LivenessProber(context, worker, looks, watch) { [unowned self] in
+            return try LivenessProber(context, lookUps, looks, watch) { [unowned self] in
                 took($0, watch.name)
             }
         } catch {
