@@ -1,10 +1,13 @@
-// One run of a plugin: started on the worker, read within bounds, ended in time with all that it started.
+// One run of a plugin: started on a thread of its own, read within bounds, ended in time with all that it started.
 import Basics
 import Configuration
 import Linux
 import Reactor
 
 final class CheckRun {
+    /// Starts a command with an environment and where its output goes; it may never return.
+    typealias Spawn = @Sendable ([String], [String], Int32) -> Result<Int32, SystemError>
+
     /// Bytes that are looked at; the rest is thrown away.
     private static let mostKept = 16_384
     /// After so many the pipe is closed.
@@ -20,9 +23,12 @@ final class CheckRun {
 
     private let options: CheckOptions
     private let loop: EventLoop
+    private let onStarted: (Worker) -> Void
     private let onResult: (CheckResult) -> Void
     private let onGone: () -> Void
     private let startedAt: Instant
+    /// Until the program is started.
+    private var worker: Worker?
     private var reading: HeldDescriptor?
     private var child: Int32?
     private var process: ProcessHolder?
@@ -40,14 +46,16 @@ final class CheckRun {
     }
 
     /// - Parameters:
+    ///   - onStarted: takes the thread that started the program.
     ///   - onResult: called once.
     ///   - onGone: called after that, once nothing of the run is left.
     init(
-        _ options: CheckOptions, _ loop: EventLoop, onResult: @escaping (CheckResult) -> Void,
-        onGone: @escaping () -> Void
+        _ options: CheckOptions, _ loop: EventLoop, onStarted: @escaping (Worker) -> Void,
+        onResult: @escaping (CheckResult) -> Void, onGone: @escaping () -> Void
     ) {
         self.options = options
         self.loop = loop
+        self.onStarted = onStarted
         self.onResult = onResult
         self.onGone = onGone
         startedAt = loop.now
@@ -58,22 +66,23 @@ final class CheckRun {
         if let child, endSource != nil { Child.killGroup(child) }
     }
 
-    func start(_ worker: Worker) {
+    /// Starts the program.
+    ///
+    /// - Parameter worker: a thread for that alone.
+    func start(on worker: Worker, _ spawn: @escaping Spawn) {
+        self.worker = worker
         do throws(SystemError) {
             let pipe = try Pipe()
             let writing = pipe.writing
             reading = pipe.reading
             timer = try Timer(loop, accuracy: .milliseconds(10)) { [unowned self] in timeIsOver() }
+            // It takes its time from here on: the disk that the program is on may hang.
+            timer?.arm(at: startedAt + options.timeout)
             let (command, environment, output) = (
                 options.command, CheckRun.environment, writing.descriptor.raw
             )
-            let isAccepted = worker.perform({ () -> Result<Int32, SystemError> in
-                do throws(SystemError) {
-                    return .success(try Child.start(command, environment: environment, output: output))
-                } catch {
-                    return .failure(error)
-                }
-            }) { [weak self, writing] result in
+            let isAccepted = worker.perform({ spawn(command, environment, output) }) {
+                [weak self, writing] result in
                 // Our writing end lives until here, whoever has gone meanwhile.
                 withExtendedLifetime(writing) {}
                 guard let self else {
@@ -94,11 +103,26 @@ final class CheckRun {
         if let child { Child.killGroup(child) }
     }
 
+    static let spawnChild: Spawn = { command, environment, output in
+        do throws(SystemError) {
+            return .success(try Child.start(command, environment: environment, output: output))
+        } catch {
+            return .failure(error)
+        }
+    }
+
     private func started(_ result: Result<Int32, SystemError>) {
+        giveBack()
         switch result {
         case .failure(let error): finish(.notStarted("\(error)"))
         case .success(let pid): follow(pid)
         }
+    }
+
+    private func giveBack() {
+        guard let worker else { return }
+        self.worker = nil
+        onStarted(worker)
     }
 
     private func follow(_ pid: Int32) {
@@ -115,7 +139,6 @@ final class CheckRun {
             // After its output, so that what it said last is there.
             endSource?.setPriority(10)
             if isKilled { Child.killGroup(pid) }
-            timer?.arm(at: startedAt + options.timeout)
         } catch {
             Child.killGroup(pid)
             finish(.notStarted("\(error)"))
@@ -140,7 +163,7 @@ final class CheckRun {
 
     private func timeIsOver() {
         if isKilled {
-            // It waits in the kernel; its place is taken until it ends.
+            // It waits in the kernel, or to be started; its place is taken until it ends.
             return tell(.stuck)
         }
         isKilled = true
@@ -171,6 +194,7 @@ final class CheckRun {
 
     private func finish(_ outcome: CheckOutcome) {
         timer?.disarm()
+        giveBack()
         tell(outcome)
         (outputSource, endSource, reading, process) = (nil, nil, nil, nil)
         onGone()

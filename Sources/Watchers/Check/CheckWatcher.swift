@@ -8,8 +8,10 @@ import Wire
 /// Runs monitoring plugins.
 public final class CheckWatcher: Watcher {
     private let context: WatcherContext
-    /// Programs are started apart from other work: the disk that one is on may hang.
-    private var worker: Worker?
+    private let spawn: CheckRun.Spawn
+    /// Threads that start programs, and have none to start. A program has one to itself, since the disk that it is on
+    /// may hang: they are as many as the places at most.
+    private var starters: [Worker] = []
     private var options: [CheckOptions]
     private var checks: [String: CheckMachine] = [:]
     private var places = CheckPlaces()
@@ -20,8 +22,15 @@ public final class CheckWatcher: Watcher {
     private var timer: Timer?
     private var sweeper: DeferredSource?
 
-    public init(_ context: WatcherContext, _ options: AgentOptions) throws(SystemError) {
+    public convenience init(_ context: WatcherContext, _ options: AgentOptions) throws(SystemError) {
+        try self.init(context, options, spawn: CheckRun.spawnChild)
+    }
+
+    init(
+        _ context: WatcherContext, _ options: AgentOptions, spawn: @escaping CheckRun.Spawn
+    ) throws(SystemError) {
         self.context = context
+        self.spawn = spawn
         self.options = options.checks
         timer = try Timer(context.loop, accuracy: .milliseconds(20)) { [unowned self] in tick() }
         sweeper = try DeferredSource(context.loop) { [unowned self] in
@@ -82,15 +91,14 @@ public final class CheckWatcher: Watcher {
     private func run(_ check: CheckMachine, _ place: CheckPlaces.Run) {
         let (name, number) = (place.name, place.number)
         do throws(SystemError) {
-            let worker = if let worker { worker } else { try Worker(context.loop) }
-            self.worker = worker
+            let starter = if let starter = starters.popLast() { starter } else { try Worker(context.loop) }
             let run = CheckRun(
-                check.options, context.loop,
+                check.options, context.loop, onStarted: { [unowned self] in starters.append($0) },
                 onResult: { [unowned self] in
                     if places.isOfUse(number) { finished(name, $0) }
                 }, onGone: { [unowned self] in gone(number) })
             runs[number] = run
-            run.start(worker)
+            run.start(on: starter, spawn)
         } catch {
             places.gone(number)
             finished(name, CheckResult(.notStarted("\(error)")))
