@@ -452,6 +452,50 @@ class Play(unittest.TestCase):
         self.assertEqual(following, 201)
         self.assertEqual(types.count(b"R"), 5)
 
+    def soup_client(self, port, buffer=None):
+        """Logged in from the first message on."""
+        client = socket.socket()
+        self.addCleanup(client.close)
+        if buffer:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+        client.settimeout(harness.PATIENCE_S)
+        client.connect(("127.0.0.1", port))
+        client.sendall(venue.struct.pack(">Hc6s10s10s20s", 47, b"L", b"", b"", b"", b"1"))
+        return client
+
+    def soup_packets(self, client):
+        """The types of all packets until the connection ends."""
+        with client.makefile("rb") as stream:
+            while len(head := stream.read(2)) == 2:
+                length, = venue.struct.unpack(">H", head)
+                yield stream.read(length)[:1]
+
+    def play_soup(self, count, rate):
+        port = venue.free_port(socket.SOCK_STREAM)
+        words = ["play", "--generate", "itch", "--symbols", "5", "--rate", str(rate), "--count", str(count), "--end",
+                 "--soup", f"127.0.0.1:{port}"]
+        playing = harness.spawn(self, [harness.binary(TOOL), *words], stdout=subprocess.DEVNULL,
+                                stderr=subprocess.PIPE, text=True)
+        self.addCleanup(playing.stderr.close)
+        playing.stderr.readline()  # it listens
+        return port, playing
+
+    def test_the_end_of_a_session_comes_behind_all_of_it(self):
+        port, playing = self.play_soup(2000, 2000)
+        types = b"".join(self.soup_packets(self.soup_client(port))).replace(b"H", b"")
+        self.assertEqual(types, b"A" + 2000 * b"S" + b"Z")
+        self.assertEqual(playing.wait(harness.PATIENCE_S), 0)
+
+    def test_who_does_not_get_all_of_a_session_is_not_told_its_end(self):
+        count = 600_000  # more than the kernel takes for a client that does not read
+        port, playing = self.play_soup(count, 2_000_000)
+        client = self.soup_client(port, buffer=4096)
+        self.assertEqual(playing.wait(harness.PATIENCE_S), 0)
+        types = b"".join(self.soup_packets(client)).replace(b"H", b"")
+        self.assertEqual(types[:1], b"A")
+        self.assertEqual(types.count(b"Z"), 0)
+        self.assertTrue(0 < types.count(b"S") < count, types.count(b"S"))
+
     def test_it_ends_cleanly_on_a_signal(self):
         playing = harness.spawn(self, [harness.binary(TOOL), "play", "--generate", "quotes", "--zeromq",
                                        f"tcp://127.0.0.1:{venue.free_port(socket.SOCK_STREAM)}"],
