@@ -122,6 +122,20 @@ struct ProcessUseTests {
         #expect(said(late) == ["critical: no heartbeat for more than 5s in /run/x"])
     }
 
+    @Test func `a heartbeat file that went with the last process may come with the next one`() {
+        var machine = machine { $0.heartbeatFile = "/run/x" }
+        func look(_ second: Int64) -> [ProcessAction] {
+            machine.heartbeat(
+                nil, "No such file or directory", wall: WallTime(nanoseconds: second * 1_000_000_000),
+                at: at(1000 * second))
+        }
+        _ = machine.ended(ProcessIdentity(pid: 7, startTicks: 100), .exited(1))
+        _ = machine.scanned(.init(found: [ProcessIdentity(pid: 8, startTicks: 200)]))
+        for second: Int64 in 11...16 { #expect(look(second) == []) }
+        #expect(look(17) == [])
+        #expect(said(look(18)) == ["critical: no heartbeat: No such file or directory"])
+    }
+
     @Test func `a kill for lack of memory is told as that, also when it is learned later`() {
         var machine = machine { _ in }
         let process = ProcessIdentity(pid: 7, startTicks: 100)

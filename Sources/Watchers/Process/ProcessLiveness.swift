@@ -20,6 +20,8 @@ public struct ProcessLiveness: Sendable {
     private var written: (at: WallTime, seen: Instant)?
     /// What wrote the file has ended: whoever runs next has his time from the first look at it.
     private var isLeftOver = false
+    /// When that was, if the file was not there.
+    private var missedSince: Instant?
 
     public init(_ options: ProcessWatchOptions) { self.options = options }
 
@@ -49,18 +51,23 @@ public struct ProcessLiveness: Sendable {
     ///
     /// Its age is counted from when the time was first seen to be another one, so that a step of the wall clock makes
     /// no file old or young. The file that is there when the watch begins has its age; one that a process left has none
-    /// for the next one, which is yet to write it.
+    /// for the next one, which is yet to write it, and may be yet to make it.
     public mutating func heartbeat(_ modified: WallTime?, _ failure: String, wall: WallTime, at now: Instant)
     {
         guard let modified else {
             written = nil
+            if isLeftOver {
+                let since = missedSince ?? now
+                missedSince = since
+                guard now - since > options.heartbeatWithin else { return failures[.heartbeat] = nil }
+            }
             return failed(.heartbeat, "no heartbeat: \(failure)")
         }
         if written?.at != modified {
             let hasAge = written == nil && !isLeftOver
             let age = hasAge ? max(0, wall.nanoseconds &- modified.nanoseconds) : 0
             written = (modified, now - .nanoseconds(age))
-            isLeftOver = false
+            (isLeftOver, missedSince) = (false, nil)
         }
         guard let seen = written?.seen, now - seen > options.heartbeatWithin else {
             return failures[.heartbeat] = nil
@@ -75,7 +82,7 @@ public struct ProcessLiveness: Sendable {
     public mutating func ended() {
         failures = [:]
         written = nil
-        isLeftOver = true
+        (isLeftOver, missedSince) = (true, nil)
     }
 
     /// What is wrong, if anything is.
