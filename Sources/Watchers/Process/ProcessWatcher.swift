@@ -9,8 +9,8 @@ import Wire
 
 /// Watches processes.
 public final class ProcessWatcher: Watcher {
-    /// After an end a successor is looked for at once, then after this, doubled each time; and this at least is between
-    /// two searches.
+    /// After an end a successor is looked for at once, then after this, doubled each time; so long
+    /// after a search comes the one that was asked for during it.
     private static let firstBackOff: Duration = .milliseconds(5)
     /// Ended processes that are kept to learn how they ended.
     private static let mostEnded = 64
@@ -182,10 +182,10 @@ extension ProcessWatcher {
 
     private func scanned(_ report: ProcScanReport, _ order: ProcScanOrder) {
         let wasLate = isLate
-        (isScanning, isLate) = (false, false)
+        isLate = false
         // It left out what it was said not to have found, and that needs an answer of its own.
         if wasLate, report.results == nil {
-            (lastPID, quietScans) = (nil, 0)
+            (isScanning, lastPID, quietScans) = (false, nil, 0)
             return scan()
         }
         quietScans = report.lastPID == lastPID && report.lastPID != nil ? quietScans + 1 : 0
@@ -197,9 +197,8 @@ extension ProcessWatcher {
             result.found.removeAll { endedMeanwhile.contains($0) }
             perform(sets[name]?.machine.scanned(result) ?? [], name)
         }
-        // Who was gone before it could be held has begun the next one, which has its own time.
-        guard !isScanning else { return }
-        endedMeanwhile = []
+        // Not before: who was gone before it could be held asks for another one, and is not found in this one any more.
+        (isScanning, endedMeanwhile) = (false, [])
         timer?.arm(at: wantsAnother ? context.loop.now + ProcessWatcher.firstBackOff : nextScan())
     }
 
