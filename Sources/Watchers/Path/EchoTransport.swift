@@ -16,7 +16,9 @@ final class EchoTransport {
         var source: IOSource?
         var departures = DepartureLog()
         /// The kernel's numbers are ours as long as every send succeeds: it may or may not have counted one that
-        /// failed.
+        /// failed. Those of before it stay what they are.
+        var mustRenumber = false
+        /// The kernel numbers as we do.
         var hasReliableNumbers = true
 
         init(_ icmp: consuming ICMPSocket) { self.icmp = icmp }
@@ -54,7 +56,7 @@ final class EchoTransport {
         guard let socket else { return pace.failure }
         renumberIfNeeded(socket)
         if let reason = trySending(socket, address, sequence) {
-            socket.hasReliableNumbers = false
+            socket.mustRenumber = true
             return reason
         }
         socket.departures.sent(to: address, sequence: sequence, at: Clock.wall)
@@ -63,9 +65,11 @@ final class EchoTransport {
 
     /// Has the kernel number anew after a send that failed. The socket stays: replies are under way to it.
     private func renumberIfNeeded(_ socket: OpenSocket) {
-        guard !socket.hasReliableNumbers, (try? socket.icmp.renumber()) != nil else { return }
+        guard socket.mustRenumber else { return }
+        socket.hasReliableNumbers = (try? socket.icmp.renumber()) != nil
+        guard socket.hasReliableNumbers else { return }
         socket.departures.renumbered()
-        socket.hasReliableNumbers = true
+        socket.mustRenumber = false
     }
 
     func rotate(to identifier: UInt16) {
