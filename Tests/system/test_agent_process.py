@@ -134,7 +134,7 @@ class Counting(unittest.TestCase):
         client = self.start("maximum = 1\n")
         client.settle("process/workers", "ok")
         second = self.child()
-        self.assertIn("at most 1", client.wait_state("process/workers", "warning")["reason"])
+        self.assertIn("more than 1 running", client.wait_state("process/workers", "warning")["reason"])
         os.kill(second.pid, signal.SIGKILL)
         client.wait_state("process/workers", "ok")
 

@@ -1,7 +1,7 @@
 // Which checks run at once: a few, in the order in which they came due, and none twice. A value: names in, runs out.
 
 struct CheckPlaces: Sendable {
-    /// Programs that run at once; the unit allows 64 tasks in all.
+    /// Programs that run at once; one whose start hangs is two tasks, and the unit allows 128 in all.
     static let most = 8
 
     struct Run: Hashable, Sendable {

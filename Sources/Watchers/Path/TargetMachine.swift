@@ -115,7 +115,7 @@ extension TargetMachine {
             late &+= 1
             lost &-= 1
             measure(took)
-            // What takes as long as an outage is as good as none.
+            // What takes as long as an outage does not end one.
             guard took < downAfter else {
                 restartRow()
                 return true
