@@ -64,7 +64,7 @@ final class ChannelTap {
         self.feed = feed
         let asked = feed.options.recover.servers.isEmpty ? Duration.zero : feed.options.recover.within
         let subscribing =
-            feed.venue.isNumberedPerTopic
+            feed.paths.contains(where: \.takesRequests)
             ? Double(feed.venue.instruments.count) / Double(feed.options.topicsPerSecond) : 0
         settling =
             max(feed.options.silence, .seconds(1)) + .milliseconds(1500) + asked + .ofSeconds(subscribing)

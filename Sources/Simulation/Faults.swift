@@ -247,7 +247,9 @@ extension Simulation {
 
     /// One path says something else than the venue sent, under the same numbers.
     private func lie(_ feed: FeedOfWorld, _ path: SimulatedPath) -> Bool {
-        guard feed.venue.isNumberedPerTopic, !feed.mayDistrust(at: now) else { return false }
+        guard feed.venue.isNumberedPerTopic, path.upstream == nil, !feed.mayDistrust(at: now) else {
+            return false
+        }
         let length = random.duration(.milliseconds(50) ... .seconds(4))
         // Only who is let alone finds the liar out in time.
         if random.chance(0.5) { feed.leftAloneUntil = now + length }

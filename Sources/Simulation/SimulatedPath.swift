@@ -232,6 +232,7 @@ final class SimulatedPath {
 
     func cutOff() {
         connection += 1
+        upstream?.departed()
         (lastArrival, lastArrivalBack) = (.zero, .zero)
         hasEverything = false
         instruments = []

@@ -197,7 +197,7 @@ package final class Simulation {
         let venue = feed.venue
         if !venue.isFrozen, !venue.hasEnded, !isQuiet {
             let messages = (0...random.below(4)).map { _ in
-                venue.message(of: random.below(venue.instruments.count), at: now)
+                venue.message(of: venue.instrument(by: &random), at: now)
             }
             feed.send(.messages(messages), at: now)
         }
@@ -227,7 +227,7 @@ package final class Simulation {
 extension Simulation {
     private func makeFeeds() {
         for number in 0...random.below(2) {
-            let kind = random.element(of: VenueKind.allCases)
+            let kind = relayed(random.element(of: VenueKind.allCases), number)
             let policy = kind.isHotHot ? .hotHot : random.element(of: FeedOptions.Policy.allCases)
             let name = "\(kind.name)\(number + 1)"
             var options = FeedOptions(
@@ -276,7 +276,7 @@ extension Simulation {
                     GapProxyServer(self, feed, number: $0)
                 }
             }
-            if kind == .chain {
+            if kind.hasGateways {
                 for path in feed.paths {
                     path.upstream = UpstreamGateway(self, path, freshness: options.freshness)
                 }
@@ -287,6 +287,13 @@ extension Simulation {
                 "\(kind.feedProtocol.rawValue), \(policy.rawValue), \(count) paths, silence \(options.silence.inMilliseconds) ms, freshness \(options.freshness.inMilliseconds) ms, \(venue.instruments.count) instruments"
             )
         }
+    }
+
+    /// Some chains are of a venue that numbers topics each by itself. The draws are its own, so that other worlds stay as
+    /// they are.
+    private func relayed(_ kind: VenueKind, _ number: Int) -> VenueKind {
+        var own = SeededRandom(seed: plan.seed &* 611_953 &+ UInt64(number))
+        return kind == .chain && own.chance(0.5) ? .relayed : kind
     }
 
     /// Some have to have the whole session, within a bound that is sometimes too low. The draws are its own, so that other
@@ -315,7 +322,7 @@ extension Simulation {
     private func streams(of kind: VenueKind, _ count: Int) -> [Bool] {
         switch kind {
         case .itch, .iex, .pitch, .mdp3: return Array(repeating: false, count: count)
-        case .sequenced, .chain: return Array(repeating: true, count: count)
+        case .sequenced, .chain, .relayed: return Array(repeating: true, count: count)
         case .soup:
             let isMixed = random.chance(0.5)
             let first = random.below(count)

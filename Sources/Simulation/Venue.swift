@@ -35,6 +35,11 @@ enum VenueKind: CaseIterable {
     case soup
     /// Gateways of a venue of IEX-TP, which stand in between.
     case chain
+    /// Likewise, of a venue of sequenced ZeroMQ, so that topics are numbered each by itself.
+    case relayed
+
+    /// Those that are drawn; chains become relayed ones by draws of their own.
+    static let allCases: [VenueKind] = [.itch, .iex, .pitch, .mdp3, .sequenced, .soup, .chain]
 
     var feedProtocol: FeedOptions.FeedProtocol {
         switch self {
@@ -44,7 +49,7 @@ enum VenueKind: CaseIterable {
         case .pitch: .pitch
         case .mdp3: .mdp3
         case .sequenced: .zeromq
-        case .chain: .holdfast
+        case .chain, .relayed: .holdfast
         }
     }
 
@@ -57,6 +62,7 @@ enum VenueKind: CaseIterable {
         case .mdp3: "mdp"
         case .sequenced: "quotes"
         case .chain: "chain"
+        case .relayed: "relayed"
         }
     }
 
@@ -64,14 +70,22 @@ enum VenueKind: CaseIterable {
     var speaksITCH: Bool {
         switch self {
         case .itch, .soup: true
-        case .iex, .pitch, .mdp3, .sequenced, .chain: false
+        case .iex, .pitch, .mdp3, .sequenced, .chain, .relayed: false
+        }
+    }
+
+    /// Whether gateways stand between it and the gateway that is tried.
+    var hasGateways: Bool {
+        switch self {
+        case .chain, .relayed: true
+        case .itch, .soup, .iex, .pitch, .mdp3, .sequenced: false
         }
     }
 
     /// Whether its paths are always joined, so that one is as good as another at any time.
     var isHotHot: Bool {
         switch self {
-        case .chain, .soup: true
+        case .chain, .relayed, .soup: true
         case .itch, .iex, .pitch, .mdp3, .sequenced: false
         }
     }
@@ -107,25 +121,30 @@ final class Venue {
         begin()
     }
 
-    var isNumberedPerTopic: Bool { kind == .sequenced }
+    var isNumberedPerTopic: Bool {
+        switch kind {
+        case .sequenced, .relayed: true
+        case .itch, .soup, .iex, .pitch, .mdp3, .chain: false
+        }
+    }
     /// Whether the first instrument stands for the messages that concern none.
     var hasUnnamed: Bool {
         switch kind {
         case .itch, .soup, .pitch, .mdp3: true
-        case .iex, .sequenced, .chain: false
+        case .iex, .sequenced, .chain, .relayed: false
         }
     }
     /// Whether its messages or packets say when they were sent; else nobody can tell how old they are.
     var tellsTime: Bool {
         switch kind {
-        case .itch, .soup, .iex, .mdp3, .sequenced, .chain: true
+        case .itch, .soup, .iex, .mdp3, .sequenced, .chain, .relayed: true
         case .pitch: false
         }
     }
     /// Whether packets name their session, so that another one can begin.
     var namesSessions: Bool {
         switch kind {
-        case .itch, .soup, .iex, .sequenced, .chain: true
+        case .itch, .soup, .iex, .sequenced, .chain, .relayed: true
         case .pitch, .mdp3: false
         }
     }
@@ -141,7 +160,7 @@ final class Venue {
         let epoch: UInt64 =
             switch kind {
             case .itch, .soup: FrameHeader.epoch(ofSession: text.utf8)
-            case .iex, .sequenced, .chain: UInt64(sessions)
+            case .iex, .sequenced, .chain, .relayed: UInt64(sessions)
             // The date on which the numbers began: the day, and the Sunday of the week.
             case .pitch: 20_260_102_000_000
             case .mdp3: 20_251_228_000_000
@@ -177,6 +196,14 @@ final class Venue {
         }
     }
 
+    /// An instrument that something happens to. Where gateways number topics, one has little news: they leave it in a
+    /// session that others have long left.
+    func instrument(by random: inout SeededRandom) -> Int {
+        let drawn = random.below(instruments.count)
+        guard kind == .relayed, drawn == instruments.count - 1, !random.chance(0.02) else { return drawn }
+        return 0
+    }
+
     func message(of instrument: Int, at now: Instant) -> TrueMessage {
         make(instrument, at: now) { _ in .orderDelete(reference: sent) }
     }
@@ -184,7 +211,7 @@ final class Venue {
     /// The word that all begins anew, of a venue whose packets name no session.
     func resetMessage(at now: Instant) -> TrueMessage? {
         switch kind {
-        case .itch, .soup, .iex, .sequenced, .chain: return nil
+        case .itch, .soup, .iex, .sequenced, .chain, .relayed: return nil
         case .pitch: return current.append(0, at: now, [6, PITCHPacket.unitClear, 0, 0, 0, 0])
         case .mdp3:
             var writer = ByteWriter(capacity: 20)
@@ -250,7 +277,7 @@ final class Venue {
                 $0.littleEndian(Int32(1000 + instrument))
                 $0.append([0, 0, 17, 0, 0, 0x80])
             }
-        case .sequenced:
+        case .sequenced, .relayed:
             writer.littleEndian(UInt32(generations.count))
             writer.littleEndian(sent)
         }

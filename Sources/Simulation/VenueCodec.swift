@@ -16,7 +16,7 @@ struct VenueCodec {
         case .iex, .chain: segments(word, generation, at: now)
         case .pitch: units(word, generation, at: now)
         case .mdp3: numberedPackets(word, at: now)
-        case .sequenced: sequenced(word, generation, at: now)
+        case .sequenced, .relayed: sequenced(word, generation, at: now)
         }
     }
 
