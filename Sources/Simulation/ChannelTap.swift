@@ -432,7 +432,11 @@ final class ChannelTap {
                 "has a sound path for \((world.now - since).inMilliseconds) ms and is \(state.map { "\($0)" } ?? "silent")",
                 .liveness)
         }
-        if !isPerTopic { lookForMessages(since) }
+        if isPerTopic, feed.isHeldWhole {
+            lookForTopics(since)
+        } else if !isPerTopic {
+            lookForMessages(since)
+        }
     }
 
     /// What was sent while a path was sound is delivered or told by now.
@@ -442,6 +446,25 @@ final class ChannelTap {
         guard generations[epoch] == generation, let top = channel.top, top >= last.sequence else {
             return wrong(
                 "has not published \(last.sequence), which was sent \((world.now - last.sentAt).inMilliseconds) ms ago, although a path is sound",
+                .liveness)
+        }
+    }
+
+    /// In this time a connection is there again, and what it takes is in place.
+    private static let joining: Duration = .milliseconds(500)
+
+    /// Likewise, where topics are numbered each by itself: each message by itself, from when the path is joined. What was
+    /// sent before need only be shown as where its topic stands.
+    private func lookForTopics(_ since: Instant) {
+        let generation = venue.generations.count - 1
+        let looked = due.generation == generation ? due.count : 0
+        _ = lastDue(generation)
+        let joined = since + ChannelTap.joining
+        for message in venue.current.messages[looked..<due.count] where message.sentAt >= joined {
+            let name = venue.instruments[message.instrument]
+            guard topics[key(venue.current.sessionEpoch, name)]?.top ?? 0 < message.sequence else { continue }
+            wrong(
+                "has not published \(message.sequence) of \(name), which was sent \((world.now - message.sentAt).inMilliseconds) ms ago, although a path is sound",
                 .liveness)
         }
     }

@@ -45,6 +45,8 @@ package enum Defect: String, Hashable, Sendable, CaseIterable {
     case subscribesTooFast = "subscribes-too-fast"
     /// What a client held stays in the table when it is gone.
     case keepsClosed = "keeps-closed"
+    /// The idle frame of a topic that another gateway left in an older session counts as a word of that session.
+    case followsIdle = "follows-idle"
 }
 
 /// Stands between the engines and the clients.
@@ -76,7 +78,7 @@ final class DefectiveSink {
             return [lie]
         case .deafPaths, .forgetsTopic, .blindClients, .losesWritten, .losesBehindHole, .resumesLate,
             .asksAgain, .startsLate, .asksTooOften, .hoards, .forgetsArrival, .ticksFirst, .countsUnread,
-            .losesBatch, .subscribesTooFast, .keepsClosed, .staysInSession:
+            .losesBatch, .subscribesTooFast, .keepsClosed, .staysInSession, .followsIdle:
             return [frame]
         }
     }

@@ -337,7 +337,8 @@ final class SimulatedFeed: FeedCoreOwner {
     func received(_ bytes: ArraySlice<UInt8>, on path: Int, stamp: WallTime?) {
         if world.plan.defect == .forgetsArrival { core?.emptied(path) }
         let receivedAt = world.plan.defect == .forgetsArrival ? wall : stamp ?? wall
-        core?.received(bytes, on: path, receivedAt: receivedAt, at: world.now, wall: wall)
+        let taken = world.plan.defect == .followsIdle ? withMessage(bytes) : bytes
+        core?.received(taken, on: path, receivedAt: receivedAt, at: world.now, wall: wall)
         if world.random.chance(0.5) { core?.drained() }
     }
 
@@ -410,6 +411,21 @@ final class SimulatedFeed: FeedCoreOwner {
         gateway.loop.reads(from: "the operators") { [self] in
             if let core { request(core, world.now, wall) }
         }
+    }
+
+    /// A planted mistake: an idle frame of a session that its venue has left is taken for the topic's last message there,
+    /// sent again.
+    private func withMessage(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+        let venue = world.feeds[index].venue
+        guard let frame = PublishedFrame(Array(bytes), of: index, at: world.now), frame.header.kind == .idle,
+            frame.header.epoch != venue.current.sessionEpoch,
+            let of = venue.generations.first(where: { $0.sessionEpoch == frame.header.epoch }),
+            let instrument = venue.instruments.firstIndex(where: { $0 == frame.instrument }),
+            let message = of.message(frame.header.sequence, of: instrument)
+        else { return bytes }
+        var data = Array(bytes) + message.payload
+        data[frame.topicText.utf8.count + 2] = FrameKind.data.rawValue
+        return data[...]
     }
 
     // MARK: - What goes out

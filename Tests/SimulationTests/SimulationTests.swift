@@ -36,7 +36,7 @@ import Testing
             (.asksTooOften, .quota), (.hoards, .bounds), (.forgetsTopic, .liveness),
             (.forgetsArrival, .freshness), (.ticksFirst, .freshness), (.countsUnread, .freshness),
             (.losesBatch, .losses), (.subscribesTooFast, .quota), (.losesBehindHole, .journal),
-            (.keepsClosed, .bounds), (.staysInSession, .losses),
+            (.keepsClosed, .bounds), (.staysInSession, .losses), (.followsIdle, .delivery),
         ])
     func `a planted mistake is found`(defect: Defect, invariant: Invariant) {
         let found = (UInt64(1)...400).lazy.compactMap { seed in
