@@ -204,6 +204,11 @@ extension TopicStream {
                 control.step(wall: wall, isFailover: isFailover, instrument: instrument(item.topic)) {
                     $0.told(gap, at: now)
                 }
+                // Nothing stands behind it: the topic is where it ends.
+                if arbiter.last(of: item.topic) == gap.range.last, arbiter.epoch(of: item.topic) == gap.epoch
+                {
+                    topics.caughtUp(item.topic, last: gap.range.last, at: now)
+                }
             case .epoch(let change): enter(item.topic, change, at: now, wall: wall)
             case .divergence(let found): tell(found, of: item.topic)
             }

@@ -102,6 +102,18 @@ import Wire
             ])
     }
 
+    @Test func `who comes behind a gap that another path was waited for is shown where it ends`() {
+        let bench = Bench(.zeromq, .hotHot)
+        for path in 0...1 { _ = bench.receive(venue.frame(.data, "AAPL", 5), on: path, at: 1) }
+        #expect(bench.receive(venue.frame(.idle, "AAPL", 8), on: 1, at: 2) == [])
+        #expect(bench.tick(600).contains("gap 6-8 notRecovered of AAPL"))
+        bench.engine.granted(.data(feed: "quotes", .one("AAPL")), to: 8, at: ms(601), wall: wall(601))
+        #expect(bench.recorder.take() == ["md/quotes/AAPL/ idle 8 to 8"])
+        #expect(
+            bench.receive(venue.frame(.data, "AAPL", 9, at: 602), on: 1, at: 602).last
+                == "md/quotes/AAPL/ 9 after 0")
+    }
+
     @Test func `a path that loses half of what the other brings raises its alarm`() {
         let bench = Bench(.zeromq, .hotHot)
         for sequence: UInt64 in 1...400 {
