@@ -8,7 +8,7 @@ public import Wire
 public struct LastValues: ~Copyable {
     public struct Limits: Hashable, Sendable {
         /// Handles at or above it have no value.
-        public var topics = 200_000
+        public var topics = TopicIndex.mostOfFeed
         /// All bodies together, as much as is taken for them.
         public var bytes = 64 << 20
 

@@ -13,7 +13,7 @@ public struct TopicArbiterOptions: Hashable, Sendable {
     /// How many paths deliver the feed: 1 to 8.
     public var paths: Int
     /// Handles at or above it are refused and counted.
-    public var maximumTopics = 200_000
+    public var maximumTopics = TopicIndex.mostOfFeed
     /// How long a topic waits for the other paths, if several are active.
     public var reorderTime: Duration = .milliseconds(20)
     /// How many messages of one topic, and of all together, may wait.

@@ -12,7 +12,7 @@ public struct TopicBookOptions: Hashable, Sendable {
     public var idlePerTick = 256
     public var paceEvery: Duration = .milliseconds(10)
     /// Handles at or above it are refused and counted.
-    public var maximumTopics = 200_000
+    public var maximumTopics = TopicIndex.mostOfFeed
 
     public init() {}
 }

@@ -5,6 +5,9 @@
 public struct TopicIndex: ~Copyable, Sendable {
     /// Longest topic, in bytes.
     public static let longest = 255
+    /// Topics that a feed may have had since it began. More than clients may hold at a time of one that is subscribed
+    /// by topic (`SubscriptionTable.Limits.topics`), or some would be granted what never comes.
+    public static let mostOfFeed = 1 << 18
 
     private var topics = PackedBytes()
     private var buckets = HandleBuckets()

@@ -62,7 +62,7 @@ public enum InstrumentName: Hashable, Sendable {
 
 /// A bounded dictionary from names to numbers, 0, 1, 2 …, which are never given up.
 public struct InstrumentDirectory: Sendable {
-    /// As many as a feed may have topics.
+    /// Of one channel; a feed may have more topics than that.
     public static let capacity = 200_000
 
     private var indices: [InstrumentName: Int32] = [:]

@@ -509,7 +509,7 @@ extension Feed {
         if machine.isHeld { reason += ", held" }
         let muted = machine.mutes.keys.map(\.description).sorted().joined(separator: ", ")
         if !muted.isEmpty { reason += ", muted: \(muted)" }
-        let troubles = troubles(channel.state)
+        let troubles = troubles(channel)
         for trouble in troubles { reason += ", \(trouble)" }
         surroundings.health.report(
             Report(
@@ -520,11 +520,13 @@ extension Feed {
     }
 
     /// What does not stop the feed, and is for somebody to look at.
-    private func troubles(_ state: ChannelState) -> [String] {
-        var troubles: [String] = []
+    private func troubles(_ channel: ChannelFigures) -> [String] {
+        var troubles = channel.trouble.map { [$0] } ?? []
         if let trouble = journal?.trouble { troubles.append("not journalled: \(trouble)") }
         // A venue that has closed has nothing to send again.
-        if state != .closed, let trouble = recovery?.trouble { troubles.append("cannot recover: \(trouble)") }
+        if channel.state != .closed, let trouble = recovery?.trouble {
+            troubles.append("cannot recover: \(trouble)")
+        }
         return troubles
     }
 

@@ -320,6 +320,13 @@ package struct ChannelFigures: Hashable, Sendable {
 }
 
 extension ChannelFigures {
+    /// What does not stop the feed, and is for somebody to look at; `nil`: nothing. How much was refused is a value of
+    /// its own: with each other number in it this would be another state.
+    var trouble: String? {
+        guard topics >= TopicDemand.limit, refused["topics"] != nil else { return nil }
+        return "no room for topics beyond the first \(TopicDemand.limit), on which nothing is published"
+    }
+
     /// Takes in another channel.
     mutating func add(_ other: ChannelFigures, named name: String) {
         if other.state.badness > state.badness {

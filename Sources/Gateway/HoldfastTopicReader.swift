@@ -8,7 +8,7 @@ struct HoldfastTopicReader: Sendable {
     typealias Read = (frame: SequencedFrame, topic: ArraySlice<UInt8>)
 
     /// Topics whose spelling is remembered.
-    private static let mostTopics = 200_000
+    private static let mostTopics = TopicDemand.limit
 
     /// The feed's own spelling of the topics that were met.
     private var spellings: [ArraySlice<UInt8>: ArraySlice<UInt8>] = [:]

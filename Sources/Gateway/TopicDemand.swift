@@ -3,7 +3,7 @@ import Arbitration
 
 final class TopicDemand {
     /// Topics of a feed, and names that were asked for.
-    static let limit = 200_000
+    static let limit = TopicIndex.mostOfFeed
 
     private(set) var wantsAll = false
     private var names = TopicIndex(capacity: TopicDemand.limit)

@@ -1,6 +1,8 @@
-// The topics of a channel: how much work a subscription is.
+// The topics of a channel: how much work a subscription is, and how many there may be.
+import Arbitration
 import Basics
 import Testing
+import Wire
 
 @testable import Gateway
 
@@ -16,6 +18,28 @@ import Testing
     private func add(_ name: String, to topics: inout FeedTopics) {
         let key = Array(name.utf8)
         #expect(topics.intern(key[...], at: ms(0), instrument: { name }) != nil)
+    }
+
+    @Test func `there is room for all that clients may hold of a feed that is subscribed by topic`() {
+        let held = SubscriptionTable.Limits().topics
+        #expect(TopicDemand.limit >= held)
+        #expect(TopicArbiterOptions(paths: 1).maximumTopics >= TopicDemand.limit)
+        #expect(TopicBookOptions().maximumTopics >= TopicDemand.limit)
+        #expect(LastValues.Limits().topics >= TopicDemand.limit)
+    }
+
+    @Test func `a feed without room for more topics says so, and not one that refused long ones`() {
+        var figures = ChannelFigures(
+            state: .live, reason: "", published: 0, gaps: 0, topics: TopicDemand.limit, unresolved: 0,
+            epochs: 0, refused: [:])
+        #expect(figures.trouble == nil)
+        figures.refused = ["topics": 1]
+        let told = "no room for topics beyond the first 262144, on which nothing is published"
+        #expect(figures.trouble == told)
+        figures.refused = ["topics": 2]
+        #expect(figures.trouble == told)
+        figures.topics -= 1
+        #expect(figures.trouble == nil)
     }
 
     @Test func `when all topics are held, whoever asks for one or for all looks at none`() {
