@@ -112,6 +112,14 @@ public struct TopicArbiter: ~Copyable, Sendable {
         topics.indices.contains(topic) && topics[topic].isKnown ? topics[topic].session : nil
     }
 
+    /// Whether a topic is known to have got that far in a session. One that is subscribed anew, or of which only a path that
+    /// is behind has spoken, is known to be nowhere until its next word.
+    public func isThere(_ topic: Int, at sequence: UInt64, in session: UInt64) -> Bool {
+        guard topics.indices.contains(topic) else { return false }
+        let record = topics[topic]
+        return record.isKnown && !record.isJoining && record.session == session && record.last == sequence
+    }
+
     /// Judges one message of a topic. Besides the active paths' messages those that a path sent before it
     /// was left are welcome, if they belong to the current session.
     public mutating func offer(

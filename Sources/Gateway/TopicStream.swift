@@ -183,7 +183,7 @@ extension TopicStream {
         guard let topic = topics.find(key) ?? intern(key, arrival.path, at: now) else { return false }
         arbiter.caughtUp(topic: topic, arrival, mayBeLeft: downstream != nil, at: now)
         release(at: now, wall: arrival.receivedAt)
-        if arbiter.last(of: topic) == arrival.sequence {
+        if arbiter.isThere(topic, at: arrival.sequence, in: arrival.session) {
             topics.caughtUp(topic, last: arrival.sequence, at: now)
         }
         return true
@@ -205,8 +205,7 @@ extension TopicStream {
                     $0.told(gap, at: now)
                 }
                 // Nothing stands behind it: the topic is where it ends.
-                if arbiter.last(of: item.topic) == gap.range.last, arbiter.epoch(of: item.topic) == gap.epoch
-                {
+                if arbiter.isThere(item.topic, at: gap.range.last, in: gap.epoch) {
                     topics.caughtUp(item.topic, last: gap.range.last, at: now)
                 }
             case .epoch(let change): enter(item.topic, change, at: now, wall: wall)
