@@ -290,6 +290,10 @@ public struct SubscriptionTable: Sendable {
         let change = try enter(prefix, request, grant, for: connection)
         var actions = change.lost.flatMap { [.revoke(prefix: $0)] + dropped($0, by: connection, at: now) }
         if !grant.isEmpty { actions.append(.narrow(connection: connection, prefix: prefix, entitled)) }
+        // Before anything is shown: what was heard of a topic before it is subscribed anew holds no more.
+        for gained in change.gained {
+            actions += added(gained == prefix ? request : self.request(gained), by: connection)
+        }
         // A request that it has not made yet is shown all that it is granted, whatever others grant.
         for shown in change.isNew ? (grant.isEmpty ? [prefix] : grant) : change.gained {
             guard let request = shown == prefix ? request : self.request(shown) else { continue }
@@ -299,7 +303,6 @@ public struct SubscriptionTable: Sendable {
         counters.granted &+= 1
         if !grant.isEmpty { counters.narrowed &+= 1 }
         return actions
-            + change.gained.flatMap { added($0 == prefix ? request : self.request($0), by: connection) }
     }
 
     /// Enters a request with what it is granted; empty: just that.

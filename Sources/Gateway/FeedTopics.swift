@@ -9,9 +9,13 @@ struct FeedTopics: ~Copyable {
     struct Stand {
         /// The number published before it; 0: none.
         var previous: UInt64
-        var isWanted: Bool
+        var use: TopicUse
         /// What the publisher returned for the topic last.
         var route: TopicRoute
+
+        var isWanted: Bool { use.contains(.asked) }
+        /// What comes on the topic says where it is.
+        var isHeard: Bool { !use.contains(.left) }
     }
 
     private(set) var book: TopicBook
@@ -21,8 +25,8 @@ struct FeedTopics: ~Copyable {
     private(set) var wire = PackedBytes()
     private var flags: [FrameFlags] = []
     private var routes: [TopicRoute] = []
-    /// Somebody asked for the topic; frames that nobody asked for are booked but not written.
-    private var wanted: [Bool] = []
+    /// Frames of topics that nobody asked for are booked but not written; those of topics that were left are not booked.
+    private var uses: [TopicUse] = []
     /// Every topic is held, and each that comes is as well: what clients asked for is never forgotten.
     private var holdsAll = false
     private let demand: TopicDemand
@@ -51,7 +55,7 @@ struct FeedTopics: ~Copyable {
     /// The feed's own spelling.
     func key(_ handle: Int) -> ArraySlice<UInt8> { index[handle] }
 
-    func isWanted(_ handle: Int) -> Bool { wanted[handle] }
+    func isWanted(_ handle: Int) -> Bool { uses[handle].contains(.asked) }
 
     /// What the publisher returned for the topic.
     mutating func set(_ route: TopicRoute, of handle: Int) { routes[handle] = route }
@@ -74,13 +78,12 @@ struct FeedTopics: ~Copyable {
     mutating func wantAll(at now: Instant) -> Int {
         guard !holdsAll else { return 0 }
         holdsAll = demand.wantsAll
-        for handle in wanted.indices { hold(handle, at: now) }
-        return wanted.count
+        for handle in uses.indices { hold(handle, at: now) }
+        return uses.count
     }
 
     private mutating func hold(_ handle: Int, at now: Instant) {
-        guard !wanted[handle] else { return }
-        wanted[handle] = true
+        guard uses[handle].insert(.asked).inserted else { return }
         book.set(handle, isHeld: true, at: now)
     }
 
@@ -99,7 +102,7 @@ struct FeedTopics: ~Copyable {
         wire.append(Topic.marketData(feed: feed, instrument: instrument()).bytes)
         self.flags.append(flags)
         routes.append(TopicRoute())
-        wanted.append(false)
+        uses.append([])
         if demand.isWanted(key) { hold(handle, at: now) }
         return handle
     }
@@ -107,14 +110,25 @@ struct FeedTopics: ~Copyable {
     /// A message is about to be published.
     @inline(__always)
     mutating func published(_ handle: Int, sequence: UInt64, at now: Instant) -> Stand {
-        Stand(
-            previous: book.published(handle, sequence: sequence, at: now), isWanted: wanted[handle],
-            route: routes[handle])
+        let use = uses[handle]
+        let previous = use.contains(.left) ? 0 : book.published(handle, sequence: sequence, at: now)
+        return Stand(previous: previous, use: use, route: routes[handle])
     }
 
     mutating func caughtUp(_ handle: Int, last: UInt64, at now: Instant) {
+        guard !uses[handle].contains(.left) else { return }
         book.caughtUp(handle, last: last, at: now)
     }
+
+    /// A topic is not subscribed upstream any more: where it stands is not known, and what still comes on it was under way
+    /// and does not say where it will be when it is joined again.
+    mutating func leave(_ handle: Int) {
+        uses[handle].insert(.left)
+        epochChanged(of: handle)
+    }
+
+    /// A topic that was left is subscribed again: its next word says where it stands.
+    mutating func join(_ handle: Int) { uses[handle].remove(.left) }
 
     mutating func epochChanged() {
         book.epochChanged()
@@ -128,6 +142,16 @@ struct FeedTopics: ~Copyable {
 
     mutating func idle(at now: Instant) -> [IdleFrame] { book.tick(at: now) }
     func last(of handle: Int) -> UInt64 { book.last(of: handle) }
+}
+
+/// What becomes of a topic's messages.
+struct TopicUse: OptionSet {
+    let rawValue: UInt8
+
+    /// Somebody asked for it.
+    static let asked = TopicUse(rawValue: 1)
+    /// It was subscribed upstream and is not any more.
+    static let left = TopicUse(rawValue: 2)
 }
 
 // MARK: - Last values

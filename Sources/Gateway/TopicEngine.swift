@@ -138,13 +138,16 @@ final class TopicEngine: FeedEngine {
         return page
     }
 
-    /// What it had while nobody asked for it is not told as missing, and nobody's message before it.
+    /// What it had while nobody asked for it is not told as missing, and nobody's message before it. What waited for
+    /// another path is from before, too: who asks for it now would take that for where it begins.
     func joined(_ topic: UpstreamTopic, alreadyWanted: [UpstreamTopic], at now: Instant, wall: WallTime) {
-        for topic in handles(of: topic, but: alreadyWanted) {
+        let joined = handles(of: topic, but: alreadyWanted)
+        for topic in joined {
+            stream.topics.leave(topic)
             stream.arbiter.join(topic: topic)
-            stream.topics.epochChanged(of: topic)
         }
-        stream.release(at: now, wall: wall)
+        stream.release(at: now, wall: wall, isForNobody: true)
+        for topic in joined { stream.topics.join(topic) }
     }
 
     /// The topics that are known of what is subscribed or not any more, but for some.
@@ -162,7 +165,7 @@ final class TopicEngine: FeedEngine {
     /// What comes on it is not heard any more: where it stands is not known.
     func released(_ topic: UpstreamTopic, stillWanted: [UpstreamTopic]) {
         guard !stillWanted.contains(.everything) else { return }
-        for topic in handles(of: topic, but: stillWanted) { stream.topics.epochChanged(of: topic) }
+        for topic in handles(of: topic, but: stillWanted) { stream.topics.leave(topic) }
     }
 
     /// Topics name themselves.

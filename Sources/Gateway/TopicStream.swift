@@ -193,11 +193,13 @@ extension TopicStream {
 // MARK: - Releasing
 
 extension TopicStream {
-    mutating func release(at now: Instant, wall: WallTime) {
+    /// - Parameter isForNobody: messages are journalled, and not sent.
+    mutating func release(at now: Instant, wall: WallTime, isForNobody: Bool = false) {
         while let item = arbiter.nextReleased() {
             switch item.released {
             case .message(let held):
-                let stand = topics.published(item.topic, sequence: held.arrival.sequence, at: now)
+                var stand = topics.published(item.topic, sequence: held.arrival.sequence, at: now)
+                if isForNobody { stand.use.remove(.asked) }
                 publish(item.topic, stand, held.payload.span, held.arrival, epoch: held.epoch, at: now)
             case .gap(let gap):
                 topics.forgetValue(of: item.topic)
@@ -254,8 +256,8 @@ extension TopicStream {
             kind: .data, flags: flags, feed: 0, channel: 0, epoch: epoch, sequence: arrival.sequence,
             previous: stand.previous, path: arrival.path, state: state, sourceTime: arrival.sourceTime,
             receiveTime: arrival.receivedAt)
-        // One of a session that was left while it waited is no last value.
-        if keepsValues, epoch == control.epoch { topics.keep(topic, header, body: payload) }
+        // One of a session that was left while it waited is no last value, nor is one of a topic that was left.
+        if keepsValues, stand.isHeard, epoch == control.epoch { topics.keep(topic, header, body: payload) }
         guard isWritten else { return }
         let next = publisher.publish(
             header, topic: topics.wire.bytes.span.extracting(topics.wire.place(of: topic)), body: payload,

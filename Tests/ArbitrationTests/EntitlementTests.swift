@@ -31,8 +31,8 @@ private func subscribed(_ topic: UpstreamTopic, _ holding: Int) -> SubscriptionA
         var table = table()
         #expect(
             table.subscribe(bytes("md/quotes/EURUSD/"), by: 7, entitled: two, at: start) == [
-                grant("md/quotes/EURUSD/", "EURUSD"),
                 subscribed(.instrument("EURUSD"), 0),
+                grant("md/quotes/EURUSD/", "EURUSD"),
             ])
         let feed = Entitlements(topics: ["md/itch/"])
         #expect(
@@ -50,9 +50,9 @@ private func subscribed(_ topic: UpstreamTopic, _ holding: Int) -> SubscriptionA
         #expect(
             table.subscribe(bytes("md/quotes/"), by: 7, entitled: two, at: start) == [
                 .narrow(connection: 7, prefix: "md/quotes/", two),
-                grant("md/quotes/BRK%2FA/", "BRK/A"), grant("md/quotes/EURUSD/", "EURUSD"),
                 subscribed(.instrument("BRK/A"), 0),
                 subscribed(.instrument("EURUSD"), 1),
+                grant("md/quotes/BRK%2FA/", "BRK/A"), grant("md/quotes/EURUSD/", "EURUSD"),
             ])
         #expect(table.wanted(of: "quotes") == [.instrument("BRK/A"), .instrument("EURUSD")])
         #expect(
@@ -124,14 +124,14 @@ private func subscribed(_ topic: UpstreamTopic, _ holding: Int) -> SubscriptionA
         #expect(
             table.subscribe(bytes("md/quotes/"), by: 7, entitled: two, at: start) == [
                 .narrow(connection: 7, prefix: "md/quotes/", two),
-                grant("md/quotes/BRK%2FA/", "BRK/A"),
                 subscribed(.instrument("BRK/A"), 0),
+                grant("md/quotes/BRK%2FA/", "BRK/A"),
             ])
         #expect(
             table.subscribe(bytes("md/quotes/"), by: 7, entitled: .everything, at: start) == [
                 .revoke(prefix: "md/quotes/BRK%2FA/"), .revoke(prefix: "md/quotes/EURUSD/"),
-                .grant(connection: 7, prefix: "md/quotes/", .data(feed: "quotes", .all)),
                 subscribed(.everything, 0),
+                .grant(connection: 7, prefix: "md/quotes/", .data(feed: "quotes", .all)),
             ])
         #expect(table.count == 1)
     }

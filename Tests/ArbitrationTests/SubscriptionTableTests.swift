@@ -22,8 +22,8 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
         let upstream = UpstreamTopic.instrument("AAPL")
         #expect(
             table.subscribe(bytes("md/quotes/AAPL/"), by: 7, at: ms(0)) == [
-                .grant(connection: 7, prefix: "md/quotes/AAPL/", apple),
                 .subscribeUpstream(feed: "quotes", WantedTopic(upstream, holding: 0)),
+                .grant(connection: 7, prefix: "md/quotes/AAPL/", apple),
             ])
         #expect(
             table.subscribe(bytes("md/quotes/AAPL/"), by: 8, at: ms(1)) == [
@@ -153,8 +153,8 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
         var table = table()
         #expect(
             table.subscribe(bytes("md/quotes/"), by: 7, at: ms(0)) == [
-                .grant(connection: 7, prefix: "md/quotes/", .data(feed: "quotes", .all)),
                 .subscribeUpstream(feed: "quotes", WantedTopic(.everything, turn: .everything)),
+                .grant(connection: 7, prefix: "md/quotes/", .data(feed: "quotes", .all)),
             ])
         _ = table.subscribe(bytes("md/quotes/AAPL/"), by: 8, at: ms(0))
         #expect(table.wanted(of: "quotes") == [.everything, .instrument("AAPL")])
@@ -163,7 +163,7 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
     @Test func `names are percent-encoded in topics and raw upstream`() {
         var table = table()
         #expect(
-            table.subscribe(bytes("md/quotes/BRK%2FA/"), by: 7, at: ms(0)).last
+            table.subscribe(bytes("md/quotes/BRK%2FA/"), by: 7, at: ms(0)).first
                 == .subscribeUpstream(feed: "quotes", WantedTopic(.instrument("BRK/A"), holding: 0)))
         #expect(
             table.subscribe(bytes("md/quotes/*/"), by: 7, at: ms(0)) == [
@@ -297,7 +297,7 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
         _ = table.subscribe(bytes("md/quotes/A/"), by: 7, at: ms(0))
         _ = table.unsubscribe(bytes("md/quotes/A/"), by: 7, at: ms(1))
         #expect(
-            table.subscribe(bytes("md/quotes/B/"), by: 7, at: ms(2)).suffix(2) == [
+            table.subscribe(bytes("md/quotes/B/"), by: 7, at: ms(2)).prefix(2) == [
                 .unsubscribeUpstream(feed: "quotes", .instrument("A")),
                 .subscribeUpstream(feed: "quotes", WantedTopic(.instrument("B"), holding: 0)),
             ])
@@ -344,7 +344,7 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
     private func ask(
         _ instrument: String, by connection: Int32, _ table: inout SubscriptionTable, at now: Instant = ms(0)
     ) -> SubscriptionAction? {
-        table.subscribe(bytes("md/quotes/\(instrument)/"), by: connection, at: now).last
+        table.subscribe(bytes("md/quotes/\(instrument)/"), by: connection, at: now).first
     }
 
     private func wanted(_ instrument: String, holding: Int) -> WantedTopic {
@@ -392,7 +392,7 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
         #expect(table.turns(of: "quotes").contains(wanted("Q298", holding: 298)))
         // The whole feed is one subscription.
         #expect(
-            table.subscribe(bytes("md/quotes/"), by: 7, at: ms(0)).last
+            table.subscribe(bytes("md/quotes/"), by: 7, at: ms(0)).first
                 == .subscribeUpstream(feed: "quotes", WantedTopic(.everything, turn: .everything)))
     }
 
@@ -429,7 +429,7 @@ private let apple = TopicRequest.data(feed: "quotes", .one("AAPL"))
                 ask("Q\(number)", by: 7, &table)
                     == .subscribeUpstream(feed: "quotes", wanted("Q\(number)", holding: number)))
         }
-        let last = table.subscribe(bytes("md/fx/LAST/"), by: 7, at: ms(0)).last
+        let last = table.subscribe(bytes("md/fx/LAST/"), by: 7, at: ms(0)).first
         #expect(
             last
                 == .subscribeUpstream(feed: "fx", WantedTopic(.instrument("LAST"), holding: 300)))
