@@ -127,10 +127,18 @@ extension TopicArbiter {
             strayed |= arrival.pathBit
             guard active & ~strayed == 0, mayResume(place, arrival, at: now) else { return false }
         }
+        endWaiting(before: arrival.session)
         move(to: arrival.session)
         (spoke, strayed) = (0, 0)
         counters.epochs += 1
         return true
+    }
+
+    /// What the other paths still send of the session that is left is refused from now on, so that nothing is waited for in
+    /// it: what is missing is told, and what waited goes out, before anything of the next one. Who takes this feed follows
+    /// into that at its first word, and refuses the rest likewise. A topic that is in the next one already goes on waiting.
+    private mutating func endWaiting(before next: UInt64) {
+        for (topic, _) in waiting where topics[topic].session != next { settle(topic, cause: .epochLeft) }
     }
 
     mutating func move(to next: UInt64) {

@@ -134,7 +134,11 @@ extension TopicStream {
         }
         switch frame.kind {
         case .heartbeat:
-            if downstream != nil, frame.session != 0 { arbiter.heardSession(arrival, at: origin.now) }
+            if downstream != nil, frame.session != 0 {
+                arbiter.heardSession(arrival, at: origin.now)
+                // What waited in the session that was left.
+                if arbiter.mayRelease { release(at: origin.now, wall: arrival.receivedAt) }
+            }
             if let isClosed = frame.isClosed, !isClosed || arbiter.trusts(arrival.path) {
                 control.source(
                     arrival.path, isClosed: isClosed, cameIn: origin.cameIn, at: origin.now,

@@ -323,6 +323,25 @@ struct TopicDialogue: ~Copyable {
             dialogue.tick(after: 1) == [.gap(2, 2, .timeout), .message(3), .gap(4, 6, .timeout)])
     }
 
+    @Test func `what waits in a session that is left is told, and what waits in the next one goes on to`() {
+        var dialogue = TopicDialogue(active: [0, 1])
+        _ = dialogue.offer(4)
+        #expect(dialogue.offer(7) == [.refused(.held)])
+        // A topic that was shown in the next session, before anybody was in that.
+        #expect(dialogue.caughtUp(50, topic: 2, session: 8, mayBeLeft: true) == [])
+        #expect(dialogue.caughtUp(51, topic: 2, session: 8, mayBeLeft: true) == [])
+        #expect(
+            dialogue.offer(1, topic: 1, session: 8) == [
+                .refused(.held), .gap(5, 6, .epochLeft), .message(7), .epoch(8, .session), .message(1),
+            ])
+        #expect(dialogue.arbiter.held == 0)
+        #expect(dialogue.offer(5, path: 1) == [.refused(.oldEpoch)])
+        #expect(dialogue.offer(51, topic: 2, path: 1, session: 8) == [.message(51)])
+        #expect(dialogue.arbiter.deadline == nil)
+        #expect(
+            dialogue.offer(1, session: 8) == [.refused(.held), .epoch(8, .session), .message(1)])
+    }
+
     @Test func `what waits is bounded for each topic and in all`() {
         var dialogue = TopicDialogue(active: [0, 1]) {
             $0.heldPerTopic = 2
