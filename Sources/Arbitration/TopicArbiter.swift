@@ -146,8 +146,9 @@ public struct TopicArbiter: ~Copyable, Sendable {
     }
 
     /// An upstream's idle frame: `arrival.sequence` is the last number of the topic that its path has sent,
-    /// 0 if there is none. What is missing up to there is a gap. Only active paths are believed, and where none is, each
-    /// that is trusted: one that was away says first where it stands, and is active when it was heard for a while.
+    /// 0 if there is none, or has told as missing. What is missing up to there is a gap. Only active paths are believed,
+    /// and where none is, each that is trusted: one that was away says first where it stands, and is active when it was
+    /// heard for a while.
     ///
     /// - Parameter mayBeLeft: the topic may be in a session that the upstream has left, since it had no word since. So it
     ///   says where the topic is, and nothing of the session that the upstream is in.

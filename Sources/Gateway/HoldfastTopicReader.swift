@@ -5,7 +5,16 @@ import FeedProtocols
 import Wire
 
 struct HoldfastTopicReader: Sendable {
-    typealias Read = (frame: SequencedFrame, topic: ArraySlice<UInt8>)
+    /// What the other gateway tells as missing of a topic, in which it has gone past that.
+    struct Missing: Sendable {
+        /// The feed's own spelling.
+        var topic: [UInt8]
+        var session: UInt64
+        /// The last one that is missing.
+        var through: UInt64
+    }
+
+    typealias Read = (frame: SequencedFrame, topic: ArraySlice<UInt8>, missing: Missing?)
 
     /// Topics whose spelling is remembered.
     private static let mostTopics = TopicDemand.limit
@@ -22,7 +31,8 @@ struct HoldfastTopicReader: Sendable {
     }
 
     /// The frame, and the feed's own spelling of its topic. Control frames are heartbeats, which name the session that the
-    /// other gateway is in, 0 for none: a topic may be in an older one still, and so may what is told as missing.
+    /// other gateway is in, 0 for none: a topic may be in an older one still, and so may what is told as missing, which
+    /// comes besides.
     /// - Throws: `MalformedInput`; `inconsistent` for feeds that are numbered by channel.
     mutating func read(_ bytes: ArraySlice<UInt8>) throws(MalformedInput) -> Read {
         let frame = try HoldfastFraming.frame(bytes)
@@ -45,7 +55,15 @@ struct HoldfastTopicReader: Sendable {
             // Who is closed is not live in between.
             isRecovering: header.isRecovering || header.state == .closed && header.kind != .data,
             isClosed: HoldfastFraming.isClosed(header))
-        return (read, topic)
+        return (read, topic, HoldfastTopicReader.missing(of: frame))
+    }
+
+    private static func missing(of frame: Frame) -> Missing? {
+        guard frame.header.kind == .gap,
+            case .gap(let range, _, let name?)? = try? ControlBody(kind: .gap, parsing: frame.body)
+        else { return nil }
+        return Missing(
+            topic: UpstreamName.topic(of: name), session: frame.header.epoch, through: range.last)
     }
 
     private mutating func spelling(_ topic: ArraySlice<UInt8>) throws(MalformedInput) -> ArraySlice<UInt8> {

@@ -106,13 +106,28 @@ extension TopicStream {
 
     private mutating func readDownstream(_ bytes: ArraySlice<UInt8>, from origin: FrameOrigin) -> Bool {
         do throws(MalformedInput) {
-            guard let (frame, topic) = try downstream?.read(bytes) else { return false }
+            guard let (frame, topic, missing) = try downstream?.read(bytes) else { return false }
             let payload = bytes[frame.payload]
-            return take(frame, topic.span, payload.span, from: origin)
+            let isHeard = take(frame, topic.span, payload.span, from: origin)
+            if let missing { goPast(missing, from: origin) }
+            return isHeard
         } catch {
             refused[origin.path].add(error, length: bytes.count)
             return false
         }
+    }
+
+    /// Another gateway brings nothing any more up to what it tells as missing; what is missing here, too, waits for the other
+    /// ones. Where a topic begins that was not heard of, its own frames say.
+    private mutating func goPast(_ missing: HoldfastTopicReader.Missing, from origin: FrameOrigin) {
+        let path = UInt8(truncatingIfNeeded: origin.path)
+        guard arbiter.trusts(path), let topic = topics.find(missing.topic[...]),
+            arbiter.epoch(of: topic) != nil
+        else { return }
+        let arrival = Arrival(
+            path: path, session: missing.session, sequence: missing.through, receivedAt: origin.receivedAt)
+        arbiter.caughtUp(topic: topic, arrival, mayBeLeft: true, at: origin.now)
+        release(at: origin.now, wall: origin.receivedAt)
     }
 
     @inline(__always)

@@ -65,7 +65,7 @@ struct FuzzTarget: Sendable {
             var reader = HoldfastTopicReader()
             _ = try reader.read(bytes[...])
             // The topic's spelling is known now.
-            let (frame, topic) = try reader.read(bytes[...])
+            let (frame, topic, _) = try reader.read(bytes[...])
             return frame.kind == .data ? [frame.sequence] : topic.prefix(1).map { UInt64($0) }
         },
         FuzzTarget("downstream-engine", Seeds.topicStream, Facts.engine),
