@@ -101,17 +101,7 @@ extension DiskTests.ReplicaTailTests {
 
     @Test func `what is kept of a segment that became shorter over there goes with it`() throws {
         let pair = Pair(longest: .seconds(3600))
-        pair.write(1...10)
-        let size = try Files.size(of: pair.plan.folder.segment(1))
-        pair.write(11...20)
-        try pair.pull()
-        pair.tail = nil
-        try Files.cut(pair.plan.folder.segment(1), to: size)
-        pair.perform(.open)
-        pair.write(21...22)
-        pair.now = pair.now + .seconds(1)
-        try pair.pull()
-        try pair.expectEqual()
+        try pair.loseEnd()
         let folder = pair.replicaPlan.folder
         #expect(Files.exists(folder.surplus(1)))
         _ = ReplicaTail.perform(

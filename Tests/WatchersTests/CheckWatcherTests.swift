@@ -14,12 +14,12 @@ import Wire
 /// A disk that hangs, with a program on it.
 private final class HungDisk: Sendable {
     let isAsked = Mutex(false)
-    let isBack = Mutex(false)
+    let gate = Gate()
 
     func start(_ command: [String], _ environment: [String], _ output: Int32) -> Result<Int32, SystemError> {
         guard command == ["/hung"] else { return CheckRun.spawnChild(command, environment, output) }
         isAsked.withLock { $0 = true }
-        while !isBack.withLock(\.self) { usleep(1000) }
+        gate.wait()
         return CheckRun.spawnChild(["/bin/echo", "late"], environment, output)
     }
 }
@@ -63,7 +63,7 @@ private final class HungDisk: Sendable {
 
     @Test func `a program that cannot be started is told after its time, and holds up no other`() throws {
         let disk = HungDisk()
-        defer { disk.isBack.withLock { $0 = true } }
+        defer { disk.gate.open() }
         let hung = check("hung", ["/hung"])
         var well = check("well", ["/bin/echo", "it is so"])
         well.timeout = .seconds(10)
@@ -74,7 +74,7 @@ private final class HungDisk: Sendable {
         let told = "hung unknown: has no result after 0.5 s and cannot be killed"
         #expect(try bench.wait { bench.reports.contains(told) })
         // What has a result by then is late, and its turn comes again.
-        disk.isBack.withLock { $0 = true }
+        disk.gate.open()
         #expect(try bench.wait { bench.reports.contains("hung ok: late") })
     }
 }

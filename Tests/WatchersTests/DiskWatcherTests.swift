@@ -6,7 +6,6 @@ import Glibc
 import Linux
 import Logging
 import Reactor
-import Synchronization
 import Testing
 import Wire
 
@@ -72,15 +71,6 @@ private final class Tree {
     func statistics(_ names: [String]) throws {
         try write("proc/diskstats", names.map { " 8 0 \($0) 1 2 3 4 5 6 7 8 0 10 11\n" }.joined())
     }
-}
-
-/// Holds calls until it is opened.
-private final class Gate: Sendable {
-    private let isOpen = Mutex(false)
-
-    func open() { isOpen.withLock { $0 = true } }
-
-    func wait() { while !isOpen.withLock(\.self) { usleep(1000) } }
 }
 
 /// What a watcher reported, on a loop that is stepped until something holds.

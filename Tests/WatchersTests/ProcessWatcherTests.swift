@@ -13,13 +13,13 @@ import Wire
 
 /// Heartbeat files, of which one hangs.
 private final class Mount: Sendable {
-    let isBack = Mutex(false)
+    let gate = Gate()
     let isAsked = Mutex(false)
     let looks = Mutex(0)
 
     func look(at path: String) -> Result<WallTime, SystemError> {
         isAsked.withLock { $0 = true }
-        if path == "/hung" { while !isBack.withLock(\.self) { usleep(1000) } }
+        if path == "/hung" { gate.wait() }
         looks.withLock { $0 += 1 }
         return .success(WallTime(nanoseconds: 1))
     }
@@ -130,7 +130,7 @@ private final class Mount: Sendable {
         (hung.name, hung.heartbeatFile, hung.probeEvery) = ("hung", "/hung", .milliseconds(10))
         (well.name, well.heartbeatFile, well.probeEvery) = ("well", "/well", .milliseconds(10))
         let mount = Mount()
-        defer { mount.isBack.withLock { $0 = true } }
+        defer { mount.gate.open() }
         let bench = try Bench(hung, well) { mount.look(at: $0) }
         #expect(try bench.wait(for: "hung critical: no heartbeat: stat /hung: no answer"))
         let before = mount.looks.withLock(\.self)
@@ -150,7 +150,7 @@ private final class Mount: Sendable {
         (hung.name, hung.tcp, hung.probeEvery) = ("hung", HostPort(host: "hung", port: 1), .milliseconds(10))
         (well.name, well.tcp, well.probeEvery) = ("well", HostPort(host: "well", port: 1), .milliseconds(10))
         let servers = Mount()
-        defer { servers.isBack.withLock { $0 = true } }
+        defer { servers.gate.open() }
         let bench = try Bench(
             hung, well,
             find: { host, port in
@@ -252,7 +252,7 @@ private final class Mount: Sendable {
             reap(pid)
         }
         let mount = Mount()
-        defer { mount.isBack.withLock { $0 = true } }
+        defer { mount.gate.open() }
         let hung = ProcessWatchOptions(name: "hung", match: .pidfile("/hung"))
         let well = ProcessWatchOptions(name: "well", match: .pidfile("/well"))
         var searched = watch("holdfast-test-i")
@@ -269,7 +269,7 @@ private final class Mount: Sendable {
         // It is not waited for again, nor asked by another thread.
         let before = mount.looks.withLock(\.self)
         #expect(try bench.wait { mount.looks.withLock(\.self) > before + 2 })
-        mount.isBack.withLock { $0 = true }
+        mount.gate.open()
         #expect(try bench.wait(for: "hung ok: running as pid \(pid)"))
     }
 
@@ -280,7 +280,7 @@ private final class Mount: Sendable {
             reap(pid)
         }
         let mount = Mount()
-        defer { mount.isBack.withLock { $0 = true } }
+        defer { mount.gate.open() }
         let gone = ProcessWatchOptions(name: "child", match: .pidfile("/hung"))
         let bench = try Bench(
             gone,
@@ -293,7 +293,7 @@ private final class Mount: Sendable {
         var options = AgentOptions()
         options.process.watched = [ProcessWatchOptions(name: "child", match: .pidfile("/well"))]
         bench.watcher?.reconfigure(options)
-        mount.isBack.withLock { $0 = true }
+        mount.gate.open()
         #expect(try bench.wait(for: "ok: running as pid \(pid)"))
         #expect(!bench.reports.contains { $0.hasPrefix("critical") }, "\(bench.reports)")
     }
@@ -309,13 +309,13 @@ private final class Mount: Sendable {
 struct HeartbeatLooksTests {
     @Test func `a path that hangs is looked at once, for all who ask`() throws {
         let mount = Mount()
-        defer { mount.isBack.withLock { $0 = true } }
+        defer { mount.gate.open() }
         let loop = try EventLoop()
         let looks = try HeartbeatLooks(loop) { mount.look(at: $0) }
         var answers: [HeartbeatLooks.Answer] = []
         for _ in 0...HeartbeatLooks.mostWaiting { looks.look(at: "/hung") { answers.append($0) } }
         #expect(answers == [nil])
-        mount.isBack.withLock { $0 = true }
+        mount.gate.open()
         for _ in 0..<2000 where answers.count <= HeartbeatLooks.mostWaiting {
             try loop.step(atMost: .milliseconds(5))
         }

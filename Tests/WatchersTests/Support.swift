@@ -1,7 +1,9 @@
-// Shared by the watchers' tests: time, hex, recordings and a seeded generator.
+// Shared by the watchers' tests: time, hex, recordings, a seeded generator and what hangs.
 import Basics
 import Configuration
+import Dispatch
 import Linux
+import Synchronization
 import Watchers
 import Wire
 
@@ -83,4 +85,25 @@ func decode(_ datagram: [UInt8]) throws(NetlinkDefect) -> [RouteNetlinkMessage] 
     var messages: [RouteNetlinkMessage] = []
     while let frame = try reader.next() { messages.append(try RouteNetlinkMessage(frame)) }
     return messages
+}
+
+/// Holds calls until it is opened, as a disk does that hangs.
+final class Gate: Sendable {
+    private let closed = DispatchGroup()
+    private let isOpen = Mutex(false)
+
+    init() { closed.enter() }
+
+    deinit { open() }
+
+    /// It stays open.
+    func open() {
+        let wasOpen = isOpen.withLock { isOpen in
+            defer { isOpen = true }
+            return isOpen
+        }
+        if !wasOpen { closed.leave() }
+    }
+
+    func wait() { closed.wait() }
 }
